@@ -1,0 +1,187 @@
+"""An adapted model on disk: saved with everything a reload needs, verified byte by byte, loaded strictly.
+
+A folder holds adapter_model.safetensors (the trained tensors), lightune.json (base model, method, labels, text
+settings), adapter_config.json where PEFT can read the adapter, and MANIFEST.json (the SHA-256 of each). Nothing is
+pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightune.errors import ArtifactError, LightuneError
+from lightune.methods import Method, make_method
+from lightune.methods.base import WEIGHTS_FILE
+from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MANIFEST_FILE = "MANIFEST.json"
+CONFIG_FILE = "lightune.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ArtifactConfig:
+    """Everything besides the tensors: how to rebuild the model that the tensors belong to."""
+
+    format_version: int
+    base_model: str
+    base_revision: str | None
+    base_sha256: str
+    method: str
+    method_options: dict[str, Any]
+    labels: list[str]
+    max_length: int
+    text_columns: list[str]
+    label_column: str
+    seed: int
+
+
+@dataclass
+class AdaptedModel:
+    """A loaded base model with its adapter in place."""
+
+    loaded: LoadedModel
+    model: nn.Module
+    method: Method
+    config: ArtifactConfig
+
+
+def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folder: Path) -> int:
+    """Write the adapter folder and return the bytes of its weights file. The folder must not exist yet."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in method.state(model).items()}
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    method.write_config(model, folder)
+    write_json(folder / CONFIG_FILE, asdict(config))
+    write_manifest(folder)
+    return (folder / WEIGHTS_FILE).stat().st_size
+
+
+def write_manifest(folder: Path) -> None:
+    """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
+    (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+
+
+def verify(folder: Path) -> None:
+    """Raise ArtifactError unless every listed file is there with the listed bytes."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
+    raw = path.read_bytes()
+    try:
+        files = json.loads(raw)["files"]
+        intact = raw == _manifest_bytes(files)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
+    for name, expected in files.items():
+        if not (folder / name).is_file():
+            raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
+        if _sha256(folder / name) != expected:
+            hint = "Its bytes are not those that were saved. Restore it from a copy."
+            raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
+
+
+def read_config(folder: Path) -> ArtifactConfig:
+    """Verify the folder and return its configuration."""
+    verify(folder)
+    try:
+        config = ArtifactConfig(**json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError("ARTIFACT-005", f"{folder / CONFIG_FILE}: cannot be understood ({error}).") from error
+    if config.format_version != FORMAT_VERSION:
+        message = f"{folder}: format {config.format_version}; this lightune reads format {FORMAT_VERSION}."
+        raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
+    return config
+
+
+def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
+    """Load a saved adapter onto its base model, strictly.
+
+    `base_model` says where the base lies now, if it moved. Raises ArtifactError when a byte changed, a tensor is
+    missing, extra or misshapen, or the base is another model.
+    """
+    folder = adapter_folder(Path(folder))
+    config = read_config(folder)
+    source = find_model(base_model or config.base_model, None if base_model else hub_revision(config))
+    if fingerprint(source) != config.base_sha256:
+        message = f"{source.name} is not the base model this adapter was trained on ({config.base_model})."
+        raise ArtifactError("ARTIFACT-007", message, "Give the original base model's folder or revision.")
+    loaded = load_classifier(source, config.labels, config.seed, config.max_length)
+    try:
+        method = make_method(config.method, config.method_options)
+        model = method.attach(loaded.model, loaded.anatomy, config.seed).model
+    except LightuneError as error:
+        raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
+    method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
+    return AdaptedModel(loaded, model.eval(), method, config)
+
+
+def adapter_folder(folder: Path) -> Path:
+    """Return the adapter folder of a run folder, or the folder itself if it is one."""
+    if not folder.is_dir():
+        raise ArtifactError("ARTIFACT-009", f"{folder}: there is no such folder.", "Give a run folder, e.g. runs/x-1.")
+    return folder / "adapter" if (folder / "adapter").is_dir() else folder
+
+
+def hub_revision(config: ArtifactConfig) -> str | None:
+    """Return the commit to load from the Hub; packaged weights are pinned by their hash instead."""
+    revision = config.base_revision
+    return None if revision is None or revision.startswith("sha256:") else revision
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file; ArtifactError when it is not one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as people like to read it."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _manifest_bytes(files: dict[str, str]) -> bytes:
+    """Return the manifest's only valid bytes; its own hash covers the list, so that no flipped byte passes."""
+    listed = json.dumps(files, sort_keys=True)
+    own = hashlib.sha256(listed.encode()).hexdigest()
+    return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Ask the system to write the file through; where folders cannot be opened (Windows) that is left out."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(number)
+    except OSError:
+        pass
+    finally:
+        os.close(number)

@@ -1,0 +1,1 @@
+"""Labelled texts: reading them, checking them, and turning them into tokens."""

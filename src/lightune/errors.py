@@ -1,0 +1,78 @@
+"""The one error family: every error a user can meet has a stable code, an exit status and a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class LightuneError(Exception):
+    """An error with a stable code, what is wrong, and what to do next.
+
+    Subclasses set `exit_code`, the status with which the command line ends.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}" + (f"\n{self.hint}" if self.hint else "")
+
+
+class RecipeError(LightuneError):
+    """A recipe, a flag or an option that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(LightuneError):
+    """Data that cannot be read or used."""
+
+    exit_code = 3
+
+
+class ArtifactError(LightuneError):
+    """A saved adapter that is damaged, or a model it does not belong to."""
+
+    exit_code = 4
+
+
+class TrainingDivergedError(LightuneError):
+    """A loss or gradient that is no longer a finite number."""
+
+    exit_code = 5
+
+
+class ResourceError(LightuneError):
+    """Out of memory or out of disk."""
+
+    exit_code = 6
+
+
+class HubError(LightuneError):
+    """The Hugging Face Hub cannot be reached, or refuses."""
+
+    exit_code = 7
+
+
+class InterruptedRunError(LightuneError):
+    """The run was told to stop (SIGINT or SIGTERM) and did so after writing a checkpoint."""
+
+    exit_code = 130
+
+    def __init__(self, code: str, message: str, hint: str = "", signal_number: int = 2) -> None:
+        super().__init__(code, message, hint)
+        self.signal_number = signal_number
+
+
+def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
+    """Return `Did you mean "x"?` for the closest valid name, or an empty string when nothing is close."""
+    names = {name.lower(): name for name in valid}
+    close = get_close_matches(wrong.lower(), list(names), n=1, cutoff=0.6)
+    return f'Did you mean "{names[close[0]]}"?' if close else ""

@@ -1,0 +1,83 @@
+"""Running a classifier over encoded texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data.encoding import Encoded, collate, length_sorted_batches
+from lightune.evaluation.cost import Meter
+from lightune.evaluation.metrics import Metrics, accuracy_by_group, measure
+from lightune.progress import Reporter, Silent
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lightune.data.task import Split
+
+
+def predict_logits(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Encoded,
+    batch_size: int,
+    reporter: Reporter | None = None,
+) -> NDArray[Any]:
+    """Return the logits, (texts, labels) in fp32, in the order of the texts; batches are sorted by length."""
+    import torch
+
+    device = next(model.parameters()).device
+    batches = list(length_sorted_batches(encoded, batch_size))
+    was_training = model.training
+    model.eval()
+    parts = []
+    with torch.inference_mode(), (reporter or Silent()).steps("evaluating", len(batches)) as advance:
+        for rows in batches:
+            batch = collate(tokenizer, [encoded.rows[row] for row in rows])
+            parts.append(model(**to_device(batch, device)).logits.float().cpu())
+            advance()
+    model.train(was_training)
+    order = np.concatenate([np.asarray(rows) for rows in batches])
+    logits = torch.cat(parts).numpy()
+    result = np.empty_like(logits)
+    result[order] = logits
+    return result
+
+
+def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the batch on the device."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def evaluate(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Encoded,
+    split: Split,
+    batch_size: int,
+    reporter: Reporter | None = None,
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return (logits, the fields of record.Evaluation) of a model on a split."""
+    device = next(model.parameters()).device
+    with Meter(device) as meter:
+        logits = predict_logits(model, tokenizer, encoded, batch_size, reporter)
+    labels = np.asarray(split.labels)
+    fields = {
+        "examples": len(split),
+        **vars(measure(logits, labels)),
+        **meter.spent.record(len(split), -(-len(split) // batch_size)),
+        "groups": accuracy_by_group(logits.argmax(axis=1), labels, split.groups),
+    }
+    return logits, fields
+
+
+def validate(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, labels: Sequence[int], batch_size: int
+) -> Metrics:
+    """Return the metrics alone, for the validation after an epoch."""
+    return measure(predict_logits(model, tokenizer, encoded, batch_size), np.asarray(labels))

@@ -1,0 +1,90 @@
+"""Classifying a large file with bounded memory: rows stream through in chunks."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from lightune.data.columns import TEXT_NAMES, is_missing
+from lightune.data.tables import stream_csv
+from lightune.errors import DataError, did_you_mean
+from lightune.inference.classifier import Classifier, Text
+
+CHUNK_ROWS = 2048
+
+
+def predict_csv(
+    classifier: Classifier,
+    source: Path,
+    sink: TextIO,
+    text_column: str | None = None,
+    done: Callable[[int], None] | None = None,
+) -> int:
+    """Copy a csv or tsv to `sink` with the columns prediction and confidence added; return the number of rows.
+
+    Raises DataError with file and line for a broken or empty row; what was written before it stands.
+    """
+    separator = "\t" if source.suffix.lower() == ".tsv" else ","
+    if not source.is_file():
+        raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
+    total = 0
+    with source.open(encoding="utf-8-sig", newline="") as stream:
+        rows = _rows(source, stream, separator)
+        _, header = next(rows, (0, []))
+        columns = _text_columns(source, header, text_column, classifier)
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow([*header, "prediction", "confidence"])
+        while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
+            texts = [_text(source, line, cells, columns) for line, cells in chunk]
+            for (_, cells), answer in zip(chunk, classifier.predict(texts), strict=True):
+                writer.writerow([*cells, answer.label, f"{answer.confidence:.6f}"])
+            total += len(chunk)
+            if done:
+                done(len(chunk))
+    return total
+
+
+def count_rows(source: Path) -> int:
+    """Return the number of data rows, for a progress bar; 0 when that cannot be told without an error."""
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as stream:
+            return max(0, sum(1 for _ in stream_csv(source, stream)) - 1)
+    except (DataError, UnicodeDecodeError, OSError):
+        return 0
+
+
+def _rows(source: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
+    width = 0
+    try:
+        for line, cells in stream_csv(source, stream, separator):
+            width = width or len(cells)
+            if len(cells) != width:
+                message = f"{source}:{line}: {len(cells)} cells, {width} columns."
+                raise DataError("DATA-007", message, "Quote texts that hold the separator.")
+            yield line, cells
+    except UnicodeDecodeError as error:
+        hint = "Save it as UTF-8 (for example: iconv -f latin1 -t utf-8)."
+        raise DataError("DATA-003", f"{source}: byte {error.start} is not UTF-8.", hint) from error
+
+
+def _text_columns(source: Path, header: list[str], wanted: str | None, classifier: Classifier) -> list[int]:
+    if wanted is None and all(name in header for name in classifier.text_columns):
+        return [header.index(name) for name in classifier.text_columns]
+    names = [wanted] if wanted else [name for name in TEXT_NAMES if name in header][:1]
+    if not names and len(header) == 1:
+        names = header
+    if not names or names[0] not in header:
+        asked = wanted or " + ".join(classifier.text_columns)
+        hint = f"{did_you_mean(asked, header)} Columns: {', '.join(header)}. Name it with --text-column.".strip()
+        raise DataError("DATA-024", f'{source}: there is no text column "{asked}".', hint)
+    return [header.index(names[0])]
+
+
+def _text(source: Path, line: int, cells: list[str], columns: list[int]) -> Text:
+    parts = tuple(cells[column] for column in columns)
+    if any(is_missing(part) for part in parts):
+        raise DataError("DATA-040", f"{source}:{line}: the text is empty.", "Give each row some text.")
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])

@@ -1,0 +1,119 @@
+"""A trained classifier, ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune import runtime
+from lightune.artifact import AdaptedModel, load_adapter
+from lightune.data.columns import is_missing
+from lightune.data.encoding import encode
+from lightune.data.tables import read_table
+from lightune.data.task import labelled_split
+from lightune.errors import DataError
+from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.evaluation.metrics import probabilities
+from lightune.recipe import DataBlock
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Text = str | tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest label, its probability, and the probability of every label."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """A base model with its adapter; make one with `lightune.load`."""
+
+    def __init__(self, adapted: AdaptedModel, model: nn.Module, batch_size: int = 64) -> None:
+        self._adapted = adapted
+        self._model = model
+        self.batch_size = batch_size
+
+    @property
+    def labels(self) -> list[str]:
+        """The label names, in the order of the logits."""
+        return list(self._adapted.config.labels)
+
+    @property
+    def model(self) -> nn.Module:
+        """The torch module itself."""
+        return self._model
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The text column (or pair) of the training data."""
+        return list(self._adapted.config.text_columns)
+
+    def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
+        """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
+        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+        for number, row in enumerate(rows, 1):
+            if len(row) != len(self.text_columns):
+                message = f"text {number}: {len(row)} part(s) given, the classifier takes {len(self.text_columns)}."
+                raise DataError("DATA-041", message)
+            if any(is_missing(part) for part in row):
+                raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
+        loaded = self._adapted.loaded
+        return predict_logits(
+            self._model, loaded.tokenizer, encode(loaded.tokenizer, rows, loaded.max_length), self.batch_size
+        )
+
+    def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
+        """Classify a text or many, in the order given."""
+        given: Sequence[Text] = [texts] if isinstance(texts, str) else texts  # type: ignore[assignment]
+        return list(self._predictions(given)) if len(given) else []
+
+    def evaluate(self, path: Path | str, text_column: str | None = None, label_column: str | None = None) -> dict[str, Any]:
+        """Return the metrics on a labelled file: the fields of record.Evaluation."""
+        config = self._adapted.config
+        table = read_table(path)
+        known = set(table.columns)
+        if text_column is None and len(config.text_columns) == 1 and config.text_columns[0] in known:
+            text_column = config.text_columns[0]
+        if label_column is None and config.label_column in known:
+            label_column = config.label_column
+        pair = tuple(config.text_columns) if len(config.text_columns) == 2 else None
+        block = DataBlock(text_column=text_column or pair, label_column=label_column)  # type: ignore[arg-type]
+        split = labelled_split(table, block, self.labels, [])
+        loaded = self._adapted.loaded
+        encoded = encode(loaded.tokenizer, split.texts, loaded.max_length)
+        return evaluate(self._model, loaded.tokenizer, encoded, split, self.batch_size)[1]
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
+        merged = self._adapted.method.merged(self._model)
+        model: Any = merged if merged is not None else self._model
+        model.save_pretrained(folder)
+        self._adapted.loaded.tokenizer.save_pretrained(folder)
+        self._model = model
+
+    def _predictions(self, texts: Sequence[Text]) -> Iterator[Prediction]:
+        for row in probabilities(self.logits(texts).astype(np.float64)):
+            best = int(row.argmax())
+            shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
+            yield Prediction(self.labels[best], float(row[best]), shares)
+
+
+def load(folder: Path | str, base_model: str | None = None, device: str = "auto") -> Classifier:
+    """Load the classifier of a run folder (or of its adapter folder), verified and strict.
+
+    `base_model` says where the base model lies now, if it moved. Raises ArtifactError for a damaged folder or another
+    base model, HubError when the base has to be fetched and cannot.
+    """
+    adapted = load_adapter(folder, base_model)
+    return Classifier(adapted, adapted.model.to(runtime.choose_device(device)))

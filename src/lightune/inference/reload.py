@@ -1,0 +1,60 @@
+"""The reload check: a fresh process loads the saved adapter and must compute the same logits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE = 1e-4
+EXAMPLES = 64
+TIMEOUT_SECONDS = 900
+
+
+def check_reload(
+    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str
+) -> tuple[dict[str, Any], str]:
+    """Return (the fields of record.ReloadCheck, why it failed or nothing).
+
+    `logits` are this process's for the same texts in the same batches, so that any difference comes from the saving.
+    """
+    request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
+    command = [sys.executable, "-m", "lightune.inference.reload"]
+    try:
+        answer = subprocess.run(
+            command, input=request, capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _fields(len(texts), None), f"the fresh process could not be used: {error}"
+    if answer.returncode != 0:
+        last = answer.stderr.strip().splitlines()[-1:] or ["no message"]
+        return _fields(len(texts), None), f"the fresh process failed: {last[0]}"
+    again = np.asarray(json.loads(answer.stdout.splitlines()[-1]))
+    largest = float(np.abs(again - logits).max())
+    reason = "" if largest <= TOLERANCE else f"the logits differ by up to {largest:.2g}"
+    return _fields(len(texts), largest), reason
+
+
+def _fields(examples: int, largest: float | None) -> dict[str, Any]:
+    passed = largest is not None and largest <= TOLERANCE
+    return {"passed": passed, "examples": examples, "largest_logit_difference": largest}
+
+
+def main() -> None:
+    """Read a request from stdin, write the logits as one line of JSON."""
+    from lightune.inference.classifier import load
+
+    request = json.load(sys.stdin)
+    classifier = load(request["folder"], device=request["device"])
+    texts = [text[0] if len(text) == 1 else tuple(text) for text in request["texts"]]
+    print(json.dumps(classifier.logits(texts).tolist()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How fast answers come: one text at a time, and in bulk. Tokenizing counts, as it does for a user."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lightune.data.encoding import encode
+from lightune.evaluation.evaluate import predict_logits
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightune.models.load import LoadedModel
+
+WARM_UP = 5
+SINGLE_TEXTS = 60
+BULK_TEXTS = 512
+
+
+def measure_speed(
+    model: nn.Module, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int, prefix: str = ""
+) -> dict[str, float]:
+    """Return latency_ms_p50, latency_ms_p95 (one text) and samples_per_second (bulk), names with the prefix."""
+    singles = [texts[row % len(texts)] for row in range(WARM_UP + SINGLE_TEXTS)]
+    seconds = [_time(model, loaded, [text], 1) for text in singles][WARM_UP:]
+    bulk = [texts[row % len(texts)] for row in range(min(BULK_TEXTS, len(texts)))]
+    _time(model, loaded, bulk[:batch_size], batch_size)
+    taken = _time(model, loaded, bulk, batch_size)
+    return {
+        f"{prefix}latency_ms_p50": float(np.percentile(seconds, 50) * 1000),
+        f"{prefix}latency_ms_p95": float(np.percentile(seconds, 95) * 1000),
+        f"{prefix}samples_per_second": len(bulk) / taken,
+    }
+
+
+def _time(model: nn.Module, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int) -> float:
+    started = time.perf_counter()
+    predict_logits(model, loaded.tokenizer, encode(loaded.tokenizer, texts, loaded.max_length), batch_size)
+    return time.perf_counter() - started

@@ -1,0 +1,80 @@
+"""Adaptation methods, one file each. A new method is one file and one line in the import below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lightune.errors import RecipeError, did_you_mean
+from lightune.methods import full, head, lora  # noqa: F401  (each registers itself)
+from lightune.methods.base import Attachment, Method
+from lightune.methods.registry import METHODS
+from lightune.models.anatomy import check_role
+
+__all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
+
+
+def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """Return the method `name` with these options; RecipeError lists every fault at once.
+
+    PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so.
+    """
+    kind = METHODS[name]
+    valid = [field.name for field in fields(kind)]
+    given: dict[str, Any] = {}
+    faults: list[str] = []
+    for key, value in (options or {}).items():
+        known = kind.aliases.get(key, key)
+        if known not in valid:
+            faults.append(f"method.{key}: {name} has no such option. {did_you_mean(key, valid)} {_valid(kind)}")
+        elif known in given:
+            faults.append(f"method.{key}: given twice (it is the same as {known}).")
+        else:
+            given[known] = value
+    method = _validated(kind, given, faults)
+    if faults or method is None:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise RecipeError("RECIPE-011", f"the method has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{lines}")
+    return method
+
+
+def describe() -> list[dict[str, Any]]:
+    """Return what can be said of each method without loading a model, for tables and JSON."""
+    rows = []
+    for name, kind in METHODS.items():
+        rows.append(
+            {
+                "name": name,
+                "summary": (kind.__doc__ or "").strip().splitlines()[0],
+                "default_learning_rate": kind.default_learning_rate,
+                "mergeable": kind.mergeable,
+                "reversible": kind.reversible,
+                "paper": kind.paper,
+                "options": kind().options(),
+            }
+        )
+    return rows
+
+
+def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> Method | None:
+    try:
+        method = TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            path = ".".join(str(part) for part in fault["loc"])
+            faults.append(f"method.{path}: {fault['msg']} (given: {fault.get('input')!r})")
+        return None
+    for role in getattr(method, "roles", ()):
+        try:
+            check_role(role)
+        except RecipeError as error:
+            faults.append(f"method.roles: {error.message} {error.hint}")
+    return method
+
+
+def _valid(kind: type[Method]) -> str:
+    shown = ", ".join(f"{field.name} (default {field.default})" for field in fields(kind))
+    return f"Valid: {shown}." if shown else "It has no options."

@@ -1,0 +1,1 @@
+"""Pre-trained models: where they come from, how they load, and what their parts are called."""

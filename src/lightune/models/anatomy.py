@@ -1,0 +1,150 @@
+"""What an architecture calls its parts. This module alone knows; everything else asks for roles.
+
+A new architecture is one new row in ARCHITECTURES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from lightune.errors import RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Role = Literal["query", "key", "value", "attention_out", "ffn_in", "ffn_out", "attention"]
+ROLES: tuple[str, ...] = get_args(Role)
+LINEAR_ROLES: tuple[str, ...] = tuple(role for role in ROLES if role != "attention")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Module names of one model family.
+
+    `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer; a fused
+    projection stands under each role it plays. `head` lists the classification head's modules, the last linear last.
+    """
+
+    layers: str
+    query: str
+    key: str
+    value: str
+    attention_out: str
+    ffn_in: str
+    ffn_out: str
+    attention: str
+    head: tuple[str, ...]
+    pads_left: bool = False
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "distilbert": Architecture(
+        layers="distilbert.transformer.layer",
+        query="attention.q_lin",
+        key="attention.k_lin",
+        value="attention.v_lin",
+        attention_out="attention.out_lin",
+        ffn_in="ffn.lin1",
+        ffn_out="ffn.lin2",
+        attention="attention",
+        head=("pre_classifier", "classifier"),
+    ),
+    "bert": Architecture(
+        layers="bert.encoder.layer",
+        query="attention.self.query",
+        key="attention.self.key",
+        value="attention.self.value",
+        attention_out="attention.output.dense",
+        ffn_in="intermediate.dense",
+        ffn_out="output.dense",
+        attention="attention.self",
+        head=("classifier",),
+    ),
+    "gpt2": Architecture(
+        layers="transformer.h",
+        query="attn.c_attn",
+        key="attn.c_attn",
+        value="attn.c_attn",
+        attention_out="attn.c_proj",
+        ffn_in="mlp.c_fc",
+        ffn_out="mlp.c_proj",
+        attention="attn",
+        head=("score",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The parts of one loaded classifier. `new_modules` own parameters that the checkpoint did not hold."""
+
+    model_type: str
+    architecture: Architecture
+    layer_count: int
+    new_modules: tuple[str, ...] = ()
+
+    def modules(self, roles: Iterable[str]) -> list[str]:
+        """Return the full names of the modules that play the roles, layer by layer, each once.
+
+        Raises RecipeError for an unknown role and for an empty selection.
+        """
+        names: list[str] = []
+        for index in range(self.layer_count):
+            for role in roles:
+                names.append(f"{self.architecture.layers}.{index}.{getattr(self.architecture, check_role(role))}")
+        if not names:
+            raise RecipeError("RECIPE-031", "no role was named, so nothing would be adapted.", f"Valid: {_listed()}.")
+        return list(dict.fromkeys(names))
+
+    @property
+    def head(self) -> list[str]:
+        """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold."""
+        return list(dict.fromkeys((*self.new_modules, *self.architecture.head)))
+
+    @property
+    def output_layer(self) -> str:
+        """The last linear layer, whose outputs are the logits."""
+        return self.architecture.head[-1]
+
+
+def check_role(role: str) -> str:
+    """Return the role, or raise RecipeError with the valid ones."""
+    if role not in ROLES:
+        raise RecipeError("RECIPE-030", f'there is no role "{role}".', f"{did_you_mean(role, ROLES)} Valid: {_listed()}.")
+    return role
+
+
+def architecture_of(model_type: str) -> Architecture:
+    """Return the row for a model type, or raise RecipeError that shows what a row holds."""
+    if model_type not in ARCHITECTURES:
+        raise RecipeError(
+            "RECIPE-032",
+            f'the architecture "{model_type}" is not known yet.',
+            f"Known: {', '.join(ARCHITECTURES)}. A new one is one row in lightune/models/anatomy.py: the path of its "
+            f"layers, the module of each role ({_listed()}), and its head.",
+        )
+    return ARCHITECTURES[model_type]
+
+
+def anatomy_of(model: nn.Module, missing: Iterable[str] = ()) -> Anatomy:
+    """Return the anatomy of a stock sequence classifier.
+
+    `missing` names the parameters that the checkpoint did not hold; their modules count as part of the head.
+    Raises RecipeError when the architecture is unknown or its row does not fit the model.
+    """
+    model_type = str(model.config.model_type)  # type: ignore[union-attr]
+    architecture = architecture_of(model_type)
+    names = dict(model.named_modules())
+    count = len(list(names[architecture.layers].children())) if architecture.layers in names else 0
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in missing)
+    anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)))
+    absent = [name for name in (*anatomy.modules(ROLES), *anatomy.head) if name not in names] if count else ["layers"]
+    if absent:
+        raise RecipeError("RECIPE-033", f"the row for {model_type} does not fit this model: no module {absent[0]}.")
+    return anatomy
+
+
+def _listed() -> str:
+    return ", ".join(ROLES)

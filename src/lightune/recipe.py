@@ -1,0 +1,202 @@
+"""The recipe: what to do, as data. Every default of a run is written here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from lightune.errors import RecipeError, did_you_mean
+
+SCHEDULERS = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+    "reduce_lr_on_plateau",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+    "warmup_stable_decay",
+    "greedy",
+)
+TRACKERS = ("tensorboard", "trackio", "wandb")
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Block(BaseModel):
+    """A part of the recipe; unknown keys are refused, so that a typo cannot be ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, str_strip_whitespace=True)
+
+
+class Files(Block):
+    """Local files for each split: csv, tsv, jsonl or parquet."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+def _source_kind(value: Any) -> str:
+    return "files" if isinstance(value, Mapping | Files) else "name"
+
+
+# Told apart by shape, so that a fault inside the files is reported as that and not as "not a string" as well.
+Source = Annotated[Annotated[str, Tag("name")] | Annotated[Files, Tag("files")], Discriminator(_source_kind)]
+
+
+class DataBlock(Block):
+    """Which texts and labels, and how many of them.
+
+    `train_examples` counts every label the run may use for fitting or choosing; without a validation file a fifth of
+    it is set aside for validation.
+    """
+
+    source: Source = "reviews"
+    revision: str | None = None
+    text_column: str | tuple[str, str] | None = None
+    label_column: str | None = None
+    train_examples: Count | None = None
+    validation_examples: Count | None = None
+    test_examples: Count | None = None
+    max_length: Annotated[int, Field(ge=4)] | None = None
+    on_unseen_label: Literal["error", "drop"] = "error"
+    on_duplicate: Literal["drop", "keep", "error"] = "drop"
+
+
+class MethodBlock(BaseModel):
+    """A method's name and its options; the method itself knows which options it has."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "lora"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as they were given, without the name."""
+        return dict(self.model_extra or {})
+
+
+class TrainingBlock(Block):
+    """How to train; names as in transformers.TrainingArguments. `learning_rate: null` is the method's own default."""
+
+    num_train_epochs: Count = 5
+    per_device_train_batch_size: Count = 16
+    gradient_accumulation_steps: Count = 1
+    learning_rate: Positive | None = None
+    weight_decay: NonNegative = 0.01
+    adam_beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    adam_epsilon: Positive = 1e-8
+    warmup_steps: NonNegative = 0.1
+    lr_scheduler_type: str = "linear"
+    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
+    max_grad_norm: NonNegative = 1.0
+    gradient_checkpointing: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    head_start: Literal["random", "probe"] = "random"
+    metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
+    early_stopping_patience: Count | None = None
+    save_steps: Count | None = None
+    report_to: tuple[str, ...] = ()
+
+    @field_validator("lr_scheduler_type")
+    @classmethod
+    def _known_scheduler(cls, value: str) -> str:
+        return _one_of("schedule", value, SCHEDULERS)
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _known_trackers(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else list(value or ())
+        return tuple(_one_of("tracker", str(name), TRACKERS) for name in names if name != "none")
+
+    @model_validator(mode="after")
+    def _whole_warmup(self) -> TrainingBlock:
+        if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
+            raise ValueError("warmup_steps is a share below 1, or a whole number of steps")
+        return self
+
+
+class EvaluationBlock(Block):
+    """How to evaluate."""
+
+    per_device_eval_batch_size: Count = 64
+
+
+class Recipe(Block):
+    """One run, described completely: model, data, method, training, evaluation."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"
+    description: str = ""
+    model: Annotated[str, Field(min_length=1)] = "minilm"
+    model_revision: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    data: DataBlock = Field(default_factory=DataBlock)
+    method: MethodBlock = Field(default_factory=MethodBlock)
+    training: TrainingBlock = Field(default_factory=TrainingBlock)
+    evaluation: EvaluationBlock = Field(default_factory=EvaluationBlock)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+def _one_of(kind: str, value: str, valid: tuple[str, ...]) -> str:
+    if value not in valid:
+        raise ValueError(f'there is no {kind} "{value}". {did_you_mean(value, valid)} Valid: {", ".join(valid)}')
+    return value
+
+
+def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+    """Validate a mapping as a recipe; RecipeError lists every fault at once, each with what would be valid."""
+    try:
+        return Recipe.model_validate(dict(mapping))
+    except ValidationError as error:
+        faults = [_describe(fault) for fault in error.errors(include_url=False)]
+        lines = "\n".join(f"  {line}" for line in dict.fromkeys(faults))
+        noun = "fault" if lines.count("\n") == 0 else "faults"
+        raise RecipeError("RECIPE-001", f"{where} has {lines.count(chr(10)) + 1} {noun}:\n{lines}") from error
+
+
+def _describe(fault: Any) -> str:
+    # A union adds its branch's name to the path; only real keys help the reader.
+    path = [str(part) for part in fault["loc"] if part not in {"name", "files"} or len(fault["loc"]) == 1]
+    name = ".".join(path) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        hint = did_you_mean(path[-1], _keys_beside(path[:-1]))
+        return f"{name}: unknown key. {hint or 'Valid: ' + ', '.join(_keys_beside(path[:-1])) + '.'}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    given = fault.get("input")
+    shown = "" if isinstance(given, Mapping) or fault["type"] in {"missing", "value_error"} else f" (given: {given!r})"
+    return f"{name}: {message}{shown}"
+
+
+def _keys_beside(path: list[str]) -> list[str]:
+    blocks: dict[str, type[BaseModel]] = {
+        "": Recipe,
+        "data": DataBlock,
+        "data.source": Files,
+        "training": TrainingBlock,
+        "evaluation": EvaluationBlock,
+    }
+    return list(blocks.get(".".join(path), Recipe).model_fields)

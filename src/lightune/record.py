@@ -1,0 +1,176 @@
+"""The record of a run: what was done and what came of it. `results.json` is this, and nothing else is reported."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+Verdict = Literal["better", "worse", "no clear difference"]
+
+
+class Section(BaseModel):
+    """A part of the record. A measurement that could not be taken is None, with its reason in `notes`."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class DataRecord(Section):
+    """What was trained and tested on."""
+
+    source: str
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    labels: list[str]
+    sha256: str
+    truncated_examples: int
+    max_length: int
+    text_column: str | list[str]
+    label_column: str
+
+
+class ModelRecord(Section):
+    """The pre-trained model and what was added to it."""
+
+    name: str
+    revision: str | None
+    architecture: str
+    parameters: int
+    trainable_parameters: int
+    trainable_percent: float
+    adapter_bytes: int
+
+
+class MajorityClass(Section):
+    """Always answering the commonest training label."""
+
+    label: str
+    accuracy: float
+
+
+class Probe(Section):
+    """Logistic regression on the untouched backbone's mean-pooled features."""
+
+    accuracy: float
+    loss: float
+    f1_macro: float
+    C: float
+    runtime: float
+
+
+class Baselines(Section):
+    """What costs almost nothing, on the same test examples."""
+
+    majority_class: MajorityClass
+    probe: Probe
+
+
+class Cost(Section):
+    """What a phase cost. Memory is the resident set on the CPU; on CUDA the allocator's figures stand beside it."""
+
+    runtime: float
+    samples_per_second: float
+    steps_per_second: float
+    memory_before_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    peak_cuda_allocated_bytes: int | None = None
+    peak_cuda_reserved_bytes: int | None = None
+
+
+class Evaluation(Cost):
+    """A model's answers on the test examples, and what they cost."""
+
+    examples: int
+    accuracy: float
+    loss: float
+    f1_macro: float
+    confusion_matrix: list[list[int]]
+    groups: dict[str, dict[str, GroupAccuracy]] = Field(default_factory=dict)
+
+
+class GroupAccuracy(Section):
+    """Accuracy on the test examples that share a value of an extra column."""
+
+    examples: int
+    accuracy: float
+
+
+class Epoch(Section):
+    """One pass over the training examples, and the validation after it."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_f1_macro: float
+    learning_rate: float
+
+
+class Training(Cost):
+    """The training phase; runtime and rates count training steps alone, without evaluation and saving."""
+
+    steps: int
+    best_epoch: int
+    learning_rate: float
+    precision: str
+    epochs: list[Epoch]
+
+
+class Inference(Section):
+    """How fast answers come: the adapted model, the untouched base, and the adapter merged into the base."""
+
+    latency_ms_p50: float
+    latency_ms_p95: float
+    samples_per_second: float
+    base_latency_ms_p50: float
+    base_latency_ms_p95: float
+    base_samples_per_second: float
+    merged_latency_ms_p50: float | None = None
+    merged_latency_ms_p95: float | None = None
+    merged_samples_per_second: float | None = None
+
+
+class Comparison(Section):
+    """Was it better? Paired on the same test examples: gain, 95% bootstrap interval, McNemar's p-value, verdict."""
+
+    accuracy_gain: float
+    accuracy_gain_ci95: tuple[float, float]
+    mcnemar_p_value: float
+    verdict: Verdict
+    probe_gain: float
+    probe_gain_ci95: tuple[float, float]
+    probe_mcnemar_p_value: float
+    probe_verdict: Verdict
+
+
+class ReloadCheck(Section):
+    """A fresh process loads the saved adapter and computes the same logits again."""
+
+    passed: bool
+    examples: int
+    largest_logit_difference: float | None
+
+
+class RunRecord(Section):
+    """A whole run. `before` is the untrained head on the untouched model, which can only guess."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["completed", "reload_failed"] = "completed"
+    run_folder: str
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    data: DataRecord
+    model: ModelRecord
+    baselines: Baselines
+    before: Evaluation
+    training: Training
+    after: Evaluation
+    inference: Inference
+    comparison: Comparison
+    reload_check: ReloadCheck
+    notes: list[str] = Field(default_factory=list)
+
+
+Evaluation.model_rebuild()

@@ -1,0 +1,199 @@
+"""The tables of a run, as plain text cells; the terminal, the page and the model card each draw the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lightune.record import Cost, RunRecord
+from lightune.report import words
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, column names and rows of text; the first column names the row, the others hold figures."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def method_name(record: RunRecord) -> str:
+    """Return the name of the method that adapted the model."""
+    return str(record.recipe.get("method", {}).get("name", "unknown method"))
+
+
+def run_name(record: RunRecord) -> str:
+    """Return the name the recipe gives the run."""
+    return str(record.recipe.get("name", "run"))
+
+
+def results(record: RunRecord) -> Table:
+    """Return accuracy, loss and macro F1 of the baselines, of before and of after."""
+    majority, probe = record.baselines.majority_class, record.baselines.probe
+    rows = [
+        [f"majority class ({majority.label})", words.score(majority.accuracy), NOTHING, NOTHING],
+        ["linear probe", words.score(probe.accuracy), words.score(probe.loss), words.score(probe.f1_macro)],
+    ]
+    for name, found in (("before (untrained head)", record.before), (f"after ({method_name(record)})", record.after)):
+        rows.append([name, words.score(found.accuracy), words.score(found.loss), words.score(found.f1_macro)])
+    caption = f"On the same {words.count(record.after.examples)} test examples"
+    return Table(caption, ["classifier", "accuracy", "loss", "macro F1"], rows)
+
+
+def gains(record: RunRecord) -> Table:
+    """Return the gains over the probe and over before, each with interval, p-value and verdict."""
+    found = record.comparison
+    rows = [
+        ["over the linear probe", found.probe_gain, found.probe_gain_ci95, found.probe_mcnemar_p_value],
+        ["over before (untrained head)", found.accuracy_gain, found.accuracy_gain_ci95, found.mcnemar_p_value],
+    ]
+    verdicts = [found.probe_verdict, found.verdict]
+    cells = [
+        [name, f"{words.points(gain)} points", words.interval(ci95).removeprefix("95%: "), words.p_value(p), verdict]
+        for (name, gain, ci95, p), verdict in zip(rows, verdicts, strict=True)
+    ]
+    return Table("Gain in accuracy, paired on the test examples", ["gain", "", "95% interval", "McNemar", "verdict"], cells)
+
+
+def groups(record: RunRecord, most: int) -> list[Table]:
+    """Return a table for each column of groups: accuracy before and after; at most that many groups each."""
+    tables = []
+    for column, after in record.after.groups.items():
+        before = record.before.groups.get(column, {})
+        rows = []
+        for name, found in list(after.items())[:most]:
+            earlier = before.get(name)
+            change = None if earlier is None else found.accuracy - earlier.accuracy
+            shown = words.score(earlier.accuracy if earlier else None)
+            change_shown = signed_points(change)
+            rows.append([name, words.count(found.examples), shown, words.score(found.accuracy), change_shown])
+        left = f", the first {most} of {len(after)} groups" if len(after) > most else ""
+        columns = [column, "examples", "before", "after", "change"]
+        tables.append(Table(f"Accuracy by {column}{left}", columns, rows))
+    return tables
+
+
+def signed_points(change: float | None) -> str:
+    """Return a change in percentage points with its sign: "+4.1"."""
+    shown = words.points(change)
+    return f"+{shown}" if change is not None and change > 0 and shown != "0.0" else shown
+
+
+def epochs(record: RunRecord) -> Table:
+    """Return losses, validation scores and learning rate after each epoch; the epoch that was kept is marked."""
+    rows = [
+        [
+            f"{epoch.epoch} (kept)" if epoch.epoch == record.training.best_epoch else str(epoch.epoch),
+            words.score(epoch.train_loss),
+            words.score(epoch.validation_loss),
+            words.score(epoch.validation_accuracy),
+            words.score(epoch.validation_f1_macro),
+            words.learning_rate(epoch.learning_rate),
+        ]
+        for epoch in record.training.epochs
+    ]
+    columns = ["epoch", "train loss", "validation loss", "validation accuracy", "validation F1", "learning rate"]
+    return Table("After each epoch", columns, rows)
+
+
+def phases(record: RunRecord) -> Table:
+    """Return time, rates and memory of each phase."""
+    rows = [
+        [
+            name,
+            words.seconds(cost.runtime),
+            words.rate(cost.samples_per_second),
+            words.rate(cost.steps_per_second),
+            words.size(cost.memory_before_bytes),
+            words.size(cost.peak_memory_bytes),
+        ]
+        for name, cost in _phases(record)
+    ]
+    columns = ["phase", "runtime", "samples", "steps", "memory before", "peak"]
+    return Table("Time and memory of each phase", columns, rows)
+
+
+def gpu_memory(record: RunRecord) -> Table | None:
+    """Return the peaks of the CUDA allocator in each phase, or None when no phase has any."""
+    found = [(name, cost.peak_cuda_allocated_bytes, cost.peak_cuda_reserved_bytes) for name, cost in _phases(record)]
+    if all(allocated is None and reserved is None for _, allocated, reserved in found):
+        return None
+    rows = [[name, words.size(allocated), words.size(reserved)] for name, allocated, reserved in found]
+    return Table("GPU memory of each phase", ["GPU memory", "peak allocated", "peak reserved"], rows)
+
+
+def sizes(record: RunRecord) -> Table:
+    """Return how much was trained and how much is stored."""
+    model = record.model
+    share = words.percent(model.trainable_percent / 100, 2)
+    rows = [
+        ["trainable parameters", f"{words.count(model.trainable_parameters)} of {words.count(model.parameters)} ({share})"],
+        ["adapter on disk", words.size(model.adapter_bytes)],
+    ]
+    return Table("What was trained and what is stored", ["size", ""], rows)
+
+
+def inference(record: RunRecord) -> Table:
+    """Return latency and rate of the untouched base, the adapted model and the merged one."""
+    found = record.inference
+    figures = [
+        ("base (untouched)", found.base_latency_ms_p50, found.base_latency_ms_p95, found.base_samples_per_second),
+        ("adapted", found.latency_ms_p50, found.latency_ms_p95, found.samples_per_second),
+        ("merged into base", found.merged_latency_ms_p50, found.merged_latency_ms_p95, found.merged_samples_per_second),
+    ]
+    rows = [
+        [name, words.milliseconds(p50), words.milliseconds(p95), words.rate(speed)] for name, p50, p95, speed in figures
+    ]
+    return Table("Speed of inference", ["inference", "latency p50", "latency p95", "texts"], rows)
+
+
+def data(record: RunRecord) -> Table:
+    """Return where the data came from and how it was used."""
+    found = record.data
+    columns = found.text_column if isinstance(found.text_column, list) else [found.text_column]
+    rows = [
+        ["source", found.source],
+        ["text column" + ("s" if len(columns) > 1 else ""), ", ".join(columns)],
+        ["label column", found.label_column],
+        ["labels", ", ".join(found.labels)],
+        ["training examples", words.count(found.train_examples)],
+        ["validation examples", words.count(found.validation_examples)],
+        ["test examples", words.count(found.test_examples)],
+        ["longest text kept", f"{words.count(found.max_length)} tokens"],
+        ["texts cut at that length", words.count(found.truncated_examples)],
+        ["SHA-256 of texts and labels", found.sha256],
+    ]
+    return Table("Data", ["data", ""], rows)
+
+
+def surroundings(record: RunRecord) -> Table:
+    """Return the model's origin and the machine's description."""
+    rows = [
+        ["model", record.model.name],
+        ["model revision", record.model.revision or "none recorded"],
+        ["architecture", record.model.architecture],
+        ["precision", record.training.precision],
+        *([name, value] for name, value in _flat(record.environment)),
+    ]
+    return Table("Model and environment", ["environment", ""], rows)
+
+
+def _phases(record: RunRecord) -> list[tuple[str, Cost]]:
+    return [("evaluation before", record.before), ("training", record.training), ("evaluation after", record.after)]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield name and text of every value; nested names are joined, byte counts get their unit."""
+    for key, value in values.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            # "versions torch" reads worse than "torch".
+            yield from _flat(value, "" if key == "versions" else f"{name} ")
+        elif key.endswith("_bytes") and isinstance(value, int):
+            yield name.removesuffix(" bytes"), words.size(value)
+        else:
+            yield name, words.NOT_MEASURED if value is None else str(value)

@@ -1,0 +1,86 @@
+"""How to use an adapted model: the commands and the code that the summary, the page and the model card show."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import PurePath
+
+from lightune.models.embedded import HUB_NAME
+from lightune.models.embedded import NAME as EMBEDDED_NAME
+from lightune.record import RunRecord
+from lightune.report.tables import method_name
+
+# The methods whose adapter folder PeftModel.from_pretrained reads.
+PEFT_METHODS = frozenset({"lora"})
+
+
+def reads_with_peft(record: RunRecord) -> bool:
+    """Say whether PEFT itself can load the adapter."""
+    return method_name(record) in PEFT_METHODS
+
+
+def base_model(record: RunRecord) -> str:
+    """Return the base model's name outside lightune: the embedded `minilm` has another one on the Hub."""
+    return HUB_NAME if record.model.name == EMBEDDED_NAME else record.model.name
+
+
+def predict_command(record: RunRecord) -> str:
+    """Return the command that classifies a text with the adapted model, or a file's texts when they come in pairs."""
+    folder = shlex.quote(record.run_folder)
+    if _is_pair(record):
+        return f"lightune evaluate {folder} --test other.csv"
+    return f'lightune predict {folder} "A text to classify."'
+
+
+def rerun_command(record: RunRecord) -> str:
+    """Return the command that repeats the run."""
+    return f"lightune run {shlex.quote(_inside(record, 'recipe.yaml'))}"
+
+
+def python_code(record: RunRecord) -> str:
+    """Return Python that loads the run with lightune."""
+    text = '("First text.", "Second text.")' if _is_pair(record) else '"A text to classify."'
+    return (
+        "import lightune\n\n"
+        f"classifier = lightune.load({_quoted(record.run_folder)})\n"
+        f"print(classifier.predict([{text}]))\n"
+    )
+
+
+def peft_code(record: RunRecord) -> str | None:
+    """Return Python that loads the adapter with PEFT and transformers alone, or None where PEFT cannot."""
+    if not reads_with_peft(record):
+        return None
+    name = _quoted(base_model(record))
+    commit = record.model.revision
+    # Packaged weights are recorded by their hash, which is no revision of the Hub.
+    revision = "" if commit is None or commit.startswith("sha256:") else f", revision={_quoted(commit)}"
+    text = '"First text.", "Second text."' if _is_pair(record) else '"A text to classify."'
+    return f"""import torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+labels = {json.dumps(record.data.labels, ensure_ascii=False)}
+tokenizer = AutoTokenizer.from_pretrained({name}{revision})
+base = AutoModelForSequenceClassification.from_pretrained({name}{revision}, num_labels=len(labels))
+model = PeftModel.from_pretrained(base, {_quoted(_inside(record, "adapter"))}).eval()
+
+batch = tokenizer({text}, truncation=True, max_length={record.data.max_length}, return_tensors="pt")
+with torch.inference_mode():
+    answer = model(**batch).logits.argmax(dim=-1).item()
+print(labels[answer])
+"""
+
+
+def _is_pair(record: RunRecord) -> bool:
+    return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
+
+
+def _inside(record: RunRecord, name: str) -> str:
+    return (PurePath(record.run_folder) / name).as_posix()
+
+
+def _quoted(text: str) -> str:
+    """Return a string literal in double quotes; JSON's are valid Python."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,151 @@
+"""Figures as words: every number gets its unit, every missing measurement says so, every verdict follows its figures."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from lightune.record import Comparison, RunRecord
+
+NOT_MEASURED = "not measured"
+
+
+def headline(record: RunRecord) -> str:
+    """Say in one sentence what accuracy was reached and how it compares with the linear probe."""
+    comparison = record.comparison
+    place = position(comparison.probe_gain)
+    found = f"{score(record.after.accuracy)} accuracy, {place} a linear probe of the untouched model"
+    return f"{found} ({interval(comparison.probe_gain_ci95)}): {comparison.probe_verdict}."
+
+
+def before_sentence(record: RunRecord) -> str:
+    """Say what was gained over `before`, and that before is an untrained head."""
+    comparison: Comparison = record.comparison
+    place = position(comparison.accuracy_gain)
+    figures = f"({interval(comparison.accuracy_gain_ci95)}): {comparison.verdict}."
+    return f"{place[0].upper()}{place[1:]} before, the untrained head, which can only guess {figures}"
+
+
+def reload_sentence(record: RunRecord) -> str:
+    """Say whether a fresh process computed the same answers from the saved adapter."""
+    check = record.reload_check
+    difference = logit_difference(check.largest_logit_difference)
+    figures = f"{count(check.examples)} examples, largest logit difference {difference}"
+    if check.passed:
+        return f"passed: a fresh process loaded the adapter and gave the same answers ({figures})."
+    return f"FAILED: a fresh process did not get the same answers from the saved adapter ({figures}). Do not use it."
+
+
+def position(gain: float) -> str:
+    """Return where a gain puts the model: "2.1 points above", "1.2 points below" or "level with"."""
+    shown = points(abs(gain))
+    if shown == "0.0":
+        return "level with"
+    return f"{shown} points {'above' if gain > 0 else 'below'}"
+
+
+def interval(ci95: tuple[float, float]) -> str:
+    """Return a 95% interval in percentage points, as in "95%: -0.3 to 4.5"."""
+    return f"95%: {points(ci95[0])} to {points(ci95[1])}"
+
+
+def points(share: float | None) -> str:
+    """Return a difference of shares in percentage points, without unit: 0.021 is "2.1"."""
+    return number(None if share is None else share * 100, 1)
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Return a number with so many decimals, never "-0.0"."""
+    if value is None:
+        return NOT_MEASURED
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+
+
+def score(value: float | None) -> str:
+    """Return an accuracy, loss or F1 with three decimals."""
+    return number(value, 3)
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Return a share as a percentage: 0.764 is "76.4%"."""
+    return NOT_MEASURED if share is None else f"{number(share * 100, decimals)}%"
+
+
+def count(value: int | None) -> str:
+    """Return a whole number with separators: "22,810,370"."""
+    return NOT_MEASURED if value is None else f"{value:,}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration: "0.42 s", "3.4 s", "48 s", "2 min 05 s", "1 h 02 min"."""
+    if value is None:
+        return NOT_MEASURED
+    whole = round(value)
+    if whole < 60:
+        return f"{_three_figures(value)} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(value / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a latency: "9.3 ms"."""
+    return NOT_MEASURED if value is None else f"{_three_figures(value)} ms"
+
+
+def rate(value: float | None) -> str:
+    """Return a rate: "123 /s", "4.6 /s", "0.46 /s"."""
+    return NOT_MEASURED if value is None else f"{_three_figures(value)} /s"
+
+
+def size(value: int | None) -> str:
+    """Return bytes in decimal units, 1 MB being 10^6 bytes: "3.6 MB"."""
+    if value is None:
+        return NOT_MEASURED
+    if value < 1000:
+        return f"{value} B"
+    amount, unit = value / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if round(amount, 1) < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value: "p = 0.012" or "p < 0.001"."""
+    if value is None:
+        return NOT_MEASURED
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def logit_difference(value: float | None) -> str:
+    """Return a difference between logits: "0" or "1.2e-06"."""
+    if value is None:
+        return NOT_MEASURED
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def learning_rate(value: float | None) -> str:
+    """Return a learning rate: "0.0005"."""
+    return NOT_MEASURED if value is None else f"{value:.3g}"
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, without characters that would steer a terminal."""
+    flat = " ".join(text.split())
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) == "Cc" else char for char in flat)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return the text, cut with an ellipsis when it is longer than that many characters."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def _three_figures(value: float) -> str:
+    if round(value, 2) < 1:
+        return number(value, 2)
+    return number(value, 1 if round(value, 1) < 10 else 0)

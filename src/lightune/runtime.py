@@ -1,0 +1,127 @@
+"""The machine and its randomness: device, seeds, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from lightune.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface_hub",
+            "numpy", "scikit-learn", "scipy", "statsmodels")  # fmt: skip
+
+
+def keyed_seed(seed: int, *key: str | int) -> int:
+    """Return a seed for one purpose, derived from the run's seed and a key such as ("order", epoch).
+
+    The first eight bytes of SHA-256 over the parts, so that no two purposes share a stream and no generator state has
+    to be stored to repeat a draw.
+    """
+    text = "\x1f".join(str(part) for part in (seed, *key))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, *key: str | int) -> torch.Generator:
+    """Return a CPU generator for one purpose; see `keyed_seed`."""
+    import torch
+
+    return torch.Generator().manual_seed(keyed_seed(seed, *key))
+
+
+def reseed(seed: int, *key: str | int) -> None:
+    """Set torch's global generators (dropout reads them) for one purpose."""
+    import torch
+
+    torch.manual_seed(keyed_seed(seed, *key))
+
+
+@contextmanager
+def seeded(seed: int, *key: str | int) -> Iterator[None]:
+    """Run a block under global generators (Python, numpy, torch) set for one purpose, and put them back after."""
+    import numpy as np
+    import torch
+
+    number = keyed_seed(seed, *key)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.manual_seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda` or `mps`; RecipeError when it is not there."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise RecipeError("RECIPE-020", f'device "{wanted}" is not available here.', f"Available: {found}, or auto.")
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Return `fp32` or `bf16`; `auto` takes bf16 autocast only on a CUDA device that computes in it."""
+    import torch
+
+    if wanted == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return wanted
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def environment(device: torch.device | None = None) -> dict[str, Any]:
+    """Describe the machine: versions, processor, cores, threads, memory, device. No user or host name."""
+    import psutil
+    import torch
+
+    about: dict[str, Any] = {
+        "versions": versions(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "device": device.type if device else choose_device("auto").type,
+    }
+    if about["device"] == "cuda":
+        about["gpu"] = torch.cuda.get_device_name()
+        about["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
+    return about
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,250 @@
+"""The training loop, on Accelerate: fit, epoch, step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lightune import runtime
+from lightune.data.encoding import Encoded, collate
+from lightune.errors import InterruptedRunError, TrainingDivergedError
+from lightune.evaluation.cost import Meter, Spent
+from lightune.evaluation.evaluate import to_device, validate
+from lightune.evaluation.metrics import Metrics
+from lightune.progress import Reporter
+from lightune.recipe import TrainingBlock
+from lightune.training.batches import epoch_steps, steps_per_epoch
+from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
+from lightune.training.interrupt import StopRequest
+from lightune.training.optimizer import Schedule, make_optimizer
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lightune.methods import Method
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded texts and their label indices."""
+
+    encoded: Encoded
+    labels: list[int]
+
+
+@dataclass
+class Fitted:
+    """What training did: record.Training's fields without the rates."""
+
+    steps: int = 0
+    samples: int = 0
+    best_epoch: int = 0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
+
+
+@dataclass
+class Loop:
+    """Everything a fit needs. `folder` receives metrics.jsonl and checkpoints/."""
+
+    model: nn.Module
+    method: Method
+    tokenizer: PreTrainedTokenizerBase
+    train: Examples
+    validation: Examples
+    settings: TrainingBlock
+    learning_rate: float
+    eval_batch_size: int
+    folder: Path
+    accelerator: Accelerator
+    reporter: Reporter
+    run_name: str = "run"
+
+    def fit(self) -> Fitted:
+        """Train, keep the weights of the best epoch, and return what was done.
+
+        Raises TrainingDivergedError before the optimizer would take a step on a loss or gradient that is no finite
+        number, and InterruptedRunError after writing a checkpoint when the process is asked to stop.
+        """
+        import torch
+
+        total = steps_per_epoch(len(self.train.encoded), self.settings) * self.settings.num_train_epochs
+        optimizer = make_optimizer(self.model, self.settings, self.learning_rate)
+        self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.schedule = Schedule(optimizer, self.settings, total)
+        self.trained = [value for value in self.model.parameters() if value.requires_grad]
+        self.done, self.best = Fitted(), _Best(self.settings.metric_for_best_model)
+        self._checkpointing(True)
+        path = self.folder / "metrics.jsonl"
+        with torch.random.fork_rng(), StopRequest() as self.stop, path.open("w", encoding="utf-8") as self.log:
+            with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
+                self._fit_epochs()
+            self.done.spent = self.meter.spent
+        self._restore_best()
+        return self.done
+
+    def _fit_epochs(self) -> None:
+        for epoch in range(1, self.settings.num_train_epochs + 1):
+            loss = self._run_epoch(epoch)
+            self.meter.pause()
+            self._after_epoch(epoch, loss)
+            self.meter.resume()
+            patience = self.settings.early_stopping_patience
+            if patience and epoch - self.best.epoch >= patience:
+                self.reporter.note(f"stopped early: {patience} epochs without a better {self.best.metric}")
+                return
+
+    def _run_epoch(self, epoch: int) -> float:
+        self.model.train()
+        losses = 0.0
+        for micro_batches in epoch_steps(len(self.train.encoded), self.settings, epoch):
+            loss, norm = self._train_step(epoch, micro_batches)
+            rows = sum(map(len, micro_batches))
+            losses += loss * rows
+            self.done.steps += 1
+            self.done.samples += rows
+            self._after_step(epoch, loss, norm, rows)
+        return losses / len(self.train.encoded)
+
+    def _train_step(self, epoch: int, micro_batches: list[list[int]]) -> tuple[float, float]:
+        """Return (mean loss over the step's examples, gradient norm before clipping)."""
+        rows = sum(map(len, micro_batches))
+        total = 0.0
+        for number, batch in enumerate(micro_batches):
+            runtime.reseed(self.settings.seed, "dropout", epoch, self.done.steps, number)
+            loss = self._loss(batch) * (len(batch) / rows)
+            total += self._finite(loss.item(), "loss")
+            self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
+        norm = self._finite(float(norm), "gradient norm")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total, norm
+
+    def _loss(self, rows: list[int]) -> torch.Tensor:
+        import torch
+
+        batch = collate(self.tokenizer, [self.train.encoded.rows[row] for row in rows])
+        batch["labels"] = torch.tensor([self.train.labels[row] for row in rows])
+        return self.model(**to_device(batch, self.accelerator.device)).loss
+
+    def _finite(self, value: float, what: str) -> float:
+        if math.isfinite(value):
+            return value
+        raise TrainingDivergedError(
+            "TRAIN-001",
+            f"step {self.done.steps + 1}: the {what} is {value}; training was stopped before the weights were touched.",
+            f"Lower the learning rate (it was {self.schedule.learning_rate:.2g}): "
+            f"--learning-rate {self.learning_rate / 10:.2g}",
+        )
+
+    def _after_step(self, epoch: int, loss: float, norm: float, rows: int) -> None:
+        line = {
+            "step": self.done.steps,
+            "epoch": epoch,
+            "loss": loss,
+            "learning_rate": self.schedule.learning_rate,
+            "grad_norm": norm,
+            "samples": rows,
+        }
+        self.schedule.step()
+        self.log.write(json.dumps(line) + "\n")
+        if self.settings.report_to:
+            self.accelerator.log({f"train/{name}": value for name, value in line.items()}, step=self.done.steps)
+        self.advance(f"epoch {epoch}  loss {loss:.3f}")
+        if self.stop.number is not None:
+            self._interrupted(self.stop.number)
+        if self.settings.save_steps and self.done.steps % self.settings.save_steps == 0:
+            self._save_latest()
+
+    def _after_epoch(self, epoch: int, train_loss: float) -> None:
+        rate = self.schedule.learning_rate
+        found = validate(
+            self.model, self.tokenizer, self.validation.encoded, self.validation.labels, self.eval_batch_size
+        )
+        self.schedule.after_validation(found.loss)
+        figures = {
+            "train_loss": train_loss,
+            "validation_loss": found.loss,
+            "validation_accuracy": found.accuracy,
+            "validation_f1_macro": found.f1_macro,
+        }
+        self.done.epochs.append({"epoch": epoch, **figures, "learning_rate": rate})
+        self.log.flush()
+        if self.settings.report_to:
+            self.accelerator.log({f"validation/{name}": value for name, value in figures.items()}, step=self.done.steps)
+        self.reporter.note(
+            f"epoch {epoch}: train loss {train_loss:.3f}, validation loss {found.loss:.3f}, "
+            f"validation accuracy {found.accuracy:.3f}"
+        )
+        if self.best.improved(epoch, found):
+            self._save("best", with_optimizer=False)
+
+    def _restore_best(self) -> None:
+        self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self._checkpointing(False)
+        tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
+        self.method.load_state(self.model, tensors)
+        self.model.eval()
+        self.done.best_epoch = self.best.epoch
+
+    def _save(self, name: str, with_optimizer: bool) -> Path:
+        model = self.accelerator.unwrap_model(self.model)
+        state = {"step": self.done.steps, "epochs": self.done.epochs, "best_epoch": self.best.epoch}
+        optimizer = self.optimizer.optimizer if with_optimizer else None
+        return save_checkpoint(self.folder / "checkpoints" / name, self.method.state(model), state, optimizer)
+
+    def _save_latest(self) -> Path:
+        self.meter.pause()
+        folder = self._save(checkpoint_name(self.done.steps), with_optimizer=True)
+        self.meter.resume()
+        return folder
+
+    def _interrupted(self, number: int) -> None:
+        folder = self._save_latest()
+        message = f"interrupted after step {self.done.steps}; a checkpoint was written to {folder}."
+        raise InterruptedRunError("RUN-001", message, signal_number=number)
+
+    def _checkpointing(self, on: bool) -> None:
+        if not self.settings.gradient_checkpointing:
+            return
+        model: Any = self.accelerator.unwrap_model(self.model)
+        if on:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        else:
+            model.gradient_checkpointing_disable()
+
+    optimizer: Any = field(init=False)
+    schedule: Schedule = field(init=False)
+    trained: list[Any] = field(init=False)
+    done: Fitted = field(init=False)
+    best: _Best = field(init=False)
+    stop: StopRequest = field(init=False)
+    log: TextIO = field(init=False)
+    meter: Meter = field(init=False)
+    advance: Callable[..., None] = field(init=False)
+
+
+@dataclass
+class _Best:
+    """The best epoch so far by the metric; of equals the one with the lower validation loss."""
+
+    metric: str
+    epoch: int = 0
+    value: tuple[float, float] = (-math.inf, -math.inf)
+
+    def improved(self, epoch: int, found: Metrics) -> bool:
+        """Take the epoch if it is the best so far, and say so."""
+        first = -found.loss if self.metric == "loss" else float(getattr(found, self.metric))
+        value = (first, -found.loss)
+        if value <= self.value:
+            return False
+        self.epoch, self.value = epoch, value
+        return True

@@ -1,0 +1,117 @@
+"""AdamW and its learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lightune.errors import RecipeError
+from lightune.recipe import TrainingBlock
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+# Schedules that follow the validation loss instead of the step number.
+FOLLOW_VALIDATION = ("reduce_lr_on_plateau", "greedy")
+
+
+def decayed(model: nn.Module) -> tuple[list[Any], list[Any]]:
+    """Return the trainable parameters that are decayed, and those that are not: biases and norms."""
+    no_decay = set()
+    for module_name, module in model.named_modules():
+        is_norm = "norm" in type(module).__name__.lower()
+        for name, _ in module.named_parameters(recurse=False):
+            if is_norm or name.endswith("bias"):
+                no_decay.add(f"{module_name}.{name}" if module_name else name)
+    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    return [value for name, value in trained if name not in no_decay], [v for name, v in trained if name in no_decay]
+
+
+def make_optimizer(model: nn.Module, settings: TrainingBlock, learning_rate: float) -> Optimizer:
+    """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over the trainable parameters."""
+    import torch
+
+    with_decay, without = decayed(model)
+    groups = [
+        {"params": with_decay, "weight_decay": settings.weight_decay},
+        {"params": without, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+    )
+
+
+def warmup_step_count(settings: TrainingBlock, total_steps: int) -> int:
+    """Return the warm-up in steps; a value below 1 is a share of all steps, rounded up as transformers does."""
+    if settings.warmup_steps < 1:
+        return math.ceil(settings.warmup_steps * total_steps)
+    return int(settings.warmup_steps)
+
+
+class Schedule:
+    """A learning-rate schedule of transformers' get_scheduler, stepped once per optimizer step.
+
+    The schedules that follow the validation loss know no warm-up of their own; here they get the usual linear one:
+    rate * (step + 1) / warm-up steps, and listen to the validation loss once it is over.
+    """
+
+    def __init__(self, optimizer: Optimizer, settings: TrainingBlock, total_steps: int) -> None:
+        from transformers import get_scheduler
+
+        name = settings.lr_scheduler_type
+        self.optimizer = optimizer
+        self.follows_validation = name in FOLLOW_VALIDATION
+        self.warmup = warmup_step_count(settings, total_steps)
+        self.steps = 0
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        needed = _needed_arguments(name, self._peaks[0], total_steps, self.warmup)
+        try:
+            self.scheduler = get_scheduler(
+                name, optimizer, self.warmup, total_steps, {**needed, **settings.lr_scheduler_kwargs}
+            )
+        except (TypeError, ValueError) as error:
+            message = f"training.lr_scheduler_kwargs: {name} does not take them ({error})."
+            raise RecipeError("RECIPE-050", message, f"Given: {settings.lr_scheduler_kwargs}") from error
+        if self.follows_validation:
+            self._warm_up()
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the coming step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def step(self) -> None:
+        """Move on by one optimizer step."""
+        self.steps += 1
+        if self.follows_validation:
+            self._warm_up()
+        else:
+            self.scheduler.step()
+
+    def after_validation(self, loss: float) -> None:
+        """Tell the schedule the validation loss."""
+        if self.follows_validation and self.steps >= self.warmup:
+            self.scheduler.step(loss)  # type: ignore[arg-type]
+
+    def _warm_up(self) -> None:
+        if self.steps > self.warmup:
+            return
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * min(1.0, (self.steps + 1) / (self.warmup + 1)) if self.warmup else peak
+
+
+def _needed_arguments(name: str, rate: float, total_steps: int, warmup: int) -> dict[str, Any]:
+    """Return values for arguments that some schedules demand, so that each works by its name alone."""
+    if name in {"cosine_with_min_lr", "cosine_warmup_with_min_lr"}:
+        return {"min_lr_rate": 0.1}
+    if name == "warmup_stable_decay":
+        return {"num_decay_steps": max(1, (total_steps - warmup) // 5)}
+    if name == "reduce_lr_on_plateau":
+        return {"factor": 0.5, "patience": 0}
+    if name == "greedy":
+        return {"patience": 0, "factor": 0.7, "min_lr": rate / 100, "max_lr": rate * 4}
+    return {}
