@@ -70,7 +70,9 @@ def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folde
 
 def write_manifest(folder: Path) -> None:
     """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
+    files = {
+        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
+    }
     (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
     for path in (*folder.iterdir(), folder):
         _sync(path)

@@ -100,6 +100,7 @@ class TrainingBlock(Block):
     num_train_epochs: Count = 5
     per_device_train_batch_size: Count = 16
     gradient_accumulation_steps: Count = 1
+    train_sampling_strategy: Literal["random", "group_by_length"] = "random"
     learning_rate: Positive | None = None
     weight_decay: NonNegative = 0.01
     adam_beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9

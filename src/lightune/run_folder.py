@@ -34,7 +34,9 @@ class RunFolder:
             raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Rename on success, remove on failure, leave on interruption."""
         if error is None:
             if self.final.is_dir():

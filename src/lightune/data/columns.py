@@ -58,7 +58,9 @@ def label_names(table: Table, column: str) -> list[str]:
         raise DataError("DATA-021", message, "Each row has one text (or a pair) and one label.")
     names = sorted({label_text(value) for value in values}, key=_number_or_word)
     if len(names) < 2:
-        raise DataError("DATA-022", f"{table.origin}: column {column} holds {len(names)} label; two or more are needed.")
+        raise DataError(
+            "DATA-022", f"{table.origin}: column {column} holds {len(names)} label; two or more are needed."
+        )
     if len(names) > min(MAX_CLASSES, len(values) // 2 + 1):
         message = f"{table.origin}: column {column} holds {len(names)} different labels in {len(values)} rows."
         raise DataError("DATA-023", message, "Name the right column with --label-column.")

@@ -23,9 +23,10 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def length(self, row: int) -> int:
-        """Return a row's number of tokens."""
-        return len(self.rows[row]["input_ids"])
+    @property
+    def lengths(self) -> list[int]:
+        """The number of tokens of each row."""
+        return [len(row["input_ids"]) for row in self.rows]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int) -> Encoded:
@@ -48,6 +49,7 @@ def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, list[in
 
 def length_sorted_batches(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
     """Yield row numbers in batches of similar length, longest first: least padding, and memory runs out at once."""
-    order = sorted(range(len(encoded)), key=lambda row: (-encoded.length(row), row))
+    lengths = encoded.lengths
+    order = sorted(range(len(encoded)), key=lambda row: (-lengths[row], row))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

@@ -46,7 +46,11 @@ def read_table(path: Path | str) -> Table:
         return _read_parquet(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            table = _read_jsonl(path, stream) if kind == "jsonl" else _read_csv(path, stream, "\t" if kind == "tsv" else ",")
+            table = (
+                _read_jsonl(path, stream)
+                if kind == "jsonl"
+                else _read_csv(path, stream, "\t" if kind == "tsv" else ",")
+            )
     except UnicodeDecodeError as error:
         hint = "Save it as UTF-8 (for example: iconv -f latin1 -t utf-8)."
         raise DataError("DATA-003", f"{path}: byte {error.start} is not UTF-8.", hint) from error

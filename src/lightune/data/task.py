@@ -77,11 +77,11 @@ def load_task(block: DataBlock, seed: int) -> Task:
     return task
 
 
-def labelled_split(table: Table, block: DataBlock, labels: list[str], notes: list[str]) -> Split:
+def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> Split:
     """Return a table's texts and labels, by label names that are already known (of a trained model, say)."""
     texts, _ = columns.text_columns(table, block.text_column)
     label, _ = columns.label_column(table, block.label_column, texts)
-    return _split(table, texts, label, labels, block.on_unseen_label, notes)
+    return _split(table, texts, label, labels, block.on_unseen_label, [])
 
 
 def _labelled(tables: Tables, block: DataBlock) -> Task:
@@ -95,12 +95,11 @@ def _labelled(tables: Tables, block: DataBlock) -> Task:
     for table in (tables.train, tables.validation, tables.test):
         empty = Split([], [])
         splits.append(empty if table is None else _split(table, texts, label, labels, block.on_unseen_label, notes))
-    return Task(tables.name, tables.revision, texts, label, labels, *splits, notes=notes)
+    train, validation, test = splits
+    return Task(tables.name, tables.revision, texts, label, labels, train, validation, test, notes)
 
 
-def _split(
-    table: Table, texts: list[str], label: str, labels: list[str], on_unseen: str, notes: list[str]
-) -> Split:
+def _split(table: Table, texts: list[str], label: str, labels: list[str], on_unseen: str, notes: list[str]) -> Split:
     for name in (*texts, label):
         if name not in table.columns:
             hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()
@@ -138,7 +137,9 @@ def _fault(table: Table, row: int, texts: list[str], name: object, indices: dict
         return "label is missing"
     shown = columns.label_text(name)
     if shown not in indices:
-        return f'label "{shown}" is not among the training labels ({", ".join(indices)}). {did_you_mean(shown, indices)}'
+        return (
+            f'label "{shown}" is not among the training labels ({", ".join(indices)}). {did_you_mean(shown, indices)}'
+        )
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -12,47 +12,59 @@ from lightune.data.columns import TEXT_NAMES, is_missing
 from lightune.data.tables import stream_csv
 from lightune.errors import DataError, did_you_mean
 from lightune.inference.classifier import Classifier, Text
+from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048
 
 
-def predict_csv(
-    classifier: Classifier,
-    source: Path,
-    sink: TextIO,
-    text_column: str | None = None,
-    done: Callable[[int], None] | None = None,
-) -> int:
-    """Copy a csv or tsv to `sink` with the columns prediction and confidence added; return the number of rows.
+def answered_rows(
+    classifier: Classifier, source: Path, text_column: str | None = None, reporter: Reporter | None = None
+) -> Iterator[list[str]]:
+    """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
-    Raises DataError with file and line for a broken or empty row; what was written before it stands.
+    Raises DataError with file and line for a broken or empty row, when the reading comes to it.
     """
     separator = "\t" if source.suffix.lower() == ".tsv" else ","
     if not source.is_file():
         raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
-    total = 0
-    with source.open(encoding="utf-8-sig", newline="") as stream:
+    chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
+    with (
+        source.open(encoding="utf-8-sig", newline="") as stream,
+        (reporter or Silent()).steps(f"chunks of {CHUNK_ROWS} rows", chunks) as advance,
+    ):
         rows = _rows(source, stream, separator)
         _, header = next(rows, (0, []))
         columns = _text_columns(source, header, text_column, classifier)
-        writer = csv.writer(sink, lineterminator="\n")
-        writer.writerow([*header, "prediction", "confidence"])
+        yield [*header, "prediction", "confidence"]
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]
             for (_, cells), answer in zip(chunk, classifier.predict(texts), strict=True):
-                writer.writerow([*cells, answer.label, f"{answer.confidence:.6f}"])
-            total += len(chunk)
-            if done:
-                done(len(chunk))
-    return total
+                yield [*cells, answer.label, f"{answer.confidence:.6f}"]
+            advance()
 
 
-def count_rows(source: Path) -> int:
-    """Return the number of data rows, for a progress bar; 0 when that cannot be told without an error."""
+def write_rows(rows: Iterable[list[str]], target: Path) -> int:
+    """Write rows as csv, whole or not at all, and return how many came after the header."""
+    partial = target.with_name(target.name + ".partial")
+    written = -1
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as sink:
+            writer = csv.writer(sink, lineterminator="\n")
+            for row in rows:
+                writer.writerow(row)
+                written += 1
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
+
+
+def _count_rows(source: Path, separator: str) -> int:
+    """Return the number of data rows, for the progress bar; a broken file is reported when it is read."""
     try:
         with source.open(encoding="utf-8-sig", newline="") as stream:
-            return max(0, sum(1 for _ in stream_csv(source, stream)) - 1)
-    except (DataError, UnicodeDecodeError, OSError):
+            return max(0, sum(1 for _ in stream_csv(source, stream, separator)) - 1)
+    except (DataError, UnicodeDecodeError):
         return 0
 
 

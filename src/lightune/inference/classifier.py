@@ -14,15 +14,13 @@ from lightune import runtime
 from lightune.artifact import AdaptedModel, load_adapter
 from lightune.data.columns import is_missing
 from lightune.data.encoding import encode
-from lightune.data.tables import read_table
-from lightune.data.task import labelled_split
 from lightune.errors import DataError
-from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
-from lightune.recipe import DataBlock
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
 Text = str | tuple[str, str]
 
@@ -59,6 +57,21 @@ class Classifier:
         """The text column (or pair) of the training data."""
         return list(self._adapted.config.text_columns)
 
+    @property
+    def label_column(self) -> str:
+        """The label column of the training data."""
+        return self._adapted.config.label_column
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base model's tokenizer."""
+        return self._adapted.loaded.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """The longest text in tokens; longer ones are cut."""
+        return self._adapted.loaded.max_length
+
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
         rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
@@ -68,38 +81,20 @@ class Classifier:
                 raise DataError("DATA-041", message)
             if any(is_missing(part) for part in row):
                 raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
-        loaded = self._adapted.loaded
-        return predict_logits(
-            self._model, loaded.tokenizer, encode(loaded.tokenizer, rows, loaded.max_length), self.batch_size
-        )
+        encoded = encode(self.tokenizer, rows, self.max_length)
+        return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
 
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
         """Classify a text or many, in the order given."""
-        given: Sequence[Text] = [texts] if isinstance(texts, str) else texts  # type: ignore[assignment]
+        given: Sequence[Text] = [texts] if isinstance(texts, str) else texts
         return list(self._predictions(given)) if len(given) else []
-
-    def evaluate(self, path: Path | str, text_column: str | None = None, label_column: str | None = None) -> dict[str, Any]:
-        """Return the metrics on a labelled file: the fields of record.Evaluation."""
-        config = self._adapted.config
-        table = read_table(path)
-        known = set(table.columns)
-        if text_column is None and len(config.text_columns) == 1 and config.text_columns[0] in known:
-            text_column = config.text_columns[0]
-        if label_column is None and config.label_column in known:
-            label_column = config.label_column
-        pair = tuple(config.text_columns) if len(config.text_columns) == 2 else None
-        block = DataBlock(text_column=text_column or pair, label_column=label_column)  # type: ignore[arg-type]
-        split = labelled_split(table, block, self.labels, [])
-        loaded = self._adapted.loaded
-        encoded = encode(loaded.tokenizer, split.texts, loaded.max_length)
-        return evaluate(self._model, loaded.tokenizer, encoded, split, self.batch_size)[1]
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
         merged = self._adapted.method.merged(self._model)
         model: Any = merged if merged is not None else self._model
         model.save_pretrained(folder)
-        self._adapted.loaded.tokenizer.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
         self._model = model
 
     def _predictions(self, texts: Sequence[Text]) -> Iterator[Prediction]:

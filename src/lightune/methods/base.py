@@ -97,5 +97,7 @@ def require_same_tensors(expected: Mapping[str, torch.Tensor], given: Mapping[st
     faults += [f"{name} is {tuple(given[name].shape)}, not {tuple(expected[name].shape)}" for name in shapes[:3]]
     if faults:
         raise ArtifactError(
-            "ARTIFACT-010", f"the adapter does not fit this model: {'; '.join(faults)}.", "Was it made for another base?"
+            "ARTIFACT-010",
+            f"the adapter does not fit this model: {'; '.join(faults)}.",
+            "Was it made for another base?",
         )

@@ -35,7 +35,7 @@ class PeftMethod(Method):
 
         config = self.peft_config(model, anatomy)
         with runtime.seeded(seed, "adapter"):
-            adapted = get_peft_model(model, config)  # type: ignore[arg-type]
+            adapted = get_peft_model(model, config)
         changed = tuple(adapted.base_model.targeted_module_names)
         return Attachment(adapted, (*changed, *anatomy.head))
 
@@ -54,7 +54,7 @@ class PeftMethod(Method):
 
     def write_config(self, model: nn.Module, folder: Path) -> None:
         """Write PEFT's adapter_config.json, so that PeftModel.from_pretrained reads the folder."""
-        config = model.peft_config["default"]  # type: ignore[index]
+        config: Any = model.peft_config["default"]  # type: ignore[index]
         training, config.inference_mode = config.inference_mode, True
         config.save_pretrained(str(folder))
         config.inference_mode = training

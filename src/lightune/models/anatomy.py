@@ -112,7 +112,9 @@ class Anatomy:
 def check_role(role: str) -> str:
     """Return the role, or raise RecipeError with the valid ones."""
     if role not in ROLES:
-        raise RecipeError("RECIPE-030", f'there is no role "{role}".', f"{did_you_mean(role, ROLES)} Valid: {_listed()}.")
+        raise RecipeError(
+            "RECIPE-030", f'there is no role "{role}".', f"{did_you_mean(role, ROLES)} Valid: {_listed()}."
+        )
     return role
 
 

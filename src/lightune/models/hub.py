@@ -29,7 +29,7 @@ def snapshot(
     from lightune.progress import quiet_libraries
 
     quiet_libraries()
-    if not os.environ.get("HF_HUB_OFFLINE") and not _reachable():
+    if not os.environ.get("HF_HUB_OFFLINE") and not reachable():
         return _from_cache(name, revision, kind, patterns)
     try:
         folder = hub.snapshot_download(
@@ -45,7 +45,7 @@ def snapshot(
     return Path(folder), Path(folder).name
 
 
-def _reachable() -> bool:
+def reachable() -> bool:
     """Ask the Hub for anything at all, within the time limit: libraries would retry for half a minute per file."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
@@ -88,7 +88,9 @@ def _explained(error: Exception, name: str, revision: str | None, kind: str) -> 
         hint = "Check the spelling (owner/name); a private one needs `hf auth login`."
         return HubError("HUB-002", f'there is no {kind} "{name}" on the Hugging Face Hub.', hint)
     if isinstance(error, errors.RevisionNotFoundError):
-        return HubError("HUB-004", f'the {kind} "{name}" has no revision "{revision}".', "Give a branch, tag or commit.")
+        return HubError(
+            "HUB-004", f'the {kind} "{name}" has no revision "{revision}".', "Give a branch, tag or commit."
+        )
     if isinstance(error, errors.HFValidationError):
         return HubError("HUB-005", f'"{name}" is neither a local path nor a name on the Hub (owner/name).')
     return _unreachable(name, kind)

@@ -72,7 +72,9 @@ def fingerprint(source: ModelSource) -> str:
     return digest.hexdigest()
 
 
-def load_classifier(source: ModelSource, labels: Sequence[str], seed: int, max_length: int | None = None) -> LoadedModel:
+def load_classifier(
+    source: ModelSource, labels: Sequence[str], seed: int, max_length: int | None = None
+) -> LoadedModel:
     """Load the model as AutoModelForSequenceClassification with these label names, in fp32.
 
     Parameters that the checkpoint does not hold (the head) are drawn from a generator keyed by the seed.

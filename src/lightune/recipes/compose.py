@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key) for key, _ in node.value]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
         raise RecipeError("RECIPE-002", f'line {node.start_mark.line + 1}: the key "{twice[0]}" stands there twice.')
@@ -75,7 +75,7 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
         hint = f"{did_you_mean(name_or_path, names)} Shipped recipes: {', '.join(names)}; or give a YAML file.".strip()
         raise RecipeError("RECIPE-003", f'there is no recipe "{name_or_path}".', hint)
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError("RECIPE-004", f"{path}: not readable as YAML: {error}") from error
     except RecipeError as error:

@@ -99,4 +99,6 @@ def _is_share(text: str) -> bool:
 
 
 def _broken(code: str, path: Path, what: str) -> ArtifactError:
-    return ArtifactError(code, f"{path}: this file is damaged: {what}.", "Restore the folder from a copy, or run again.")
+    return ArtifactError(
+        code, f"{path}: this file is damaged: {what}.", "Restore the folder from a copy, or run again."
+    )

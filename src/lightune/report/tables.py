@@ -47,16 +47,17 @@ def results(record: RunRecord) -> Table:
 def gains(record: RunRecord) -> Table:
     """Return the gains over the probe and over before, each with interval, p-value and verdict."""
     found = record.comparison
-    rows = [
-        ["over the linear probe", found.probe_gain, found.probe_gain_ci95, found.probe_mcnemar_p_value],
-        ["over before (untrained head)", found.accuracy_gain, found.accuracy_gain_ci95, found.mcnemar_p_value],
-    ]
-    verdicts = [found.probe_verdict, found.verdict]
+    probe = _gain(found.probe_gain, found.probe_gain_ci95, found.probe_mcnemar_p_value)
+    before = _gain(found.accuracy_gain, found.accuracy_gain_ci95, found.mcnemar_p_value)
     cells = [
-        [name, f"{words.points(gain)} points", words.interval(ci95).removeprefix("95%: "), words.p_value(p), verdict]
-        for (name, gain, ci95, p), verdict in zip(rows, verdicts, strict=True)
+        ["over the linear probe", *probe, found.probe_verdict],
+        ["over before (untrained head)", *before, found.verdict],
     ]
-    return Table("Gain in accuracy, paired on the test examples", ["gain", "", "95% interval", "McNemar", "verdict"], cells)
+    return Table(
+        "Gain in accuracy, paired on the test examples",
+        ["comparison", "gain", "95% interval", "McNemar", "verdict"],
+        cells,
+    )
 
 
 def groups(record: RunRecord, most: int) -> list[Table]:
@@ -131,10 +132,13 @@ def sizes(record: RunRecord) -> Table:
     model = record.model
     share = words.percent(model.trainable_percent / 100, 2)
     rows = [
-        ["trainable parameters", f"{words.count(model.trainable_parameters)} of {words.count(model.parameters)} ({share})"],
+        [
+            "trainable parameters",
+            f"{words.count(model.trainable_parameters)} of {words.count(model.parameters)} ({share})",
+        ],
         ["adapter on disk", words.size(model.adapter_bytes)],
     ]
-    return Table("What was trained and what is stored", ["size", ""], rows)
+    return Table("What was trained and what is stored", ["size", "value"], rows)
 
 
 def inference(record: RunRecord) -> Table:
@@ -148,7 +152,11 @@ def inference(record: RunRecord) -> Table:
     rows = [
         [name, words.milliseconds(p50), words.milliseconds(p95), words.rate(speed)] for name, p50, p95, speed in figures
     ]
-    return Table("Speed of inference", ["inference", "latency p50", "latency p95", "texts"], rows)
+    return Table(
+        "Inference: latency of one text, texts per second in bulk",
+        ["inference", "latency p50", "latency p95", "texts"],
+        rows,
+    )
 
 
 def data(record: RunRecord) -> Table:
@@ -167,7 +175,7 @@ def data(record: RunRecord) -> Table:
         ["texts cut at that length", words.count(found.truncated_examples)],
         ["SHA-256 of texts and labels", found.sha256],
     ]
-    return Table("Data", ["data", ""], rows)
+    return Table("Data", ["data", "value"], rows)
 
 
 def surroundings(record: RunRecord) -> Table:
@@ -179,7 +187,11 @@ def surroundings(record: RunRecord) -> Table:
         ["precision", record.training.precision],
         *([name, value] for name, value in _flat(record.environment)),
     ]
-    return Table("Model and environment", ["environment", ""], rows)
+    return Table("Model and environment", ["environment", "value"], rows)
+
+
+def _gain(gain: float, ci95: tuple[float, float], p_value: float) -> list[str]:
+    return [f"{words.points(gain)} points", words.interval(ci95).removeprefix("95%: "), words.p_value(p_value)]
 
 
 def _phases(record: RunRecord) -> list[tuple[str, Cost]]:

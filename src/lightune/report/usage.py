@@ -20,6 +20,11 @@ def reads_with_peft(record: RunRecord) -> bool:
     return method_name(record) in PEFT_METHODS
 
 
+def is_pair(record: RunRecord) -> bool:
+    """Say whether the classifier reads pairs of texts."""
+    return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
+
+
 def base_model(record: RunRecord) -> str:
     """Return the base model's name outside lightune: the embedded `minilm` has another one on the Hub."""
     return HUB_NAME if record.model.name == EMBEDDED_NAME else record.model.name
@@ -28,8 +33,8 @@ def base_model(record: RunRecord) -> str:
 def predict_command(record: RunRecord) -> str:
     """Return the command that classifies a text with the adapted model, or a file's texts when they come in pairs."""
     folder = shlex.quote(record.run_folder)
-    if _is_pair(record):
-        return f"lightune evaluate {folder} --test other.csv"
+    if is_pair(record):
+        return f"lightune predict {folder} --file pairs.csv"
     return f'lightune predict {folder} "A text to classify."'
 
 
@@ -40,11 +45,12 @@ def rerun_command(record: RunRecord) -> str:
 
 def python_code(record: RunRecord) -> str:
     """Return Python that loads the run with lightune."""
-    text = '("First text.", "Second text.")' if _is_pair(record) else '"A text to classify."'
+    text = '("First text.", "Second text.")' if is_pair(record) else '"A text to classify."'
     return (
         "import lightune\n\n"
         f"classifier = lightune.load({_quoted(record.run_folder)})\n"
-        f"print(classifier.predict([{text}]))\n"
+        f"answer = classifier.predict([{text}])[0]\n"
+        "print(answer.label, answer.confidence)\n"
     )
 
 
@@ -56,14 +62,15 @@ def peft_code(record: RunRecord) -> str | None:
     commit = record.model.revision
     # Packaged weights are recorded by their hash, which is no revision of the Hub.
     revision = "" if commit is None or commit.startswith("sha256:") else f", revision={_quoted(commit)}"
-    text = '"First text.", "Second text."' if _is_pair(record) else '"A text to classify."'
+    text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
     return f"""import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 labels = {json.dumps(record.data.labels, ensure_ascii=False)}
-tokenizer = AutoTokenizer.from_pretrained({name}{revision})
-base = AutoModelForSequenceClassification.from_pretrained({name}{revision}, num_labels=len(labels))
+name = {name}
+tokenizer = AutoTokenizer.from_pretrained(name{revision})
+base = AutoModelForSequenceClassification.from_pretrained(name{revision}, num_labels=len(labels))
 model = PeftModel.from_pretrained(base, {_quoted(_inside(record, "adapter"))}).eval()
 
 batch = tokenizer({text}, truncation=True, max_length={record.data.max_length}, return_tensors="pt")
@@ -71,10 +78,6 @@ with torch.inference_mode():
     answer = model(**batch).logits.argmax(dim=-1).item()
 print(labels[answer])
 """
-
-
-def _is_pair(record: RunRecord) -> bool:
-    return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
 
 
 def _inside(record: RunRecord, name: str) -> str:

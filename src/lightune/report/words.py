@@ -1,11 +1,11 @@
-"""Figures as words: every number gets its unit, every missing measurement says so, every verdict follows its figures."""
+"""Figures as words: a number gets its unit, a missing measurement says so, and a verdict follows its figures."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
 
-from lightune.record import Comparison, RunRecord
+from lightune.record import RunRecord
 
 NOT_MEASURED = "not measured"
 
@@ -20,7 +20,7 @@ def headline(record: RunRecord) -> str:
 
 def before_sentence(record: RunRecord) -> str:
     """Say what was gained over `before`, and that before is an untrained head."""
-    comparison: Comparison = record.comparison
+    comparison = record.comparison
     place = position(comparison.accuracy_gain)
     figures = f"({interval(comparison.accuracy_gain_ci95)}): {comparison.verdict}."
     return f"{place[0].upper()}{place[1:]} before, the untrained head, which can only guess {figures}"
@@ -92,8 +92,8 @@ def seconds(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a latency: "9.3 ms"."""
-    return NOT_MEASURED if value is None else f"{_three_figures(value)} ms"
+    """Return a latency: "9.3 ms", "112 ms"."""
+    return NOT_MEASURED if value is None else f"{number(value, 1 if value < 99.95 else 0)} ms"
 
 
 def rate(value: float | None) -> str:
@@ -102,7 +102,7 @@ def rate(value: float | None) -> str:
 
 
 def size(value: int | None) -> str:
-    """Return bytes in decimal units, 1 MB being 10^6 bytes: "3.6 MB"."""
+    """Return bytes in decimal units, 1 MB being 10^6 bytes: "3.6 MB", "1.43 GB"."""
     if value is None:
         return NOT_MEASURED
     if value < 1000:
@@ -112,7 +112,7 @@ def size(value: int | None) -> str:
         if round(amount, 1) < 1000:
             break
         amount, unit = amount / 1000, larger
-    return f"{amount:.1f} {unit}"
+    return f"{amount:.1f} {unit}" if unit in {"kB", "MB"} else f"{amount:.2f} {unit}"
 
 
 def p_value(value: float | None) -> str:

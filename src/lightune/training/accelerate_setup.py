@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def make_accelerator(
-    device: torch.device, precision: str, trackers: tuple[str, ...], folder: Path, project: str, config: Mapping[str, Any]
+    device: torch.device,
+    precision: str,
+    trackers: tuple[str, ...],
+    folder: Path,
+    project: str,
+    config: Mapping[str, Any],
 ) -> Accelerator:
     """Return an Accelerator; RecipeError when a tracker's package is not installed.
 

@@ -1,12 +1,15 @@
-"""Which examples each step trains on. A pure function of the seed and the epoch."""
+"""Which examples each step trains on. A pure function of the seed, the epoch and the texts' lengths."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lightune import runtime
 from lightune.recipe import TrainingBlock
+
+# Rows are sorted by length inside pools of this many steps: enough for little padding, few enough to stay random.
+POOL_STEPS = 50
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:
@@ -16,19 +19,36 @@ def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(examples, generator=runtime.generator(seed, "order", epoch)).tolist()
 
 
-def epoch_steps(examples: int, settings: TrainingBlock, epoch: int) -> Iterator[list[list[int]]]:
+def epoch_steps(lengths: Sequence[int], settings: TrainingBlock, epoch: int) -> Iterator[list[list[int]]]:
     """Yield the optimizer steps of an epoch, each a list of micro-batches of row numbers.
 
-    A step takes per_device_train_batch_size * gradient_accumulation_steps rows; the last one what is left.
+    A step takes per_device_train_batch_size * gradient_accumulation_steps rows; the last one what is left. With
+    `group_by_length` each step's rows are of similar length, and the steps come in random order.
     """
-    order = epoch_order(examples, settings.seed, epoch)
+    order = epoch_order(len(lengths), settings.seed, epoch)
     micro = settings.per_device_train_batch_size
     step = micro * settings.gradient_accumulation_steps
-    for start in range(0, examples, step):
-        rows = order[start : start + step]
+    if settings.train_sampling_strategy == "group_by_length":
+        steps = _grouped(order, lengths, step, settings.seed, epoch)
+    else:
+        steps = [order[start : start + step] for start in range(0, len(order), step)]
+    for rows in steps:
         yield [rows[first : first + micro] for first in range(0, len(rows), micro)]
 
 
 def steps_per_epoch(examples: int, settings: TrainingBlock) -> int:
     """Return the number of optimizer steps in an epoch."""
     return math.ceil(examples / (settings.per_device_train_batch_size * settings.gradient_accumulation_steps))
+
+
+def _grouped(order: list[int], lengths: Sequence[int], step: int, seed: int, epoch: int) -> list[list[int]]:
+    """Cut a random order into pools, sort each by length, cut it into steps, and shuffle the steps."""
+    import torch
+
+    pool = step * POOL_STEPS
+    arranged: list[int] = []
+    for start in range(0, len(order), pool):
+        arranged += sorted(order[start : start + pool], key=lambda row: lengths[row])
+    steps = [arranged[start : start + step] for start in range(0, len(arranged), step)]
+    shuffled = torch.randperm(len(steps), generator=runtime.generator(seed, "steps", epoch)).tolist()
+    return [steps[number] for number in shuffled]

@@ -74,7 +74,7 @@ def start_from_probe(
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
-        output_layer.weight.copy_(torch.from_numpy(weight))  # type: ignore[operator, union-attr]
+        output_layer.weight.copy_(torch.from_numpy(weight))  # type: ignore[operator]
         if has_bias:
-            output_layer.bias.copy_(torch.from_numpy(bias))  # type: ignore[operator, union-attr]
+            output_layer.bias.copy_(torch.from_numpy(bias))  # type: ignore[operator]
     return best_accuracy

@@ -21,7 +21,9 @@ class StopRequest:
                 self._before[number] = signal.signal(number, self._asked)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give them back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]

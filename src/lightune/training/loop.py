@@ -104,7 +104,7 @@ class Loop:
     def _run_epoch(self, epoch: int) -> float:
         self.model.train()
         losses = 0.0
-        for micro_batches in epoch_steps(len(self.train.encoded), self.settings, epoch):
+        for micro_batches in epoch_steps(self.train.encoded.lengths, self.settings, epoch):
             loss, norm = self._train_step(epoch, micro_batches)
             rows = sum(map(len, micro_batches))
             losses += loss * rows

@@ -95,7 +95,7 @@ class Schedule:
     def after_validation(self, loss: float) -> None:
         """Tell the schedule the validation loss."""
         if self.follows_validation and self.steps >= self.warmup:
-            self.scheduler.step(loss)  # type: ignore[arg-type]
+            self.scheduler.step(loss)
 
     def _warm_up(self) -> None:
         if self.steps > self.warmup:

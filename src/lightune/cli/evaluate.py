@@ -1,0 +1,44 @@
+"""`lightune evaluate`: the metrics of a trained classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lightune.cli.options import as_json, base_model, device, example, print_json
+
+EXAMPLES = example("""
+lightune evaluate runs/quickstart-1                     # its own test split again
+lightune evaluate runs/quickstart-1 --test other.csv
+lightune evaluate runs/quickstart-1 --test other.csv --text-column review --label-column stars --json
+""")
+
+
+@click.command("evaluate", epilog=EXAMPLES)
+@click.argument("run", metavar="RUN")
+@click.option("--test", metavar="FILE", help="Labelled file; default: the run's own test split.")
+@click.option("--text-column", help="Column of the text.")
+@click.option("--label-column", help="Column of the label.")
+@base_model
+@device
+@as_json
+def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
+    """Measure the classifier of a run folder on labelled data: accuracy, loss, macro F1, confusion matrix, cost."""
+    from lightune.inference.classifier import load
+    from lightune.inference.scoring import evaluate_file, evaluate_own_test
+
+    classifier = load(run, how["base_model"], how["device"])
+    if test is None:
+        result = evaluate_own_test(classifier, run)
+    else:
+        result = evaluate_file(classifier, test, how["text_column"], how["label_column"])
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+        return 0
+    from rich.console import Console
+
+    from lightune.report.summary import print_evaluation
+
+    print_evaluation(result, classifier.labels, Console(highlight=False))
+    return 0

@@ -1,0 +1,123 @@
+"""The entry point: finds the command, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from lightune import __version__
+from lightune.errors import InterruptedRunError, LightuneError, ResourceError
+
+# Name -> what it does; the file of the same name is imported only when the command is used.
+COMMANDS = {
+    "run": "Evaluate, adapt, evaluate again, report.",
+    "predict": "Classify a text, lines from stdin, or a CSV file.",
+    "evaluate": "Measure a trained classifier on labelled data.",
+    "report": "Show a run's summary and write its report anew.",
+    "methods": "List the adaptation methods and their options.",
+    "recipes": "List the shipped recipes, or print one.",
+    "doctor": "Check this machine and installation.",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are used, so that --help and --version stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names in the order of a first visit."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"lightune.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: lightune run\n\nEach command explains itself: lightune run --help",
+)
+@click.version_option(__version__, prog_name="lightune")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Adapt a pre-trained transformer to your texts by training a small part of it, and learn honestly what it gained."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived outside the training loop; raised so that unfinished files are cleared away."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = cli.main(args=given, prog_name="lightune", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except BaseException as error:
+        return _failed(error, debug)
+
+
+def _failed(error: BaseException, debug: bool) -> int:
+    """Print what went wrong and return the exit status."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _say("interrupted.", 130)
+    if isinstance(error, Terminated):
+        return _say("terminated.", 143)
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output went away (`| head`); that is no fault.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if debug:
+        traceback.print_exception(error)
+    known = error if isinstance(error, LightuneError) else _resource_error(error)
+    if isinstance(known, InterruptedRunError):
+        return _say(str(known), 128 + known.signal_number)
+    if known is not None:
+        return _say(str(known), known.exit_code)
+    text = f"BUG-001 this is a fault of lightune: {type(error).__name__}: {error}"
+    return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
+
+
+def _resource_error(error: BaseException) -> ResourceError | None:
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        hint = (
+            "Try --set training.per_device_train_batch_size=4 --set training.gradient_accumulation_steps=4 "
+            "--set training.gradient_checkpointing=true, or --set data.max_length=128."
+        )
+        return ResourceError("MEMORY-001", "out of memory.", hint)
+    if isinstance(error, OSError) and error.errno in {28, 122}:
+        return ResourceError("DISK-002", "the disk is full.", "Free some space, or choose another --output.")
+    return None
+
+
+def _say(text: str, status: int) -> int:
+    click.echo(text, err=True)
+    return status
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

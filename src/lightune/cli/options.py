@@ -1,0 +1,28 @@
+"""Options and printing that several commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
+device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+base_model = click.option("--base-model", metavar="FOLDER", help="Where the base model lies now, if it moved.")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def example(text: str) -> str:
+    """Return worked examples for --help, kept line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+def stdin_is_piped() -> bool:
+    """Say whether something is piped into us; a terminal is never waited for."""
+    return not sys.stdin.isatty()

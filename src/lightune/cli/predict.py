@@ -1,0 +1,95 @@
+"""`lightune predict`: answers of a trained classifier."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lightune.cli.options import as_json, base_model, device, example, print_json, stdin_is_piped
+
+if TYPE_CHECKING:
+    from lightune.inference.classifier import Classifier
+
+EXAMPLES = example("""
+lightune predict runs/quickstart-1 "a quiet, devastating film"
+cat lines.txt | lightune predict runs/quickstart-1
+lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv
+""")
+
+
+@click.command("predict", epilog=EXAMPLES)
+@click.argument("run", metavar="RUN")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
+@click.option("--text-column", help="The file's text column, if it is not called as in training.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@base_model
+@device
+@as_json
+def command(
+    run: str,
+    texts: tuple[str, ...],
+    source: Path | None,
+    text_column: str | None,
+    output: Path | None,
+    as_json: bool,
+    **how: Any,
+) -> int:
+    """Classify texts with the classifier of a run folder.
+
+    Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
+    columns prediction and confidence added.
+    """
+    lines = list(texts)
+    if source is None and not lines:
+        if not stdin_is_piped():
+            raise click.UsageError("Nothing to classify: give a text, --file, or pipe lines into it.")
+        lines = [line.rstrip("\r\n") for line in sys.stdin]
+        lines = [line for line in lines if line.strip()]
+    if source is not None and lines:
+        raise click.UsageError("Give texts or --file, not both.")
+    if output is not None and output.exists():
+        raise click.UsageError(f"--output {output} is there already; it is not overwritten.")
+
+    from lightune.inference.classifier import load
+
+    classifier = load(run, how["base_model"], how["device"])
+    classifier.batch_size = how["batch_size"]
+    if source is not None:
+        return _file(classifier, source, text_column, output, as_json)
+    answers = classifier.predict(lines)
+    if as_json:
+        listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
+        print_json({"predictions": listed})
+        return 0
+    width = max(map(len, classifier.labels))
+    for text, answer in zip(lines, answers, strict=True):
+        click.echo(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}")
+    return 0
+
+
+def _file(classifier: Classifier, source: Path, text_column: str | None, output: Path | None, as_json: bool) -> int:
+    from lightune.inference.bulk import answered_rows, write_rows
+    from lightune.progress import default_reporter
+
+    rows = answered_rows(classifier, source, text_column, default_reporter())
+    if output is not None:
+        written = write_rows(rows, output)
+        if as_json:
+            print_json({"rows": written, "output": str(output)})
+        else:
+            click.echo(f"{written} rows answered: {output}", err=True)
+        return 0
+    if as_json:
+        header = next(rows)
+        print_json({"predictions": [dict(zip(header, row, strict=True)) for row in rows]})
+        return 0
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows(rows)
+    return 0

@@ -1,0 +1,34 @@
+"""`lightune report`: a finished run, shown again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lightune.cli.options import as_json, example, print_json
+
+EXAMPLES = example("""
+lightune report runs/quickstart-1
+lightune report runs/quickstart-1 --json
+""")
+
+
+@click.command("report", epilog=EXAMPLES)
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@as_json
+def command(run: Path, as_json: bool) -> int:
+    """Show a run's summary, and write its report.html and model card anew from results.json and predictions.csv."""
+    from lightune.report.files import read_run, write_reports
+
+    record, predictions = read_run(run)
+    write_reports(record, predictions, run)
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+        return 0
+    from rich.console import Console
+
+    from lightune.report.summary import print_summary
+
+    print_summary(record, Console(highlight=False))
+    return 0

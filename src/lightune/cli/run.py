@@ -1,0 +1,62 @@
+"""`lightune run`: the main job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lightune.cli.options import as_json, example, print_json
+
+EXAMPLES = example("""
+lightune run                                   # embedded model and data
+lightune run rotten-tomatoes                   # from the Hugging Face Hub
+lightune run --train train.csv --test test.csv --method full
+lightune run my.yaml --set method.rank=16 --set training.learning_rate=1e-3
+lightune run quickstart --json > results.json
+""")
+
+
+@click.command("run", epilog=EXAMPLES)
+@click.argument("recipe", required=False)
+@click.option("--model", help="Hub name, local folder, or minilm (embedded).")
+@click.option("--data", help="Hub data set, or reviews (embedded).")
+@click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
+@click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
+@click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
+@click.option("--text-column", help="Column of the text.")
+@click.option("--label-column", help="Column of the label.")
+@click.option("--train-examples", type=int, help="How many labels the run may use for fitting and choosing.")
+@click.option("--validation-examples", type=int)
+@click.option("--test-examples", type=int)
+@click.option("--method", help="Adaptation method; see `lightune methods`.")
+@click.option("--epochs", type=int)
+@click.option("--learning-rate", type=float, help="Default: the method's own.")
+@click.option("--seed", type=int)
+@click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--precision", help="auto, fp32 or bf16.")
+@click.option("--output", metavar="DIR", help="The run folder itself; new or empty.  [default: runs/<name>-<n>]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, e.g. training.seed=7.")
+@as_json
+def command(recipe: str | None, output: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:
+    """Evaluate a model, adapt it, evaluate it again, and report what was gained and what it cost.
+
+    RECIPE is a shipped recipe (see `lightune recipes`) or a YAML file; without one, the quickstart.
+    """
+    from lightune.progress import default_reporter
+    from lightune.recipes.compose import compose
+
+    composed = compose(recipe, flags, settings)
+
+    from lightune import experiment
+
+    record = experiment.run(composed.recipe, output, default_reporter(), composed.notes)
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+    else:
+        from rich.console import Console
+
+        from lightune.report.summary import print_summary
+
+        print_summary(record, Console(highlight=False))
+    return 0 if record.status == "completed" else 4

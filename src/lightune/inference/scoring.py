@@ -1,0 +1,47 @@
+"""Metrics of a trained classifier on labelled data: a file, or the test split of its own run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightune.data.encoding import encode
+from lightune.data.tables import read_table
+from lightune.data.task import Split, labelled_split, load_task
+from lightune.errors import ArtifactError
+from lightune.evaluation.evaluate import evaluate
+from lightune.inference.classifier import Classifier
+from lightune.recipe import DataBlock
+from lightune.record import Evaluation, RunRecord
+
+
+def evaluate_file(
+    classifier: Classifier, path: Path | str, text_column: str | None = None, label_column: str | None = None
+) -> Evaluation:
+    """Evaluate on a labelled file; columns default to the training data's names where the file has them."""
+    table = read_table(path)
+    wanted = classifier.text_columns
+    text: str | tuple[str, str] | None = text_column
+    if text is None and all(name in table.columns for name in wanted):
+        text = wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
+    if label_column is None and classifier.label_column in table.columns:
+        label_column = classifier.label_column
+    block = DataBlock(text_column=text, label_column=label_column)
+    return _evaluate(classifier, labelled_split(table, block, classifier.labels))
+
+
+def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
+    """Evaluate on the test split that the run was measured on, read anew from its source."""
+    path = Path(folder) / "results.json"
+    if not path.is_file():
+        raise ArtifactError(
+            "ARTIFACT-031", f"{folder}: not a run folder, so it has no test split.", "Pass --test FILE."
+        )
+    record = RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    task = load_task(DataBlock.model_validate(record.recipe["data"]), record.recipe["training"]["seed"])
+    return _evaluate(classifier, task.test)
+
+
+def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
+    encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
+    fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)[1]
+    return Evaluation.model_validate(fields)

@@ -1,0 +1,85 @@
+"""A run as a model card: Markdown with the front matter that the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lightune.record import RunRecord
+from lightune.report import tables, usage, words
+from lightune.report.tables import Table
+
+MOST_GROUPS = 40
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
+
+
+def render_card(record: RunRecord) -> str:
+    """Return the model card of a run, filled in."""
+    # Markdown, not HTML: every value goes through the filter `plain` or into a fence.
+    environment = Environment(
+        loader=PackageLoader("lightune.report"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(plain=plain, table=markdown_table, fenced=fenced)
+    return environment.get_template("card.md.j2").render(_context(record))
+
+
+def front_matter(record: RunRecord) -> str:
+    """Return the card's metadata as YAML; what is not known (licence, language) is left out."""
+    method = tables.method_name(record)
+    values: dict[str, Any] = {
+        "base_model": usage.base_model(record),
+        "library_name": "peft" if usage.reads_with_peft(record) else "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["lightune", method],
+        "metrics": ["accuracy", "f1"],
+    }
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def plain(text: str) -> str:
+    """Return the text on one line, with everything escaped that Markdown or HTML would read as more than text."""
+    return SPECIAL.sub(r"\\\1", words.printable(text))
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return the text as a fenced block; the fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table in Markdown: the names to the left, figures to the right."""
+    side = "---" if table.columns[1:] == ["value"] else "---:"
+    rules = ["---"] + [side] * (len(table.columns) - 1)
+    names, *rows = ([plain(cell) for cell in row] for row in [table.columns, *table.rows])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [names, rules, *rows])
+
+
+def sampling_noise(accuracy: float, examples: int) -> float:
+    """Return the half-width of a 95% interval of an accuracy: 1.96 sqrt(a (1 - a) / n)."""
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / max(examples, 1))
+
+
+def _context(record: RunRecord) -> dict[str, Any]:
+    return {
+        "record": record,
+        "front_matter": front_matter(record),
+        "name": tables.run_name(record),
+        "method": tables.method_name(record),
+        "words": words,
+        "tables": tables,
+        "usage": usage,
+        "groups": tables.groups(record, MOST_GROUPS),
+        "noise": words.points(sampling_noise(record.after.accuracy, record.after.examples)),
+        "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
+    }

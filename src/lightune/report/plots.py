@@ -1,0 +1,179 @@
+"""Plots as inline SVG, drawn by matplotlib and coloured by the page's own CSS variables."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lightune.record import Comparison, Training
+from lightune.report import words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours are drawn as placeholders and replaced by CSS variables, so that one SVG serves light, dark and print.
+INK, MUTED, LINE, ACCENT, WARM, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+VARIABLES = {INK: "currentColor", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", WARM: "--warm", PAGE: "--page"}
+WIDTH = 360
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+}
+
+
+def interval_plot(comparison: Comparison) -> str:
+    """Draw both gains with their 95% intervals against zero, in percentage points."""
+    rows = [
+        ("over the linear probe", comparison.probe_gain, comparison.probe_gain_ci95, ACCENT),
+        ("over before (untrained head)", comparison.accuracy_gain, comparison.accuracy_gain_ci95, WARM),
+    ]
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=INK, linewidth=1)
+        for height, (name, gain, ci95, colour) in zip((1, 0), rows, strict=True):
+            _draw_interval(axes, height, gain, ci95, colour)
+            text = f"{name}: {words.points(gain)} points"
+            ground = {"facecolor": PAGE, "edgecolor": "none", "pad": 1.5}
+            axes.text(0, height + 0.36, text, transform=axes.get_yaxis_transform(), color=INK, bbox=ground)
+        axes.set_ylim(-0.45, 1.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("gain in accuracy, percentage points")
+
+    spoken = "; ".join(
+        f"{name} {words.points(gain)} percentage points ({words.interval(ci95)})" for name, gain, ci95, _ in rows
+    )
+    return _svg("gain", 165, f"Gain in accuracy with 95% intervals: {spoken}.", draw)
+
+
+def loss_plot(training: Training) -> str:
+    """Draw training and validation loss after each epoch."""
+    train = [epoch.train_loss for epoch in training.epochs]
+    validation = [epoch.validation_loss for epoch in training.epochs]
+
+    def draw(axes: Axes) -> None:
+        _curve(axes, training, train, "training", ACCENT, "o-")
+        _curve(axes, training, validation, "validation", WARM, "s--")
+        _finish_curves(axes, training, "loss")
+
+    spoken = f"Training loss goes from {words.score(train[0])} to {words.score(train[-1])}" if train else "No epochs"
+    after = f", validation loss from {words.score(validation[0])} to {words.score(validation[-1])}" if train else ""
+    return _svg("loss", 250, f"{spoken}{after}; {_kept(training)}.", draw)
+
+
+def accuracy_plot(training: Training) -> str:
+    """Draw validation accuracy after each epoch."""
+    values = [epoch.validation_accuracy for epoch in training.epochs]
+
+    def draw(axes: Axes) -> None:
+        _curve(axes, training, values, "validation", WARM, "s--")
+        _finish_curves(axes, training, "accuracy")
+
+    ends = (
+        f"Validation accuracy goes from {words.score(values[0])} to {words.score(values[-1])}"
+        if values
+        else "No epochs"
+    )
+    return _svg("accuracy", 250, f"{ends}; {_kept(training)}.", draw)
+
+
+def _draw_interval(axes: Axes, height: int, gain: float, ci95: tuple[float, float], colour: str) -> None:
+    low, high = (100 * bound for bound in ci95)
+    axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
+    axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
+    axes.plot([100 * gain], [height], "o", color=colour, markersize=8)
+
+
+def _kept(training: Training) -> str:
+    return f"epoch {training.best_epoch} was kept"
+
+
+def _curve(axes: Axes, training: Training, values: Sequence[float], name: str, colour: str, form: str) -> None:
+    numbers = [epoch.epoch for epoch in training.epochs]
+    size = 5 if len(numbers) <= 25 else 0
+    axes.plot(numbers, values, form, color=colour, label=name, markersize=size, clip_on=False)
+
+
+def _finish_curves(axes: Axes, training: Training, name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if any(epoch.epoch == training.best_epoch for epoch in training.epochs):
+        label = f"kept (epoch {training.best_epoch})"
+        axes.axvline(training.best_epoch, color=MUTED, linewidth=1, linestyle=":", label=label, zorder=0)
+    axes.margins(y=0.09)
+    if len(training.epochs) == 1:
+        axes.set_xlim(training.epochs[0].epoch - 1, training.epochs[0].epoch + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("epoch")
+    axes.set_title(name, loc="left", fontsize=11, pad=24)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, borderpad=0.2, handlelength=1.6,
+        columnspacing=1.1, handletextpad=0.5, fontsize=10.5, labelcolor=MUTED,
+    )  # fmt: skip
+
+
+def _svg(name: str, height: int, spoken: str, draw: Callable[[Axes], None]) -> str:
+    """Return the figure as an SVG element whose ids begin with the name, so that no two figures share one."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        # A matplotlibrc of the user's must not change the page.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})  # type: ignore[dict-item]
+        figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        figure.patch.set_visible(False)
+        axes = figure.add_subplot()
+        axes.patch.set_visible(False)
+        draw(axes)
+        return _inline(_rendered(figure), name, spoken)
+
+
+def _rendered(figure: Figure) -> str:
+    sink = io.StringIO()
+    figure.savefig(sink, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return sink.getvalue()
+
+
+def _inline(svg: str, name: str, spoken: str) -> str:
+    """Return the SVG fit for a page: no prolog, no foreign names, own ids, colours from CSS."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sid="([^"]+)"', rf' id="{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
+    for placeholder, variable in VARIABLES.items():
+        svg = svg.replace(placeholder, f"var({variable})" if variable.startswith("--") else variable)
+    # Fonts come from the page; sizes stay.
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", svg)
+    opening = f'<svg viewBox="0 0 {_viewbox(svg)}" role="img" aria-label="{html.escape(spoken)}">'
+    return re.sub(r"<svg [^>]*>", lambda _: opening, svg, count=1).strip()
+
+
+def _viewbox(svg: str) -> str:
+    found = re.search(r'viewBox="0 0 ([\d.]+ [\d.]+)"', svg)
+    assert found, "matplotlib writes a viewBox"
+    return found.group(1)

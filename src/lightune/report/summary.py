@@ -1,0 +1,104 @@
+"""A run as a short summary on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from textwrap import wrap
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lightune.record import RunRecord
+from lightune.report import tables, usage, words
+from lightune.report.files import REPORT_FILE
+from lightune.report.tables import Table
+
+FIRST_COLUMN = 24
+MOST_GROUPS = 6
+MOST_GROUPINGS = 1
+MOST_NOTES = 4
+LONGEST_NAME = 34
+
+
+def print_summary(record: RunRecord, console: Console) -> None:
+    """Print what came of the run: the headline first, then results, cost, speed, and where everything is."""
+    _print_text(console, words.headline(record), "bold")
+    _print_text(console, words.before_sentence(record))
+    if record.status == "reload_failed":
+        _print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
+    for table in _tables(record):
+        console.print()
+        console.print(_rich(table, console.width))
+    console.print()
+    for name, text in _lines(record):
+        _print_line(console, name, text)
+
+
+def _tables(record: RunRecord) -> Iterator[Table]:
+    results = tables.results(record)
+    # The caption does the work of the first column's name; it saves a line.
+    yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
+    for group in tables.groups(record, MOST_GROUPS)[:MOST_GROUPINGS]:
+        found = len(record.after.groups[group.columns[0]])
+        cut = f" ({MOST_GROUPS} of {found})" if found > MOST_GROUPS else ""
+        yield Table("", [f"by {group.columns[0]}{cut}", *group.columns[1:]], group.rows)
+    yield tables.phases(record)
+    gpu = tables.gpu_memory(record)
+    if gpu:
+        yield gpu
+    yield tables.inference(record)
+
+
+def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
+    for row in tables.sizes(record).rows:
+        yield row[0], row[1]
+    training = record.training
+    last = len(training.epochs)
+    yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
+    if record.status != "reload_failed":
+        yield "reload check", words.reload_sentence(record)
+    for number, note in enumerate(record.notes[:MOST_NOTES]):
+        yield ("" if number else "notes"), note
+    if len(record.notes) > MOST_NOTES:
+        yield "", f"{len(record.notes) - MOST_NOTES} more in the report"
+    yield "run folder", record.run_folder
+    yield "report", str(PurePath(record.run_folder) / REPORT_FILE)
+    yield "use it", usage.predict_command(record)
+
+
+def _rich(table: Table, width: int) -> RichTable:
+    figures = sum(2 + max(7, *map(len, column)) for column in list(zip(table.columns, *table.rows, strict=True))[1:])
+    # The tables' first columns line up, unless a table needs the room.
+    first = FIRST_COLUMN if FIRST_COLUMN + figures <= width else None
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, name in enumerate(table.columns):
+        drawn.add_column(
+            Text(words.printable(name)),
+            justify="right" if index else "left",
+            min_width=7 if index else first,
+            no_wrap=True,
+        )
+    for row in table.rows:
+        drawn.add_row(*(Text(words.shortened(words.printable(cell), LONGEST_NAME)) for cell in row))
+    return drawn
+
+
+def _print_text(console: Console, text: str, style: str = "") -> None:
+    """Print a sentence, wrapped, without trailing spaces."""
+    for line in wrap(words.printable(text), console.width, break_on_hyphens=False):
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _print_line(console: Console, name: str, text: str) -> None:
+    """Print a name and, beside it, a text that wraps in its own column; a path or a command is never broken."""
+    width = max(console.width - FIRST_COLUMN, 20)
+    lines = wrap(words.printable(text), width, break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines or [""]):
+        start = Text(("" if number else name).ljust(FIRST_COLUMN), style="dim")
+        console.print(start + Text(line), soft_wrap=True)
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]

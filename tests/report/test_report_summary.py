@@ -1,0 +1,86 @@
+"""The summary on the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from example_record import FIVE, TWO, example_record
+from rich.console import Console
+
+from lightune.report import words
+from lightune.report.summary import print_summary
+
+
+def _printed(record, width=80):
+    sink = io.StringIO()
+    print_summary(record, Console(file=sink, width=width))
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("labels", [TWO, FIVE])
+def test_it_fits_and_nothing_is_cut(width, labels):
+    lines = _printed(example_record(labels), width).splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    assert not any(line != line.rstrip() for line in lines if not line.startswith(("linear", "majority")))
+
+
+def test_the_headline_comes_first():
+    record = example_record()
+    assert _printed(record, 200).splitlines()[:2] == [words.headline(record), words.before_sentence(record)]
+
+
+def test_every_part_is_there():
+    record = example_record()
+    text = _printed(record)
+    for part in (
+        "majority class (negative)", "linear probe", "before (untrained head)", "after (lora)", "negation", "irony",
+        "training                  2 min 05 s", "445,826 of 22,810,370 (1.95%)", "1.8 MB", "merged into base",
+        "reload check            passed", "notes                   12 training rows",
+        "runs/reviews-1/report.html", 'lightune predict runs/reviews-1 "A text to classify."',
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_what_could_not_be_measured_says_so():
+    record = example_record()
+    inference = record.inference.model_copy(
+        update=dict.fromkeys(("merged_latency_ms_p50", "merged_latency_ms_p95", "merged_samples_per_second"))
+    )
+    training = record.training.model_copy(update={"memory_before_bytes": None, "peak_memory_bytes": None})
+    text = _printed(record.model_copy(update={"inference": inference, "training": training}))
+    merged = next(line for line in text.splitlines() if line.startswith("merged"))
+    trained = next(line for line in text.splitlines() if line.startswith("training"))
+    assert merged.count("not measured") == 3
+    assert trained.count("not measured") == 2
+    assert "None" not in text
+
+
+def test_a_failed_reload_is_said_at_the_top():
+    check = {"passed": False, "examples": 32, "largest_logit_difference": 0.2}
+    text = _printed(example_record(status="reload_failed", reload_check=check))
+    assert text.index("Reload check FAILED") < text.index("linear probe  ")
+    assert "Do not use it." in " ".join(text.split())
+
+
+def test_many_groups_and_notes_and_a_gpu_still_fit():
+    record = example_record(notes=[f"note {number}" for number in range(30)])
+    groups = {f"group {number}": next(iter(record.after.groups["kind"].values())) for number in range(50)}
+    gpu = {"peak_cuda_allocated_bytes": 2_000_000_000, "peak_cuda_reserved_bytes": None}
+    after = record.after.model_copy(update={"groups": {"topic": groups, "kind": groups}, **gpu})
+    text = _printed(record.model_copy(update={"after": after}))
+    assert len(text.splitlines()) <= 48
+    assert "by topic (6 of 50)" in text
+    assert "26 more in the report" in text
+    assert "2.00 GB" in text
+
+
+def test_markup_and_control_characters_in_the_data_are_only_text():
+    record = example_record(("[bold red]no[/]", "\x1b[31myes"), notes=["[link=x]click[/link]"])
+    text = _printed(record)
+    assert "[bold red]no[/]" in text
+    assert "[link=x]click[/link]" in text
+    assert "\x1b" not in text
