@@ -28,11 +28,12 @@ def diagnose() -> list[Finding]:
     found = about["versions"]
     free = shutil.disk_usage(Path.cwd()).free
     memory = about["memory_bytes"]
+    processor = f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {about['cpu_capability']}"
     packages = ", ".join(f"{name} {found[name]}" for name in ("torch", "transformers", "peft", "accelerate"))
     return [
         Finding("python", True, f"{found['python']} on {about['platform']}"),
         Finding("packages", True, packages),
-        Finding("processor", True, f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {about['cpu_capability']}"),
+        Finding("processor", True, processor),
         Finding("device", True, about.get("gpu", about["device"])),
         Finding("memory", memory > 4 * GIGABYTE, f"{memory / GIGABYTE:.1f} GB; 4 GB are enough for the quickstart"),
         Finding("disk", free > 2 * GIGABYTE, f"{free / GIGABYTE:.1f} GB free here"),

@@ -21,12 +21,13 @@ from lightune.data.encoding import Encoded, encode
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
 from lightune.evaluation.metrics import probabilities
-from lightune.evaluation.probe import ProbeResult, majority_class, probe
+from lightune.evaluation.probe import ProbeResult, majority_class, probe, tfidf
 from lightune.evaluation.significance import compare
 from lightune.inference.reload import EXAMPLES, check_reload
 from lightune.inference.speed import measure_speed
 from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
+from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
 from lightune.progress import Reporter, Silent
 from lightune.recipe import Recipe
@@ -36,7 +37,7 @@ from lightune.report.files import write_reports
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.head_start import output_inputs, start_from_probe
-from lightune.training.loop import Examples, Fitted, Loop
+from lightune.training.loop import Examples, Loop
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +136,7 @@ def _measure_everything(run: _Experiment) -> _Outcome:
     parameters = count_parameters(model)
 
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {run.learning_rate:g}")
-    attachment, fitted, training = _train(run)
+    attachment, training = _train(run)
     run.reporter.phase("After: the same test examples again")
     after_logits, after = _evaluate(run, attachment.model)
     adapter_bytes = save_adapter(attachment.model, run.method, _artifact_config(run), run.folder / "adapter")
@@ -151,8 +152,9 @@ def _measure_everything(run: _Experiment) -> _Outcome:
             "trainable_parameters": trainable,
             "trainable_percent": 100 * trainable / parameters,
             "adapter_bytes": adapter_bytes,
+            "peft_loadable": isinstance(run.method, PeftMethod),
         },
-        "baselines": {"majority_class": majority_class(task), "probe": probed.fields},
+        "baselines": {"majority_class": majority_class(task), "tfidf": tfidf(task), "probe": probed.fields},
         "before": before,
         "training": training,
         "after": after,
@@ -168,7 +170,7 @@ def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any
     return found
 
 
-def _train(run: _Experiment) -> tuple[Attachment, Fitted, dict[str, Any]]:
+def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     settings = run.recipe.training
     if settings.head_start == "probe":
         _start_head(run)
@@ -203,7 +205,7 @@ def _train(run: _Experiment) -> tuple[Attachment, Fitted, dict[str, Any]]:
         "precision": precision,
         "epochs": fitted.epochs,
     }
-    return Attachment(loop.model, attachment.changed), fitted, fields
+    return Attachment(loop.model, attachment.changed), fields
 
 
 def _start_head(run: _Experiment) -> None:

@@ -41,6 +41,7 @@ class ModelRecord(Section):
     trainable_parameters: int
     trainable_percent: float
     adapter_bytes: int
+    peft_loadable: bool
 
 
 class MajorityClass(Section):
@@ -48,6 +49,17 @@ class MajorityClass(Section):
 
     label: str
     accuracy: float
+    f1_macro: float
+
+
+class WordCounts(Section):
+    """Logistic regression on TF-IDF of words and pairs of words; it knows no language model at all."""
+
+    accuracy: float
+    loss: float
+    f1_macro: float
+    C: float
+    runtime: float
 
 
 class Probe(Section):
@@ -64,6 +76,7 @@ class Baselines(Section):
     """What costs almost nothing, on the same test examples."""
 
     majority_class: MajorityClass
+    tfidf: WordCounts
     probe: Probe
 
 

@@ -51,7 +51,8 @@ def test_front_matter_holds_any_model_name(name):
 
 
 def test_other_methods_name_transformers_and_show_no_peft_code():
-    card = render_card(example_record(recipe=example_record().recipe | {"method": {"name": "bottleneck"}}))
+    model = example_record().model.model_dump() | {"peft_loadable": False}
+    card = render_card(example_record(model=model))
     assert _front_matter(card)["library_name"] == "transformers"
     assert "PeftModel" not in card
 

@@ -204,8 +204,8 @@ def test_any_number_of_epochs(epochs):
 
 def test_peft_code_only_where_peft_can_read_the_adapter():
     assert "PeftModel.from_pretrained" in _page()
-    recipe = example_record().recipe | {"method": {"name": "full"}}
-    assert "PeftModel" not in _page(recipe=recipe)
+    model = example_record().model.model_dump() | {"peft_loadable": False}
+    assert "PeftModel" not in _page(model=model)
 
 
 def test_a_failed_reload_is_an_alarm():

@@ -55,7 +55,7 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="lightune")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Adapt a pre-trained transformer to your texts by training a small part of it, and learn honestly what it gained."""
+    """Adapt a pre-trained transformer by training a small part of it, and learn honestly what that gained."""
 
 
 class Terminated(BaseException):

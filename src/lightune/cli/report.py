@@ -22,6 +22,8 @@ def command(run: Path, as_json: bool) -> int:
     from lightune.report.files import read_run, write_reports
 
     record, predictions = read_run(run)
+    # The folder may have moved since; the commands shown should work where it is now.
+    record = record.model_copy(update={"run_folder": str(run)})
     write_reports(record, predictions, run)
     if as_json:
         print_json(record.model_dump(mode="json"))

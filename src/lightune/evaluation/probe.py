@@ -1,10 +1,11 @@
-"""The baselines that cost almost nothing: the majority class, and a linear probe of the untouched backbone."""
+"""The baselines that cost almost nothing: the majority class, word counts, a linear probe of the untouched backbone."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from lightune.data.task import Split, Task
 
-REGULARISATION = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+PROBE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+TFIDF_STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,26 @@ class ProbeResult:
 
 def majority_class(task: Task) -> dict[str, Any]:
     """Return the fields of record.MajorityClass: the commonest training label and its accuracy on test."""
+    from sklearn.metrics import f1_score
+
     label, _ = Counter(task.train.labels).most_common(1)[0]
-    return {"label": task.labels[label], "accuracy": task.test.labels.count(label) / len(task.test)}
+    answers = [label] * len(task.test)
+    f1_macro = f1_score(task.test.labels, answers, labels=range(len(task.labels)), average="macro", zero_division=0)
+    accuracy = task.test.labels.count(label) / len(task.test)
+    return {"label": task.labels[label], "accuracy": accuracy, "f1_macro": float(f1_macro)}
+
+
+def tfidf(task: Task) -> dict[str, Any]:
+    """Return the fields of record.WordCounts: logistic regression on TF-IDF of words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    started = time.perf_counter()
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    train = vectorizer.fit_transform(_joined(task.train))
+    validation = vectorizer.transform(_joined(task.validation))
+    model = fit_logistic(train, task.train, validation, task.validation, TFIDF_STRENGTHS, scaled=False)
+    scores = _log_probabilities(model, vectorizer.transform(_joined(task.test)), len(task.labels))
+    return _fields(scores, task.test, model, started)
 
 
 def mean_pooled(
@@ -71,29 +91,29 @@ def probe(
     """
     started = time.perf_counter()
     features = {name: mean_pooled(backbone, tokenizer, encoded[name], batch_size) for name in encoded}
-    splits = {"train": task.train, "validation": task.validation, "test": task.test}
-    best = fit_logistic(features["train"], task.train, features["validation"], task.validation)
+    best = fit_logistic(features["train"], task.train, features["validation"], task.validation, PROBE_STRENGTHS)
     scores = _log_probabilities(best, features["test"], len(task.labels))
-    metrics = measure(scores, np.asarray(splits["test"].labels))
-    fields = {
-        "accuracy": metrics.accuracy,
-        "loss": metrics.loss,
-        "f1_macro": metrics.f1_macro,
-        "C": float(best[-1].C),
-        "runtime": time.perf_counter() - started,
-    }
-    return ProbeResult(scores, fields)
+    return ProbeResult(scores, _fields(scores, task.test, best, started))
 
 
-def fit_logistic(train: NDArray[Any], train_split: Split, validation: NDArray[Any], validation_split: Split) -> Any:
+def fit_logistic(
+    train: Any,
+    train_split: Split,
+    validation: Any,
+    validation_split: Split,
+    strengths: Sequence[float],
+    *,
+    scaled: bool = True,
+) -> Any:
     """Return a scikit-learn pipeline (standardise, logistic regression), its C chosen on the validation split."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     best, best_accuracy = None, -1.0
-    for strength in REGULARISATION:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    for strength in strengths:
+        regression = LogisticRegression(C=strength, max_iter=2000)
+        model = make_pipeline(StandardScaler(), regression) if scaled else make_pipeline(regression)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(train, train_split.labels)
@@ -103,7 +123,22 @@ def fit_logistic(train: NDArray[Any], train_split: Split, validation: NDArray[An
     return best
 
 
-def _log_probabilities(model: Any, features: NDArray[Any], classes: int) -> NDArray[Any]:
+def _fields(scores: NDArray[Any], test: Split, model: Any, started: float) -> dict[str, Any]:
+    metrics = measure(scores, np.asarray(test.labels))
+    return {
+        "accuracy": metrics.accuracy,
+        "loss": metrics.loss,
+        "f1_macro": metrics.f1_macro,
+        "C": float(model[-1].C),
+        "runtime": time.perf_counter() - started,
+    }
+
+
+def _joined(split: Split) -> list[str]:
+    return [" ".join(text) for text in split.texts]
+
+
+def _log_probabilities(model: Any, features: Any, classes: int) -> NDArray[Any]:
     """Return log-probabilities with a column for every label, also one that the training split lacks."""
     found = np.full((len(features), classes), -50.0)
     found[:, model.classes_] = model.predict_log_proba(features)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @registry.register("lora")
 @dataclass(frozen=True)
 class Lora(PeftMethod):
-    """W x + (alpha / rank) B A x, with A: rank x in, B: out x rank, B zero at the start.  Hu et al. 2021, arXiv:2106.09685.
+    """W x + (alpha / rank) B A x; A: rank x in, B: out x rank, zero at the start.  Hu et al. 2021, arXiv:2106.09685.
 
     `target_modules` names modules by PEFT's rules and replaces `roles`; `use_rslora` scales by alpha / sqrt(rank).
     """

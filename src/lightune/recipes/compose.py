@@ -95,11 +95,7 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
     given.update(_parse_setting(setting) for setting in settings)
     mapping = read_recipe(name or DEFAULT)
     notes = _make_room(mapping, given)
-    if not any(key.startswith("data.source.train") for key in given) and any(
-        key in given for key in ("data.source.test", "data.source.validation")
-    ):
-        if not isinstance(mapping.get("data", {}).get("source"), dict):
-            raise RecipeError("RECIPE-006", "--test and --validation go with --train.", "Add --train FILE.")
+    _require_train(mapping, given)
     if name is None and "data.source.train" in given and "name" not in given:
         mapping["name"] = _name_from(Path(str(given["data.source.train"])))
     for key, value in given.items():
@@ -137,6 +133,12 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
         # Columns and counts were said of another data set.
         mapping["data"] = {}
     return notes
+
+
+def _require_train(mapping: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    alone = {"data.source.test", "data.source.validation"} & set(given) and "data.source.train" not in given
+    if alone and not isinstance((mapping.get("data") or {}).get("source"), Mapping):
+        raise RecipeError("RECIPE-006", "--test and --validation go with --train.", "Add --train FILE.")
 
 
 def _parse_setting(setting: str) -> tuple[str, Any]:

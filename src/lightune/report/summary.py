@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lightune.record import RunRecord
+from lightune.record import Evaluation, RunRecord
 from lightune.report import tables, usage, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.tables import Table
@@ -102,3 +102,10 @@ def _print_line(console: Console, name: str, text: str) -> None:
 
 def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def print_evaluation(found: Evaluation, labels: list[str], console: Console) -> None:
+    """Print one evaluation: the figures, accuracy by group, and the confusion matrix (rows true, columns answered)."""
+    for table in tables.evaluation(found, labels):
+        console.print(_rich(table, console.width))
+        console.print()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightune.record import Cost, RunRecord
+from lightune.record import Cost, Evaluation, RunRecord
 from lightune.report import words
 
 NOTHING = "-"
@@ -33,12 +33,16 @@ def run_name(record: RunRecord) -> str:
 
 def results(record: RunRecord) -> Table:
     """Return accuracy, loss and macro F1 of the baselines, of before and of after."""
-    majority, probe = record.baselines.majority_class, record.baselines.probe
+    majority = record.baselines.majority_class
     rows = [
-        [f"majority class ({majority.label})", words.score(majority.accuracy), NOTHING, NOTHING],
-        ["linear probe", words.score(probe.accuracy), words.score(probe.loss), words.score(probe.f1_macro)],
+        [f"majority class ({majority.label})", words.score(majority.accuracy), NOTHING, words.score(majority.f1_macro)],
     ]
-    for name, found in (("before (untrained head)", record.before), (f"after ({method_name(record)})", record.after)):
+    for name, found in (
+        ("word counts (TF-IDF)", record.baselines.tfidf),
+        ("linear probe", record.baselines.probe),
+        ("before (untrained head)", record.before),
+        (f"after ({method_name(record)})", record.after),
+    ):
         rows.append([name, words.score(found.accuracy), words.score(found.loss), words.score(found.f1_macro)])
     caption = f"On the same {words.count(record.after.examples)} test examples"
     return Table(caption, ["classifier", "accuracy", "loss", "macro F1"], rows)
@@ -157,6 +161,26 @@ def inference(record: RunRecord) -> Table:
         ["inference", "latency p50", "latency p95", "texts"],
         rows,
     )
+
+
+def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
+    """Return the tables of one evaluation: figures, accuracy by group, confusion matrix."""
+    figures = [
+        ["examples", words.count(found.examples)],
+        ["accuracy", words.score(found.accuracy)],
+        ["loss", words.score(found.loss)],
+        ["macro F1", words.score(found.f1_macro)],
+        ["runtime", words.seconds(found.runtime)],
+        ["samples", words.rate(found.samples_per_second)],
+        ["peak memory", words.size(found.peak_memory_bytes)],
+    ]
+    shown = [Table("Evaluation", ["evaluation", "value"], figures)]
+    for column, values in found.groups.items():
+        rows = [[name, words.count(group.examples), words.score(group.accuracy)] for name, group in values.items()]
+        shown.append(Table(f"Accuracy by {column}", [f"by {column}", "examples", "accuracy"], rows))
+    counts = [[label, *map(words.count, row)] for label, row in zip(labels, found.confusion_matrix, strict=True)]
+    shown.append(Table("Confusion matrix", ["label / answered", *labels], counts))
+    return shown
 
 
 def data(record: RunRecord) -> Table:

@@ -9,15 +9,6 @@ from pathlib import PurePath
 from lightune.models.embedded import HUB_NAME
 from lightune.models.embedded import NAME as EMBEDDED_NAME
 from lightune.record import RunRecord
-from lightune.report.tables import method_name
-
-# The methods whose adapter folder PeftModel.from_pretrained reads.
-PEFT_METHODS = frozenset({"lora"})
-
-
-def reads_with_peft(record: RunRecord) -> bool:
-    """Say whether PEFT itself can load the adapter."""
-    return method_name(record) in PEFT_METHODS
 
 
 def is_pair(record: RunRecord) -> bool:
@@ -56,7 +47,7 @@ def python_code(record: RunRecord) -> str:
 
 def peft_code(record: RunRecord) -> str | None:
     """Return Python that loads the adapter with PEFT and transformers alone, or None where PEFT cannot."""
-    if not reads_with_peft(record):
+    if not record.model.peft_loadable:
         return None
     name = _quoted(base_model(record))
     commit = record.model.revision
