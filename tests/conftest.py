@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -110,3 +110,14 @@ def tiny_recipe(tiny_models: dict[str, Path], tiny_data: dict[str, Path]) -> Cal
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def load_tiny(tiny_models: dict[str, Path]) -> Callable[..., object]:
+    """Return a function that loads a tiny model afresh as a classifier (a LoadedModel)."""
+    from lightune.models.load import ModelSource, load_classifier
+
+    def load(architecture: str = "distilbert", labels: Sequence[str] = ("negative", "positive"), seed: int = 1) -> object:
+        return load_classifier(ModelSource(architecture, tiny_models[architecture], None), labels, seed)
+
+    return load

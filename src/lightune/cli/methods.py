@@ -25,17 +25,21 @@ def command(as_json: bool) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("method", "learning rate", "merges", "options (defaults)", "paper"):
-        table.add_column(title, overflow="fold", no_wrap=title == "method")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for title in ("method", "learning rate", "merges", "paper"):
+        table.add_column(title, no_wrap=True)
     for row in rows:
-        options = ", ".join(f"{name}={_short(value)}" for name, value in row["options"].items()) or "none"
-        table.add_row(
-            row["name"], f"{row['default_learning_rate']:g}", "yes" if row["mergeable"] else "no", options, row["paper"]
-        )
-    Console(highlight=False).print(table)
+        rate = f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
+        table.add_row(row["name"], rate, "yes" if row["mergeable"] else "no", row["paper"])
+    console = Console(highlight=False)
+    console.print(table)
+    for row in rows:
+        if row["options"]:
+            console.print(f"\n[bold]options of {row['name']}[/bold], with their defaults")
+            for name, value in row["options"].items():
+                console.print(f"  {name} = {_shown(value)}", markup=False)
     return 0
 
 
-def _short(value: object) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)

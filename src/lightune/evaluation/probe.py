@@ -140,6 +140,6 @@ def _joined(split: Split) -> list[str]:
 
 def _log_probabilities(model: Any, features: Any, classes: int) -> NDArray[Any]:
     """Return log-probabilities with a column for every label, also one that the training split lacks."""
-    found = np.full((len(features), classes), -50.0)
+    found = np.full((features.shape[0], classes), -50.0)
     found[:, model.classes_] = model.predict_log_proba(features)
     return found

@@ -12,7 +12,7 @@ import yaml
 
 from lightune.errors import RecipeError, did_you_mean
 from lightune.methods import make_method
-from lightune.recipe import Recipe, parse_recipe
+from lightune.recipe import MethodBlock, Recipe, parse_recipe
 
 DEFAULT = "quickstart"
 # Each flag of `run` and the recipe key it sets.
@@ -100,9 +100,7 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
         mapping["name"] = _name_from(Path(str(given["data.source.train"])))
     for key, value in given.items():
         _set(mapping, key, value)
-    recipe = parse_recipe(mapping, f'the recipe "{name}"' if name else "the recipe")
-    make_method(recipe.method.name, recipe.method.options)
-    return Composed(recipe, notes)
+    return Composed(_checked(mapping, f'the recipe "{name}"' if name else "the recipe"), notes)
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -133,6 +131,26 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
         # Columns and counts were said of another data set.
         mapping["data"] = {}
     return notes
+
+
+def _checked(mapping: dict[str, Any], where: str) -> Recipe:
+    """Validate the recipe and the method's options, and report the faults of both at once."""
+    faults: list[RecipeError] = []
+    method = mapping.get("method") or {}
+    options = {"name": method} if isinstance(method, str) else dict(method)
+    try:
+        make_method(str(options.pop("name", MethodBlock().name)), options)
+    except RecipeError as error:
+        faults.append(error)
+    try:
+        recipe = parse_recipe(mapping, where)
+    except RecipeError as error:
+        faults.insert(0, error)
+    if len(faults) > 1:
+        raise RecipeError(faults[0].code, f"{faults[0]}\n{faults[1].message}", faults[1].hint) from faults[0]
+    if faults:
+        raise faults[0]
+    return recipe
 
 
 def _require_train(mapping: Mapping[str, Any], given: Mapping[str, Any]) -> None:
