@@ -1,4 +1,4 @@
-"""Tiny models built from configs and tiny data sets, so that the suite needs no network and nothing outside the clone."""
+"""Tiny models built from configs and tiny data sets: no network, nothing outside the clone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import csv
 import os
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# Reproducible, and no failure for being slow: a shared machine may stall anywhere.
+settings.register_profile("lightune", deadline=None, derandomize=True, database=None)
+settings.load_profile("lightune")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# Child processes import the very package under test, whatever folder they are started in.
+PACKAGE_ROOT = Path(find_spec("lightune").origin).resolve().parents[1]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
 
 GOOD = ["lovely", "splendid", "warm", "clever", "bright", "gentle", "tasty", "moving", "superb", "crisp"]
 BAD = ["dreadful", "stale", "cold", "clumsy", "dull", "rude", "soggy", "empty", "dire", "limp"]
@@ -92,7 +103,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write_csv(root / f"{name}.csv", part) for name, part in splits.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_recipe(tiny_models: dict[str, Path], tiny_data: dict[str, Path]) -> Callable[..., object]:
     """Return a function that makes a recipe on a tiny model and the tiny data; keywords go into `training`."""
     from lightune.recipe import parse_recipe
@@ -119,5 +130,40 @@ def load_tiny(tiny_models: dict[str, Path]) -> Callable[..., object]:
 
     def load(architecture: str = "distilbert", labels: Sequence[str] = ("negative", "positive"), seed: int = 1) -> object:
         return load_classifier(ModelSource(architecture, tiny_models[architecture], None), labels, seed)
+
+    return load
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder and the record that the run returned."""
+
+    folder: Path
+    record: Any
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_recipe: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One LoRA run of the tiny DistilBERT through the public API, shared by all; do not write into its folder."""
+    import lightune
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny-1"
+    recipe = tiny_recipe("distilbert", "lora", num_train_epochs=8, learning_rate=2e-2)
+    return FinishedRun(folder, lightune.run(recipe, folder))
+
+
+@pytest.fixture(scope="session")
+def load_lively(load_tiny: Callable[..., object]) -> Callable[..., Any]:
+    """Return a function that loads a tiny classifier with spread-out weights, so that texts get unlike logits."""
+    import torch
+
+    def load(architecture: str = "distilbert") -> Any:
+        loaded: Any = load_tiny(architecture)
+        draw = torch.Generator().manual_seed(11)
+        with torch.no_grad():
+            for value in loaded.model.parameters():
+                if value.dim() == 2:
+                    value.copy_(torch.randn(value.shape, generator=draw) * 0.3)
+        return loaded
 
     return load

@@ -55,11 +55,19 @@ class Files(Block):
 
 
 def _source_kind(value: Any) -> str:
-    return "files" if isinstance(value, Mapping | Files) else "name"
+    return "<files>" if isinstance(value, Mapping | Files) else "<name>"
+
+
+def _text_kind(value: Any) -> str:
+    return "<pair>" if isinstance(value, list | tuple) else "<name>"
 
 
 # Told apart by shape, so that a fault inside the files is reported as that and not as "not a string" as well.
-Source = Annotated[Annotated[str, Tag("name")] | Annotated[Files, Tag("files")], Discriminator(_source_kind)]
+TAGS = ("<name>", "<files>", "<pair>")
+Source = Annotated[Annotated[str, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
+TextColumn = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[tuple[str, str], Tag("<pair>")], Discriminator(_text_kind)
+]
 
 
 class DataBlock(Block):
@@ -71,7 +79,7 @@ class DataBlock(Block):
 
     source: Source = "reviews"
     revision: str | None = None
-    text_column: str | tuple[str, str] | None = None
+    text_column: TextColumn | None = None
     label_column: str | None = None
     train_examples: Count | None = None
     validation_examples: Count | None = None
@@ -127,7 +135,7 @@ class TrainingBlock(Block):
     @field_validator("report_to", mode="before")
     @classmethod
     def _known_trackers(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else list(value or ())
+        names = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
         return tuple(_one_of("tracker", str(name), TRACKERS) for name in names if name != "none")
 
     @model_validator(mode="after")
@@ -181,7 +189,7 @@ def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recip
 
 def _describe(fault: Any) -> str:
     # A union adds its branch's name to the path; only real keys help the reader.
-    path = [str(part) for part in fault["loc"] if part not in {"name", "files"} or len(fault["loc"]) == 1]
+    path = [str(part) for part in fault["loc"] if part not in TAGS]
     name = ".".join(path) or "recipe"
     if fault["type"] == "extra_forbidden":
         hint = did_you_mean(path[-1], _keys_beside(path[:-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,13 +19,14 @@ class RunFolder:
     """
 
     def __init__(self, name: str, output: Path | str | None = None) -> None:
-        self.final = Path(output) if output is not None else _next_free(Path("runs"), name)
+        self.final = _named(Path(output)) if output is not None else _next_free(Path("runs"), name)
         self.working = self.final.with_name(self.final.name + PARTIAL)
         if output is not None:
             _require_new(self.final)
 
     def __enter__(self) -> RunFolder:
         """Create the working folder; it is also the reservation of the name."""
+        self._new_parents = [parent for parent in self.working.parents if not parent.exists()]
         try:
             self.working.mkdir(parents=True)
         except FileExistsError as error:
@@ -44,6 +46,14 @@ class RunFolder:
             self.working.rename(self.final)
         elif not isinstance(error, InterruptedRunError):
             shutil.rmtree(self.working, ignore_errors=True)
+            with suppress(OSError):  # another run may have moved in meanwhile
+                for parent in self._new_parents:
+                    parent.rmdir()
+
+
+def _named(folder: Path) -> Path:
+    """Return the path in a form that ends in a name: the working folder stands beside it, also beside `.`."""
+    return folder if folder.name not in {"", ".."} else folder.resolve()
 
 
 def _next_free(parent: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -50,9 +51,11 @@ def label_names(table: Table, column: str) -> list[str]:
     if column in table.class_names:
         return list(table.class_names[column])
     values = [value for value in table.columns[column] if not is_missing(value)]
-    if any(isinstance(value, float) and not value.is_integer() for value in values):
+    numbers = [_number(value) for value in values]
+    if None not in numbers and any(not float(number).is_integer() for number in numbers if number is not None):
         message = f"{table.origin}: column {column} holds fractions; regression is not supported."
-        raise DataError("DATA-020", message, "Labels are classes: words, whole numbers or true/false.")
+        hint = "Labels are classes: words, whole numbers or true/false. Put a letter before codes such as 12.5."
+        raise DataError("DATA-020", message, hint)
     if any(isinstance(value, list | dict) for value in values):
         message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
         raise DataError("DATA-021", message, "Each row has one text (or a pair) and one label.")
@@ -107,8 +110,15 @@ def _no_column(table: Table, kind: str) -> DataError:
     )  # fmt: skip
 
 
-def _number_or_word(name: str) -> tuple[int, float, str]:
+def _number(value: Any) -> float | None:
+    """Return a finite number, or None for anything else."""
     try:
-        return (0, float(name), name)
-    except ValueError:
-        return (1, 0.0, name)
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _number_or_word(name: str) -> tuple[int, float, str]:
+    number = _number(name)
+    return (1, 0.0, name) if number is None else (0, number, name)

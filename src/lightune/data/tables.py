@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import sys
@@ -52,31 +53,50 @@ def read_table(path: Path | str) -> Table:
                 else _read_csv(path, stream, "\t" if kind == "tsv" else ",")
             )
     except UnicodeDecodeError as error:
-        hint = "Save it as UTF-8 (for example: iconv -f latin1 -t utf-8)."
-        raise DataError("DATA-003", f"{path}: byte {error.start} is not UTF-8.", hint) from error
+        raise not_utf8(path) from error
     if not len(table):
         raise DataError("DATA-004", f"{path}: there are no rows.")
     return table
 
 
+def not_utf8(path: Path) -> DataError:
+    """Return the error for a file that is not UTF-8, with the line: the decoder counts within its own chunk."""
+    with path.open("rb") as stream:
+        wide = stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        stream.seek(0)
+        line = next((number for number, data in enumerate(stream, 1) if not _is_utf8(data)), 1)
+    hint = f"Save it as UTF-8 (for example: iconv -f {'utf-16' if wide else 'latin1'} -t utf-8)."
+    return DataError("DATA-003", f"{path}:{line}: this line is not UTF-8.", hint)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def stream_csv(path: Path, stream: Iterable[str], separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells) of a csv, the header first; blank lines are skipped, broken quoting raises DataError."""
+    """Yield (first line, cells) of each row, the header first; blank lines are skipped, broken quoting raises."""
     reader = csv.reader(stream, delimiter=separator, strict=True)
+    line = 1
     try:
         for cells in reader:
             if cells:
-                yield reader.line_num, cells
+                yield line, cells
+            line = reader.line_num + 1
     except csv.Error as error:
         hint = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
-        raise DataError("DATA-005", f"{path}:{reader.line_num}: broken quoting ({error}).", hint) from error
+        raise DataError("DATA-005", f"{path}:{line}: broken quoting ({error}).", hint) from error
 
 
 def _read_csv(path: Path, stream: Iterable[str], separator: str) -> Table:
     rows = stream_csv(path, stream, separator)
-    _, header = next(rows, (0, []))
+    first, header = next(rows, (1, []))
     header = [name.strip() for name in header]
     if len(set(header)) != len(header) or not header:
-        raise DataError("DATA-006", f"{path}:1: the column names must be there and differ: {header}.")
+        raise DataError("DATA-006", f"{path}:{first}: the column names must be there and differ: {header}.")
     columns: list[list[str]] = [[] for _ in header]
     lines, faults = [], []
     for line, cells in rows:
@@ -97,7 +117,7 @@ def _read_jsonl(path: Path, stream: Iterable[str]) -> Table:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             faults.append(f"{path}:{number}: not JSON ({error})")
             continue
         if not isinstance(record, dict):

@@ -37,6 +37,15 @@ class Split:
 
 
 @dataclass(frozen=True)
+class _Fault:
+    """Why a row cannot be used."""
+
+    text: str
+    hint: str = ""
+    unseen: bool = False
+
+
+@dataclass(frozen=True)
 class Task:
     """What a run trains on and is tested on. No text of test stands in train or validation (unless kept on purpose)."""
 
@@ -104,16 +113,16 @@ def _split(table: Table, texts: list[str], label: str, labels: list[str], on_uns
         if name not in table.columns:
             hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()
             raise DataError("DATA-024", f'{table.origin}: there is no column "{name}".', hint)
-    indices, named = {name: index for index, name in enumerate(labels)}, label in table.class_names
+    indices, names = {name: index for index, name in enumerate(labels)}, table.class_names.get(label, [])
     rows, found, faults, dropped = [], [], [], 0
     for row in range(len(table)):
         value = table.columns[label][row]
-        name = table.class_names[label][value] if named and isinstance(value, int) and value >= 0 else value
+        name = names[value] if isinstance(value, int) and 0 <= value < len(names) else value
         fault = _fault(table, row, texts, name, indices)
-        if fault and fault.startswith("label") and not columns.is_missing(name) and on_unseen == "drop":
+        if fault and fault.unseen and on_unseen == "drop":
             dropped += 1
         elif fault:
-            faults.append(f"{table.place(row)}: {fault}")
+            faults.append((table.place(row), fault))
         else:
             rows.append(row)
             found.append(indices[columns.label_text(name)])
@@ -126,35 +135,46 @@ def _split(table: Table, texts: list[str], label: str, labels: list[str], on_uns
     return Split([tuple(str(table.columns[name][row]) for name in texts) for row in rows], found, groups)
 
 
-def _fault(table: Table, row: int, texts: list[str], name: object, indices: dict[str, int]) -> str:
+def _fault(table: Table, row: int, texts: list[str], name: object, indices: dict[str, int]) -> _Fault | None:
     for column in texts:
         text = table.columns[column][row]
         if columns.is_missing(text):
-            return f"{column} is empty"
+            return _Fault(f"{column} is empty")
         if "\0" in str(text):
-            return f"{column} holds a NUL byte"
+            return _Fault(f"{column} holds a NUL byte")
+        if not _is_writable(str(text)):
+            return _Fault(f"{column} holds half a character (an unpaired surrogate)")
     if columns.is_missing(name):
-        return "label is missing"
+        return _Fault("label is missing")
     shown = columns.label_text(name)
     if shown not in indices:
-        return (
-            f'label "{shown}" is not among the training labels ({", ".join(indices)}). {did_you_mean(shown, indices)}'
-        )
-    return ""
+        text = f'label "{shown}" is not among the training labels ({", ".join(indices)}).'
+        return _Fault(text, did_you_mean(shown, indices), unseen=True)
+    return None
 
 
-def _faulty(faults: list[str]) -> DataError:
-    unseen = any("is not among the training labels" in fault for fault in faults)
-    hint = "Fix the rows" + (", or pass --set data.on_unseen_label=drop." if unseen else ".")
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _faulty(faults: list[tuple[str, _Fault]]) -> DataError:
+    unseen = any(fault.unseen for _, fault in faults)
     code = "DATA-014" if unseen else "DATA-013"
+    hint = f"Fix the row{'s' * (len(faults) > 1)}{', or pass --set data.on_unseen_label=drop' * unseen}."
     if len(faults) == 1:
-        return DataError(code, faults[0], hint)
+        place, fault = faults[0]
+        return DataError(code, f"{place}: {fault.text}", f"{fault.hint} {hint}".strip())
     more = f"\n  and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
-    return DataError(code, f"{len(faults)} rows cannot be used:\n  " + "\n  ".join(faults[:MOST_FAULTS]) + more, hint)
+    listed = [f"{place}: {fault.text} {fault.hint}".rstrip() for place, fault in faults[:MOST_FAULTS]]
+    return DataError(code, f"{len(faults)} rows cannot be used:\n  " + "\n  ".join(listed) + more, hint)
 
 
 def _without_duplicates(task: Task, policy: str) -> Task:
-    """Training and validation give way to test, and training to validation; of twins inside a split the first stays.
+    """Training and validation give way to test, and training to validation; of twins in training the first stays.
 
     Twins with different labels say nothing reliable: all of them leave the training split.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lightune.data.columns import TEXT_NAMES, is_missing
-from lightune.data.tables import stream_csv
+from lightune.data.tables import not_utf8, stream_csv
 from lightune.errors import DataError, did_you_mean
 from lightune.inference.classifier import Classifier, Text
 from lightune.progress import Reporter, Silent
@@ -78,8 +78,7 @@ def _rows(source: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, l
                 raise DataError("DATA-007", message, "Quote texts that hold the separator.")
             yield line, cells
     except UnicodeDecodeError as error:
-        hint = "Save it as UTF-8 (for example: iconv -f latin1 -t utf-8)."
-        raise DataError("DATA-003", f"{source}: byte {error.start} is not UTF-8.", hint) from error
+        raise not_utf8(source) from error
 
 
 def _text_columns(source: Path, header: list[str], wanted: str | None, classifier: Classifier) -> list[int]:

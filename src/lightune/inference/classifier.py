@@ -74,7 +74,7 @@ class Classifier:
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
-        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+        rows = [tuple(text) if isinstance(text, list | tuple) else (text,) for text in texts]
         for number, row in enumerate(rows, 1):
             if len(row) != len(self.text_columns):
                 message = f"text {number}: {len(row)} part(s) given, the classifier takes {len(self.text_columns)}."
@@ -85,17 +85,18 @@ class Classifier:
         return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
 
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
-        """Classify a text or many, in the order given."""
-        given: Sequence[Text] = [texts] if isinstance(texts, str) else texts
+        """Classify a text (or a pair of texts) or many, in the order given."""
+        is_pair = isinstance(texts, tuple) and len(self.text_columns) > 1 and isinstance(texts[0], str)
+        given: Sequence[Text] = [texts] if isinstance(texts, str) or is_pair else texts
         return list(self._predictions(given)) if len(given) else []
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
-        merged = self._adapted.method.merged(self._model)
-        model: Any = merged if merged is not None else self._model
+        if self._model is self._adapted.model:
+            self._model = self._adapted.method.merged(self._model) or self._model
+        model: Any = self._model
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        self._model = model
 
     def _predictions(self, texts: Sequence[Text]) -> Iterator[Prediction]:
         for row in probabilities(self.logits(texts).astype(np.float64)):

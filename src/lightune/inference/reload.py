@@ -25,7 +25,8 @@ def check_reload(
     `logits` are this process's for the same texts in the same batches, so that any difference comes from the saving.
     """
     request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
-    command = [sys.executable, "-m", "lightune.inference.reload"]
+    # -P: a file in the current folder that is called like a module must not be taken for it.
+    command = [sys.executable, "-P", "-m", "lightune.inference.reload"]
     try:
         answer = subprocess.run(
             command, input=request, capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_SECONDS

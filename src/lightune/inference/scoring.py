@@ -36,7 +36,10 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
         raise ArtifactError(
             "ARTIFACT-031", f"{folder}: not a run folder, so it has no test split.", "Pass --test FILE."
         )
-    record = RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError("ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE.") from error
     task = load_task(DataBlock.model_validate(record.recipe["data"]), record.recipe["training"]["seed"])
     return _evaluate(classifier, task.test)
 

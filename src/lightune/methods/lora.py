@@ -28,7 +28,7 @@ class Lora(PeftMethod):
     """
 
     rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
@@ -65,6 +65,7 @@ class Lora(PeftMethod):
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
         """Sum of rank * (in + out) over the targets, plus the head."""
-        targets = [model.get_submodule(name) for name in anatomy.modules(self.roles)]
+        endings = tuple(f".{name}" for name in self.targets(anatomy))
+        targets = [module for name, module in model.named_modules() if f".{name}".endswith(endings)]
         low_rank = sum(self.rank * sum(module.weight.shape) for module in targets)  # type: ignore[misc, arg-type]
         return low_rank + count_parameters(model, anatomy.head)

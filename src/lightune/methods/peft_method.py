@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
+from lightune.errors import RecipeError
 from lightune.methods.base import Attachment, Method, require_same_tensors
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ class PeftMethod(Method):
         raise NotImplementedError
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
-        """Wrap the model in a PeftModel."""
+        """Wrap the model in a PeftModel; RecipeError when PEFT finds nothing to adapt or cannot adapt it."""
         from peft import get_peft_model
 
         config = self.peft_config(model, anatomy)
-        with runtime.seeded(seed, "adapter"):
-            adapted = get_peft_model(model, config)
+        try:
+            with runtime.seeded(seed, "adapter"):
+                adapted = get_peft_model(model, config)
+        except ValueError as error:
+            message = f"the method cannot adapt these modules: {', '.join(self.targets(anatomy)[:6])}."
+            raise RecipeError("RECIPE-034", message, f"PEFT says: {str(error).splitlines()[0]}") from error
         changed = tuple(adapted.base_model.targeted_module_names)
         return Attachment(adapted, (*changed, *anatomy.head))
 

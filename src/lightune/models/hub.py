@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,12 +24,12 @@ def snapshot(
     `kind` is "model" or "dataset". Raises HubError when the repository is missing, gated or cannot be reached.
     """
     import huggingface_hub as hub
+    from huggingface_hub import constants
 
     from lightune.progress import quiet_libraries
 
     quiet_libraries()
-    if not os.environ.get("HF_HUB_OFFLINE") and not reachable():
-        return _from_cache(name, revision, kind, patterns)
+    cache_only = constants.HF_HUB_OFFLINE or not reachable()
     try:
         folder = hub.snapshot_download(
             name,
@@ -39,6 +38,7 @@ def snapshot(
             allow_patterns=list(patterns),
             ignore_patterns=list(MODEL_IGNORED),
             etag_timeout=TIMEOUT_SECONDS,
+            local_files_only=cache_only,
         )
     except Exception as error:
         raise _explained(error, name, revision, kind) from error
@@ -55,18 +55,6 @@ def reachable() -> bool:
     except Exception:  # whatever went wrong, it is not reachable
         return False
     return True
-
-
-def _from_cache(name: str, revision: str | None, kind: str, patterns: Sequence[str]) -> tuple[Path, str]:
-    import huggingface_hub as hub
-
-    try:
-        folder = hub.snapshot_download(
-            name, repo_type=kind, revision=revision, allow_patterns=list(patterns), local_files_only=True
-        )
-    except Exception as error:
-        raise _unreachable(name, kind) from error
-    return Path(folder), Path(folder).name
 
 
 def _unreachable(name: str, kind: str) -> HubError:

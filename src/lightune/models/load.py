@@ -94,6 +94,7 @@ def load_classifier(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             local_files_only=True,
+            trust_remote_code=False,
         )
     mismatched = [entry[0] for entry in info["mismatched_keys"]]
     anatomy = anatomy_of(model, missing=[*info["missing_keys"], *mismatched])
@@ -109,7 +110,7 @@ def load_tokenizer(source: ModelSource, anatomy: Anatomy) -> PreTrainedTokenizer
     from transformers import AutoTokenizer
 
     with _explained(source):
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         backend.no_truncation()
@@ -128,6 +129,8 @@ def _load_config(source: ModelSource, labels: Sequence[str]) -> Any:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError("RECIPE-042", f"{path}: not JSON ({error}).") from error
+    if not isinstance(raw, dict):
+        raise RecipeError("RECIPE-042", f"{path}: not a JSON object, so this is not a model's configuration.")
     if _asks_for_remote_code(raw):
         raise RecipeError(
             "RECIPE-043", f"{source.name}: this model wants to run code of its own (auto_map), which is never done.",
@@ -149,6 +152,7 @@ def _load_config(source: ModelSource, labels: Sequence[str]) -> Any:
             label2id={label: index for index, label in enumerate(labels)},
             problem_type="single_label_classification",
             local_files_only=True,
+            trust_remote_code=False,
         )
 
 
@@ -159,8 +163,12 @@ def _asks_for_remote_code(value: Any) -> bool:
 
 
 def _refuse_new_body(anatomy: Anatomy, source: ModelSource) -> None:
-    """A layer that the checkpoint did not hold would be random: that is a broken checkpoint, not a new head."""
-    inside = [name for name in anatomy.new_modules if name.startswith(anatomy.architecture.layers + ".")]
+    """A part of the body that the checkpoint did not hold would be random: a broken checkpoint, not a new head.
+
+    A pooler is the exception: encoders saved without one get a new one, which counts as part of the head.
+    """
+    body = anatomy.architecture.layers.partition(".")[0] + "."
+    inside = [name for name in anatomy.new_modules if name.startswith(body) and "pooler" not in name]
     if inside:
         raise ArtifactError(
             "ARTIFACT-021", f"{source.name}: the weights lack {len(inside)} parts of the model, e.g. {inside[0]}.",
@@ -178,9 +186,11 @@ def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted:
 
 @contextlib.contextmanager
 def _explained(source: ModelSource) -> Any:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         if "out of memory" in str(error).lower():
             raise
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +16,9 @@ from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
 
 DEFAULT = "quickstart"
+MERGE = "tag:yaml.org,2002:merge"
+# YAML 1.1, which PyYAML reads, wants a dot and a sign in it; YAML 1.2 and people do not.
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Each flag of `run` and the recipe key it sets.
 FLAGS: dict[str, str] = {
     "model": "model",
@@ -45,18 +49,26 @@ class Composed:
 
 
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses a key given twice, where YAML would silently take the last."""
+    """safe_load that refuses a key given twice, where YAML would silently take the last, and reads 1e-3 as a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """safe_dump that quotes a word like 1e3, since the loader would read it as a number."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    twice = [key for key in keys if keys.count(key) > 1]
-    if twice:
-        raise RecipeError("RECIPE-002", f'line {node.start_mark.line + 1}: the key "{twice[0]}" stands there twice.')
+    seen: list[Any] = []
+    for key in (key for key, _ in node.value if key.tag != MERGE):
+        name = loader.construct_object(key)
+        if name in seen:
+            raise RecipeError("RECIPE-002", f'line {key.start_mark.line + 1}: the key "{name}" stands there twice.')
+        seen.append(name)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
 
 
 def shipped() -> dict[str, str]:
@@ -68,21 +80,21 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
     """Return the mapping of a shipped recipe or of a YAML file, not yet validated."""
     if name_or_path in _shipped_names():
         text = (resources.files("lightune.recipes") / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        return dict(yaml.safe_load(text))
+        return dict(_load_yaml(text))
     path = Path(name_or_path)
     if not path.is_file():
         names = _shipped_names()
         hint = f"{did_you_mean(name_or_path, names)} Shipped recipes: {', '.join(names)}; or give a YAML file.".strip()
         raise RecipeError("RECIPE-003", f'there is no recipe "{name_or_path}".', hint)
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError("RECIPE-004", f"{path}: not readable as YAML: {error}") from error
+        found = _load_yaml(path.read_text(encoding="utf-8-sig"))
     except RecipeError as error:
         raise RecipeError(error.code, f"{path}: {error.message}") from error
+    except Exception as error:  # PyYAML lets out whatever a date or a number that is none raises
+        raise RecipeError("RECIPE-004", f"{path}: not readable as YAML: {error}") from error
     if not isinstance(found, dict):
         raise RecipeError("RECIPE-005", f"{path}: a recipe is a mapping of keys to values.", _example())
-    return {"name": path.stem, **found}
+    return {"name": _as_name(path.stem), **found}
 
 
 def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> Composed:
@@ -96,8 +108,8 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
     mapping = read_recipe(name or DEFAULT)
     notes = _make_room(mapping, given)
     _require_train(mapping, given)
-    if name is None and "data.source.train" in given and "name" not in given:
-        mapping["name"] = _name_from(Path(str(given["data.source.train"])))
+    if name is None:
+        _describe_anew(mapping, given)
     for key, value in given.items():
         _set(mapping, key, value)
     return Composed(_checked(mapping, f'the recipe "{name}"' if name else "the recipe"), notes)
@@ -105,7 +117,12 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
 
 def to_yaml(recipe: Recipe) -> str:
     """Return the recipe as YAML, every default written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    mapping = recipe.model_dump(mode="json")
+    return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
 
 
 def _shipped_names() -> list[str]:
@@ -116,15 +133,16 @@ def _shipped_names() -> list[str]:
 def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Take out of the recipe what the arguments replace as a whole; return the notes on it."""
     notes = []
-    block = mapping.get("method", {})
-    before = block if isinstance(block, str) else dict(block).get("name", "lora")
+    block = mapping.get("method")
+    before = block if isinstance(block, str) else _block(mapping, "method").get("name", MethodBlock().name)
     wanted = given.get("method.name")
-    if wanted is not None and wanted != before:
+    if wanted is not None:
         mapping["method"] = {"name": wanted}
-        rate = dict(mapping.get("training") or {}).get("learning_rate")
-        if rate is not None and "training.learning_rate" not in given:
-            mapping["training"] = {**mapping["training"], "learning_rate": None}
-            notes.append(f"The recipe's learning rate {rate:g} was for {before}; {wanted} uses its own default.")
+        training = _block(mapping, "training")
+        rate = training.get("learning_rate")
+        if wanted != before and rate is not None and "training.learning_rate" not in given:
+            mapping["training"] = {**training, "learning_rate": None}
+            notes.append(f"The recipe's learning rate {rate} was for {before}; {wanted} uses its own default.")
     elif isinstance(block, str):
         mapping["method"] = {"name": block}
     if any(key == "data.source" or key == "data.source.train" for key in given):
@@ -133,11 +151,26 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _describe_anew(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Name the quickstart after other data, and drop its description when that is no longer true."""
+    data = given.get("data.source.train") or given.get("data.source")
+    if isinstance(data, str):
+        mapping["name"] = _name_from(Path(data))
+    if data or "model" in given:
+        mapping.pop("description", None)
+
+
+def _block(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a copy of a block; one that is no mapping counts as empty here, and validation refuses it."""
+    found = mapping.get(key)
+    return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
 def _checked(mapping: dict[str, Any], where: str) -> Recipe:
     """Validate the recipe and the method's options, and report the faults of both at once."""
     faults: list[RecipeError] = []
-    method = mapping.get("method") or {}
-    options = {"name": method} if isinstance(method, str) else dict(method)
+    method = mapping.get("method")
+    options = {"name": method} if isinstance(method, str) else _block(mapping, "method")
     try:
         make_method(str(options.pop("name", MethodBlock().name)), options)
     except RecipeError as error:
@@ -147,7 +180,7 @@ def _checked(mapping: dict[str, Any], where: str) -> Recipe:
     except RecipeError as error:
         faults.insert(0, error)
     if len(faults) > 1:
-        raise RecipeError(faults[0].code, f"{faults[0]}\n{faults[1].message}", faults[1].hint) from faults[0]
+        raise RecipeError(faults[0].code, f"{faults[0].message}\n{faults[1].message}", faults[1].hint) from faults[0]
     if faults:
         raise faults[0]
     return recipe
@@ -155,7 +188,7 @@ def _checked(mapping: dict[str, Any], where: str) -> Recipe:
 
 def _require_train(mapping: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     alone = {"data.source.test", "data.source.validation"} & set(given) and "data.source.train" not in given
-    if alone and not isinstance((mapping.get("data") or {}).get("source"), Mapping):
+    if alone and not isinstance(_block(mapping, "data").get("source"), Mapping):
         raise RecipeError("RECIPE-006", "--test and --validation go with --train.", "Add --train FILE.")
 
 
@@ -164,9 +197,11 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise RecipeError("RECIPE-007", f'--set "{setting}": not of the form key=value.', "--set training.seed=7")
     try:
-        return key.strip(), yaml.safe_load(value) if value.strip() else None
-    except yaml.YAMLError as error:
+        found = _load_yaml(value)
+    except Exception as error:  # as in read_recipe
         raise RecipeError("RECIPE-007", f'--set "{setting}": the value is not YAML.', "Quote it.") from error
+    key = key.strip()
+    return ("method.name" if key == "method" and isinstance(found, str) else key), found
 
 
 def _set(mapping: dict[str, Any], key: str, value: Any) -> None:
@@ -181,8 +216,13 @@ def _set(mapping: dict[str, Any], key: str, value: Any) -> None:
 def _name_from(path: Path) -> str:
     """Name a run after its data: the file, or its folder when the file is just called train."""
     stem = path.stem if path.stem.lower() not in {"train", "training", "data"} else path.resolve().parent.name
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem).strip("._-")
-    return name[:64] or "run"
+    return _as_name(stem)
+
+
+def _as_name(text: str) -> str:
+    """Return a text as the name of a run, which may become a folder's anywhere: plain letters, digits and ._-"""
+    plain = "".join(letter if (letter.isascii() and letter.isalnum()) or letter in "._-" else "-" for letter in text)
+    return plain.strip("._-")[:64] or "run"
 
 
 def _example() -> str:

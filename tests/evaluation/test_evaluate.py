@@ -1,0 +1,65 @@
+"""Answers in bulk against the model asked one text at a time, without any of our batching."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import ARCHITECTURES, sentences
+
+from lightune.data.encoding import encode
+from lightune.data.task import Split
+from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.record import Evaluation
+
+ROWS = sentences(17, seed=8)
+TEXTS = [(text,) for text, _ in ROWS]
+
+
+def _one_by_one(loaded) -> np.ndarray:
+    with torch.no_grad():
+        batches = [loaded.tokenizer(text, return_tensors="pt") for (text,) in TEXTS]
+        return torch.cat([loaded.model(**batch).logits for batch in batches]).numpy()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_logits_come_in_the_order_of_the_texts_and_equal_those_of_each_text_alone(load_lively, architecture, batch_size):
+    loaded = load_lively(architecture)
+    expected = _one_by_one(loaded)
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.1, "the texts are too alike for this test"
+    encoded = encode(loaded.tokenizer, TEXTS, loaded.max_length)
+    assert len(set(encoded.lengths)) > 3
+    found = predict_logits(loaded.model, loaded.tokenizer, encoded, batch_size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_dropout_is_off_while_predicting_and_the_mode_comes_back(load_lively):
+    loaded = load_lively()
+    encoded = encode(loaded.tokenizer, TEXTS, loaded.max_length)
+    loaded.model.train()
+    found = predict_logits(loaded.model, loaded.tokenizer, encoded, 4)
+    assert loaded.model.training
+    np.testing.assert_allclose(predict_logits(loaded.model.eval(), loaded.tokenizer, encoded, 4), found, atol=1e-6)
+    assert not loaded.model.training
+
+
+def test_an_evaluation_counts_right_answers_overall_and_by_group(load_lively):
+    loaded = load_lively()
+    encoded = encode(loaded.tokenizer, TEXTS, loaded.max_length)
+    answers = _one_by_one(loaded).argmax(axis=1)
+    # The first three labels are wrong on purpose: two of group a, one of group b.
+    labels = [1 - int(answer) if row < 3 else int(answer) for row, answer in enumerate(answers)]
+    split = Split(TEXTS, labels, {"kind": ["a", "a", *["b"] * 15]})
+    logits, fields = evaluate(loaded.model, loaded.tokenizer, encoded, split, batch_size=4)
+    found = Evaluation.model_validate(fields)
+    assert logits.shape == (17, 2)
+    assert (found.examples, found.accuracy) == (17, 14 / 17)
+    assert sum(map(sum, found.confusion_matrix)) == 17
+    groups = found.groups["kind"]
+    assert (groups["a"].examples, groups["a"].accuracy) == (2, 0.0)
+    assert (groups["b"].examples, groups["b"].accuracy) == (15, 14 / 15)
+    # 17 texts in batches of 4 are 5 steps.
+    assert found.samples_per_second / found.steps_per_second == pytest.approx(17 / 5)
+    assert found.samples_per_second == pytest.approx(17 / found.runtime)

@@ -1,0 +1,71 @@
+"""The metrics of a trained classifier: on its own test split they are those of the run."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+from conftest import write_csv
+
+import lightune
+from lightune.errors import ArtifactError, DataError
+from lightune.inference.scoring import evaluate_file, evaluate_own_test
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return lightune.load(tiny_run.folder)
+
+
+def _same_as_in_the_run(found, tiny_run) -> None:
+    after = tiny_run.record.after
+    assert (found.examples, found.accuracy) == (after.examples, after.accuracy)
+    assert found.confusion_matrix == after.confusion_matrix
+    assert found.loss == pytest.approx(after.loss, abs=1e-5)
+    assert found.f1_macro == pytest.approx(after.f1_macro)
+
+
+def test_the_runs_own_test_split_gives_the_runs_figures(classifier, tiny_run):
+    _same_as_in_the_run(evaluate_own_test(classifier, tiny_run.folder), tiny_run)
+
+
+def test_the_test_file_gives_the_runs_figures(classifier, tiny_run, tiny_data):
+    _same_as_in_the_run(evaluate_file(classifier, tiny_data["test"]), tiny_run)
+
+
+def test_columns_with_other_names_are_named(classifier, tiny_run, tiny_data, tmp_path):
+    with tiny_data["test"].open(encoding="utf-8", newline="") as file:
+        rows = [(row["label"], "x", row["text"]) for row in csv.DictReader(file)]
+    path = write_csv(tmp_path / "other.csv", rows, header=("stars", "text", "said"))
+    _same_as_in_the_run(evaluate_file(classifier, path, "said", "stars"), tiny_run)
+
+
+def test_an_accuracy_by_hand(classifier, tmp_path):
+    texts = ["the film was lovely", "the dull plot was dreadful", "my soup is cold here"]
+    labels = [answer.label for answer in classifier.predict(texts)]
+    labels[1] = "positive" if labels[1] == "negative" else "negative"
+    found = evaluate_file(classifier, write_csv(tmp_path / "t.csv", list(zip(texts, labels, strict=True))))
+    assert (found.examples, found.accuracy) == (3, pytest.approx(2 / 3))
+
+
+def test_a_label_the_classifier_does_not_know_is_refused_with_its_line(classifier, tmp_path):
+    path = write_csv(tmp_path / "t.csv", [("fine film", "positive"), ("dull film", "Postive")])
+    with pytest.raises(DataError) as caught:
+        evaluate_file(classifier, path)
+    assert caught.value.code == "DATA-014"
+    assert f"{path}:3" in caught.value.message
+    assert 'Did you mean "positive"?' in str(caught.value)
+
+
+def test_an_adapter_folder_has_no_test_split(classifier, tiny_run):
+    with pytest.raises(ArtifactError, match="no test split"):
+        evaluate_own_test(classifier, tiny_run.folder / "adapter")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 1', b"\xff"])
+def test_a_damaged_record_is_refused(classifier, tiny_run, tmp_path, content):
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    (tmp_path / "run" / "results.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"results\.json: this file is damaged"):
+        evaluate_own_test(classifier, tmp_path / "run")

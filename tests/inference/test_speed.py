@@ -1,0 +1,53 @@
+"""Latency and rate of a model that takes a known time for each batch."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from conftest import sentences
+
+from lightune.inference.speed import SINGLE_TEXTS, WARM_UP, measure_speed
+
+SECONDS = 0.004
+TEXTS = [(text,) for text, _ in sentences(12, seed=6)]
+
+
+class Slow(torch.nn.Module):
+    """Sleeps, then answers; the first calls, while everything warms up, take much longer."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.batches: list[int] = []
+
+    def forward(self, **batch: torch.Tensor):
+        time.sleep(0.05 if len(self.batches) < WARM_UP else SECONDS)
+        self.batches.append(len(batch["input_ids"]))
+        return self.model(**batch)
+
+
+@pytest.fixture(scope="module")
+def measured(load_lively):
+    loaded = load_lively()
+    slow = Slow(loaded.model)
+    return measure_speed(slow, loaded, TEXTS, batch_size=4, prefix="base_"), slow.batches
+
+
+def test_the_names_carry_the_prefix(measured):
+    assert sorted(measured[0]) == ["base_latency_ms_p50", "base_latency_ms_p95", "base_samples_per_second"]
+
+
+def test_latency_is_that_of_one_text_without_the_warm_up(measured):
+    found, batches = measured
+    assert batches[: WARM_UP + SINGLE_TEXTS] == [1] * (WARM_UP + SINGLE_TEXTS)
+    assert 1000 * SECONDS <= found["base_latency_ms_p50"] <= found["base_latency_ms_p95"]
+    assert found["base_latency_ms_p50"] < 45, "the warm-up's 50 ms were counted"
+
+
+def test_the_rate_is_that_of_full_batches_after_one_to_warm_up(measured):
+    found, batches = measured
+    assert batches[WARM_UP + SINGLE_TEXTS :] == [4, 4, 4, 4]
+    # Twelve texts in three batches of at least SECONDS each; one at a time they would be no faster than this / 4.
+    assert 12 / (3 * SECONDS) / 8 < found["base_samples_per_second"] <= 12 / (3 * SECONDS)

@@ -1,0 +1,55 @@
+"""The pages that describe the tree, held against the tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "lightune"
+
+
+def _structure():
+    spec = importlib.util.spec_from_file_location("structure", ROOT / "tools" / "structure.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not a git checkout")
+def test_the_structure_page_lists_every_file_as_it_describes_itself():
+    structure = _structure()
+    assert structure.PAGE.read_text(encoding="utf-8") == structure.page(), "run: python tools/structure.py"
+    assert [name for name in structure.tracked() if not structure.caption(name)] == []
+
+
+def test_the_readme_shows_the_package_as_it_is():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.split("## The tree", 1)[1].split("```text", 1)[1].split("```", 1)[0]
+    shown = re.findall(r"^  (\S+)\s{2,}\S", tree, flags=re.MULTILINE)
+    there = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    there |= {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    assert sorted(shown) == sorted(there)
+
+
+def test_links_in_the_pages_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_imports_go_downward():
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_modules_stay_small():
+    sizes = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, lines in sizes.items() if lines > 300} == {}

@@ -1,0 +1,88 @@
+"""A loop on a tiny model and the tiny data, made to measure."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_rows(tiny_data: dict[str, Path]) -> dict[str, tuple[list[tuple[str]], list[int]]]:
+    """(texts, label indices) of each split."""
+    found = {}
+    for name, path in tiny_data.items():
+        with path.open(encoding="utf-8", newline="") as source:
+            rows = list(csv.DictReader(source))
+        labels = [["negative", "positive"].index(row["label"]) for row in rows]
+        found[name] = ([(row["text"],) for row in rows], labels)
+    return found
+
+
+@pytest.fixture
+def make_loop(load_tiny: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that makes a Loop; keywords it does not know are training settings.
+
+    `dropout=False` switches every dropout off; `contrary=True` turns the validation labels round, so that validation
+    gets worse as training gets better. Each loop has a folder of its own below tmp_path.
+    """
+    import torch
+
+    from lightune.data.encoding import encode
+    from lightune.methods import make_method
+    from lightune.progress import Silent
+    from lightune.recipe import TrainingBlock
+    from lightune.training.accelerate_setup import make_accelerator
+    from lightune.training.loop import Examples, Loop
+
+    count = 0
+
+    def make(
+        architecture: str = "distilbert",
+        method: str = "lora",
+        learning_rate: float = 5e-3,
+        dropout: bool = True,
+        contrary: bool = False,
+        reporter: Any = None,
+        **settings: Any,
+    ) -> Loop:
+        nonlocal count
+        count += 1
+        block = TrainingBlock(**{"num_train_epochs": 2, "seed": 1, **settings})
+        loaded, chosen = load_tiny(architecture), make_method(method)
+        if not dropout:
+            for module in loaded.model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+        split = {name: Examples(encode(loaded.tokenizer, t, 64), labels) for name, (t, labels) in tiny_rows.items()}
+        validation = split["validation"]
+        if contrary:
+            validation = Examples(validation.encoded, [1 - label for label in validation.labels])
+        folder = tmp_path / f"loop-{count}"
+        folder.mkdir()
+        precision = "fp32" if block.precision == "auto" else block.precision
+        return Loop(
+            model=chosen.attach(loaded.model, loaded.anatomy, block.seed).model,
+            method=chosen,
+            tokenizer=loaded.tokenizer,
+            train=split["train"],
+            validation=validation,
+            settings=block,
+            learning_rate=learning_rate,
+            eval_batch_size=64,
+            folder=folder,
+            accelerator=make_accelerator(torch.device("cpu"), precision, block.report_to, folder, "tiny", {}),
+            reporter=reporter or Silent(),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lines_of() -> Callable[[Any], list[dict[str, Any]]]:
+    """Return a function that reads the metrics.jsonl of a loop."""
+    return lambda loop: [json.loads(line) for line in (loop.folder / "metrics.jsonl").read_text().splitlines()]
