@@ -211,15 +211,9 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
 def _start_head(run: _Experiment) -> None:
     model, loaded = run.loaded.model, run.loaded
     output_layer = model.get_submodule(loaded.anatomy.output_layer)
-    inputs = {
-        name: output_inputs(model, output_layer, loaded.tokenizer, run.encoded[name], run.batch_size)
-        for name in ("train", "validation")
-    }
-    task = run.task
-    accuracy = start_from_probe(
-        output_layer, inputs["train"], task.train.labels, inputs["validation"], task.validation.labels
-    )
-    run.reporter.note(f"the head starts as a logistic regression (validation accuracy {accuracy:.3f})")
+    inputs = output_inputs(model, output_layer, loaded.tokenizer, run.encoded["train"], run.batch_size)
+    strength = start_from_probe(output_layer, inputs, run.task.train.labels)
+    run.reporter.note(f"the head starts as a logistic regression on what it receives (C = {strength:g})")
 
 
 def _check_reload(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
@@ -275,6 +269,7 @@ def _record(run: _Experiment, outcome: _Outcome, final: Path) -> RunRecord:
         "environment": runtime.environment(run.device),
         "data": {
             "source": task.source,
+            "revision": task.revision,
             "train_examples": len(task.train),
             "validation_examples": len(task.validation),
             "test_examples": len(task.test),

@@ -13,7 +13,6 @@ from pydantic import (
     Tag,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
 from lightune.errors import RecipeError, did_you_mean
@@ -138,11 +137,12 @@ class TrainingBlock(Block):
         names = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
         return tuple(_one_of("tracker", str(name), TRACKERS) for name in names if name != "none")
 
-    @model_validator(mode="after")
-    def _whole_warmup(self) -> TrainingBlock:
-        if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
-            raise ValueError("warmup_steps is a share below 1, or a whole number of steps")
-        return self
+    @field_validator("warmup_steps")
+    @classmethod
+    def _whole_warmup(cls, value: float) -> float:
+        if value >= 1 and not value.is_integer():
+            raise ValueError(f"a share below 1, or a whole number of steps (given: {value:g})")
+        return value
 
 
 class EvaluationBlock(Block):
@@ -188,9 +188,9 @@ def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recip
 
 
 def _describe(fault: Any) -> str:
-    # A union adds its branch's name to the path; only real keys help the reader.
-    path = [str(part) for part in fault["loc"] if part not in TAGS]
-    name = ".".join(path) or "recipe"
+    # A union (data.source, data.text_column) adds its branch's name to the path; only real keys help the reader.
+    path = [str(part) for place, part in enumerate(fault["loc"]) if place != 2 or part not in TAGS]
+    name = ".".join(path)
     if fault["type"] == "extra_forbidden":
         hint = did_you_mean(path[-1], _keys_beside(path[:-1]))
         return f"{name}: unknown key. {hint or 'Valid: ' + ', '.join(_keys_beside(path[:-1])) + '.'}"

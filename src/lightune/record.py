@@ -17,9 +17,10 @@ class Section(BaseModel):
 
 
 class DataRecord(Section):
-    """What was trained and tested on."""
+    """What was trained and tested on; `revision` is the commit of a data set from the Hub."""
 
     source: str
+    revision: str | None = None
     train_examples: int
     validation_examples: int
     test_examples: int

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, sentences
 
 from lightune.data.encoding import encode
 from lightune.data.task import Split
 from lightune.evaluation.evaluate import evaluate, predict_logits
 from lightune.record import Evaluation
+from tiny import ARCHITECTURES, sentences
 
 ROWS = sentences(17, seed=8)
 TEXTS = [(text,) for text, _ in ROWS]
@@ -24,7 +24,9 @@ def _one_by_one(loaded) -> np.ndarray:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_logits_come_in_the_order_of_the_texts_and_equal_those_of_each_text_alone(load_lively, architecture, batch_size):
+def test_logits_come_in_the_order_of_the_texts_and_equal_those_of_each_text_alone(
+    load_lively, architecture, batch_size
+):
     loaded = load_lively(architecture)
     expected = _one_by_one(loaded)
     assert np.abs(np.diff(expected, axis=0)).max() > 0.1, "the texts are too alike for this test"

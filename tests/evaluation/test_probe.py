@@ -7,22 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, sentences
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 
 from lightune.data.encoding import encode
 from lightune.data.task import Split, Task
+from lightune.evaluation.logistic import fit_logistic
 from lightune.evaluation.probe import (
     PROBE_STRENGTHS,
     TFIDF_STRENGTHS,
-    fit_logistic,
     majority_class,
     mean_pooled,
     probe,
     tfidf,
 )
+from tiny import ARCHITECTURES, sentences
 
 LABELS = ["negative", "positive"]
 
@@ -60,11 +61,18 @@ def _pooled_alone(loaded, split: Split) -> np.ndarray:
     return np.stack(vectors)
 
 
-def _chosen_on_validation(train, labels, validation, expected, strengths):
-    """Return the first (strongest-penalty) regression with the best validation accuracy."""
-    fits = [LogisticRegression(C=strength, max_iter=2000).fit(train, labels) for strength in strengths]
-    scores = [np.mean(fit.predict(validation) == expected) for fit in fits]
-    return fits[int(np.argmax(scores))]
+def _fitted(fold_features, labels, strengths):
+    """Return the regression whose C has the least cross-validated log loss, by scikit-learn's own search over C."""
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    losses = []
+    for strength in strengths:
+        found = []
+        for fit, held in folds.split(np.zeros(len(labels)), labels):
+            train, test = fold_features(fit, held)
+            model = LogisticRegression(C=strength, max_iter=2000).fit(train, np.asarray(labels)[fit])
+            found.append(log_loss(np.asarray(labels)[held], model.predict_proba(test)))
+        losses.append(np.mean(found))
+    return strengths[int(np.argmin(losses))]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -77,32 +85,31 @@ def test_pooling_takes_the_mean_over_real_tokens_only(load_lively, task, archite
 
 
 def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, task):
-    features = {name: _pooled_alone(loaded, getattr(task, name)) for name in ("train", "validation", "test")}
-    mean, spread = features["train"].mean(axis=0), features["train"].std(axis=0)
-    scaled = {name: (value - mean) / spread for name, value in features.items()}
-    best = _chosen_on_validation(
-        scaled["train"], task.train.labels, scaled["validation"], task.validation.labels, PROBE_STRENGTHS
-    )
+    fitting = np.concatenate([_pooled_alone(loaded, task.train), _pooled_alone(loaded, task.validation)])
+    labels = [*task.train.labels, *task.validation.labels]
+
+    def scaled(fit, held):
+        mean, spread = fitting[fit].mean(axis=0), fitting[fit].std(axis=0)
+        return (fitting[fit] - mean) / spread, (fitting[held] - mean) / spread
+
     found = probe(loaded.model.base_model, loaded.tokenizer, task, _encoded(loaded, task), 16)
-    assert found.fields["C"] == best.C
-    assert found.fields["accuracy"] == best.score(scaled["test"], task.test.labels)
-    expected = best.predict_proba(scaled["test"])
-    assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected), abs=1e-3)
-    np.testing.assert_allclose(np.exp(found.log_probabilities), expected, atol=1e-3)
+    assert found.fields["C"] == _fitted(scaled, labels, PROBE_STRENGTHS)
+    mean, spread = fitting.mean(axis=0), fitting.std(axis=0)
+    test = (_pooled_alone(loaded, task.test) - mean) / spread
+    expected = LogisticRegression(C=found.fields["C"], max_iter=2000).fit((fitting - mean) / spread, labels)
+    assert found.fields["accuracy"] == expected.score(test, task.test.labels)
+    assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    np.testing.assert_allclose(np.exp(found.log_probabilities), expected.predict_proba(test), atol=1e-3)
 
 
-def test_the_penalty_is_chosen_on_validation_labels():
-    """One strong feature that lies on half the validation rows: only a strong penalty spreads the weight."""
+def test_noise_gets_the_strongest_penalty():
     draw = np.random.default_rng(4)
-    train, validation = draw.normal(size=(30, 20)), draw.normal(size=(40, 20))
-    labels, expected = draw.integers(0, 2, 30).tolist(), draw.integers(0, 2, 40).tolist()
-    strengths = (0.001, 0.1, 10.0)
-    mean, spread = train.mean(axis=0), train.std(axis=0)
-    fits = [LogisticRegression(C=c, max_iter=2000).fit((train - mean) / spread, labels) for c in strengths]
-    for truth in (expected, *(fit.predict((validation - mean) / spread).tolist() for fit in fits)):
-        scores = [fit.score((validation - mean) / spread, truth) for fit in fits]
-        found = fit_logistic(train, Split([], labels), validation, Split([], truth), strengths)
-        assert found[-1].C == strengths[int(np.argmax(scores))]
+    features, labels = draw.normal(size=(60, 40)), draw.integers(0, 2, 60).tolist()
+    assert fit_logistic(features, labels, (10.0, 0.0001, 0.1))[-1].C == 0.0001
+
+
+def test_a_class_of_one_example_is_fitted_without_cross_validation():
+    assert fit_logistic(np.eye(5), [0, 0, 0, 0, 1], (0.1, 1.0))[-1].C == 0.1
 
 
 def test_test_rows_and_labels_change_neither_the_fit_nor_each_others_answers(loaded, task):
@@ -131,12 +138,13 @@ def test_the_majority_class_by_hand(task):
     assert found == {"label": "positive", "accuracy": 0.25, "f1_macro": pytest.approx(0.2)}
 
 
-def test_word_counts_equal_scikit_learns_tfidf_fitted_on_training_texts_alone(task):
+def test_word_counts_equal_scikit_learns_tfidf_fitted_without_the_test_texts(task):
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    train = words.fit_transform([text for (text,) in task.train.texts])
-    validation, test = (words.transform([text for (text,) in split.texts]) for split in (task.validation, task.test))
-    best = _chosen_on_validation(train, task.train.labels, validation, task.validation.labels, TFIDF_STRENGTHS)
+    fitting = words.fit_transform([text for (text,) in [*task.train.texts, *task.validation.texts]])
+    labels = [*task.train.labels, *task.validation.labels]
     found = tfidf(task)
-    assert found["C"] == best.C
-    assert found["accuracy"] == best.score(test, task.test.labels)
-    assert found["loss"] == pytest.approx(log_loss(task.test.labels, best.predict_proba(test)), abs=1e-3)
+    assert found["C"] == _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS)
+    expected = LogisticRegression(C=found["C"], max_iter=2000).fit(fitting, labels)
+    test = words.transform([text for (text,) in task.test.texts])
+    assert found["accuracy"] == expected.score(test, task.test.labels)
+    assert found["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)

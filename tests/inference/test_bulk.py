@@ -6,12 +6,12 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import sentences, write_csv
 
 import lightune
 from lightune.errors import DataError
 from lightune.inference import bulk
 from lightune.inference.bulk import answered_rows, write_rows
+from tiny import sentences, write_csv
 
 TEXTS = [text for text, _ in sentences(6, seed=31)]
 
@@ -44,7 +44,7 @@ def test_rows_keep_their_order_over_many_chunks(classifier, tmp_path, monkeypatc
     monkeypatch.setattr(bulk, "CHUNK_ROWS", 4)
     rows = sentences(10, seed=12)
     source = write_csv(tmp_path / "in.csv", rows)
-    header, *found = answered_rows(classifier, source)
+    _, *found = answered_rows(classifier, source)
     assert [row[0] for row in found] == [text for text, _ in rows]
     assert [row[2] for row in found] == [answer.label for answer in classifier.predict([text for text, _ in rows])]
 

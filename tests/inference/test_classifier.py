@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import sentences
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import lightune
@@ -16,6 +15,7 @@ from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, DataError
 from lightune.methods import make_method
 from lightune.models.load import find_model, fingerprint
+from tiny import sentences
 
 TEXTS = [text for text, _ in sentences(20, seed=77)]
 

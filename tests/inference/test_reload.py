@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import sentences
 
 import lightune
 from lightune.inference.reload import check_reload
+from tiny import sentences
 
 TEXTS = [(text,) for text, _ in sentences(8, seed=41)]
 

@@ -6,11 +6,11 @@ import csv
 import shutil
 
 import pytest
-from conftest import write_csv
 
 import lightune
 from lightune.errors import ArtifactError, DataError
 from lightune.inference.scoring import evaluate_file, evaluate_own_test
+from tiny import write_csv
 
 
 @pytest.fixture(scope="module")

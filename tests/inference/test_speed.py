@@ -6,9 +6,9 @@ import time
 
 import pytest
 import torch
-from conftest import sentences
 
 from lightune.inference.speed import SINGLE_TEXTS, WARM_UP, measure_speed
+from tiny import sentences
 
 SECONDS = 0.004
 TEXTS = [(text,) for text, _ in sentences(12, seed=6)]

@@ -95,9 +95,9 @@ def train_three_steps(model: torch.nn.Module, batch: dict[str, torch.Tensor]) ->
 
 
 @pytest.fixture(scope="module", params=[(name, kind) for name in METHODS for kind in ARCHITECTURES], ids="-".join)
-def case(request: pytest.FixtureRequest, load_tiny: Load) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, load_lively: Load) -> Iterator[Case]:
     name, architecture = request.param
-    method, loaded = make_method(name), load_tiny(architecture)
+    method, loaded = make_method(name), load_lively(architecture)
     batch = batch_of(loaded)
     base_logits = logits_of(loaded.model, batch)
     formula = method.trainable_formula(loaded.model, loaded.anatomy)
@@ -111,8 +111,8 @@ def case(request: pytest.FixtureRequest, load_tiny: Load) -> Iterator[Case]:
                frozen_before, gradients)  # fmt: skip
 
 
-def attached_afresh(case: Case, load_tiny: Load, seed: int = SEED) -> torch.nn.Module:
-    loaded = load_tiny(case.architecture)
+def attached_afresh(case: Case, load_lively: Load, seed: int = SEED) -> torch.nn.Module:
+    loaded = load_lively(case.architecture)
     return case.method.attach(loaded.model, loaded.anatomy, seed).model
 
 
@@ -131,10 +131,10 @@ def test_the_model_answers_as_before_until_it_is_trained(case: Case) -> None:
 
 
 def test_the_same_seed_attaches_the_same_parameters_and_leaves_the_global_generator_alone(
-    case: Case, load_tiny: Load
+    case: Case, load_lively: Load
 ) -> None:
     before = torch.get_rng_state()
-    again = trainable(attached_afresh(case, load_tiny))
+    again = trainable(attached_afresh(case, load_lively))
     assert torch.equal(before, torch.get_rng_state())
     assert again.keys() == case.start.keys()
     assert all(torch.equal(again[name], case.start[name]) for name in again)
@@ -168,15 +168,15 @@ def test_training_changes_the_answers(case: Case) -> None:
 # Saving
 
 
-def test_a_saved_state_put_into_a_fresh_model_gives_the_same_logits(case: Case, load_tiny: Load) -> None:
-    wanted, fresh = logits_of(case.model, case.batch), attached_afresh(case, load_tiny)
+def test_a_saved_state_put_into_a_fresh_model_gives_the_same_logits(case: Case, load_lively: Load) -> None:
+    wanted, fresh = logits_of(case.model, case.batch), attached_afresh(case, load_lively)
     assert not torch.equal(logits_of(fresh, case.batch), wanted)
     case.method.load_state(fresh, {name: value.clone() for name, value in case.method.state(case.model).items()})
     assert torch.equal(logits_of(fresh, case.batch), wanted)
 
 
-def test_a_state_that_lacks_a_tensor_is_refused(case: Case, load_tiny: Load) -> None:
-    fresh = attached_afresh(case, load_tiny)
+def test_a_state_that_lacks_a_tensor_is_refused(case: Case, load_lively: Load) -> None:
+    fresh = attached_afresh(case, load_lively)
     for name in case.method.state(fresh):
         state = case.method.state(fresh)
         del state[name]
@@ -185,15 +185,15 @@ def test_a_state_that_lacks_a_tensor_is_refused(case: Case, load_tiny: Load) -> 
         assert name in caught.value.message
 
 
-def test_a_state_with_a_tensor_too_many_is_refused(case: Case, load_tiny: Load) -> None:
-    fresh = attached_afresh(case, load_tiny)
+def test_a_state_with_a_tensor_too_many_is_refused(case: Case, load_lively: Load) -> None:
+    fresh = attached_afresh(case, load_lively)
     with pytest.raises(ArtifactError, match="unexpected tensor stowaway"):
         case.method.load_state(fresh, {**case.method.state(fresh), "stowaway": torch.zeros(1)})
 
 
-def test_a_state_with_a_misshapen_tensor_is_refused(case: Case, load_tiny: Load) -> None:
+def test_a_state_with_a_misshapen_tensor_is_refused(case: Case, load_lively: Load) -> None:
     """Also where torch would broadcast it: one row instead of all."""
-    fresh = attached_afresh(case, load_tiny)
+    fresh = attached_afresh(case, load_lively)
     state = case.method.state(fresh)
     name = next(name for name, value in state.items() if value.dim() == 2)
     with pytest.raises(ArtifactError, match="not \\(") as caught:
@@ -204,7 +204,7 @@ def test_a_state_with_a_misshapen_tensor_is_refused(case: Case, load_tiny: Load)
 # Merging and taking off
 
 
-def test_a_merged_model_is_a_stock_model_with_the_same_logits(case: Case, load_tiny: Load, tmp_path: Path) -> None:
+def test_a_merged_model_is_a_stock_model_with_the_same_logits(case: Case, load_lively: Load, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     wanted = logits_of(case.model, case.batch)
@@ -213,7 +213,7 @@ def test_a_merged_model_is_a_stock_model_with_the_same_logits(case: Case, load_t
         assert not case.method.mergeable
         return
     assert case.method.mergeable
-    assert type(merged) is type(load_tiny(case.architecture).model)
+    assert type(merged) is type(load_lively(case.architecture).model)
     torch.testing.assert_close(logits_of(merged, case.batch), wanted, rtol=0, atol=1e-5)
     merged.save_pretrained(tmp_path)
     stock, report = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)

@@ -24,7 +24,7 @@ def tiny_rows(tiny_data: dict[str, Path]) -> dict[str, tuple[list[tuple[str]], l
 
 
 @pytest.fixture
-def make_loop(load_tiny: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -> Callable[..., Any]:
+def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -> Callable[..., Any]:
     """Return a function that makes a Loop; keywords it does not know are training settings.
 
     `dropout=False` switches every dropout off; `contrary=True` turns the validation labels round, so that validation
@@ -53,7 +53,7 @@ def make_loop(load_tiny: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -> 
         nonlocal count
         count += 1
         block = TrainingBlock(**{"num_train_epochs": 2, "seed": 1, **settings})
-        loaded, chosen = load_tiny(architecture), make_method(method)
+        loaded, chosen = load_lively(architecture), make_method(method)
         if not dropout:
             for module in loaded.model.modules():
                 if isinstance(module, torch.nn.Dropout):

@@ -36,6 +36,9 @@ class Recorder(hf.Trainer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.losses: list[float] = []
+        # Trainer believes that every model whose forward takes **kwargs divides its loss by the whole step's items. A
+        # classifier takes the mean over its micro-batch, so that this must be said, or the gradients add up.
+        self.loss_is_scaled_for_ga = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> OurOrder:
         return OurOrder(len(self.train_dataset))

@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from lightune import __version__
-from lightune.errors import InterruptedRunError, LightuneError, ResourceError
+from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
@@ -40,6 +40,15 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"lightune.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Answer a misspelt command with the closest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f'there is no command "{args[0]}". {close} Valid: {", ".join(COMMANDS)}.'.replace("  ", " "))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -70,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(args=given, prog_name="lightune", standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BaseException as error:
         return _failed(error, debug)
@@ -84,8 +94,8 @@ def _failed(error: BaseException, debug: bool) -> int:
         return _say("interrupted.", 130)
     if isinstance(error, Terminated):
         return _say("terminated.", 143)
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output went away (`| head`); that is no fault.
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        # The reader of our output went away (`| head`); that is no fault. click makes a SystemExit of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, SystemExit):

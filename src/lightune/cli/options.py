@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lightune.errors import DataError
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 base_model = click.option("--base-model", metavar="FOLDER", help="Where the base model lies now, if it moved.")
@@ -26,3 +28,13 @@ def example(text: str) -> str:
 def stdin_is_piped() -> bool:
     """Say whether something is piped into us; a terminal is never waited for."""
     return not sys.stdin.isatty()
+
+
+def piped_lines() -> list[str]:
+    """Return the lines of stdin that hold something; DataError when they are not UTF-8."""
+    try:
+        lines = [line.rstrip("\r\n") for line in sys.stdin]
+    except UnicodeDecodeError as error:
+        hint = "Convert it first (for example: iconv -f latin1 -t utf-8)."
+        raise DataError("DATA-003", f"stdin: this is not UTF-8 ({error.reason}).", hint) from error
+    return [line for line in lines if line.strip()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lightune.cli.options import as_json, base_model, device, example, print_json, stdin_is_piped
+from lightune.cli.options import as_json, base_model, device, example, piped_lines, print_json, stdin_is_piped
 
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier
@@ -50,10 +50,13 @@ def command(
     if source is None and not lines:
         if not stdin_is_piped():
             raise click.UsageError("Nothing to classify: give a text, --file, or pipe lines into it.")
-        lines = [line.rstrip("\r\n") for line in sys.stdin]
-        lines = [line for line in lines if line.strip()]
+        lines = piped_lines()
+        if not lines:
+            click.echo("stdin holds no text; there is nothing to classify.", err=True)
     if source is not None and lines:
         raise click.UsageError("Give texts or --file, not both.")
+    if source is None and output is not None:
+        raise click.UsageError("--output goes with --file; the answers to texts are printed (> FILE keeps them).")
     if output is not None and output.exists():
         raise click.UsageError(f"--output {output} is there already; it is not overwritten.")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.evaluate import to_device
+from lightune.evaluation.logistic import fit_logistic
 from lightune.evaluation.metrics import measure
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from lightune.data.task import Split, Task
 
-PROBE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-TFIDF_STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+PROBE_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
+TFIDF_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ def tfidf(task: Task) -> dict[str, Any]:
 
     started = time.perf_counter()
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    train = vectorizer.fit_transform(_joined(task.train))
-    validation = vectorizer.transform(_joined(task.validation))
-    model = fit_logistic(train, task.train, validation, task.validation, TFIDF_STRENGTHS, scaled=False)
-    scores = _log_probabilities(model, vectorizer.transform(_joined(task.test)), len(task.labels))
+    texts, labels = _fitting(task)
+    model = fit_logistic(vectorizer.fit_transform(map(" ".join, texts)), labels, TFIDF_STRENGTHS, scaled=False)
+    test = vectorizer.transform(map(" ".join, task.test.texts))
+    scores = _log_probabilities(model, test, len(task.labels))
     return _fields(scores, task.test, model, started)
 
 
@@ -84,43 +83,22 @@ def probe(
     encoded: dict[str, Encoded],
     batch_size: int,
 ) -> ProbeResult:
-    """Fit logistic regression on standardised mean-pooled features of the training split.
+    """Fit logistic regression on standardised mean-pooled features.
 
-    The strength of the L2 penalty is the one with the best validation accuracy (the stronger penalty among equals);
-    the test split is only predicted.
+    It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
+    has; the test split is only predicted.
     """
     started = time.perf_counter()
     features = {name: mean_pooled(backbone, tokenizer, encoded[name], batch_size) for name in encoded}
-    best = fit_logistic(features["train"], task.train, features["validation"], task.validation, PROBE_STRENGTHS)
+    fitting = np.concatenate([features["train"], features["validation"]])
+    best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
     scores = _log_probabilities(best, features["test"], len(task.labels))
     return ProbeResult(scores, _fields(scores, task.test, best, started))
 
 
-def fit_logistic(
-    train: Any,
-    train_split: Split,
-    validation: Any,
-    validation_split: Split,
-    strengths: Sequence[float],
-    *,
-    scaled: bool = True,
-) -> Any:
-    """Return a scikit-learn pipeline (standardise, logistic regression), its C chosen on the validation split."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    best, best_accuracy = None, -1.0
-    for strength in strengths:
-        regression = LogisticRegression(C=strength, max_iter=2000)
-        model = make_pipeline(StandardScaler(), regression) if scaled else make_pipeline(regression)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(train, train_split.labels)
-        accuracy = float(model.score(validation, validation_split.labels))
-        if accuracy > best_accuracy:
-            best, best_accuracy = model, accuracy
-    return best
+def _fitting(task: Task) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Return the texts and labels that may be fitted: training and validation rows."""
+    return [*task.train.texts, *task.validation.texts], [*task.train.labels, *task.validation.labels]
 
 
 def _fields(scores: NDArray[Any], test: Split, model: Any, started: float) -> dict[str, Any]:
@@ -132,10 +110,6 @@ def _fields(scores: NDArray[Any], test: Split, model: Any, started: float) -> di
         "C": float(model[-1].C),
         "runtime": time.perf_counter() - started,
     }
-
-
-def _joined(split: Split) -> list[str]:
-    return [" ".join(text) for text in split.texts]
 
 
 def _log_probabilities(model: Any, features: Any, classes: int) -> NDArray[Any]:

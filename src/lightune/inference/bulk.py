@@ -10,11 +10,12 @@ from typing import TextIO
 
 from lightune.data.columns import TEXT_NAMES, is_missing
 from lightune.data.tables import not_utf8, stream_csv
-from lightune.errors import DataError, did_you_mean
+from lightune.errors import DataError, RecipeError, did_you_mean
 from lightune.inference.classifier import Classifier, Text
 from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048
+ADDED = ("prediction", "confidence")
 
 
 def answered_rows(
@@ -33,9 +34,13 @@ def answered_rows(
         (reporter or Silent()).steps(f"chunks of {CHUNK_ROWS} rows", chunks) as advance,
     ):
         rows = _rows(source, stream, separator)
-        _, header = next(rows, (0, []))
+        first, header = next(rows, (1, []))
+        taken = [name for name in ADDED if name in header]
+        if taken:
+            message = f"{source}:{first}: there is a column called {taken[0]} already."
+            raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
         columns = _text_columns(source, header, text_column, classifier)
-        yield [*header, "prediction", "confidence"]
+        yield [*header, *ADDED]
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]
             for (_, cells), answer in zip(chunk, classifier.predict(texts), strict=True):
@@ -47,6 +52,8 @@ def write_rows(rows: Iterable[list[str]], target: Path) -> int:
     """Write rows as csv, whole or not at all, and return how many came after the header."""
     partial = target.with_name(target.name + ".partial")
     written = -1
+    if not target.parent.is_dir():
+        raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Make it first.")
     try:
         with partial.open("w", encoding="utf-8", newline="") as sink:
             writer = csv.writer(sink, lineterminator="\n")

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.errors import LightuneError
+
 TOLERANCE = 1e-4
 EXAMPLES = 64
 TIMEOUT_SECONDS = 900
@@ -52,7 +54,10 @@ def main() -> None:
     from lightune.inference.classifier import load
 
     request = json.load(sys.stdin)
-    classifier = load(request["folder"], device=request["device"])
+    try:
+        classifier = load(request["folder"], device=request["device"])
+    except LightuneError as error:
+        sys.exit(f"{error.code} {error.message}")
     texts = [text[0] if len(text) == 1 else tuple(text) for text in request["texts"]]
     print(json.dumps(classifier.logits(texts).tolist()))
 

@@ -39,8 +39,11 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
     try:
         record = RunRecord.model_validate_json(path.read_bytes())
     except ValueError as error:
-        raise ArtifactError("ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE.") from error
-    task = load_task(DataBlock.model_validate(record.recipe["data"]), record.recipe["training"]["seed"])
+        raise ArtifactError(
+            "ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE."
+        ) from error
+    block = DataBlock.model_validate({**record.recipe["data"], "revision": record.data.revision})
+    task = load_task(block, record.recipe["training"]["seed"])
     return _evaluate(classifier, task.test)
 
 

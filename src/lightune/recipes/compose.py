@@ -16,6 +16,7 @@ from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
 
 DEFAULT = "quickstart"
+BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, wants a dot and a sign in it; YAML 1.2 and people do not.
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
@@ -53,7 +54,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """safe_dump that quotes a word like 1e3, since the loader would read it as a number."""
+    """safe_dump whose words come back as they were: 1e3, and line breaks that YAML would fold into spaces."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -66,6 +67,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
+def _word(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if BREAKS & set(text) else None)
+
+
+_Dumper.add_representer(str, _word)
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))

@@ -189,6 +189,7 @@ def data(record: RunRecord) -> Table:
     columns = found.text_column if isinstance(found.text_column, list) else [found.text_column]
     rows = [
         ["source", found.source],
+        *([["source revision", found.revision]] if found.revision else []),
         ["text column" + ("s" if len(columns) > 1 else ""), ", ".join(columns)],
         ["label column", found.label_column],
         ["labels", ", ".join(found.labels)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.evaluate import to_device
+from lightune.evaluation.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-PENALTIES = (0.001, 0.01, 0.1, 1.0)
+STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
 
 def output_inputs(
@@ -47,34 +48,23 @@ def output_inputs(
     return np.stack(found)
 
 
-def start_from_probe(
-    output_layer: nn.Module, train: NDArray[Any], labels: list[int], validation: NDArray[Any], expected: list[int]
-) -> float:
-    """Fit on the training inputs, choose the penalty on validation, copy into the layer; return that accuracy.
+def start_from_probe(output_layer: nn.Module, inputs: NDArray[Any], labels: Sequence[int]) -> float:
+    """Fit logistic regression on the output layer's inputs, copy it into the layer, and return the chosen C.
 
-    The fit is on x / s with s the inputs' standard deviations, so the layer's weight is coef / s. Two classes have
-    one coefficient vector w: their rows are -w/2 and w/2.
+    The fit is on (x - m) / s with means m and standard deviations s, so weight = coef / s and bias = intercept -
+    weight m; a layer without a bias is fitted on x / s. Two classes have one coefficient vector w: their rows are
+    -w/2 and w/2.
     """
     import torch
-    from sklearn.linear_model import LogisticRegression
 
-    scale = train.std(axis=0) + 1e-6
     has_bias = output_layer.bias is not None
-    best, best_accuracy = None, -1.0
-    for penalty in PENALTIES:
-        model = LogisticRegression(C=penalty, fit_intercept=has_bias, max_iter=2000)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(train / scale, labels)
-        accuracy = float(model.score(validation / scale, expected))
-        if accuracy > best_accuracy:
-            best, best_accuracy = model, accuracy
-    assert best is not None
-    weight, bias = best.coef_ / scale, best.intercept_
+    scaler, regression = fit_logistic(inputs, labels, STRENGTHS, intercept=has_bias)
+    weight = regression.coef_ / scaler.scale_
+    bias = regression.intercept_ - weight @ scaler.mean_ if has_bias else np.zeros(len(weight))
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
         output_layer.weight.copy_(torch.from_numpy(weight))  # type: ignore[operator]
         if has_bias:
             output_layer.bias.copy_(torch.from_numpy(bias))  # type: ignore[operator]
-    return best_accuracy
+    return float(regression.C)

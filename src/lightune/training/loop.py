@@ -71,7 +71,8 @@ class Loop:
         """Train, keep the weights of the best epoch, and return what was done.
 
         Raises TrainingDivergedError before the optimizer would take a step on a loss or gradient that is no finite
-        number, and InterruptedRunError after writing a checkpoint when the process is asked to stop.
+        number (and after an epoch whose validation loss is none), and InterruptedRunError after writing a checkpoint
+        when the process is asked to stop.
         """
         import torch
 
@@ -95,6 +96,8 @@ class Loop:
             loss = self._run_epoch(epoch)
             self.meter.pause()
             self._after_epoch(epoch, loss)
+            if self.stop.number is not None:
+                self._interrupted(self.stop.number)
             self.meter.resume()
             patience = self.settings.early_stopping_patience
             if patience and epoch - self.best.epoch >= patience:
@@ -138,12 +141,16 @@ class Loop:
     def _finite(self, value: float, what: str) -> float:
         if math.isfinite(value):
             return value
-        raise TrainingDivergedError(
-            "TRAIN-001",
-            f"step {self.done.steps + 1}: the {what} is {value}; training was stopped before the weights were touched.",
-            f"Lower the learning rate (it was {self.schedule.learning_rate:.2g}): "
-            f"--learning-rate {self.learning_rate / 10:.2g}",
+        raise self._diverged(
+            f"step {self.done.steps + 1}: the {what} is {value}; training was stopped before the weights were touched."
         )
+
+    def _diverged(self, message: str) -> TrainingDivergedError:
+        hint = (
+            f"Lower the learning rate (it was {self.schedule.learning_rate:.2g}): "
+            f"--learning-rate {self.learning_rate / 10:.2g}"
+        )
+        return TrainingDivergedError("TRAIN-001", message, hint)
 
     def _after_step(self, epoch: int, loss: float, norm: float, rows: int) -> None:
         line = {
@@ -169,6 +176,8 @@ class Loop:
         found = validate(
             self.model, self.tokenizer, self.validation.encoded, self.validation.labels, self.eval_batch_size
         )
+        if not math.isfinite(found.loss):
+            raise self._diverged(f"epoch {epoch}: the validation loss is {found.loss}; training was stopped.")
         self.schedule.after_validation(found.loss)
         figures = {
             "train_loss": train_loss,

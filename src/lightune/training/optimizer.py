@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Schedules that follow the validation loss instead of the step number.
 FOLLOW_VALIDATION = ("reduce_lr_on_plateau", "greedy")
+# Schedules for which transformers drops arguments instead of refusing them.
+TAKE_NOTHING = ("constant", "constant_with_warmup")
 
 
 def decayed(model: nn.Module) -> tuple[list[Any], list[Any]]:
@@ -56,7 +58,7 @@ class Schedule:
     """A learning-rate schedule of transformers' get_scheduler, stepped once per optimizer step.
 
     The schedules that follow the validation loss know no warm-up of their own; here they get the usual linear one:
-    rate * (step + 1) / warm-up steps, and listen to the validation loss once it is over.
+    rate * (step + 1) / (warm-up steps + 1), and listen to the validation loss once it is over.
     """
 
     def __init__(self, optimizer: Optimizer, settings: TrainingBlock, total_steps: int) -> None:
@@ -66,10 +68,12 @@ class Schedule:
         self.optimizer = optimizer
         self.follows_validation = name in FOLLOW_VALIDATION
         self.warmup = warmup_step_count(settings, total_steps)
-        self.steps = 0
+        self.steps, self.total = 0, total_steps
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         needed = _needed_arguments(name, self._peaks[0], total_steps, self.warmup)
         try:
+            if name in TAKE_NOTHING and settings.lr_scheduler_kwargs:
+                raise TypeError("it has no arguments")
             self.scheduler = get_scheduler(
                 name, optimizer, self.warmup, total_steps, {**needed, **settings.lr_scheduler_kwargs}
             )
@@ -85,11 +89,11 @@ class Schedule:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """Move on by one optimizer step."""
+        """Move on by one optimizer step; after the last one the rate stays, for no step is left to have another."""
         self.steps += 1
         if self.follows_validation:
             self._warm_up()
-        else:
+        elif self.steps < self.total:
             self.scheduler.step()
 
     def after_validation(self, loss: float) -> None:

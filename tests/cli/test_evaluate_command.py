@@ -1,0 +1,58 @@
+"""`lightune evaluate`: the figures of a run, on its own test split or on another file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lightune.cli.main import main
+from lightune.record import Evaluation
+from tiny import write_csv
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run) -> str:
+    return str(tiny_run.folder)
+
+
+def test_the_own_test_split_gives_the_runs_accuracy(run, tiny_run, capsys):
+    assert main(["evaluate", run, "--json"]) == 0
+    found = Evaluation.model_validate_json(capsys.readouterr().out)
+    assert found.accuracy == tiny_run.record.after.accuracy
+    assert found.confusion_matrix == tiny_run.record.after.confusion_matrix
+
+
+def test_without_json_the_figures_are_a_table(run, tiny_run, capsys):
+    assert main(["evaluate", run]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["accuracy", f"{tiny_run.record.after.accuracy:.3f}"] in lines
+    assert ["examples", "40"] in lines
+    matrix = tiny_run.record.after.confusion_matrix
+    assert ["negative", *map(str, matrix[0])] in lines
+    assert ["positive", *map(str, matrix[1])] in lines
+
+
+def test_another_file_with_other_columns(run, capsys, tmp_path):
+    path = write_csv(tmp_path / "other.csv", [("positive", "a lovely film"), ("negative", "a dull film")], ("y", "x"))
+    assert main(["evaluate", run, "--test", str(path), "--text-column", "x", "--label-column", "y", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["examples"] == 2
+    assert [sum(row) for row in found["confusion_matrix"]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "said"), [("positve", 3, 'Did you mean "positive"?'), ("", 3, "label is missing")]
+)
+def test_a_label_that_cannot_be_used_is_named_by_line(run, label, status, said, capsys, tmp_path):
+    path = write_csv(tmp_path / "other.csv", [("a film", "negative"), ("a book", label)])
+    assert main(["evaluate", run, "--test", str(path)]) == status
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert f"{path}:3" in printed.err
+    assert printed.out == ""
+
+
+def test_an_adapter_folder_has_no_test_split_of_its_own(run, capsys):
+    assert main(["evaluate", f"{run}/adapter"]) == 4
+    assert "Pass --test FILE." in capsys.readouterr().err

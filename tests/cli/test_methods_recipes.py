@@ -1,0 +1,72 @@
+"""`lightune methods` and `lightune recipes`."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from lightune.cli.main import main
+from lightune.methods import METHODS, make_method
+from lightune.recipe import parse_recipe
+
+
+def _json(capsys, *arguments: str) -> dict:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_method_says_what_the_contract_asks(capsys):
+    rows = _json(capsys, "methods")["methods"]
+    assert {"lora", "head", "full"} <= {row["name"] for row in rows} == set(METHODS)
+    for row in rows:
+        assert isinstance(row["mergeable"], bool)
+        assert 0 < row["default_learning_rate"] < 1
+        assert re.search(r"arXiv:\d{4}\.\d{5}", row["paper"])
+
+
+def test_the_options_shown_are_those_the_method_takes(capsys):
+    for row in _json(capsys, "methods")["methods"]:
+        assert make_method(row["name"], row["options"]) == make_method(row["name"])
+    (lora,) = (row for row in _json(capsys, "methods")["methods"] if row["name"] == "lora")
+    assert (lora["options"]["rank"], lora["options"]["alpha"], lora["mergeable"]) == (8, 16, True)
+
+
+def test_the_table_has_a_row_for_each_method(capsys):
+    assert main(["methods"]) == 0
+    starts = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:1].strip()]
+    assert starts == ["method", *METHODS]
+
+
+def test_the_shipped_recipes_are_listed_with_what_they_do(capsys):
+    rows = {row["name"]: row["description"] for row in _json(capsys, "recipes")["recipes"]}
+    assert set(rows) >= {"quickstart", "rotten-tomatoes"}
+    assert "needs no network" in rows["quickstart"]
+    assert main(["recipes"]) == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^{name} ", printed, flags=re.MULTILINE) for name in rows)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "rotten-tomatoes"])
+def test_a_printed_recipe_is_complete_and_reads_back_as_itself(name, capsys):
+    assert main(["recipes", name]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert parse_recipe(printed).model_dump(mode="json") == printed == _json(capsys, "recipes", name)
+    assert printed["training"]["weight_decay"] == 0.01, "a default that the recipe need not name"
+
+
+def test_the_tutorials_settings_are_what_the_recipe_says(capsys):
+    found = _json(capsys, "recipes", "rotten-tomatoes")
+    assert found["model"] == "distilbert-base-uncased"
+    assert found["data"]["source"] == "cornell-movie-review-data/rotten_tomatoes"
+    assert (found["data"]["train_examples"], found["data"]["test_examples"]) == (500, 500)
+    training = found["training"]
+    assert (training["num_train_epochs"], training["per_device_train_batch_size"]) == (5, 16)
+    assert (training["learning_rate"], training["lr_scheduler_type"]) == (5e-5, "linear")
+
+
+def test_an_unknown_recipe_is_answered_with_the_closest(capsys):
+    assert main(["recipes", "roten-tomatoes"]) == 2
+    assert 'Did you mean "rotten-tomatoes"?' in capsys.readouterr().err

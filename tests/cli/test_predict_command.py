@@ -1,0 +1,155 @@
+"""`lightune predict`: texts, lines and files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+
+import lightune
+from lightune.cli.main import main
+from tiny import sentences, write_csv
+
+ROWS = sentences(5, seed=51)
+TEXTS = [text for text, _ in ROWS]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run) -> str:
+    return str(tiny_run.folder)
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    """The answers of the Python API."""
+    return lightune.load(run).predict(TEXTS)
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """Return a function that puts bytes on stdin."""
+
+    def put(raw: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline=""))
+
+    return put
+
+
+def test_texts_of_the_command_line_are_answered_in_their_order(run, expected, capsys):
+    assert main(["predict", run, *TEXTS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [answer.label for answer in expected]
+    assert [line.split()[1] for line in lines] == [f"{answer.confidence:.3f}" for answer in expected]
+    assert [line.split(maxsplit=2)[2] for line in lines] == TEXTS
+
+
+def test_json_holds_every_probability_and_nothing_else_is_printed(run, expected, capsys):
+    assert main(["predict", run, *TEXTS, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    for text, answer, shown in zip(TEXTS, expected, found, strict=True):
+        assert (shown["text"], shown["label"]) == (text, answer.label)
+        assert shown["probabilities"] == pytest.approx(answer.probabilities)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_stdin_are_answered_and_blank_ones_passed_over(run, expected, capsys, pipe, end):
+    pipe((end.join([TEXTS[0], "", "   ", *TEXTS[1:]]) + end).encode())
+    assert main(["predict", run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    assert [(shown["text"], shown["label"]) for shown in found] == [
+        (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
+    ]
+
+
+def test_empty_stdin_gives_no_answers_and_says_so(run, capsys, pipe):
+    pipe(b"\n")
+    assert main(["predict", run, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"predictions": []}
+    assert "nothing to classify" in printed.err
+
+
+def test_stdin_that_is_not_utf8_is_refused(run, capsys, pipe):
+    pipe("un café\n".encode("latin1"))
+    assert main(["predict", run]) == 3
+    assert "DATA-003 stdin" in capsys.readouterr().err
+
+
+def test_a_terminal_is_never_waited_for(run, capsys, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    terminal.__iter__ = None
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert main(["predict", run]) == 2
+    assert "give a text, --file, or pipe lines into it" in capsys.readouterr().err
+
+
+def test_an_empty_text_is_refused(run, capsys):
+    assert main(["predict", run, "fine", " "]) == 3
+    printed = capsys.readouterr()
+    assert "DATA-040 text 2 is empty" in printed.err
+    assert printed.out == ""
+
+
+def test_a_file_comes_back_on_stdout_with_the_answers(run, expected, capsys, tmp_path):
+    source = write_csv(tmp_path / "in.csv", [(text, label, "é, x") for text, label in ROWS], ("text", "stars", "more"))
+    assert main(["predict", run, "--file", str(source)]) == 0
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["prediction"] for row in found] == [answer.label for answer in expected]
+    assert [(row["text"], row["stars"]) for row in found] == ROWS
+    assert {row["more"] for row in found} == {"é, x"}
+
+
+def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
+    source = write_csv(tmp_path / "in.csv", ROWS, ("sentence", "stars"))
+    assert main(["predict", run, "--file", str(source), "--text-column", "sentence", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    assert [(row["sentence"], row["prediction"]) for row in found] == [
+        (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
+    ]
+
+
+def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_path):
+    source, target = write_csv(tmp_path / "in.csv", ROWS), tmp_path / "out.csv"
+    command = ["predict", run, "--file", str(source), "--output", str(target), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 5, "output": str(target)}
+    written = target.read_bytes()
+    assert len(written.splitlines()) == 6
+    assert main(command) == 2
+    assert "not overwritten" in capsys.readouterr().err
+    assert target.read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["a text", "--file", "in.csv"], 2, "not both"),
+        (["a text", "--output", "out.csv"], 2, "--output goes with --file"),
+        (["--file", "nowhere.csv"], 3, "DATA-001 nowhere.csv"),
+        (["--file", "in.csv", "--text-column", "txet"], 3, 'Did you mean "text"?'),
+        (["--file", "in.csv", "--output", "nowhere/out.csv"], 2, "there is no folder nowhere"),
+        (["--file", "answered.csv"], 3, "there is a column called prediction already"),
+        (["a text", "--batch-size", "0"], 2, "--batch-size"),
+        (["a text", "--device", "tpu"], 2, "--device"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(run, arguments, status, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "in.csv", ROWS)
+    write_csv(tmp_path / "answered.csv", ROWS, ("text", "prediction"))
+    assert main(["predict", run, *arguments]) == status
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answered.csv", "in.csv"]
+
+
+def test_the_batch_size_changes_no_answer(run, capsys):
+    main(["predict", run, *TEXTS])
+    usual = capsys.readouterr().out
+    assert main(["predict", run, *TEXTS, "--batch-size", "1"]) == 0
+    assert capsys.readouterr().out == usual

@@ -1,0 +1,51 @@
+"""A name finds its object, in the order of registration; a wrong one is answered with the right ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from lightune.errors import RecipeError
+from lightune.registry import Registry
+
+
+@pytest.fixture
+def fruits() -> Registry[str]:
+    found: Registry[str] = Registry("fruit")
+    for name in ("pear", "apple", "Quince"):
+        found.register(name)(name.upper())
+    return found
+
+
+def test_a_registered_object_is_found_and_given_back_unchanged(fruits: Registry[str]):
+    fig = object()
+    assert Registry("thing").register("fig")(fig) is fig
+    assert fruits["apple"] == "APPLE"
+    assert "apple" in fruits
+    assert "fig" not in fruits
+
+
+def test_names_keep_the_order_of_registration(fruits: Registry[str]):
+    assert list(fruits) == ["pear", "apple", "Quince"]
+    assert list(fruits.items()) == [("pear", "PEAR"), ("apple", "APPLE"), ("Quince", "QUINCE")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("aple", 'Did you mean "apple"? Valid: pear, apple, Quince.'),
+        ("quince", 'Did you mean "Quince"? Valid: pear, apple, Quince.'),
+        ("xyz", "Valid: pear, apple, Quince."),
+        ("", "Valid: pear, apple, Quince."),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_closest_and_the_valid_ones(fruits: Registry[str], wrong: str, hint: str):
+    with pytest.raises(RecipeError) as caught:
+        fruits[wrong]
+    assert str(caught.value) == f'RECIPE-010 there is no fruit "{wrong}".\n{hint}'
+    assert caught.value.exit_code == 2
+
+
+def test_a_name_is_taken_once(fruits: Registry[str]):
+    with pytest.raises(ValueError, match="fruit 'pear' is registered already"):
+        fruits.register("pear")("another")
+    assert fruits["pear"] == "PEAR"
