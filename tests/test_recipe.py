@@ -192,10 +192,12 @@ def test_a_key_like_no_other_is_answered_with_all_of_them():
     assert "evaluation.xyz: unknown key. Valid: per_device_eval_batch_size." in faults_of({"evaluation": {"xyz": 1}})
 
 
-@pytest.mark.parametrize("key", ["name", "files"])
-def test_an_unknown_key_keeps_its_whole_path(key: str):
+@pytest.mark.parametrize(
+    "path", ["files", "training.name", "data.files", "<files>", "data.<pair>", "data.source.<name>"]
+)
+def test_an_unknown_key_keeps_its_whole_path(path: str):
     """Words that the validation uses inside are no exception."""
-    assert f"  training.{key}: unknown key." in faults_of({"training": {key: 1}})
+    assert f"  {path}: unknown key." in faults_of(nested(path, 1))
 
 
 def test_all_faults_are_reported_at_once():

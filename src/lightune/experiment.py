@@ -196,7 +196,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     fitted = loop.fit()
     if settings.report_to:
         accelerator.end_training()
-    shutil.rmtree(run.folder / "checkpoints")
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     fields = {
         **fitted.spent.record(fitted.samples, fitted.steps),
         "steps": fitted.steps,

@@ -122,6 +122,7 @@ class TrainingBlock(Block):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"
     metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
+    load_best_model_at_end: bool = True
     early_stopping_patience: Count | None = None
     save_steps: Count | None = None
     report_to: tuple[str, ...] = ()

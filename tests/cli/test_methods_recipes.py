@@ -36,8 +36,10 @@ def test_the_options_shown_are_those_the_method_takes(capsys):
 
 def test_the_table_has_a_row_for_each_method(capsys):
     assert main(["methods"]) == 0
-    starts = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:1].strip()]
-    assert starts == ["method", *METHODS]
+    table, *options = capsys.readouterr().out.split("\n\n")
+    assert [line.split()[0] for line in table.splitlines()] == ["method", *METHODS]
+    (lora,) = (part for part in options if part.startswith("options of lora"))
+    assert "rank = 8" in lora
 
 
 def test_the_shipped_recipes_are_listed_with_what_they_do(capsys):

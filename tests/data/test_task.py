@@ -205,8 +205,10 @@ def test_the_seed_changes_the_training_rows_but_never_the_test_rows(load: Load):
     rows, test = numbered("a", no=40, yes=40), numbered("t", no=20, yes=20)
     first, again, second = (load(rows, test=test, seed=seed, train_examples=20, test_examples=10) for seed in (1, 1, 2))
     assert first.train == again.train
-    assert texts_of(first.train) != texts_of(second.train)
     assert texts_of(first.validation) != texts_of(second.validation)
+    drawn = [texts_of(task.train) | texts_of(task.validation) for task in (first, second)]
+    assert len(drawn[0]) == len(drawn[1]) == 20
+    assert drawn[0] != drawn[1]
     assert first.test == second.test
     assert first.sha256() == again.sha256() != second.sha256()
 
@@ -345,3 +347,10 @@ def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():
     assert task.labels == ["negative", "positive"]
     assert set(task.test.groups) == {"kind"}
     assert task.notes == []
+
+
+def test_the_embedded_validation_split_is_not_used_beyond_the_budget_either():
+    task = load_task(DataBlock(train_examples=100), 1)
+    assert (len(task.train), len(task.validation), len(task.test)) == (80, 20, 1500)
+    with_validation = load_task(DataBlock(train_examples=100, validation_examples=50), 1)
+    assert (len(with_validation.train), len(with_validation.validation)) == (100, 50)

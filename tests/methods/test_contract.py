@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def train_three_steps(model: torch.nn.Module, batch: dict[str, torch.Tensor]) ->
 
 
 @pytest.fixture(scope="module", params=[(name, kind) for name in METHODS for kind in ARCHITECTURES], ids="-".join)
-def case(request: pytest.FixtureRequest, load_lively: Load) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, load_lively: Load) -> Case:
     name, architecture = request.param
     method, loaded = make_method(name), load_lively(architecture)
     batch = batch_of(loaded)
@@ -107,8 +107,8 @@ def case(request: pytest.FixtureRequest, load_lively: Load) -> Iterator[Case]:
     start = {key: value.detach().clone() for key, value in trainable(model).items()}
     frozen_before = frozen(model)
     gradients = train_three_steps(model, batch)
-    yield Case(name, architecture, method, batch, base_logits, formula, model, attachment.changed, start_logits, start,
-               frozen_before, gradients)  # fmt: skip
+    return Case(name, architecture, method, batch, base_logits, formula, model, attachment.changed, start_logits, start,
+                frozen_before, gradients)  # fmt: skip
 
 
 def attached_afresh(case: Case, load_lively: Load, seed: int = SEED) -> torch.nn.Module:

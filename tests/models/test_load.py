@@ -136,7 +136,7 @@ def test_the_longest_text_is_what_model_and_tokenizer_take(load_tiny: Load, tiny
 
 
 def test_a_max_length_beyond_the_model_is_refused(tiny_models: dict[str, Path]) -> None:
-    with pytest.raises(RecipeError, match="data.max_length 65: this model takes at most 64 tokens"):
+    with pytest.raises(RecipeError, match=r"data\.max_length 65: this model takes at most 64 tokens"):
         load_folder(tiny_models["bert"], max_length=65)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what is read back goes on exactly as the original would have; damage is refused; a crash leaves the old."""
+"""Checkpoints: what is read back goes on exactly as the original; damage is refused; a crash leaves the old one."""
 
 from __future__ import annotations
 

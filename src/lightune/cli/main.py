@@ -94,12 +94,12 @@ def _failed(error: BaseException, debug: bool) -> int:
         return _say("interrupted.", 130)
     if isinstance(error, Terminated):
         return _say("terminated.", 143)
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        # The reader of our output went away (`| head`); that is no fault. click makes a SystemExit of it.
+    if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and error.code == 1):
+        # The reader of our output went away (`| head`); that is no fault. click and rich make SystemExit(1) of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 1
+        return error.code if isinstance(error.code, int) else 0
     if debug:
         traceback.print_exception(error)
     known = error if isinstance(error, LightuneError) else _resource_error(error)

@@ -48,7 +48,7 @@ def embedded_reviews() -> Tables:
         train, validation, test = (read_table(place / f"{split}.csv") for split in ("train", "validation", "test"))
     for name, table in (("train", train), ("validation", validation), ("test", test)):
         table.origin = f"reviews/{name}.csv"
-    return Tables(EMBEDDED, None, train, validation, test, validation_was_given=True)
+    return Tables(EMBEDDED, None, train, validation, test)
 
 
 def _from_hub(name: str, revision: str | None) -> Tables:

@@ -64,7 +64,7 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 def fingerprint(source: ModelSource) -> str:
     """Return the SHA-256 over the names and bytes of the model's configuration and weights."""
     digest = hashlib.sha256()
-    files = [source.folder / "config.json", *sorted(source.folder.glob("*.safetensors"))]
+    files = [*source.folder.glob("config.json"), *sorted(source.folder.glob("*.safetensors"))]
     for path in files:
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:

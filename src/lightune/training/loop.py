@@ -65,10 +65,20 @@ class Loop:
     folder: Path
     accelerator: Accelerator
     reporter: Reporter
-    run_name: str = "run"
+
+    # What a fit works with; made by `fit`.
+    optimizer: Any = field(init=False)
+    schedule: Schedule = field(init=False)
+    trained: list[Any] = field(init=False)
+    done: Fitted = field(init=False)
+    best: _Best = field(init=False)
+    stop: StopRequest = field(init=False)
+    log: TextIO = field(init=False)
+    meter: Meter = field(init=False)
+    advance: Callable[..., None] = field(init=False)
 
     def fit(self) -> Fitted:
-        """Train, keep the weights of the best epoch, and return what was done.
+        """Train, keep the weights of the best epoch (or, if so set, of the last), and return what was done.
 
         Raises TrainingDivergedError before the optimizer would take a step on a loss or gradient that is no finite
         number (and after an epoch whose validation loss is none), and InterruptedRunError after writing a checkpoint
@@ -193,16 +203,18 @@ class Loop:
             f"epoch {epoch}: train loss {train_loss:.3f}, validation loss {found.loss:.3f}, "
             f"validation accuracy {found.accuracy:.3f}"
         )
-        if self.best.improved(epoch, found):
+        self.done.best_epoch = self.best.epoch if self.settings.load_best_model_at_end else epoch
+        if self.best.improved(epoch, found) and self.settings.load_best_model_at_end:
+            self.done.best_epoch = epoch
             self._save("best", with_optimizer=False)
 
     def _restore_best(self) -> None:
         self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self._checkpointing(False)
-        tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
-        self.method.load_state(self.model, tensors)
+        if self.settings.load_best_model_at_end:
+            tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
+            self.method.load_state(self.model, tensors)
         self.model.eval()
-        self.done.best_epoch = self.best.epoch
 
     def _save(self, name: str, with_optimizer: bool) -> Path:
         model = self.accelerator.unwrap_model(self.model)
@@ -229,16 +241,6 @@ class Loop:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         else:
             model.gradient_checkpointing_disable()
-
-    optimizer: Any = field(init=False)
-    schedule: Schedule = field(init=False)
-    trained: list[Any] = field(init=False)
-    done: Fitted = field(init=False)
-    best: _Best = field(init=False)
-    stop: StopRequest = field(init=False)
-    log: TextIO = field(init=False)
-    meter: Meter = field(init=False)
-    advance: Callable[..., None] = field(init=False)
 
 
 @dataclass
