@@ -5,37 +5,32 @@ Only this module turns a recipe into objects.
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import ArtifactConfig, save_adapter, write_json
+from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.data.encoding import Encoded, encode
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.evaluation.metrics import probabilities
 from lightune.evaluation.probe import ProbeResult, majority_class, probe, tfidf
-from lightune.evaluation.significance import compare
 from lightune.inference.reload import EXAMPLES, check_reload
 from lightune.inference.speed import measure_speed
 from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.outcome import Outcome
 from lightune.progress import Reporter, Silent
 from lightune.recipe import Recipe
-from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
-from lightune.report.files import write_reports
 from lightune.run_folder import RunFolder
-from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.accelerate_setup import make_accelerator, require_installed
 from lightune.training.head_start import output_inputs, start_from_probe
 from lightune.training.loop import Examples, Loop
 
@@ -67,20 +62,6 @@ class _Experiment:
     def learning_rate(self) -> float:
         return self.recipe.training.learning_rate or self.method.default_learning_rate
 
-    @property
-    def test_labels(self) -> NDArray[Any]:
-        return np.asarray(self.task.test.labels)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """The logits on the test split before and after, and the record's sections so far."""
-
-    before: NDArray[Any]
-    after: NDArray[Any]
-    probe: ProbeResult
-    sections: dict[str, Any]
-
 
 def run(
     recipe: Recipe,
@@ -96,14 +77,12 @@ def run(
     reporter = reporter or Silent()
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
+    require_installed(recipe.training.report_to)
     reporter.phase("Reading the data and the model")
     task = load_task(recipe.data, recipe.training.seed)
     with RunFolder(recipe.name, output) as place:
         experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
-        outcome = _measure_everything(experiment)
-        record = _record(experiment, outcome, place.final)
-        _write(experiment, outcome, record)
-    return record
+        return _carry_out(experiment).write(place.working, place.final)
 
 
 def _set_up(
@@ -126,42 +105,56 @@ def _set_up(
     return _Experiment(recipe, method, device, task, loaded, encoded, folder, reporter, notes)
 
 
-def _measure_everything(run: _Experiment) -> _Outcome:
-    model, task = run.loaded.model, run.task
-    run.reporter.phase("Before: baselines and the untrained head")
-    probed = probe(model.base_model, run.loaded.tokenizer, task, run.encoded, run.batch_size)
-    before_logits, before = _evaluate(run, model)
-    speeds = measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_")
-    # Counted before the method adds anything.
-    parameters = count_parameters(model)
-
+def _carry_out(run: _Experiment) -> Outcome:
+    """Evaluate, adapt, evaluate again, measure: the main job, in order."""
+    probed, before_scores, sections = _before(run)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {run.learning_rate:g}")
-    attachment, training = _train(run)
+    attachment, sections["training"] = _train(run)
     run.reporter.phase("After: the same test examples again")
-    after_logits, after = _evaluate(run, attachment.model)
+    after_scores, sections["after"] = _evaluate(run, attachment.model)
     adapter_bytes = save_adapter(attachment.model, run.method, _artifact_config(run), run.folder / "adapter")
     trainable = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
-    reload_fields = _check_reload(run, attachment)
-    speeds |= _adapted_speed(run, attachment)
+    sections["model"] |= {
+        "trainable_parameters": trainable,
+        "trainable_percent": 100 * trainable / sections["model"]["parameters"],
+        "adapter_bytes": adapter_bytes,
+        "peft_loadable": isinstance(run.method, PeftMethod),
+    }
+    sections["reload_check"] = _check_reload(run, attachment)
+    sections["inference"] |= _adapted_speed(run, attachment)
+    return Outcome(
+        recipe=run.recipe,
+        task=run.task,
+        environment=runtime.environment(run.device),
+        before=before_scores,
+        after=after_scores,
+        probe=probed.log_probabilities,
+        sections=sections,
+        truncated_examples=sum(encoded.truncated for encoded in run.encoded.values()),
+        max_length=run.loaded.max_length,
+        notes=run.notes,
+    )
+
+
+def _before(run: _Experiment) -> tuple[ProbeResult, NDArray[Any], dict[str, Any]]:
+    """Measure the baselines and the untouched model; nothing has been added to it yet."""
+    run.reporter.phase("Before: baselines and the untrained head")
+    model, task = run.loaded.model, run.task
+    probed = probe(model.base_model, run.loaded.tokenizer, task, run.encoded, run.batch_size)
+    scores, before = _evaluate(run, model)
+    about = {
+        "name": run.loaded.source.name,
+        "revision": run.loaded.source.revision,
+        "architecture": type(model).__name__,
+        "parameters": count_parameters(model),
+    }
     sections = {
-        "model": {
-            "name": run.loaded.source.name,
-            "revision": run.loaded.source.revision,
-            "architecture": type(model).__name__,
-            "parameters": parameters,
-            "trainable_parameters": trainable,
-            "trainable_percent": 100 * trainable / parameters,
-            "adapter_bytes": adapter_bytes,
-            "peft_loadable": isinstance(run.method, PeftMethod),
-        },
+        "model": about,
         "baselines": {"majority_class": majority_class(task), "tfidf": tfidf(task), "probe": probed.fields},
         "before": before,
-        "training": training,
-        "after": after,
-        "inference": speeds,
-        "reload_check": reload_fields,
+        "inference": dict(measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_")),
     }
-    return _Outcome(before_logits, after_logits, probed, sections)
+    return probed, scores, sections
 
 
 def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -255,73 +248,3 @@ def _artifact_config(run: _Experiment) -> ArtifactConfig:
         label_column=run.task.label_column,
         seed=run.recipe.training.seed,
     )
-
-
-def _record(run: _Experiment, outcome: _Outcome, final: Path) -> RunRecord:
-    after = outcome.after.argmax(1) == run.test_labels
-    to_before = compare(after, outcome.before.argmax(1) == run.test_labels)
-    to_probe = compare(after, outcome.probe.log_probabilities.argmax(1) == run.test_labels)
-    task = run.task
-    fields = {
-        "status": "completed" if outcome.sections["reload_check"]["passed"] else "reload_failed",
-        "run_folder": str(final),
-        "recipe": run.recipe.model_dump(mode="json"),
-        "environment": runtime.environment(run.device),
-        "data": {
-            "source": task.source,
-            "revision": task.revision,
-            "train_examples": len(task.train),
-            "validation_examples": len(task.validation),
-            "test_examples": len(task.test),
-            "labels": task.labels,
-            "sha256": task.sha256(),
-            "truncated_examples": sum(encoded.truncated for encoded in run.encoded.values()),
-            "max_length": run.loaded.max_length,
-            "text_column": task.text_columns[0] if len(task.text_columns) == 1 else task.text_columns,
-            "label_column": task.label_column,
-        },
-        "comparison": {
-            "accuracy_gain": to_before.gain,
-            "accuracy_gain_ci95": to_before.ci95,
-            "mcnemar_p_value": to_before.p_value,
-            "verdict": to_before.verdict,
-            "probe_gain": to_probe.gain,
-            "probe_gain_ci95": to_probe.ci95,
-            "probe_mcnemar_p_value": to_probe.p_value,
-            "probe_verdict": to_probe.verdict,
-        },
-        "notes": run.notes,
-    }
-    return RunRecord.model_validate({**fields, **outcome.sections})
-
-
-def _write(run: _Experiment, outcome: _Outcome, record: RunRecord) -> None:
-    folder = run.folder
-    (folder / "recipe.yaml").write_text(to_yaml(run.recipe), encoding="utf-8", newline="\n")
-    write_json(folder / "environment.json", record.environment)
-    write_json(folder / "results.json", record.model_dump(mode="json"))
-    rows = _predictions(run, outcome)
-    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
-        writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_reports(record, rows, folder)
-
-
-def _predictions(run: _Experiment, outcome: _Outcome) -> list[dict[str, str]]:
-    """One row per test example: text, label, answers before and after and of the probe, groups."""
-    names, test = run.task.labels, run.task.test
-    shares = probabilities(outcome.after.astype(np.float64))
-    rows = []
-    for row, text in enumerate(test.texts):
-        parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
-        answers = {
-            "label": names[test.labels[row]],
-            "prediction": names[int(outcome.after[row].argmax())],
-            "confidence": f"{shares[row].max():.6f}",
-            "before_prediction": names[int(outcome.before[row].argmax())],
-            "probe_prediction": names[int(outcome.probe.log_probabilities[row].argmax())],
-        }
-        groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *answers}}
-        rows.append({**parts, **answers, **groups})
-    return rows

@@ -50,7 +50,7 @@ def test_no_color_is_honoured_even_where_colours_are_forced(moved, capsys, monke
     monkeypatch.setenv("NO_COLOR", "1")
     assert main(["report", str(moved)]) == 0
     printed = capsys.readouterr().out
-    assert "FAILED" in printed
+    assert "Reload check" in printed
     assert "31m" not in printed
 
 

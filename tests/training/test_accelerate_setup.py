@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightune import experiment
 from lightune.errors import RecipeError
 from lightune.recipe import parse_recipe
 from lightune.training.accelerate_setup import make_accelerator
@@ -32,6 +33,13 @@ def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(
     assert caught.value.exit_code == 2
     assert "lightune[track]" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_says_so_before_it_reads_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    recipe = parse_recipe({"data": {"source": "no-such-file.csv"}, "training": {"report_to": "wandb"}})
+    with pytest.raises(RecipeError, match="wandb is not installed"):
+        experiment.run(recipe, tmp_path / "run")
 
 
 def test_one_process_can_do_runs_of_different_precision(tmp_path: Path) -> None:

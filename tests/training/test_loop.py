@@ -223,6 +223,16 @@ def test_the_weights_kept_are_those_of_the_best_epoch(make_loop: MakeLoop) -> No
     assert not same(weights_of(loop), after[3])
 
 
+def test_the_last_epoch_is_kept_if_so_set(make_loop: MakeLoop) -> None:
+    after: dict[int, Weights] = {}
+    options = {"metric_for_best_model": "loss", "load_best_model_at_end": False}
+    loop = make_loop(contrary=True, num_train_epochs=3, learning_rate=2e-2, **options)
+    loop.reporter = Watcher(after_epoch=lambda epoch: after.update({epoch: weights_of(loop)}))
+    assert loop.fit().best_epoch == 3
+    assert same(weights_of(loop), after[3])
+    assert not loop.model.training
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "loss"])
 def test_the_best_epoch_is_the_one_with_the_best_metric(make_loop: MakeLoop, metric: str) -> None:
     fitted = make_loop(num_train_epochs=5, learning_rate=2e-2, metric_for_best_model=metric).fit()

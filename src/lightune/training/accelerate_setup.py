@@ -30,7 +30,7 @@ def make_accelerator(
     from accelerate.state import AcceleratorState
     from accelerate.utils import ProjectConfiguration
 
-    _require_installed(trackers)
+    require_installed(trackers)
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=device.type == "cpu",
@@ -43,7 +43,8 @@ def make_accelerator(
     return accelerator
 
 
-def _require_installed(trackers: tuple[str, ...]) -> None:
+def require_installed(trackers: tuple[str, ...]) -> None:
+    """Raise RecipeError when a tracker's package is not installed."""
     from importlib.util import find_spec
 
     absent = [name for name in trackers if find_spec(name) is None]

@@ -1,0 +1,115 @@
+"""What came of a run: from answers and measurements to the record, the predictions and the files of the run folder."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.artifact import write_json
+from lightune.data.task import Task
+from lightune.evaluation.metrics import probabilities
+from lightune.evaluation.significance import compare
+from lightune.recipe import Recipe
+from lightune.recipes.compose import to_yaml
+from lightune.record import RunRecord
+from lightune.report.files import write_reports
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    `before`, `after` and `probe` are scores on the test split, (texts, labels); `sections` are the parts of the record
+    that were measured on the way.
+    """
+
+    recipe: Recipe
+    task: Task
+    environment: dict[str, Any]
+    before: NDArray[Any]
+    after: NDArray[Any]
+    probe: NDArray[Any]
+    sections: dict[str, Any]
+    truncated_examples: int
+    max_length: int
+    notes: list[str]
+
+    def record(self, folder: Path) -> RunRecord:
+        """Return the record of the run, which will lie in `folder`."""
+        fields = {
+            "status": "completed" if self.sections["reload_check"]["passed"] else "reload_failed",
+            "run_folder": str(folder),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "environment": self.environment,
+            "data": self._data(),
+            "comparison": self._comparison(),
+            "notes": self.notes,
+        }
+        return RunRecord.model_validate({**fields, **self.sections})
+
+    def predictions(self) -> list[dict[str, str]]:
+        """Return a row per test example: text, label, answers before and after and of the probe, groups."""
+        names, test = self.task.labels, self.task.test
+        shares = probabilities(self.after.astype(np.float64))
+        rows = []
+        for row, text in enumerate(test.texts):
+            parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
+            answers = {
+                "label": names[test.labels[row]],
+                "prediction": names[int(self.after[row].argmax())],
+                "confidence": f"{shares[row].max():.6f}",
+                "before_prediction": names[int(self.before[row].argmax())],
+                "probe_prediction": names[int(self.probe[row].argmax())],
+            }
+            groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *answers}}
+            rows.append({**parts, **answers, **groups})
+        return rows
+
+    def write(self, working: Path, final: Path) -> RunRecord:
+        """Write every file but the adapter into the working folder; the record names the final one."""
+        record, rows = self.record(final), self.predictions()
+        (working / "recipe.yaml").write_text(to_yaml(self.recipe), encoding="utf-8", newline="\n")
+        write_json(working / "environment.json", record.environment)
+        write_json(working / "results.json", record.model_dump(mode="json"))
+        with (working / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
+            writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        write_reports(record, rows, working)
+        return record
+
+    def _data(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "source": task.source,
+            "revision": task.revision,
+            "train_examples": len(task.train),
+            "validation_examples": len(task.validation),
+            "test_examples": len(task.test),
+            "labels": task.labels,
+            "sha256": task.sha256(),
+            "truncated_examples": self.truncated_examples,
+            "max_length": self.max_length,
+            "text_column": task.text_columns[0] if len(task.text_columns) == 1 else task.text_columns,
+            "label_column": task.label_column,
+        }
+
+    def _comparison(self) -> dict[str, Any]:
+        labels = np.asarray(self.task.test.labels)
+        after, before, probe = (scores.argmax(1) == labels for scores in (self.after, self.before, self.probe))
+        to_before, to_probe = compare(after, before), compare(after, probe)
+        return {
+            "accuracy_gain": to_before.gain,
+            "accuracy_gain_ci95": to_before.ci95,
+            "mcnemar_p_value": to_before.p_value,
+            "verdict": to_before.verdict,
+            "probe_gain": to_probe.gain,
+            "probe_gain_ci95": to_probe.ci95,
+            "probe_mcnemar_p_value": to_probe.p_value,
+            "probe_verdict": to_probe.verdict,
+        }
