@@ -7,7 +7,6 @@ Try it:  python examples/plain_lora_loop.py --examples 200
 
 import argparse
 import csv
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,11 @@ class LoraLinear(nn.Module):
 
 
 def add_lora(model: Any, rank: int, alpha: float) -> None:
-    """Freeze the backbone and wrap each linear layer of its attention and feed-forward blocks; the head stays free."""
+    """Freeze the backbone; wrap the linear layers of its numbered blocks, as in "encoder.layer.3.output.dense"."""
     model.base_model.requires_grad_(False)
     for name, layer in list(model.base_model.named_modules()):
-        # The blocks are numbered ("encoder.layer.3.output.dense"); a pooler is not.
         if isinstance(layer, nn.Linear) and any(part.isdigit() for part in name.split(".")):
-            parent, _, child = name.rpartition(".")
-            setattr(model.base_model.get_submodule(parent), child, LoraLinear(layer, rank, alpha))
+            model.base_model.set_submodule(name, LoraLinear(layer, rank, alpha))
 
 
 def read(path: str, most: int) -> list[tuple[str, str]]:
@@ -56,38 +53,34 @@ def read(path: str, most: int) -> list[tuple[str, str]]:
 @torch.inference_mode()
 def accuracy(model: Any, batches: DataLoader[Any]) -> float:
     """Return the share of texts that are answered with their label."""
-    model.eval()
     return torch.cat([model(**batch).logits.argmax(1) == wanted for batch, wanted in batches]).float().mean().item()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Measure, train, measure again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {**FILES, **NUMBERS}.items():
         parser.add_argument(name, type=type(value), default=value, help=f"default: {value}")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     train, test = read(given.train, given.examples), read(given.test, given.examples)
     labels = sorted({label for _, label in train})
     torch.manual_seed(42)  # the new head, every A, the order and dropout are drawn from here
     tokenizer = AutoTokenizer.from_pretrained(given.model)
     model: Any = AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=len(labels))
     add_lora(model, given.rank, alpha=2 * given.rank)
-    trained = [value for value in model.parameters() if value.requires_grad]
-    share = sum(value.numel() for value in trained) / sum(value.numel() for value in model.parameters())
+    share = model.num_parameters(only_trainable=True) / model.num_parameters()
 
     def collate(rows: list[tuple[str, str]]) -> tuple[Any, torch.Tensor]:
-        """Pad the texts to the longest among them; labels become their indices."""
-        texts, names = zip(*rows, strict=True)
-        batch = tokenizer(list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
-        return batch, torch.tensor([labels.index(name) for name in names])
+        texts = tokenizer([text for text, _ in rows], padding=True, truncation=True, return_tensors="pt")
+        return texts, torch.tensor([labels.index(label) for _, label in rows])
 
     batches: Any = DataLoader(train, given.batch_size, shuffle=True, collate_fn=collate)  # type: ignore[arg-type]
     held_out: Any = DataLoader(test, 64, collate_fn=collate)  # type: ignore[arg-type]
     steps = len(batches) * given.epochs
-    optimizer = torch.optim.AdamW(trained, given.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), given.learning_rate, weight_decay=0.01)
     schedule = get_linear_schedule_with_warmup(optimizer, num_warmup_steps=steps // 10, num_training_steps=steps)
     print(f"{share:.1%} of the parameters are trained, on {len(train)} texts")
-    print(f"accuracy before: {accuracy(model, held_out):.3f}")
+    print(f"accuracy before: {accuracy(model.eval(), held_out):.3f}")
     for epoch in range(1, given.epochs + 1):
         model.train()
         losses = []
@@ -99,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             optimizer.zero_grad()
             losses.append(loss.item())
         print(f"epoch {epoch}: mean loss {sum(losses) / len(losses):.3f}")
-    print(f"accuracy after: {accuracy(model, held_out):.3f}")
+    print(f"accuracy after: {accuracy(model.eval(), held_out):.3f}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lightune.errors import RecipeError
+from lightune.recipe import Recipe
 from lightune.recipes.compose import FLAGS, compose
 
 RECIPE = """
@@ -252,6 +253,14 @@ def test_a_name_that_was_given_stays(mine: str):
 @pytest.mark.parametrize(("file", "name"), [("plain.yaml", "plain"), ("my recipe.yaml", "my-recipe"), ("ä.yml", "run")])
 def test_a_recipe_without_a_name_is_named_after_its_file(tmp_path: Path, file: str, name: str):
     assert compose(str(write(tmp_path / file, "model: minilm")), {}).recipe.name == name
+
+
+def test_the_quickstarts_settings_were_chosen_for_its_own_model_and_data():
+    assert compose(None, {}).recipe.training != Recipe().training
+    chosen = compose(None, {}).recipe.training.model_dump() | {"seed": 7}
+    assert compose(None, {"seed": 7}).recipe.training.model_dump() == chosen
+    assert compose(None, {"train": "a.csv"}).recipe.training == Recipe().training
+    assert compose(None, {"model": "bert-base-uncased"}).recipe.training == Recipe().training
 
 
 def test_the_quickstarts_description_is_not_said_of_other_data_or_models():

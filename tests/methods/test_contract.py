@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, RecipeError
 from lightune.methods import METHODS, Method, describe, make_method
-from lightune.models.load import LoadedModel
+from lightune.models.load import LoadedModel, ModelSource, load_classifier
 
 ARCHITECTURES = ("distilbert", "bert", "gpt2")
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "this book is quite clever and very warm", "dull"]
@@ -345,6 +347,20 @@ def test_the_update_is_scale_times_b_times_a(load_tiny: Load, rank_stabilised: b
     merged = method.merged(model)
     assert merged is not None
     torch.testing.assert_close(merged.get_submodule(layer).weight, before + scale * up @ down, rtol=0, atol=1e-6)
+
+
+def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved_too(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """BERT saved from masked language modelling: a pooler left unsaved would be another one after a reload."""
+    folder = Path(shutil.copytree(tiny_models["bert"], tmp_path / "bert"))
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in tensors.items() if not name.startswith("pooler.")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    loaded = load_classifier(ModelSource("bert", folder, None), ["negative", "positive"], 1)
+    model = make_method("lora").attach(loaded.model, loaded.anatomy, SEED).model
+    assert sum(value.numel() for value in trainable(model).values()) == BY_HAND["lora", "bert"] + 32 * 32 + 32
+    assert "base_model.model.bert.pooler.dense.weight" in make_method("lora").state(model)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

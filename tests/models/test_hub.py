@@ -255,6 +255,15 @@ def test_what_the_hub_refuses_is_explained(
     assert NAME in found["message"]
 
 
+def test_a_full_disk_is_not_blamed_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    with pytest.raises(OSError, match="No space left"):
+        find_model(NAME)
+
+
 def test_a_name_that_the_hub_could_not_have_is_explained(tmp_path: Path) -> None:
     found = find_elsewhere(environment(tmp_path / "empty", "http://127.0.0.1:9", HF_HUB_OFFLINE="1"), "no such name!")
     assert (found["code"], found["exit_code"]) == ("HUB-005", 7)

@@ -99,6 +99,8 @@ def test_a_tokenizer_with_padding_and_truncation_of_its_own_loses_them(copied: C
     }  # fmt: skip
     change_json(folder / "tokenizer.json", **own)
     tokenizer = load_folder(folder).tokenizer
+    assert tokenizer.backend_tokenizer.padding is None
+    assert tokenizer.backend_tokenizer.truncation is None
     assert len(tokenizer("good")["input_ids"]) == 3  # not 12: [CLS] word [SEP]
     assert len(tokenizer("a " * 20)["input_ids"]) == 22  # not 5
 

@@ -168,17 +168,19 @@ def test_four_micro_batches_of_four_are_a_batch_of_sixteen(make_loop: MakeLoop, 
 
 
 def test_a_short_last_step_weighs_each_example_alike(make_loop: MakeLoop, lines_of: Any) -> None:
-    """64 rows in steps of 30 leave a step of 4."""
-    whole = make_loop(dropout=False, per_device_train_batch_size=30, num_train_epochs=1)
-    parts = make_loop(
-        dropout=False, per_device_train_batch_size=10, gradient_accumulation_steps=3, num_train_epochs=1
-    )  # fmt: skip
+    """64 rows in steps of 24 leave 16, which micro-batches of 12 split into 12 and 4."""
+    options = {"dropout": False, "num_train_epochs": 1}
+    whole = make_loop(per_device_train_batch_size=24, **options)
+    parts = make_loop(per_device_train_batch_size=12, gradient_accumulation_steps=2, **options)
     fitted = whole.fit(), parts.fit()
-    assert [line["samples"] for line in lines_of(parts)] == [30, 30, 4]
-    assert losses_of(lines_of(parts)) == pytest.approx(losses_of(lines_of(whole)), rel=1e-6, abs=1e-6)
-    train_losses = [fit.epochs[0]["train_loss"] for fit in fitted]
-    by_hand = sum(line["loss"] * line["samples"] for line in lines_of(whole)) / 64
-    assert train_losses == pytest.approx([by_hand, by_hand])
+    lines = lines_of(whole)
+    assert [line["samples"] for line in lines_of(parts)] == [24, 24, 16]
+    assert losses_of(lines_of(parts)) == pytest.approx(losses_of(lines), rel=1e-6, abs=1e-6)
+    assert [line["grad_norm"] for line in lines_of(parts)] == pytest.approx(
+        [line["grad_norm"] for line in lines], rel=1e-4
+    )
+    by_hand = sum(line["loss"] * line["samples"] for line in lines) / 64
+    assert [fit.epochs[0]["train_loss"] for fit in fitted] == pytest.approx([by_hand, by_hand])
 
 
 def test_gradient_checkpointing_gives_the_same_losses(make_loop: MakeLoop, lines_of: Any) -> None:
@@ -206,6 +208,20 @@ def test_bf16_computes_in_bf16_and_keeps_the_weights_in_fp32(make_loop: MakeLoop
     assert not torch.is_autocast_enabled("cpu")
     with torch.no_grad():
         assert half.model(**batch).logits.dtype == torch.float32
+
+
+def test_a_plateau_schedule_hears_each_validation_of_the_loop(make_loop: MakeLoop, lines_of: Any) -> None:
+    """Halved after each epoch whose validation loss is no better than the best so far (by a ten-thousandth)."""
+    loop = make_loop(
+        contrary=True, num_train_epochs=4, learning_rate=2e-2, lr_scheduler_type="reduce_lr_on_plateau", warmup_steps=0
+    )
+    rate, best, wanted = 2e-2, math.inf, []
+    for epoch in loop.fit().epochs:
+        wanted += [rate] * 4
+        better = epoch["validation_loss"] < best * (1 - 1e-4)
+        rate, best = (rate, epoch["validation_loss"]) if better else (rate / 2, best)
+    assert len(set(wanted)) > 1
+    assert [line["learning_rate"] for line in lines_of(loop)] == pytest.approx(wanted)
 
 
 # Which epoch is kept

@@ -87,7 +87,7 @@ class Classifier:
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
         """Classify a text (or a pair of texts) or many, in the order given."""
         is_pair = isinstance(texts, tuple) and len(texts) == len(self.text_columns) and isinstance(texts[0], str)
-        given: Sequence[Text] = [texts] if isinstance(texts, str) or is_pair else texts
+        given: Any = [texts] if isinstance(texts, str) or is_pair else texts
         return list(self._predictions(given)) if len(given) else []
 
     def save_pretrained(self, folder: Path | str) -> None:

@@ -67,5 +67,5 @@ class Lora(PeftMethod):
         """Sum of rank * (in + out) over the targets, plus the head."""
         endings = tuple(f".{name}" for name in self.targets(anatomy))
         targets = [module for name, module in model.named_modules() if f".{name}".endswith(endings)]
-        low_rank = sum(self.rank * sum(module.weight.shape) for module in targets)  # type: ignore[misc, arg-type]
+        low_rank = sum(self.rank * sum(module.weight.shape) for module in targets)
         return low_rank + count_parameters(model, anatomy.head)

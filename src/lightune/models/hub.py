@@ -41,6 +41,8 @@ def snapshot(
             local_files_only=cache_only,
         )
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full, whatever the Hub does
+            raise
         raise _explained(error, name, revision, kind) from error
     return Path(folder), Path(folder).name
 

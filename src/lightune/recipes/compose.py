@@ -112,10 +112,10 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
     given = {FLAGS[flag]: value for flag, value in flags.items() if value is not None}
     given.update(_parse_setting(setting) for setting in settings)
     mapping = read_recipe(name or DEFAULT)
+    if name is None:
+        _keep_what_holds(mapping, given)
     notes = _make_room(mapping, given)
     _require_train(mapping, given)
-    if name is None:
-        _describe_anew(mapping, given)
     for key, value in given.items():
         _set(mapping, key, value)
     return Composed(_checked(mapping, f'the recipe "{name}"' if name else "the recipe"), notes)
@@ -157,13 +157,14 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _describe_anew(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Name the quickstart after other data, and drop its description when that is no longer true."""
+def _keep_what_holds(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Name the quickstart after other data; its description and settings hold for its own model and data only."""
     data = given.get("data.source.train") or given.get("data.source")
     if isinstance(data, str):
         mapping["name"] = _name_from(Path(data))
     if data or "model" in given:
         mapping.pop("description", None)
+        mapping.pop("training", None)
 
 
 def _block(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
