@@ -256,7 +256,7 @@ def test_a_validation_file_is_used_besides_the_training_examples(load: Load):
     [
         ({}, (60, 20, 10), "validation"),
         ({"train_examples": 30}, (24, 6, 10), "train"),
-        ({"train_examples": 30, "validation_examples": 8, "test_examples": 4}, (30, 8, 4), "validation"),
+        ({"train_examples": 30, "validation_examples": 8, "test_examples": 4}, (22, 8, 4), "train"),
     ],
 )
 def test_a_hub_data_sets_validation_split_is_not_used_beyond_the_budget(
@@ -353,4 +353,4 @@ def test_the_embedded_validation_split_is_not_used_beyond_the_budget_either():
     task = load_task(DataBlock(train_examples=100), 1)
     assert (len(task.train), len(task.validation), len(task.test)) == (80, 20, 1500)
     with_validation = load_task(DataBlock(train_examples=100, validation_examples=50), 1)
-    assert (len(with_validation.train), len(with_validation.validation)) == (100, 50)
+    assert (len(with_validation.train), len(with_validation.validation)) == (50, 50)

@@ -213,9 +213,9 @@ def test_bf16_computes_in_bf16_and_keeps_the_weights_in_fp32(make_loop: MakeLoop
 def test_a_plateau_schedule_hears_each_validation_of_the_loop(make_loop: MakeLoop, lines_of: Any) -> None:
     """Halved after each epoch whose validation loss is no better than the best so far (by a ten-thousandth)."""
     loop = make_loop(
-        contrary=True, num_train_epochs=4, learning_rate=2e-2, lr_scheduler_type="reduce_lr_on_plateau", warmup_steps=0
+        contrary=True, num_train_epochs=8, learning_rate=1e-2, lr_scheduler_type="reduce_lr_on_plateau", warmup_steps=0
     )
-    rate, best, wanted = 2e-2, math.inf, []
+    rate, best, wanted = 1e-2, math.inf, []
     for epoch in loop.fit().epochs:
         wanted += [rate] * 4
         better = epoch["validation_loss"] < best * (1 - 1e-4)

@@ -231,10 +231,7 @@ def _sized(task: Task, block: DataBlock, seed: int, validation_was_given: bool) 
     test = stratified(task.test, block.test_examples, 0, "test")[1]
     train = stratified(task.train, block.train_examples, seed, "train")[1]
     # `train_examples` is the whole budget of labels: a validation split that nobody asked for would exceed it.
-    use_validation = len(task.validation) > 0 and (
-        validation_was_given or block.train_examples is None or block.validation_examples is not None
-    )
-    if use_validation:
+    if len(task.validation) > 0 and (validation_was_given or block.train_examples is None):
         validation = stratified(task.validation, block.validation_examples, seed, "validation")[1]
         return replace(task, train=train, validation=validation, test=test)
     wanted = block.validation_examples or round(len(train) * VALIDATION_SHARE)
