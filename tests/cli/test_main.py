@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -167,6 +168,29 @@ def test_a_reader_that_goes_away_is_no_fault(arguments):
     """As in `lightune methods | true`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "lightune", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    process.stderr.close()
+
+
+def test_a_reader_that_goes_away_before_the_last_flush_is_no_fault_either():
+    """Rows written without a flush, as `predict --file` does, fail only when the process ends."""
+    script = """
+import sys, types, click
+from lightune.cli.main import main
+
+@click.command()
+def command():
+    sys.stdout.write("text,prediction")
+
+sys.modules["lightune.cli.doctor"] = types.SimpleNamespace(command=command)
+sys.exit(main(["doctor"]))
+"""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
     assert process.stderr.read() == b""

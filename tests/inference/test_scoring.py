@@ -36,8 +36,8 @@ def test_the_test_file_gives_the_runs_figures(classifier, tiny_run, tiny_data):
 
 def test_columns_with_other_names_are_named(classifier, tiny_run, tiny_data, tmp_path):
     with tiny_data["test"].open(encoding="utf-8", newline="") as file:
-        rows = [(row["label"], "x", row["text"]) for row in csv.DictReader(file)]
-    path = write_csv(tmp_path / "other.csv", rows, header=("stars", "text", "said"))
+        rows = [(row["label"], "x", row["text"], "y") for row in csv.DictReader(file)]
+    path = write_csv(tmp_path / "other.csv", rows, header=("stars", "text", "said", "label"))
     _same_as_in_the_run(evaluate_file(classifier, path, "said", "stars"), tiny_run)
 
 

@@ -23,7 +23,7 @@ class Slow(torch.nn.Module):
         self.batches: list[int] = []
 
     def forward(self, **batch: torch.Tensor):
-        time.sleep(0.05 if len(self.batches) < WARM_UP else SECONDS)
+        time.sleep(0.15 if len(self.batches) < WARM_UP else SECONDS)
         self.batches.append(len(batch["input_ids"]))
         return self.model(**batch)
 
@@ -43,7 +43,7 @@ def test_latency_is_that_of_one_text_without_the_warm_up(measured):
     found, batches = measured
     assert batches[: WARM_UP + SINGLE_TEXTS] == [1] * (WARM_UP + SINGLE_TEXTS)
     assert 1000 * SECONDS <= found["base_latency_ms_p50"] <= found["base_latency_ms_p95"]
-    assert found["base_latency_ms_p50"] < 45, "the warm-up's 50 ms were counted"
+    assert found["base_latency_ms_p95"] < 150, "the warm-up was counted"
 
 
 def test_the_rate_is_that_of_full_batches_after_one_to_warm_up(measured):
