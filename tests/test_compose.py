@@ -202,11 +202,11 @@ def test_an_unknown_method_is_answered_with_the_known_ones():
     assert "full" in told
 
 
-def test_other_data_takes_the_files_columns_and_counts_away(mine: str):
-    """They were said of another data set."""
+def test_other_data_takes_the_columns_away_and_keeps_the_label_budget(mine: str):
     data = compose(mine, {"train": "b.csv", "text_column": "body"}).recipe.data
-    assert (data.label_column, data.train_examples, data.text_column) == (None, None, "body")
-    assert compose("rotten-tomatoes", {"data": "owner/films"}).recipe.data.train_examples is None
+    assert (data.label_column, data.train_examples, data.text_column) == (None, 100, "body")
+    other = compose("rotten-tomatoes", {"data": "owner/films"}).recipe.data
+    assert (other.train_examples, other.test_examples, other.text_column) == (500, None, None)
 
 
 @pytest.mark.parametrize("flag", ["test", "validation"])

@@ -1,7 +1,7 @@
 """Write docs/structure.md: every file of the project with the first line of its own description.
 
-    python tools/structure.py            # writes the page
-    python tools/structure.py --check    # says whether it is up to date (exit status 1 if not)
+python tools/structure.py            # writes the page
+python tools/structure.py --check    # says whether it is up to date (exit status 1 if not)
 """
 
 from __future__ import annotations

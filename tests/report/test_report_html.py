@@ -208,6 +208,10 @@ def test_peft_code_only_where_peft_can_read_the_adapter():
     assert "PeftModel" not in _page(model=model)
 
 
+def test_the_row_that_stands_out_is_the_adapted_model():
+    assert re.findall(r'<tr class="chosen"><th scope="row">(\w+)', _page()) == ["after", "2"]
+
+
 def test_a_failed_reload_is_an_alarm():
     check = {"passed": False, "examples": 32, "largest_logit_difference": 0.2}
     assert 'role="alert"' in _page(status="reload_failed", reload_check=check)

@@ -152,8 +152,9 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     elif isinstance(block, str):
         mapping["method"] = {"name": block}
     if any(key == "data.source" or key == "data.source.train" for key in given):
-        # Columns and counts were said of another data set.
-        mapping["data"] = {}
+        # The label budget is the recipe's; columns, revision and the size of the test were said of another data set.
+        kept = ("train_examples", "validation_examples", "max_length", "on_unseen_label", "on_duplicate")
+        mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
     return notes
 
 
