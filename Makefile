@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 run: $(VENV)/.run
 	$(BIN)/lightune run
+	@echo "The command is $(BIN)/lightune; after '. $(BIN)/activate' it is just lightune."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

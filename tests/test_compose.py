@@ -260,7 +260,9 @@ def test_the_quickstarts_settings_were_chosen_for_its_own_model_and_data():
     chosen = compose(None, {}).recipe.training.model_dump() | {"seed": 7}
     assert compose(None, {"seed": 7}).recipe.training.model_dump() == chosen
     assert compose(None, {"train": "a.csv"}).recipe.training == Recipe().training
-    assert compose(None, {"model": "bert-base-uncased"}).recipe.training == Recipe().training
+    other = compose(None, {"model": "owner/bert-base"}).recipe
+    assert (other.training, other.name) == (Recipe().training, "bert-base")
+    assert compose(None, {"model": "minilm", "data": "reviews"}) == compose(None, {})
 
 
 def test_the_quickstarts_description_is_not_said_of_other_data_or_models():

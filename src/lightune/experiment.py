@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import ArtifactConfig, save_adapter
+from lightune.artifact import FORMAT_VERSION, ArtifactConfig, save_adapter
 from lightune.data.encoding import Encoded, encode
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
@@ -78,9 +78,10 @@ def run(
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
+    folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     task = load_task(recipe.data, recipe.training.seed)
-    with RunFolder(recipe.name, output) as place:
+    with folder as place:
         experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
         return _carry_out(experiment).write(place.working, place.final)
 
@@ -236,7 +237,7 @@ def _artifact_config(run: _Experiment) -> ArtifactConfig:
     source = run.loaded.source
     name = run.recipe.model
     return ArtifactConfig(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         base_model=str(Path(name).resolve()) if source.revision is None else name,
         base_revision=source.revision,
         base_sha256=fingerprint(source),

@@ -34,7 +34,6 @@ SCHEDULERS = (
 TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 

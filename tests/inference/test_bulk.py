@@ -61,16 +61,23 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_cells(classi
     assert (header[:2], row[:2]) == (["text", "id"], [TEXTS[0], "1"])
 
 
-@pytest.mark.parametrize(
-    ("header", "column"), [("review,stars", 0), ("stars,sentence", 1), ("comment", 0), ("whatever", 0)]
-)
-def test_another_text_column_is_found_by_its_usual_name_or_because_it_is_the_only_one(
-    classifier, tmp_path, header, column
-):
+@pytest.mark.parametrize(("header", "column"), [("review,stars", 0), ("stars, Sentence", 1), ("comment", 0)])
+def test_another_text_column_is_found_by_its_usual_name(classifier, tmp_path, header, column):
     cells = ["5"] * len(header.split(","))
     cells[column] = TEXTS[0]
     _, row = answered_rows(classifier, _raw(tmp_path, f"{header}\n{','.join(cells)}\n"))
     assert row[-2] == classifier.predict(TEXTS[0])[0].label
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [("in.jsonl", '{"text": "a film"}\n', "only csv and tsv"), ("in.csv", "text;label\ngood;yes\n", "semicolons")],
+)
+def test_what_is_no_csv_is_refused_and_not_classified(classifier, tmp_path, name, text, told):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        list(answered_rows(classifier, tmp_path / name))
+    assert told in str(refused.value)
 
 
 def test_a_named_column_wins_over_the_usual_one(classifier, tmp_path):
@@ -116,7 +123,7 @@ def test_a_file_that_is_not_utf8_is_refused(classifier, tmp_path):
 def test_a_missing_and_an_empty_file_are_refused(classifier, tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
         list(answered_rows(classifier, tmp_path / "nowhere.csv"))
-    with pytest.raises(DataError, match="there is no text column"):
+    with pytest.raises(DataError, match="there are no rows"):
         list(answered_rows(classifier, _raw(tmp_path, "")))
 
 

@@ -27,7 +27,7 @@ def example(text: str) -> str:
 
 def stdin_is_piped() -> bool:
     """Say whether something is piped into us; a terminal is never waited for."""
-    return not sys.stdin.isatty()
+    return sys.stdin is not None and not sys.stdin.isatty()
 
 
 def piped_lines() -> list[str]:

@@ -41,7 +41,8 @@ lightune run quickstart --json > results.json
 def command(recipe: str | None, output: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """Evaluate a model, adapt it, evaluate it again, and report what was gained and what it cost.
 
-    RECIPE is a shipped recipe (see `lightune recipes`) or a YAML file; without one, the quickstart.
+    RECIPE is a shipped recipe (see `lightune recipes`) or a YAML file. Without one it is the quickstart, or, for
+    another model or other data, the defaults.
     """
     from lightune.progress import default_reporter
     from lightune.recipes.compose import compose

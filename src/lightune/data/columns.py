@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from lightune.data.tables import Table
+from lightune.data.tables import Table, wrong_separator
 from lightune.errors import DataError, did_you_mean
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
@@ -84,6 +84,15 @@ def is_missing(value: Any) -> bool:
     return value is None or value != value or not str(value).strip()
 
 
+def is_writable(text: str) -> bool:
+    """Say whether a text can be written as UTF-8 (half a surrogate pair cannot)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
     """Return the further columns with few, repeated values, for accuracy by group (the reviews' `kind`)."""
     found = []
@@ -106,7 +115,7 @@ def _existing(table: Table, name: str, kind: str) -> str:
 def _no_column(table: Table, kind: str) -> DataError:
     return DataError(
         "DATA-025", f"{table.origin}: which column is the {kind} cannot be told from the names.",
-        f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
+        wrong_separator(list(table.columns)) or f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
     )  # fmt: skip
 
 

@@ -34,9 +34,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]],
     if not texts:
         return Encoded([], 0)
     columns = [list(column) for column in zip(*texts, strict=True)]
-    given: Any = tokenizer(*columns, truncation=True, max_length=max_length, return_overflowing_tokens=False)
-    uncut: Any = tokenizer(*columns, verbose=False)
-    truncated = sum(len(ids) > max_length for ids in uncut["input_ids"])
+    given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
+    if given.encodings is not None:
+        truncated = sum(bool(encoding.overflowing) for encoding in given.encodings)
+    else:  # a tokenizer written in Python does not say what it cut
+        truncated = sum(len(ids) > max_length for ids in tokenizer(*columns, verbose=False)["input_ids"])
     names = [name for name in KEPT if name in given]
     rows = [{name: list(given[name][row]) for name in names} for row in range(len(texts))]
     return Encoded(rows, truncated)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from lightune.data.tables import Table, read_table
+from lightune.data.tables import READERS, Table, read_table
 from lightune.errors import DataError
 from lightune.models import hub
 from lightune.progress import quiet_libraries
@@ -36,8 +36,12 @@ def find_tables(block: DataBlock) -> Tables:
         return Tables(files.train, None, read_table(files.train), validation, test, validation is not None)
     if block.source == EMBEDDED:
         return embedded_reviews()
-    if Path(block.source).is_file():
-        return Tables(block.source, None, read_table(block.source), None, None)
+    path = Path(block.source)
+    if path.is_dir():
+        hint = "Name the files: --train FILE --test FILE."
+        raise DataError("DATA-012", f"{block.source}: this is a folder, not a file.", hint)
+    if path.is_file() or path.suffix.lstrip(".").lower() in READERS or block.source.startswith((".", "/", "~")):
+        return Tables(block.source, None, read_table(path), None, None)
     return _from_hub(block.source, block.revision)
 
 

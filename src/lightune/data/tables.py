@@ -6,13 +6,14 @@ import codecs
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lightune.errors import DataError
 
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 READERS = ("csv", "tsv", "jsonl", "parquet")
 # Spreadsheets' default of 131,072 characters a cell would refuse long documents.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -89,6 +90,14 @@ def stream_csv(path: Path, stream: Iterable[str], separator: str = ",") -> Itera
     except csv.Error as error:
         hint = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
         raise DataError("DATA-005", f"{path}:{line}: broken quoting ({error}).", hint) from error
+
+
+def wrong_separator(header: Sequence[str]) -> str:
+    """Return a hint when a header of one column looks as if another separator had been meant, else nothing."""
+    found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
+    return (
+        f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
+    )
 
 
 def _read_csv(path: Path, stream: Iterable[str], separator: str) -> Table:

@@ -15,7 +15,7 @@ from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 from lightune.recipe import DataBlock
 
-VALIDATION_SHARE = 0.2
+HELD_OUT_SHARE = 0.2
 MOST_FAULTS = 10
 
 
@@ -142,7 +142,7 @@ def _fault(table: Table, row: int, texts: list[str], name: object, indices: dict
             return _Fault(f"{column} is empty")
         if "\0" in str(text):
             return _Fault(f"{column} holds a NUL byte")
-        if not _is_writable(str(text)):
+        if not columns.is_writable(str(text)):
             return _Fault(f"{column} holds half a character (an unpaired surrogate)")
     if columns.is_missing(name):
         return _Fault("label is missing")
@@ -151,14 +151,6 @@ def _fault(table: Table, row: int, texts: list[str], name: object, indices: dict
         text = f'label "{shown}" is not among the training labels ({", ".join(indices)}).'
         return _Fault(text, did_you_mean(shown, indices), unseen=True)
     return None
-
-
-def _is_writable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _faulty(faults: list[tuple[str, _Fault]]) -> DataError:
@@ -222,7 +214,7 @@ def _with_test(task: Task) -> Task:
     """Without test rows, hold out a fifth of the training rows, the same whatever the seed."""
     if len(task.test):
         return task
-    train, test = stratified(task.train, round(len(task.train) * VALIDATION_SHARE), 0, "held-out test")
+    train, test = stratified(task.train, round(len(task.train) * HELD_OUT_SHARE), 0, "held-out test")
     note = f"No test split was given: {len(test)} training rows were held out as test, before anything else."
     return replace(task, train=train, test=test, notes=[*task.notes, note])
 
@@ -234,7 +226,7 @@ def _sized(task: Task, block: DataBlock, seed: int, validation_was_given: bool) 
     if len(task.validation) > 0 and (validation_was_given or block.train_examples is None):
         validation = stratified(task.validation, block.validation_examples, seed, "validation")[1]
         return replace(task, train=train, validation=validation, test=test)
-    wanted = block.validation_examples or round(len(train) * VALIDATION_SHARE)
+    wanted = block.validation_examples or round(len(train) * HELD_OUT_SHARE)
     train, validation = stratified(train, wanted, seed, "validation")
     note = f"{len(validation)} of the {len(train) + len(validation)} training examples were set aside for validation."
     return replace(task, train=train, validation=validation, test=test, notes=[*task.notes, note])

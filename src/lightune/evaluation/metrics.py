@@ -51,6 +51,6 @@ def accuracy_by_group(predicted: Array, labels: Array, groups: dict[str, list[st
         names = np.asarray(values)
         result[column] = {
             name: {"examples": int((names == name).sum()), "accuracy": float(correct[names == name].mean())}
-            for name in dict.fromkeys(values)
+            for name in sorted(set(values))
         }
     return result

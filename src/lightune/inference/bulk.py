@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lightune.data.columns import TEXT_NAMES, is_missing
-from lightune.data.tables import not_utf8, stream_csv
+from lightune.data.tables import SEPARATORS, not_utf8, stream_csv, wrong_separator
 from lightune.errors import DataError, RecipeError, did_you_mean
 from lightune.inference.classifier import Classifier, Text
 from lightune.progress import Reporter, Silent
@@ -25,16 +25,23 @@ def answered_rows(
 
     Raises DataError with file and line for a broken or empty row, when the reading comes to it.
     """
-    separator = "\t" if source.suffix.lower() == ".tsv" else ","
     if not source.is_file():
         raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
+    if source.suffix.lower() not in SEPARATORS:
+        raise DataError(
+            "DATA-002", f"{source}: only csv and tsv files are classified row by row.", "Convert it to csv."
+        )
+    separator = SEPARATORS[source.suffix.lower()]
     chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
     with (
         source.open(encoding="utf-8-sig", newline="") as stream,
-        (reporter or Silent()).steps(f"chunks of {CHUNK_ROWS} rows", chunks) as advance,
+        (reporter or Silent()).steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance,
     ):
         rows = _rows(source, stream, separator)
         first, header = next(rows, (1, []))
+        header = [name.strip() for name in header]
+        if not header:
+            raise DataError("DATA-004", f"{source}: there are no rows.")
         taken = [name for name in ADDED if name in header]
         if taken:
             message = f"{source}:{first}: there is a column called {taken[0]} already."
@@ -91,12 +98,11 @@ def _rows(source: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, l
 def _text_columns(source: Path, header: list[str], wanted: str | None, classifier: Classifier) -> list[int]:
     if wanted is None and all(name in header for name in classifier.text_columns):
         return [header.index(name) for name in classifier.text_columns]
-    names = [wanted] if wanted else [name for name in TEXT_NAMES if name in header][:1]
-    if not names and len(header) == 1:
-        names = header
+    names = [wanted] if wanted else [name for name in header if name.lower() in TEXT_NAMES][:1]
     if not names or names[0] not in header:
         asked = wanted or " + ".join(classifier.text_columns)
         hint = f"{did_you_mean(asked, header)} Columns: {', '.join(header)}. Name it with --text-column.".strip()
+        hint = wrong_separator(header) or hint
         raise DataError("DATA-024", f'{source}: there is no text column "{asked}".', hint)
     return [header.index(names[0])]
 

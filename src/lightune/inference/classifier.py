@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, load_adapter
-from lightune.data.columns import is_missing
+from lightune.data.columns import is_missing, is_writable
 from lightune.data.encoding import encode
 from lightune.errors import DataError
 from lightune.evaluation.evaluate import predict_logits
@@ -81,6 +81,8 @@ class Classifier:
                 raise DataError("DATA-041", message)
             if any(is_missing(part) for part in row):
                 raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
+            if not all(isinstance(part, str) and is_writable(part) for part in row):
+                raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
         encoded = encode(self.tokenizer, rows, self.max_length)
         return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
 

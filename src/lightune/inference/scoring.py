@@ -7,7 +7,7 @@ from pathlib import Path
 from lightune.data.encoding import encode
 from lightune.data.tables import read_table
 from lightune.data.task import Split, labelled_split, load_task
-from lightune.errors import ArtifactError
+from lightune.errors import ArtifactError, DataError
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
 from lightune.recipe import DataBlock
@@ -44,6 +44,9 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
         ) from error
     block = DataBlock.model_validate({**record.recipe["data"], "revision": record.data.revision})
     task = load_task(block, record.recipe["training"]["seed"])
+    if task.sha256() != record.data.sha256:
+        message = f"{task.source}: these are not the texts and labels that the run was measured on."
+        raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
     return _evaluate(classifier, task.test)
 
 

@@ -83,4 +83,7 @@ def _explained(error: Exception, name: str, revision: str | None, kind: str) -> 
         )
     if isinstance(error, errors.HFValidationError):
         return HubError("HUB-005", f'"{name}" is neither a local path nor a name on the Hub (owner/name).')
-    return _unreachable(name, kind)
+    if isinstance(error, errors.LocalEntryNotFoundError | TimeoutError | ConnectionError):
+        return _unreachable(name, kind)
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return HubError("HUB-006", f'the {kind} "{name}" could not be fetched: {cause}', "Try again later.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MAX_LENGTH = 512
+VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Return the SHA-256 over the names and bytes of the model's configuration and weights."""
+    """Return the SHA-256 over the names and bytes of the model's configuration, weights and vocabulary."""
     digest = hashlib.sha256()
-    files = [*source.folder.glob("config.json"), *sorted(source.folder.glob("*.safetensors"))]
+    vocabulary = [source.folder / name for name in VOCABULARY_FILES if (source.folder / name).is_file()]
+    files = [*source.folder.glob("config.json"), *sorted(source.folder.glob("*.safetensors")), *vocabulary]
     for path in files:
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:

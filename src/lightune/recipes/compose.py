@@ -161,9 +161,12 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
 def _keep_what_holds(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Name the quickstart after other data; its description and settings hold for its own model and data only."""
     data = given.get("data.source.train") or given.get("data.source")
-    if isinstance(data, str):
-        mapping["name"] = _name_from(Path(data))
-    if data or "model" in given:
+    model = given.get("model", mapping["model"])
+    other_data = data is not None and data != mapping["data"]["source"]
+    named_after = data if other_data else model if model != mapping["model"] else None
+    if isinstance(named_after, str):
+        mapping["name"] = _name_from(Path(named_after))
+    if other_data or model != mapping["model"]:
         mapping.pop("description", None)
         mapping.pop("training", None)
 
@@ -203,7 +206,9 @@ def _require_train(mapping: Mapping[str, Any], given: Mapping[str, Any]) -> None
 def _parse_setting(setting: str) -> tuple[str, Any]:
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
-        raise RecipeError("RECIPE-007", f'--set "{setting}": not of the form key=value.', "--set training.seed=7")
+        raise RecipeError(
+            "RECIPE-007", f'--set "{setting}": not of the form key=value.', "For example: --set training.seed=7"
+        )
     try:
         found = _load_yaml(value)
     except Exception as error:  # as in read_recipe

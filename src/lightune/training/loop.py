@@ -231,7 +231,8 @@ class Loop:
     def _interrupted(self, number: int) -> None:
         folder = self._save_latest()
         message = f"interrupted after step {self.done.steps}; a checkpoint was written to {folder}."
-        raise InterruptedRunError("RUN-001", message, signal_number=number)
+        hint = f"This version cannot resume from it; remove {self.folder} when you no longer need it."
+        raise InterruptedRunError("RUN-001", message, hint, signal_number=number)
 
     def _checkpointing(self, on: bool) -> None:
         if not self.settings.gradient_checkpointing:
