@@ -32,6 +32,7 @@ def _execute(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     if before:
         text = subprocess.run(["sh", "-c", before], capture_output=True, text=True, check=True).stdout
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    capsys.readouterr()
     status = main(shlex.split(command)[1:])
     if target:
         Path(target.strip()).write_text(capsys.readouterr().out, encoding="utf-8")
