@@ -81,7 +81,9 @@ def load_task(block: DataBlock, seed: int) -> Task:
     task = _sized(task, block, seed, tables.validation_was_given)
     for name, split in (("training", task.train), ("validation", task.validation), ("test", task.test)):
         if len(split) == 0:
-            raise DataError("DATA-030", f"{task.source}: the {name} split is empty.", "Give more rows.")
+            raise DataError(
+                "DATA-030", f"{task.source}: the {name} split is empty.", " ".join([*task.notes, "Give more rows."])
+            )
     _require_every_class(task)
     return task
 

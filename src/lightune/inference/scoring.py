@@ -26,7 +26,13 @@ def evaluate_file(
     if label_column is None and classifier.label_column in table.columns:
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
-    return _evaluate(classifier, labelled_split(table, block, classifier.labels))
+    try:
+        split = labelled_split(table, block, classifier.labels)
+    except DataError as error:
+        # A run has that option, an evaluation has not.
+        hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
+        raise DataError(error.code, error.message, hint) from error
+    return _evaluate(classifier, split)
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
