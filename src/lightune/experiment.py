@@ -18,7 +18,8 @@ from lightune.artifact import FORMAT_VERSION, ArtifactConfig, save_adapter
 from lightune.data.encoding import Encoded, encode
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.evaluation.probe import ProbeResult, majority_class, probe, tfidf
+from lightune.evaluation.probe import majority_class, probe, tfidf
+from lightune.evaluation.watch import Watch, watch_texts
 from lightune.inference.reload import EXAMPLES, check_reload
 from lightune.inference.speed import measure_speed
 from lightune.methods import Attachment, Method, make_method
@@ -31,11 +32,12 @@ from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator, require_installed
-from lightune.training.head_start import output_inputs, start_from_probe
+from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Examples, Loop
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 SPLITS = ("train", "validation", "test")
 
@@ -61,6 +63,20 @@ class _Experiment:
     @property
     def learning_rate(self) -> float:
         return self.recipe.training.learning_rate or self.method.default_learning_rate
+
+    @property
+    def output_layer(self) -> nn.Module:
+        return self.loaded.model.get_submodule(self.loaded.anatomy.output_layer)
+
+
+@dataclass(frozen=True)
+class _Untouched:
+    """What was seen of the model before anything was added to it, on the test split unless it says otherwise."""
+
+    scores: NDArray[Any]
+    probe_scores: NDArray[Any]
+    head_inputs: NDArray[Any]  # of the training split
+    sections: dict[str, Any]
 
 
 def run(
@@ -108,7 +124,10 @@ def _set_up(
 
 def _carry_out(run: _Experiment) -> Outcome:
     """Evaluate, adapt, evaluate again, measure: the main job, in order."""
-    probed, before_scores, sections = _before(run)
+    untouched = _before(run)
+    sections = untouched.sections
+    if run.recipe.training.head_start == "probe":
+        _start_head(run, untouched.head_inputs)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {run.learning_rate:g}")
     attachment, sections["training"] = _train(run)
     run.reporter.phase("After: the same test examples again")
@@ -127,9 +146,9 @@ def _carry_out(run: _Experiment) -> Outcome:
         recipe=run.recipe,
         task=run.task,
         environment=runtime.environment(run.device),
-        before=before_scores,
+        before=untouched.scores,
         after=after_scores,
-        probe=probed.log_probabilities,
+        probe=untouched.probe_scores,
         sections=sections,
         truncated_examples=sum(encoded.truncated for encoded in run.encoded.values()),
         max_length=run.loaded.max_length,
@@ -137,12 +156,16 @@ def _carry_out(run: _Experiment) -> Outcome:
     )
 
 
-def _before(run: _Experiment) -> tuple[ProbeResult, NDArray[Any], dict[str, Any]]:
+def _before(run: _Experiment) -> _Untouched:
     """Measure the baselines and the untouched model; nothing has been added to it yet."""
     run.reporter.phase("Before: baselines and the untrained head")
     model, task = run.loaded.model, run.task
-    probed = probe(model.base_model, run.loaded.tokenizer, task, run.encoded, run.batch_size)
-    scores, before = _evaluate(run, model)
+    with Watch(model, run.output_layer) as seen:
+        scores, before = _evaluate(run, model)
+    features = {"test": seen.features(run.encoded["test"], run.batch_size)}
+    for name in ("train", "validation"):
+        features[name] = watch_texts(model, run.output_layer, run.loaded.tokenizer, run.encoded[name], run.batch_size)
+    probed = probe({name: found.pooled for name, found in features.items()}, task)
     about = {
         "name": run.loaded.source.name,
         "revision": run.loaded.source.revision,
@@ -155,7 +178,7 @@ def _before(run: _Experiment) -> tuple[ProbeResult, NDArray[Any], dict[str, Any]
         "before": before,
         "inference": dict(measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_")),
     }
-    return probed, scores, sections
+    return _Untouched(scores, probed.log_probabilities, features["train"].head_inputs, sections)
 
 
 def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -166,8 +189,6 @@ def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any
 
 def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     settings = run.recipe.training
-    if settings.head_start == "probe":
-        _start_head(run)
     attachment = run.method.attach(run.loaded.model, run.loaded.anatomy, settings.seed)
     attachment.model.to(run.device)
     precision = runtime.choose_precision(settings.precision, run.device)
@@ -202,11 +223,8 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     return Attachment(loop.model, attachment.changed), fields
 
 
-def _start_head(run: _Experiment) -> None:
-    model, loaded = run.loaded.model, run.loaded
-    output_layer = model.get_submodule(loaded.anatomy.output_layer)
-    inputs = output_inputs(model, output_layer, loaded.tokenizer, run.encoded["train"], run.batch_size)
-    strength = start_from_probe(output_layer, inputs, run.task.train.labels)
+def _start_head(run: _Experiment, inputs: NDArray[Any]) -> None:
+    strength = start_from_probe(run.output_layer, inputs, run.task.train.labels)
     run.reporter.note(f"the head starts as a logistic regression on what it receives (C = {strength:g})")
 
 

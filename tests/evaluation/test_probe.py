@@ -15,15 +15,9 @@ from sklearn.model_selection import StratifiedKFold
 from lightune.data.encoding import encode
 from lightune.data.task import Split, Task
 from lightune.evaluation.logistic import fit_logistic
-from lightune.evaluation.probe import (
-    PROBE_STRENGTHS,
-    TFIDF_STRENGTHS,
-    majority_class,
-    mean_pooled,
-    probe,
-    tfidf,
-)
-from tiny import ARCHITECTURES, sentences
+from lightune.evaluation.probe import PROBE_STRENGTHS, TFIDF_STRENGTHS, majority_class, probe, tfidf
+from lightune.evaluation.watch import watch_texts
+from tiny import sentences
 
 LABELS = ["negative", "positive"]
 
@@ -45,11 +39,12 @@ def loaded(load_lively):
     return load_lively()
 
 
-def _encoded(loaded, task):
-    return {
-        name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length)
-        for name in ("train", "validation", "test")
-    }
+def _pooled(loaded, task):
+    found = {}
+    for name in ("train", "validation", "test"):
+        encoded = encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length)
+        found[name] = watch_texts(loaded.model, loaded.model.classifier, loaded.tokenizer, encoded, 16).pooled
+    return found
 
 
 def _pooled_alone(loaded, split: Split) -> np.ndarray:
@@ -75,15 +70,6 @@ def _fitted(fold_features, labels, strengths):
     return strengths[int(np.argmin(losses))]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_pooling_takes_the_mean_over_real_tokens_only(load_lively, task, architecture):
-    loaded = load_lively(architecture)
-    encoded = encode(loaded.tokenizer, task.test.texts, loaded.max_length)
-    assert len(set(encoded.lengths[:8])) > 1, "without padding this would show nothing"
-    found = mean_pooled(loaded.model.base_model, loaded.tokenizer, encoded, 8)
-    np.testing.assert_allclose(found, _pooled_alone(loaded, task.test), atol=2e-5)
-
-
 def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, task):
     fitting = np.concatenate([_pooled_alone(loaded, task.train), _pooled_alone(loaded, task.validation)])
     labels = [*task.train.labels, *task.validation.labels]
@@ -92,7 +78,7 @@ def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, ta
         mean, spread = fitting[fit].mean(axis=0), fitting[fit].std(axis=0)
         return (fitting[fit] - mean) / spread, (fitting[held] - mean) / spread
 
-    found = probe(loaded.model.base_model, loaded.tokenizer, task, _encoded(loaded, task), 16)
+    found = probe(_pooled(loaded, task), task)
     assert found.fields["C"] == _fitted(scaled, labels, PROBE_STRENGTHS)
     mean, spread = fitting.mean(axis=0), fitting.std(axis=0)
     test = (_pooled_alone(loaded, task.test) - mean) / spread
@@ -113,9 +99,9 @@ def test_a_class_of_one_example_is_fitted_without_cross_validation():
 
 
 def test_test_rows_and_labels_change_neither_the_fit_nor_each_others_answers(loaded, task):
-    whole = probe(loaded.model.base_model, loaded.tokenizer, task, _encoded(loaded, task), 16)
+    whole = probe(_pooled(loaded, task), task)
     part = replace(task, test=Split(task.test.texts[:5], [1 - label for label in task.test.labels[:5]]))
-    again = probe(loaded.model.base_model, loaded.tokenizer, part, _encoded(loaded, part), 16)
+    again = probe(_pooled(loaded, part), part)
     assert again.fields["C"] == whole.fields["C"]
     np.testing.assert_allclose(again.log_probabilities, whole.log_probabilities[:5], atol=1e-4)
 
@@ -125,7 +111,7 @@ def test_a_label_without_training_rows_is_never_answered_but_has_its_column(load
     for name in ("train", "validation", "test"):
         split = getattr(task, name)
         three = replace(three, **{name: Split(split.texts, [label + 1 for label in split.labels])})
-    found = probe(loaded.model.base_model, loaded.tokenizer, three, _encoded(loaded, three), 16)
+    found = probe(_pooled(loaded, three), three)
     assert found.log_probabilities.shape == (36, 3)
     assert set(found.log_probabilities.argmax(axis=1)) == {1, 2}
 

@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from lightune import experiment
 from lightune.data.encoding import encode
-from lightune.training.head_start import output_inputs, start_from_probe
+from lightune.evaluation.watch import watch_texts
+from lightune.training.head_start import start_from_probe
 
 # Labels that hang on one word each: two classes, or three.
 WORDS = {2: ["lovely", "dull"], 3: ["lovely", "dull", "bread"]}
@@ -67,7 +68,7 @@ def test_the_started_head_answers_as_the_logistic_regression_does(
     texts, labels = texts_and_labels(classes, 90)
     layer = model.get_submodule(loaded.anatomy.output_layer)
 
-    inputs = output_inputs(model, layer, tokenizer, encode(tokenizer, texts, 64), 7)
+    inputs = watch_texts(model, layer, tokenizer, encode(tokenizer, texts, 64), 7).head_inputs
     by_hand = inputs_by_hand(architecture, model, tokenizer, texts)
     np.testing.assert_allclose(inputs, by_hand, atol=1e-4)
     strength = start_from_probe(layer, inputs, labels)
@@ -86,7 +87,7 @@ def test_only_the_output_layer_changes(load_tiny: Callable[..., Any]) -> None:
     before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
     texts, labels = texts_and_labels(2, 20)
     layer = loaded.model.classifier
-    inputs = output_inputs(loaded.model, layer, loaded.tokenizer, encode(loaded.tokenizer, texts, 64), 8)
+    inputs = watch_texts(loaded.model, layer, loaded.tokenizer, encode(loaded.tokenizer, texts, 64), 8).head_inputs
     start_from_probe(layer, inputs, labels)
     changed = {name for name, value in loaded.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}

@@ -24,12 +24,14 @@ def fit_logistic(
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     regression = LogisticRegression(C=min(strengths), fit_intercept=intercept, max_iter=2000)
     steps = [StandardScaler(with_mean=intercept), regression] if scaled else [regression]
     pipeline = make_pipeline(*steps)
     folds = min(FOLDS, *Counter(labels).values())
-    with warnings.catch_warnings():
+    # The problems are small: more threads than one cost more in waiting for each other than they save.
+    with threadpool_limits(1), warnings.catch_warnings():
         # A weak penalty may not converge within the iterations; such a fit loses the comparison by itself.
         warnings.simplefilter("ignore")
         if folds < 2:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.encoding import Encoded, collate, length_sorted_batches
-from lightune.evaluation.evaluate import to_device
 from lightune.evaluation.logistic import fit_logistic
 from lightune.evaluation.metrics import measure
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedTokenizerBase
-
     from lightune.data.task import Split, Task
 
 PROBE_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
@@ -57,42 +53,16 @@ def tfidf(task: Task) -> dict[str, Any]:
     return _fields(scores, task.test, model, started)
 
 
-def mean_pooled(
-    backbone: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, batch_size: int
-) -> NDArray[Any]:
-    """Return the mean of the last hidden states over each text's real tokens: (texts, width)."""
-    import torch
-
-    device = next(backbone.parameters()).device
-    features: list[Any] = [None] * len(encoded)
-    with torch.inference_mode():
-        for rows in length_sorted_batches(encoded, batch_size):
-            batch = to_device(collate(tokenizer, [encoded.rows[row] for row in rows]), device)
-            hidden = backbone(**batch).last_hidden_state.float()
-            weight = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * weight).sum(1) / weight.sum(1)
-            for row, vector in zip(rows, pooled.cpu().numpy(), strict=True):
-                features[row] = vector
-    return np.stack(features)
-
-
-def probe(
-    backbone: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    encoded: dict[str, Encoded],
-    batch_size: int,
-) -> ProbeResult:
-    """Fit logistic regression on standardised mean-pooled features.
+def probe(pooled: Mapping[str, NDArray[Any]], task: Task) -> ProbeResult:
+    """Fit logistic regression on standardised mean-pooled features of the untouched backbone, one array per split.
 
     It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
     has; the test split is only predicted.
     """
     started = time.perf_counter()
-    features = {name: mean_pooled(backbone, tokenizer, encoded[name], batch_size) for name in encoded}
-    fitting = np.concatenate([features["train"], features["validation"]])
+    fitting = np.concatenate([pooled["train"], pooled["validation"]])
     best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
-    scores = _log_probabilities(best, features["test"], len(task.labels))
+    scores = _log_probabilities(best, pooled["test"], len(task.labels))
     return ProbeResult(scores, _fields(scores, task.test, best, started))
 
 

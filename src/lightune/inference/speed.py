@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lightune.models.load import LoadedModel
 
 WARM_UP = 5
-SINGLE_TEXTS = 60
-BULK_TEXTS = 512
+SINGLE_TEXTS = 40
+BULK_TEXTS = 256
 
 
 def measure_speed(

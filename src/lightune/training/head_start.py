@@ -8,44 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.encoding import Encoded, collate, length_sorted_batches
-from lightune.evaluation.evaluate import to_device
 from lightune.evaluation.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedTokenizerBase
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
-
-
-def output_inputs(
-    model: nn.Module, output_layer: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, batch_size: int
-) -> NDArray[Any]:
-    """Return what the output layer receives for each text: (texts, width).
-
-    A decoder's output layer sees every position; the last real token's is the one that counts.
-    """
-    import torch
-
-    device = next(model.parameters()).device
-    seen: list[torch.Tensor] = []
-    hook = output_layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    found: list[Any] = [None] * len(encoded)
-    try:
-        with torch.inference_mode():
-            for rows in length_sorted_batches(encoded, batch_size):
-                batch = to_device(collate(tokenizer, [encoded.rows[row] for row in rows]), device)
-                model(**batch)
-                hidden = seen.pop()
-                if hidden.dim() == 3:
-                    positions = torch.arange(hidden.shape[1], device=device) * batch["attention_mask"]
-                    hidden = hidden[torch.arange(len(rows), device=device), positions.argmax(1)]
-                for row, vector in zip(rows, hidden.float().cpu().numpy(), strict=True):
-                    found[row] = vector
-    finally:
-        hook.remove()
-    return np.stack(found)
 
 
 def start_from_probe(output_layer: nn.Module, inputs: NDArray[Any], labels: Sequence[int]) -> float:

@@ -1,0 +1,95 @@
+"""What a classifier computes on the way to its logits, taken from an ordinary pass over the texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data.encoding import Encoded, length_sorted_batches
+from lightune.evaluation.evaluate import predict_logits
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Features:
+    """One row a text: the backbone's last hidden states averaged over its real tokens, and what the output layer got.
+
+    Both (texts, width), fp32.
+    """
+
+    pooled: NDArray[Any]
+    head_inputs: NDArray[Any]
+
+
+class Watch:
+    """A context that notes the features of every batch that passes through a stock sequence classifier.
+
+    A decoder's output layer sees every position; the last real token's is the one that counts.
+    """
+
+    def __init__(self, model: nn.Module, output_layer: nn.Module) -> None:
+        self._model = model
+        self._output_layer = output_layer
+        self._pooled: list[NDArray[Any]] = []
+        self._inputs: list[NDArray[Any]] = []
+
+    def __enter__(self) -> Watch:
+        """Put the hooks in."""
+        backbone: Any = self._model.base_model
+        self._hooks = [
+            self._model.register_forward_pre_hook(self._entered, with_kwargs=True),
+            backbone.register_forward_hook(self._left_the_backbone),
+            self._output_layer.register_forward_pre_hook(self._reached_the_output_layer),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the hooks out."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def features(self, encoded: Encoded, batch_size: int) -> Features:
+        """Return what was noted in the order of the texts, which passed in length-sorted batches."""
+        order = np.concatenate([np.asarray(rows) for rows in length_sorted_batches(encoded, batch_size)])
+        found = []
+        for parts in (self._pooled, self._inputs):
+            seen = np.concatenate(parts)
+            placed = np.empty_like(seen)
+            placed[order] = seen
+            found.append(placed)
+        return Features(*found)
+
+    def _entered(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        self._mask = kwargs["attention_mask"]
+
+    def _left_the_backbone(self, module: nn.Module, args: Any, output: Any) -> None:
+        hidden = output[0].float()
+        weight = self._mask.unsqueeze(-1).to(hidden.dtype)
+        self._pooled.append(((hidden * weight).sum(1) / weight.sum(1)).cpu().numpy())
+
+    def _reached_the_output_layer(self, module: nn.Module, args: Any) -> None:
+        import torch
+
+        hidden = args[0].detach()
+        if hidden.dim() == 3:
+            positions = torch.arange(hidden.shape[1], device=hidden.device) * self._mask
+            hidden = hidden[torch.arange(len(hidden), device=hidden.device), positions.argmax(1)]
+        self._inputs.append(hidden.float().cpu().numpy())
+
+
+def watch_texts(
+    model: nn.Module, output_layer: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, batch_size: int
+) -> Features:
+    """Pass the texts through the classifier and return their features."""
+    with Watch(model, output_layer) as seen:
+        predict_logits(model, tokenizer, encoded, batch_size)
+    return seen.features(encoded, batch_size)
