@@ -18,7 +18,7 @@ from lightune.data.tables import read_table
 from lightune.errors import DataError
 
 ROWS = {"text": ["good, and how", 'he said "no"', "two\nlines", "ümlaut — 字"], "label": ["pos", "neg", "pos", "neg"]}
-ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=30)
 
 
 def fault_in(path: Path) -> str:
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, name: 
 def test_blank_lines_are_skipped_and_counted(tmp_path: Path):
     table = read_table(put(tmp_path / "a.csv", "\ntext,label\n\nx,y\n\n\nz,w\n"))
     assert table.columns["text"] == ["x", "z"]
-    assert table.lines == [4, 7]
+    assert list(table.lines) == [4, 7]
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path: Path):
@@ -168,7 +168,7 @@ def test_every_broken_json_line_is_named(tmp_path: Path):
 def test_a_key_that_a_json_line_lacks_is_missing_there(tmp_path: Path):
     table = read_table(put(tmp_path / "a.jsonl", '{"text": "x"}\n\n{"label": "y", "text": "z"}\n'))
     assert table.columns == {"text": ["x", "z"], "label": [None, "y"]}
-    assert table.lines == [1, 3]
+    assert list(table.lines) == [1, 3]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped footer", "empty", "other file"])
