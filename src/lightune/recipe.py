@@ -45,7 +45,7 @@ class Block(BaseModel):
 
 
 class Files(Block):
-    """Local files for each split: csv, tsv, jsonl or parquet."""
+    """Local files for each split: csv, tsv, jsonl or parquet; a file, a pattern such as data/*.csv, or a folder."""
 
     train: str
     validation: str | None = None
@@ -76,6 +76,7 @@ class DataBlock(Block):
     """
 
     source: Source = "reviews"
+    name: str | None = None  # the configuration of a Hub data set that has several, as in datasets
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None

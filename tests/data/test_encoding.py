@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightune.data.encoding import Encoded, collate, encode, length_sorted_batches
+from lightune.data.encoding import Encoded, TokenRows, collate, encode, length_sorted_batches
 
 # With [CLS] and [SEP] these are 4, 6, 9 and 3 tokens.
 TEXTS = [("a film",), ("the plot was dull",), ("this was a very very warm book",), ("soup",)]
@@ -61,13 +61,13 @@ def test_a_batch_is_padded_as_the_tokenizer_pads_it(tokenizer: Any):
 
 
 def test_no_texts_are_no_rows(tokenizer: Any):
-    assert encode(tokenizer, [], 8) == Encoded([], 0)
-    assert list(length_sorted_batches(Encoded([], 0), 4)) == []
+    assert encode(tokenizer, [], 8) == Encoded(TokenRows.of([]), 0)
+    assert list(length_sorted_batches(Encoded(TokenRows.of([]), 0), 4)) == []
 
 
 @given(lengths=st.lists(st.integers(1, 30), max_size=60), batch_size=st.integers(1, 20))
 def test_length_sorted_batches_hold_every_row_once_longest_first(lengths: list[int], batch_size: int):
-    encoded = Encoded([{"input_ids": [0] * length} for length in lengths], 0)
+    encoded = Encoded(TokenRows.of({"input_ids": [0] * length} for length in lengths), 0)
     batches = list(length_sorted_batches(encoded, batch_size))
     order = [row for batch in batches for row in batch]
     assert sorted(order) == list(range(len(lengths)))

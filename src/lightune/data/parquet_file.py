@@ -66,15 +66,11 @@ def _kinds(batch: pa.RecordBatch) -> list[Any]:
     """
     import pyarrow as pa
 
-    kinds: list[Any] = []
-    for column in batch.columns:
-        if pa.types.is_temporal(column.type):
-            kinds.append(pa.string())
-        elif pa.types.is_binary(column.type) and _is_text(column):
-            kinds.append(pa.string())
-        else:
-            kinds.append(None)
-    return kinds
+    types = pa.types
+    return [
+        pa.string() if types.is_temporal(column.type) or (types.is_binary(column.type) and _is_text(column)) else None
+        for column in batch.columns
+    ]
 
 
 def _converted(batch: pa.RecordBatch, kinds: list[Any]) -> list[pa.Array]:

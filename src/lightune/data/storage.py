@@ -81,7 +81,7 @@ class Column(LazySequence):
         return [None if cell is None else self._decode(cell) for cell in found] if self._decode else found
 
 
-class Joined(LazySequence):
+class Chained(LazySequence):
     """Several sequences, one after the other."""
 
     def __init__(self, parts: Sequence[Sequence[Any]]) -> None:
@@ -102,17 +102,9 @@ class Joined(LazySequence):
         return found
 
 
-class Selected(LazySequence):
-    """Some rows of a sequence, in the order given; only these are ever read."""
-
-    def __init__(self, values: Sequence[Any], rows: Sequence[int]) -> None:
-        self._values, self._rows = values, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def _items(self, start: int, stop: int) -> list[Any]:
-        return [self._values[int(row)] for row in self._rows[start:stop]]
+def nameless_file() -> IO[bytes]:
+    """Return a temporary file that is gone when it is closed and its maps are, however the process ends."""
+    return tempfile.TemporaryFile(prefix="lightune-")
 
 
 class Pages:
@@ -140,8 +132,7 @@ class Pages:
 class Store:
     """Takes record batches and gives columns: kept in memory, or written to a file that is mapped at the end.
 
-    The file has no name in the file system (where the system allows that), so that nothing is left behind however the
-    process ends. Batches may bring new columns: earlier rows have null there.
+    Batches may bring new columns: earlier rows have null there.
     """
 
     def __init__(self, on_disk: bool) -> None:
@@ -160,7 +151,7 @@ class Store:
             return
         if self._writer is None or not batch.schema.equals(self._schema):
             self._close_writer()
-            self._files.append(tempfile.TemporaryFile(prefix="lightune-"))
+            self._files.append(nameless_file())
             self._schema, self._writer = batch.schema, pa.ipc.new_file(self._files[-1], batch.schema)
         self._writer.write_batch(batch)
 

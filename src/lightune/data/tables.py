@@ -1,11 +1,12 @@
-"""Tables: columns, with the place of every row. One file of csv, tsv, jsonl or parquet becomes one; faults say where."""
+"""Tables: columns, with the place of every row. A file of csv, tsv, jsonl or parquet becomes one; faults say where."""
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lightune.data.faults import Fault
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.separated import SEPARATORS, read_separated, stream_csv, wrong_separator
-from lightune.data.storage import IN_MEMORY_BYTES, Joined, Selected
+from lightune.data.storage import IN_MEMORY_BYTES, Chained
 from lightune.errors import DataError
 
 __all__ = ["READERS", "SEPARATORS", "Table", "join", "not_utf8", "read_table", "stream_csv", "wrong_separator"]
@@ -44,13 +45,9 @@ class Table:
         part = bisect_right(self.parts, row, key=lambda part: part[0]) - 1
         return f"{self.parts[part][1] if self.parts else self.origin}:{self.lines[row]}"
 
-    def rows(self, column: str, rows: Sequence[int]) -> Sequence[Any]:
-        """Return the cells of these rows alone, each read when it is asked for."""
-        return Selected(self.columns[column], rows)
-
 
 def read_table(path: Path | str, faults: list[Fault] | None = None) -> Table:
-    """Read one file. Broken rows go into `faults` and the rest is returned; without that list a DataError lists them."""
+    """Read one file. What is broken goes into `faults`, and the rest is returned; without that list it is raised."""
     found: list[Fault] = []
     table = _read(Path(path), found)
     if not len(table) and not found:
@@ -67,9 +64,8 @@ def report(found: list[Fault], faults: list[Fault] | None) -> None:
         raise DataError(found[0].code, f"{found[0].place}: {found[0].text}", found[0].hint)
     elif found:
         code = found[0].code
-        listed = [
-            f"{f'{fault.code} ' * (fault.code != code)}{fault.place}: {fault.text}" for fault in found[:MOST_SHOWN]
-        ]
+        shown = [(f"{fault.code} " * (fault.code != code), fault) for fault in found[:MOST_SHOWN]]
+        listed = [f"{other}{fault.place}: {fault.text}" for other, fault in shown]
         listed += [f"and {len(found) - MOST_SHOWN} more"] * (len(found) > MOST_SHOWN)
         hints = dict.fromkeys(fault.hint for fault in found[:MOST_SHOWN] if fault.hint)
         raise DataError(code, f"{len(found)} broken rows:\n  " + "\n  ".join(listed), "\n".join(hints))
@@ -77,29 +73,30 @@ def report(found: list[Fault], faults: list[Fault] | None) -> None:
 
 def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None) -> Table:
     """Return tables of equal columns as one. Others, and other label names, are faults."""
-    first, found = tables[0], list[Fault]()
-    kept = [first]
-    for table in tables[1:]:
-        unlike = _unlike(first, table)
-        if unlike:
-            found.append(unlike)
-        else:
-            kept.append(table)
-    report(found, faults)
-    columns = {name: Joined([table.columns[name] for table in kept]) for name in first.columns}
-    lines = Joined([table.lines for table in kept])
-    starts = [sum(len(table) for table in kept[:number]) for number in range(len(kept))]
+    readable = [table for table in tables if table.columns]
+    if not readable:
+        return Table(origin, {}, [])
+    first = next((table for table in readable if table.class_names), readable[0])
+    unlike = [(table, _unlike(readable[0], first, table)) for table in readable]
+    report([fault for _, fault in unlike if fault], faults)
+    kept = [table for table, fault in unlike if not fault]
+    starts = accumulate((len(table) for table in kept[:-1]), initial=0)
     return Table(
-        origin, columns, lines, first.class_names, list(zip(starts, (table.origin for table in kept), strict=True))
+        origin,
+        {name: Chained([table.columns[name] for table in kept]) for name in readable[0].columns},
+        Chained([table.lines for table in kept]),
+        first.class_names,
+        list(zip(starts, (table.origin for table in kept), strict=True)),
     )
 
 
-def _unlike(first: Table, other: Table) -> Fault | None:
+def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
+    """Compare a table with the first one, and its label names with those of the first one that has some."""
     if set(first.columns) != set(other.columns):
         text = f"the columns are {', '.join(other.columns)}; those of {first.origin} are {', '.join(first.columns)}"
         return Fault("DATA-064", other.origin, text, "Files that are read as one have the same columns.")
-    if first.class_names != other.class_names:
-        text = f"the label names are not those of {first.origin}"
+    if other.class_names and named.class_names != other.class_names:
+        text = f"the label names are not those of {named.origin}"
         return Fault("DATA-065", other.origin, text, "Files that are read as one have the same label names.")
     return None
 
