@@ -48,6 +48,9 @@ def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
     """
     found: list[Fault] = []
     tables = _find(block, found)
+    if block.name is not None and tables.revision is None:
+        message = f"data.name chooses a configuration of a Hub data set, and {tables.name} is none."
+        raise DataError("DATA-066", message, "Leave it out.")
     report(found, faults)
     return tables
 

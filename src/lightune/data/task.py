@@ -68,13 +68,13 @@ class Task:
         return digest.hexdigest()
 
 
-def load_task(block: DataBlock, seed: int) -> Task:
+def load_task(block: DataBlock, seed: int, tables: Tables | None = None) -> Task:
     """Load the data a recipe names; DataError lists what is wrong with file and row.
 
     Training and validation rows are drawn by the seed, stratified by label; test rows do not depend on it, so that
-    runs with different seeds are compared on the same examples.
+    runs with different seeds are compared on the same examples. `tables` take the place of the block's source.
     """
-    tables = find_tables(block)
+    tables = tables or find_tables(block)
     task = _labelled(tables, block)
     task = _without_duplicates(task, block.on_duplicate)
     task = _with_test(task)
@@ -96,7 +96,7 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> Split:
 
 
 def _labelled(tables: Tables, block: DataBlock) -> Task:
-    notes: list[str] = []
+    notes: list[str] = list(tables.notes)
     texts, guessed_text = columns.text_columns(tables.train, block.text_column)
     label, guessed_label = columns.label_column(tables.train, block.label_column, texts)
     if (guessed_text or guessed_label) and tables.name != "reviews":
