@@ -80,7 +80,7 @@ def run(
     require_installed(recipe.training.report_to)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
-    task = load_task(recipe.data, recipe.training.seed)
+    task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights)
     with folder as place:
         experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
         return _carry_out(experiment).write(place.working, place.final)
