@@ -89,7 +89,7 @@ def run(
     if data is not None:
         tables = python_tables(data)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
-    task = load_task(recipe.data, recipe.training.seed, tables)
+    task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     with folder as place:
         experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
         return _carry_out(experiment).write(place.working, place.final)

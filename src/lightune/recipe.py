@@ -121,6 +121,7 @@ class TrainingBlock(Block):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"
+    class_weights: Literal["none", "auto"] = "none"
     metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
     load_best_model_at_end: bool = True
     early_stopping_patience: Count | None = None

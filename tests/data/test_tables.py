@@ -95,7 +95,7 @@ def test_a_cell_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path: Pat
 
 def test_every_ragged_row_is_named_with_its_line(tmp_path: Path):
     fault = fault_in(put(tmp_path / "a.csv", 'text,label\nx,y\na,b,c\n"two\nlines",y\nalone\n'))
-    assert fault.startswith("DATA-007 2 broken rows:")
+    assert fault.startswith("DATA-007 2 faults:")
     assert f"{tmp_path}/a.csv:3: 3 cells, 2 columns\n" in fault
     assert f"{tmp_path}/a.csv:6: 1 cells, 2 columns\n" in fault
 
@@ -103,7 +103,7 @@ def test_every_ragged_row_is_named_with_its_line(tmp_path: Path):
 def test_of_many_broken_rows_ten_are_listed_and_the_rest_counted(tmp_path: Path):
     fault = fault_in(put(tmp_path / "a.csv", "text,label\n" + "alone\n" * 13))
     assert fault.count("1 cells, 2 columns") == 10
-    assert "13 broken rows" in fault
+    assert "13 faults" in fault
     assert "and 3 more" in fault
 
 
@@ -160,7 +160,7 @@ def test_column_names_that_repeat_are_refused(tmp_path: Path, header: str):
 def test_every_broken_json_line_is_named(tmp_path: Path):
     lines = ['{"text": "x"}', '{"text": "x"', "[1, 2]", "", "[" * 100_000, "null", '{"text": "y"}']
     fault = fault_in(put(tmp_path / "a.jsonl", "\n".join(lines)))
-    assert fault.startswith("DATA-008 4 broken rows:")
+    assert fault.startswith("DATA-008 4 faults:")
     for line, what in ((2, "not JSON"), (3, "not a JSON object"), (5, "not JSON"), (6, "not a JSON object")):
         assert f"{tmp_path}/a.jsonl:{line}: {what}" in fault
 

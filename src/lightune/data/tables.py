@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.disguise import HEAD_BYTES, as_utf8, disguised
-from lightune.data.faults import Fault
+from lightune.data.faults import Fault, raise_faults
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.separated import SEPARATORS, read_separated, stream_csv, wrong_separator
@@ -21,7 +21,6 @@ from lightune.errors import DataError
 __all__ = ["READERS", "SEPARATORS", "Table", "join", "not_utf8", "read_table", "stream_csv", "wrong_separator"]
 
 READERS = ("csv", "tsv", "jsonl", "parquet")
-MOST_SHOWN = 10
 
 
 @dataclass
@@ -57,18 +56,11 @@ def read_table(path: Path | str, faults: list[Fault] | None = None) -> Table:
 
 
 def report(found: list[Fault], faults: list[Fault] | None) -> None:
-    """Hand faults on to `faults`; without that list a DataError lists them, at most ten."""
-    if faults is not None:
+    """Hand faults on to `faults`; without that list a DataError lists them."""
+    if faults is None:
+        raise_faults(found)
+    else:
         faults += found
-    elif len(found) == 1:
-        raise DataError(found[0].code, f"{found[0].place}: {found[0].text}", found[0].hint)
-    elif found:
-        code = found[0].code
-        shown = [(f"{fault.code} " * (fault.code != code), fault) for fault in found[:MOST_SHOWN]]
-        listed = [f"{other}{fault.place}: {fault.text}" for other, fault in shown]
-        listed += [f"and {len(found) - MOST_SHOWN} more"] * (len(found) > MOST_SHOWN)
-        hints = dict.fromkeys(fault.hint for fault in found[:MOST_SHOWN] if fault.hint)
-        raise DataError(code, f"{len(found)} broken rows:\n  " + "\n  ".join(listed), "\n".join(hints))
 
 
 def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None) -> Table:
