@@ -306,7 +306,8 @@ def test_every_class_has_to_be_among_the_training_rows(load: Load):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "data", "empty"), [((2, 2), {"validation_examples": 9}, "training"), ((2, 2), {"train_examples": 2}, "validation")]
+    ("sizes", "data", "empty"),
+    [((2, 2), {"validation_examples": 9}, "training"), ((2, 2), {"train_examples": 2}, "validation")],
 )
 def test_a_split_without_rows_is_refused(load: Load, sizes: tuple[int, int], data: dict[str, int], empty: str):
     with pytest.raises(DataError, match=f"the {empty} split is empty") as caught:

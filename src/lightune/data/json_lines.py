@@ -72,6 +72,8 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
         return {name: write.encode(value) for name, value in record.items()}
+    except json.JSONDecodeError as error:
+        return Fault("DATA-008", place, f"not JSON ({error.msg}, column {error.colno})", hint)
     except (ValueError, RecursionError) as error:
         return Fault("DATA-008", place, f"not JSON ({error})", hint)
 

@@ -137,7 +137,7 @@ def _batches(
     kept: list[list[str]] = []
     letters = 0
     for line, cells in rows:
-        fault = _row_fault(f"{path}:{line}", cells, header)
+        fault = _row_fault(path, line, cells, header)
         if fault:
             faults.append(fault)
             continue
@@ -163,12 +163,13 @@ def _batch(header: list[str], rows: list[list[str]]) -> pa.RecordBatch:
     return pa.record_batch({name: pa.array(values, pa.string()) for name, values in named.items()})
 
 
-def _row_fault(place: str, cells: list[str], header: list[str]) -> Fault | None:
+def _row_fault(path: Path, line: int, cells: list[str], header: list[str]) -> Fault | None:
     if len(cells) != len(header):
         hint = "Quote texts that hold the separator."
-        return Fault("DATA-007", place, f"{len(cells)} cells, {len(header)} columns", hint)
+        return Fault("DATA-007", f"{path}:{line}", f"{len(cells)} cells, {len(header)} columns", hint)
     if cells == header and len(header) > 1:
-        return Fault("DATA-070", place, "the column names stand here again", "Files were joined, it seems: remove it.")
+        hint = "Files were joined, it seems: remove it."
+        return Fault("DATA-070", f"{path}:{line}", "the column names stand here again", hint)
     return None
 
 
