@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BATCH_ROWS = 8192
-BATCH_LETTERS = 8_000_000
+BATCH_LETTERS = 1_000_000
 # A row of several lines that is longer than this has a quote that was never closed.
 LONGEST_ROW = 32_000_000
 LINE_OVERHEAD = 64
