@@ -182,7 +182,8 @@ def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
             for name, group in _largest(values)
         ]
         cut = f" ({MOST_GROUPS} of {words.count(len(values))})" if len(values) > MOST_GROUPS else ""
-        shown.append(Table(f"Metrics by {column}", [f"by {column}{cut}", "examples", "accuracy", "macro F1", "loss"], rows))
+        columns = [f"by {column}{cut}", "examples", "accuracy", "macro F1", "loss"]
+        shown.append(Table(f"Metrics by {column}", columns, rows))
     counts = [[label, *map(words.count, row)] for label, row in zip(labels, found.confusion_matrix, strict=True)]
     shown.append(Table("Confusion matrix", ["label / answered", *labels], counts))
     return shown

@@ -18,8 +18,8 @@ from lightune.evaluation.metrics import Metrics
 from lightune.progress import Reporter
 from lightune.recipe import TrainingBlock
 from lightune.training.batches import epoch_steps, steps_per_epoch
-from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
+from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
 from lightune.training.optimizer import Schedule, make_optimizer
 
