@@ -52,7 +52,7 @@ THINGS = [
 def texts(count: int) -> list[str]:
     """Return different English sentences."""
     return [
-        f"It was the {WORDS[number % 14]} {THINGS[number // 14 % 14]} that they have with them, number {number}"
+        f"It was the {WORDS[number % 11]} {THINGS[number // 11 % 12]} that they have with them, number {number}"
         for number in range(count)
     ]
 
@@ -63,7 +63,7 @@ def labelled(count: int, *labels: str) -> Rows:
 
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Check:
-    """Return a function that writes csv files, checks them and returns the JSON; `status` is what it has to end with."""
+    """Return a function that writes csv files, checks them, expects a status and returns the JSON."""
     monkeypatch.chdir(tmp_path)
 
     def run(*further: str, status: int = 0, header: tuple[str, ...] = ("text", "label"), **files: Rows) -> Any:
@@ -255,7 +255,8 @@ def test_lengths_are_percentiles_in_words_and_tokens(check: Check, tiny_models: 
     rows = [(" ".join([f"w{number}"] * number), "ab"[number % 2]) for number in range(1, 101)]
     found = check("--model", str(tiny_models["distilbert"]), train=rows)["lengths"]
     assert found["words"]["train"] == {
-        "counted": 100, "p50": 50.5, "p90": pytest.approx(90.1), "p99": pytest.approx(99.01), "longest": 100, "cut": None
+        "counted": 100, "p50": 50.5, "p90": pytest.approx(90.1), "p99": pytest.approx(99.01), "longest": 100,
+        "cut": None,
     }  # fmt: skip
     assert (found["tokens"]["train"]["longest"], found["limit"]) == (102, 64)
     assert found["tokens"]["train"]["cut"] == 38  # 63 to 100 words
