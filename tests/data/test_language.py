@@ -11,7 +11,7 @@ TEXTS = {
     "German": "Der Film ist sehr lang und ich weiß nicht, was die Leute daran finden, aber das Ende war für mich gut.",
     "French": "Le film est très long et je ne sais pas ce que les gens lui trouvent, mais la fin est bonne pour nous.",
     "Spanish": "La película es muy larga y no sé lo que la gente ve en ella, pero el final está bien para todos.",
-    "Italian": "Il film è molto lungo e non so che cosa la gente ci trovi, ma la fine è buona per tutti e anche per me.",
+    "Italian": "Il film è molto lungo e non so che cosa la gente ci trovi, ma la fine è buona anche per me.",
     "Portuguese": "O filme é muito longo e não sei o que as pessoas veem nele, mas o fim foi bom para você e em geral.",
     "Dutch": "De film is heel lang en ik weet niet wat de mensen er in zien, maar het einde was goed voor ons.",
 }
