@@ -25,11 +25,11 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
     if wanted is not None:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         return [_without_lists(table, _existing(table, name, "text")) for name in names], False
-    by_lower = {name.lower(): name for name in table.columns}
+    by_lower = {name.lower(): name for name in _named(table)}
     for name in TEXT_NAMES:
         if name in by_lower:
             return [_without_lists(table, by_lower[name])], True
-    heads = {name: values[:50] for name, values in table.columns.items()}
+    heads = {name: table.columns[name][:50] for name in _named(table)}
     strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
     widths = {name: sum(map(len, head)) for name, head in strings.items() if name.lower() not in LABEL_NAMES}
     if not widths:
@@ -44,11 +44,11 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tupl
             message = f"{table.origin}: column {wanted} cannot be both the text and the label."
             raise DataError("DATA-026", message, f"Columns: {', '.join(table.columns)}.")
         return _existing(table, wanted, "label"), False
-    by_lower = {name.lower(): name for name in table.columns if name not in texts}
+    by_lower = {name.lower(): name for name in _named(table) if name not in texts}
     for name in LABEL_NAMES:
         if name in by_lower:
             return by_lower[name], True
-    others = [name for name in table.columns if name not in texts]
+    others = [name for name in _named(table) if name not in texts]
     if len(others) != 1:
         raise _no_column(table, "label")
     return others[0], True
@@ -134,14 +134,19 @@ def _is_grouping(table: Table, name: str, most: int) -> bool:
         counts.update(chunk)
         if len(counts) > most or "" in counts:
             return False
-    return len(counts) >= 2 and min(counts.values()) >= 5
+    return len(counts) >= 2 and min(counts.values()) >= 5 and all(map(is_writable, [name, *counts]))
 
 
 def _existing(table: Table, name: str, kind: str) -> str:
-    if name in table.columns:
+    if name in table.columns and is_writable(name):
         return name
     hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()
     raise DataError("DATA-024", f'{table.origin}: there is no {kind} column "{name}".', hint)
+
+
+def _named(table: Table) -> list[str]:
+    """Return the columns whose names can be written down again."""
+    return [name for name in table.columns if is_writable(name)]
 
 
 def _without_lists(table: Table, name: str) -> str:

@@ -56,9 +56,7 @@ def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weight
 def _labels(checked: Checked) -> dict[str, dict[str, int]]:
     """Count the usable rows of each file by label, before duplicates leave."""
     names = checked.labels
-    return {
-        split: dict(zip(names, scan.counts(len(names)), strict=True)) for split, scan in checked.scans.items()
-    }
+    return {split: dict(zip(names, scan.counts(len(names)), strict=True)) for split, scan in checked.scans.items()}
 
 
 def _columns(checked: Checked) -> dict[str, Any] | None:

@@ -96,9 +96,7 @@ def _twins(scan: Scan) -> _Twins:
     is_first[first] = True
     first_row = np.full(len(scan.labels), -1, np.int64)
     first_row[rows] = rows[first[group]] if len(rows) else rows
-    return _Twins(
-        rows[is_first & ~conflicting], rows[~is_first & ~conflicting], rows[conflicting], first_row
-    )
+    return _Twins(rows[is_first & ~conflicting], rows[~is_first & ~conflicting], rows[conflicting], first_row)
 
 
 def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> list[Fault]:

@@ -46,14 +46,16 @@ def as_error(faults: Sequence[Fault]) -> DataError:
 
 def faults_of(error: DataError) -> list[Fault]:
     """Return what a DataError says as faults: a listed row is one each, anything else is a single one."""
-    heading, *lines = error.message.split("\n")
-    rows = [found for line in lines if (found := PLACE.fullmatch(line.strip()))]
-    if rows:
-        return [Fault(error.code, row["place"], row["text"], error.hint) for row in rows]
-    whole = PLACE.fullmatch(error.message)
-    if whole is None:
-        return [Fault(error.code, "", error.message, error.hint)]
-    return [Fault(error.code, whole["place"], whole["text"], error.hint)]
+    _, *lines = error.message.split("\n")
+    if lines and all(line.startswith("  ") for line in lines):
+        return [_fault_of(error, line.strip()) for line in lines]
+    return [_fault_of(error, error.message)]
+
+
+def _fault_of(error: DataError, text: str) -> Fault:
+    found = PLACE.fullmatch(text)
+    place, reason = (found["place"], found["text"]) if found else ("", text)
+    return Fault(error.code, place, reason, error.hint)
 
 
 def beside(place: str, other: str) -> str:

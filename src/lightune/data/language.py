@@ -23,7 +23,7 @@ SMALL_WORDS = {
 WORDS = {name: frozenset(words.split()) for name, words in SMALL_WORDS.items()}
 LEAST_WORDS = 30
 LEAST_SHARE = 0.08  # of running text, a fifth or more are such words; of names and codes next to none
-LEAST_LEAD = 1.3
+LEAST_LEAD = 2.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What looks wrong with labels and texts: near-alike labels, rare and missing ones, imbalance, HTML, very long texts."""
+"""What looks wrong with labels and texts: near-alike, rare or missing labels, imbalance, HTML, very long texts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def text_warnings(scan: Scan) -> list[Fault]:
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
             scan, LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",
-            "A model reads the first few hundred words and no more (data.max_length): split them, or cut them yourself.",
+            "A model reads the first few hundred words and no more (data.max_length): split or cut them yourself.",
         ),
     ]  # fmt: skip
     rows = scan.rows

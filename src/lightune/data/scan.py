@@ -69,8 +69,9 @@ class Scan:
 def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     """Read every row of a table once; rows that cannot be used are faults (or dropped, as asked for)."""
     size = len(table)
-    numbers = (np.zeros(size, kind) for kind in (np.uint64, np.uint64, np.int32, np.uint8))
-    found = Scan(name, table, np.full(size, -1, np.int32), *numbers)
+    exact, normal = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    words, oddities = np.zeros(size, np.int32), np.zeros(size, np.uint8)
+    found = Scan(name, table, np.full(size, -1, np.int32), exact, normal, words, oddities)
     for column in (*wanted.texts, wanted.label):
         if column not in table.columns:
             hint = f"{did_you_mean(column, table.columns)} Columns: {', '.join(table.columns)}.".strip()

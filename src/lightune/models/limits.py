@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,6 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
 
     Raises RecipeError when the folder has no tokenizer.json, HubError for the Hub's failures.
     """
-    from tokenizers import Tokenizer
-
     folder = _folder(name, revision)
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -52,13 +51,20 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
             "RECIPE-047", f"{name}: there is no tokenizer.json, so its tokens cannot be counted.",
             "Give another --model, or none: texts are then counted in words.",
         )  # fmt: skip
+    return TokenCounter(name, max_length or _limit(folder), _backend(path))
+
+
+@lru_cache(maxsize=2)
+def _backend(path: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
     try:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # the library has no exception type of its own
         raise RecipeError("RECIPE-047", f"{path}: this tokenizer cannot be read: {error}") from error
     backend.no_truncation()
     backend.no_padding()
-    return TokenCounter(name, max_length or _limit(folder), backend)
+    return backend
 
 
 def _folder(name: str, revision: str | None) -> Path:
