@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.artifact import FORMAT_VERSION, ArtifactConfig, save_adapter
 from lightune.data.encoding import Encoded, encode
+from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
 from lightune.evaluation.probe import majority_class, probe, tfidf
@@ -84,8 +85,12 @@ def run(
     output: Path | str | None = None,
     reporter: Reporter | None = None,
     notes: Sequence[str] = (),
+    data: Any = None,
 ) -> RunRecord:
     """Do what the recipe says and leave a run folder; return its record.
+
+    `data` takes the place of the recipe's source: a list of dicts or of (text, label) pairs, a datasets.Dataset, or a
+    mapping of split names to these (a DatasetDict is one).
 
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
@@ -96,7 +101,11 @@ def run(
     require_installed(recipe.training.report_to)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
-    task = load_task(recipe.data, recipe.training.seed)
+    tables = None
+    if data is not None:
+        tables = python_tables(data)
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
+    task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     with folder as place:
         experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
         return _carry_out(experiment).write(place.working, place.final)

@@ -45,7 +45,7 @@ class Block(BaseModel):
 
 
 class Files(Block):
-    """Local files for each split: csv, tsv, jsonl or parquet."""
+    """Local files for each split: csv, tsv, jsonl or parquet; a file, a pattern such as data/*.csv, or a folder."""
 
     train: str
     validation: str | None = None
@@ -76,6 +76,7 @@ class DataBlock(Block):
     """
 
     source: Source = "reviews"
+    name: str | None = None  # the configuration of a Hub data set that has several, as in datasets
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None
@@ -120,6 +121,7 @@ class TrainingBlock(Block):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"
+    class_weights: Literal["none", "auto"] = "none"
     metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
     load_best_model_at_end: bool = True
     early_stopping_patience: Count | None = None

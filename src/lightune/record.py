@@ -105,10 +105,12 @@ class Evaluation(Cost):
 
 
 class GroupAccuracy(Section):
-    """Accuracy on the test examples that share a value of an extra column."""
+    """Metrics on the test examples that share a value of an extra column."""
 
     examples: int
     accuracy: float
+    loss: float | None = None
+    f1_macro: float | None = None
 
 
 class Epoch(Section):

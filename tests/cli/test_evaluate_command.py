@@ -56,3 +56,43 @@ def test_a_label_that_cannot_be_used_is_named_by_line(run, label, status, said, 
 def test_an_adapter_folder_has_no_test_split_of_its_own(run, capsys):
     assert main(["evaluate", f"{run}/adapter"]) == 4
     assert "Pass --test FILE." in capsys.readouterr().err
+
+
+@pytest.fixture
+def sorted_file(tmp_path):
+    """Two groups: one that the classifier gets right, and one whose labels are turned round."""
+    right = [("a lovely film", "positive", "right"), ("a dull film", "negative", "right")]
+    turned = [
+        ("a superb song", "negative", "turned"),
+        ("a dire song", "positive", "turned"),
+        ("stale bread", "positive", ""),
+    ]
+    return str(write_csv(tmp_path / "other.csv", [*right, *turned], ("text", "label", "kind")))
+
+
+def test_metrics_by_a_column(run, sorted_file, capsys):
+    assert main(["evaluate", run, "--test", sorted_file, "--by", "kind", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: group["examples"] for name, group in found["groups"]["kind"].items()} == {
+        "(none)": 1, "right": 2, "turned": 2
+    }  # fmt: skip
+    groups = found["groups"]["kind"].values()
+    for metric in ("accuracy", "loss"):  # means over the rows: the groups' add up to the whole
+        assert sum(group[metric] * group["examples"] for group in groups) == pytest.approx(5 * found[metric])
+    assert all(0 <= group["f1_macro"] <= 1 for group in groups)
+
+
+def test_metrics_by_a_column_as_a_table(run, sorted_file, capsys):
+    assert main(["evaluate", run, "--test", sorted_file, "--by", "kind"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["by", "kind", "examples", "accuracy", "macro", "F1", "loss"] in lines
+    assert sum(line[:1] in (["right"], ["turned"], ["(none)"]) for line in lines) == 3
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_column_that_is_not_there_is_answered_with_those_that_are(run, sorted_file, own, capsys):
+    file = [] if own else ["--test", sorted_file]
+    assert main(["evaluate", run, *file, "--by", "knid"]) == 3
+    said = capsys.readouterr().err
+    assert 'there is no column "knid" to group by' in said
+    assert ("none to group by" in said) if own else ('Did you mean "kind"? Columns: text, label, kind.' in said)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightune.data.encoding import Encoded, collate, encode, length_sorted_batches
+from lightune.data.encoding import Encoded, TokenRows, collate, encode, length_sorted_batches
 
 # With [CLS] and [SEP] these are 4, 6, 9 and 3 tokens.
 TEXTS = [("a film",), ("the plot was dull",), ("this was a very very warm book",), ("soup",)]
@@ -61,16 +62,53 @@ def test_a_batch_is_padded_as_the_tokenizer_pads_it(tokenizer: Any):
 
 
 def test_no_texts_are_no_rows(tokenizer: Any):
-    assert encode(tokenizer, [], 8) == Encoded([], 0)
-    assert list(length_sorted_batches(Encoded([], 0), 4)) == []
+    assert encode(tokenizer, [], 8) == Encoded(TokenRows.of([]), 0)
+    assert list(length_sorted_batches(Encoded(TokenRows.of([]), 0), 4)) == []
 
 
 @given(lengths=st.lists(st.integers(1, 30), max_size=60), batch_size=st.integers(1, 20))
 def test_length_sorted_batches_hold_every_row_once_longest_first(lengths: list[int], batch_size: int):
-    encoded = Encoded([{"input_ids": [0] * length} for length in lengths], 0)
+    encoded = Encoded(TokenRows.of({"input_ids": [0] * length} for length in lengths), 0)
     batches = list(length_sorted_batches(encoded, batch_size))
     order = [row for batch in batches for row in batch]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert all(1 <= len(batch) <= batch_size for batch in batches[-1:])
+
+
+@pytest.mark.parametrize("limit", [5, 64])
+def test_chunks_change_nothing(tokenizer: Any, monkeypatch: pytest.MonkeyPatch, limit: int):
+    texts = [text * (1 + number % 3) for number, (text,) in enumerate(TEXTS * 5)]
+    monkeypatch.setattr("lightune.data.encoding.CHUNK_TEXTS", 3)
+    encoded = encode(tokenizer, [(text,) for text in texts], limit)
+    expected = tokenizer(texts, truncation=True, max_length=limit)
+    assert [row["input_ids"] for row in encoded.rows] == expected["input_ids"]
+    assert [row["token_type_ids"] for row in encoded.rows] == expected["token_type_ids"]
+    assert encoded.truncated == sum(len(ids) > limit for ids in tokenizer(texts)["input_ids"])
+    assert encoded.rows[4:6] == [encoded.rows[4], encoded.rows[5]]
+    assert encoded.rows[-1] == encoded.rows[19]
+
+
+def test_tokens_take_four_bytes_and_segments_that_are_all_zero_none(tokenizer: Any):
+    singles, pairs = encode(tokenizer, TEXTS, 64).rows, encode(tokenizer, [("a film", "soup")], 64).rows
+    assert (singles.ids.dtype, singles.ids.nbytes) == ("int32", 4 * (4 + 6 + 9 + 3))
+    assert singles.segments is None
+    assert pairs.segments.tolist() == [0, 0, 0, 0, 1, 1]
+    assert singles[3]["token_type_ids"] == [0, 0, 0]
+
+
+def test_many_tokens_lie_in_a_file(tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
+    pairs = [("a film", text) for (text,) in TEXTS * 4]
+    expected = encode(tokenizer, pairs, 8)
+    monkeypatch.setattr("lightune.data.encoding.IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr("lightune.data.encoding.CHUNK_TEXTS", 3)
+    found = encode(tokenizer, pairs, 8)
+    assert isinstance(found.rows.ids, np.memmap)
+    assert isinstance(found.rows.segments, np.memmap)
+    assert list(found.rows) == list(expected.rows)
+    assert (found.lengths, found.truncated) == (expected.lengths, expected.truncated)
+
+
+def test_texts_may_come_from_anything_that_can_be_gone_through(tokenizer: Any):
+    assert list(encode(tokenizer, dict.fromkeys(TEXTS), 64).rows) == list(encode(tokenizer, TEXTS, 64).rows)

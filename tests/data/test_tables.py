@@ -18,7 +18,7 @@ from lightune.data.tables import read_table
 from lightune.errors import DataError
 
 ROWS = {"text": ["good, and how", 'he said "no"', "two\nlines", "ümlaut — 字"], "label": ["pos", "neg", "pos", "neg"]}
-ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=30)
 
 
 def fault_in(path: Path) -> str:
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, name: 
 def test_blank_lines_are_skipped_and_counted(tmp_path: Path):
     table = read_table(put(tmp_path / "a.csv", "\ntext,label\n\nx,y\n\n\nz,w\n"))
     assert table.columns["text"] == ["x", "z"]
-    assert table.lines == [4, 7]
+    assert list(table.lines) == [4, 7]
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path: Path):
@@ -95,7 +95,7 @@ def test_a_cell_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path: Pat
 
 def test_every_ragged_row_is_named_with_its_line(tmp_path: Path):
     fault = fault_in(put(tmp_path / "a.csv", 'text,label\nx,y\na,b,c\n"two\nlines",y\nalone\n'))
-    assert fault.startswith("DATA-007 2 broken rows:")
+    assert fault.startswith("DATA-007 2 faults:")
     assert f"{tmp_path}/a.csv:3: 3 cells, 2 columns\n" in fault
     assert f"{tmp_path}/a.csv:6: 1 cells, 2 columns\n" in fault
 
@@ -103,7 +103,7 @@ def test_every_ragged_row_is_named_with_its_line(tmp_path: Path):
 def test_of_many_broken_rows_ten_are_listed_and_the_rest_counted(tmp_path: Path):
     fault = fault_in(put(tmp_path / "a.csv", "text,label\n" + "alone\n" * 13))
     assert fault.count("1 cells, 2 columns") == 10
-    assert "13 broken rows" in fault
+    assert "13 faults" in fault
     assert "and 3 more" in fault
 
 
@@ -160,7 +160,7 @@ def test_column_names_that_repeat_are_refused(tmp_path: Path, header: str):
 def test_every_broken_json_line_is_named(tmp_path: Path):
     lines = ['{"text": "x"}', '{"text": "x"', "[1, 2]", "", "[" * 100_000, "null", '{"text": "y"}']
     fault = fault_in(put(tmp_path / "a.jsonl", "\n".join(lines)))
-    assert fault.startswith("DATA-008 4 broken rows:")
+    assert fault.startswith("DATA-008 4 faults:")
     for line, what in ((2, "not JSON"), (3, "not a JSON object"), (5, "not JSON"), (6, "not a JSON object")):
         assert f"{tmp_path}/a.jsonl:{line}: {what}" in fault
 
@@ -168,7 +168,7 @@ def test_every_broken_json_line_is_named(tmp_path: Path):
 def test_a_key_that_a_json_line_lacks_is_missing_there(tmp_path: Path):
     table = read_table(put(tmp_path / "a.jsonl", '{"text": "x"}\n\n{"label": "y", "text": "z"}\n'))
     assert table.columns == {"text": ["x", "z"], "label": [None, "y"]}
-    assert table.lines == [1, 3]
+    assert list(table.lines) == [1, 3]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped footer", "empty", "other file"])

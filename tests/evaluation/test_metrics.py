@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from lightune.evaluation.metrics import accuracy_by_group, measure, probabilities
+from lightune.evaluation.metrics import measure, measure_by_group, probabilities
 
 # Four texts, three labels; the third text is answered wrongly: true label 2, answer 0.
 SHARES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.1, 0.4], [0.6, 0.3, 0.1]])
@@ -46,9 +46,19 @@ def test_probabilities_of_known_logits_and_of_huge_ones():
     np.testing.assert_allclose(found, [[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
 
 
-def test_accuracy_by_group_by_hand():
-    groups = {"kind": ["plain", "irony", "plain", "irony"], "length": ["long", "long", "long", "short"]}
-    assert accuracy_by_group(np.array([0, 1, 0, 0]), np.array([0, 0, 0, 0]), groups) == {
-        "kind": {"plain": {"examples": 2, "accuracy": 1.0}, "irony": {"examples": 2, "accuracy": 0.5}},
-        "length": {"long": {"examples": 3, "accuracy": 2 / 3}, "short": {"examples": 1, "accuracy": 1.0}},
-    }
+def test_metrics_by_group_by_hand():
+    """Right with 0.8, wrong with 0.2 left for the truth, right with 0.6, right with 0.5 and a bit."""
+    shares = np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6], [0.49, 0.51]])
+    labels = np.array([0, 0, 1, 1])
+    groups = {"kind": ["plain", "plain", "irony", "irony"], "length": ["long", "short", "long", "long"]}
+    found = measure_by_group(np.log(shares), labels, groups)
+    sizes = {column: {name: group["examples"] for name, group in values.items()} for column, values in found.items()}
+    assert sizes == {"kind": {"irony": 2, "plain": 2}, "length": {"long": 3, "short": 1}}
+    plain, irony, long = found["kind"]["plain"], found["kind"]["irony"], found["length"]["long"]
+    assert plain["accuracy"] == 0.5
+    assert plain["loss"] == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2)
+    assert plain["f1_macro"] == pytest.approx((2 / 3 + 0) / 2)  # label 0: precision 1, recall 1/2; label 1: none right
+    assert irony == {
+        "examples": 2, "accuracy": 1.0, "loss": pytest.approx(-(math.log(0.6) + math.log(0.51)) / 2), "f1_macro": 1.0
+    }  # fmt: skip
+    assert (long["accuracy"], long["f1_macro"]) == (1.0, 1.0)

@@ -11,6 +11,7 @@ from lightune.cli.options import as_json, base_model, device, example, print_jso
 EXAMPLES = example("""
 lightune evaluate runs/quickstart-1                     # its own test split again
 lightune evaluate runs/quickstart-1 --test other.csv
+lightune evaluate runs/quickstart-1 --by kind           # accuracy, macro F1 and loss for each kind
 lightune evaluate runs/quickstart-1 --test other.csv --text-column review --label-column stars --json
 """)
 
@@ -20,6 +21,7 @@ lightune evaluate runs/quickstart-1 --test other.csv --text-column review --labe
 @click.option("--test", metavar="FILE", help="Labelled file; default: the run's own test split.")
 @click.option("--text-column", help="Column of the text.")
 @click.option("--label-column", help="Column of the label.")
+@click.option("--by", metavar="COLUMN", help="Metrics for each value of a further column, too.")
 @base_model
 @device
 @as_json
@@ -30,9 +32,9 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
 
     classifier = load(run, how["base_model"], how["device"])
     if test is None:
-        result = evaluate_own_test(classifier, run)
+        result = evaluate_own_test(classifier, run, how["by"])
     else:
-        result = evaluate_file(classifier, test, how["text_column"], how["label_column"])
+        result = evaluate_file(classifier, test, how["text_column"], how["label_column"], how["by"])
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0

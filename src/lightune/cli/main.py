@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Evaluate, adapt, evaluate again, report.",
     "predict": "Classify a text, lines from stdin, or a CSV file.",
     "evaluate": "Measure a trained classifier on labelled data.",
+    "check": "Say what is wrong with labelled data, before training does.",
     "report": "Show a run's summary and write its report anew.",
     "methods": "List the adaptation methods and their options.",
     "recipes": "List the shipped recipes, or print one.",

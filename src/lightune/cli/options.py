@@ -17,7 +17,9 @@ base_model = click.option("--base-model", metavar="FOLDER", help="Where the base
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # Half a character cannot be printed; JSON has an escape for it.
+    click.echo(text.encode(errors="backslashreplace").decode())
 
 
 def example(text: str) -> str:

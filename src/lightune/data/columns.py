@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from lightune.data.tables import Table, wrong_separator
@@ -13,34 +14,41 @@ from lightune.errors import DataError, did_you_mean
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
 LABEL_NAMES = ("label", "labels", "sentiment", "class", "category", "target", "intent", "rating")
 MAX_CLASSES = 1000
+# A column of a million ids need not be counted to the end to know that it holds no labels.
+MOST_COUNTED = 100_000
+CHUNK = 4096
+SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
 
 
 def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
     """Return (the text column or pair, whether it was guessed); DataError when there is none."""
     if wanted is not None:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
-        return [_existing(table, name, "text") for name in names], False
-    by_lower = {name.lower(): name for name in table.columns}
+        return [_without_lists(table, _existing(table, name, "text")) for name in names], False
+    by_lower = {name.lower(): name for name in _named(table)}
     for name in TEXT_NAMES:
         if name in by_lower:
-            return [by_lower[name]], True
-    strings = [name for name, values in table.columns.items() if all(isinstance(value, str) for value in values[:50])]
-    widths = {name: sum(len(value) for value in table.columns[name][:50]) for name in strings}
-    others = [name for name in widths if name.lower() not in LABEL_NAMES]
-    if not others:
+            return [_without_lists(table, by_lower[name])], True
+    heads = {name: table.columns[name][:50] for name in _named(table)}
+    strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
+    widths = {name: sum(map(len, head)) for name, head in strings.items() if name.lower() not in LABEL_NAMES}
+    if not widths:
         raise _no_column(table, "text")
-    return [max(others, key=lambda name: widths[name])], True
+    return [max(widths, key=lambda name: widths[name])], True
 
 
 def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tuple[str, bool]:
     """Return (the label column, whether it was guessed); DataError when there is none."""
     if wanted is not None:
+        if wanted in texts:
+            message = f"{table.origin}: column {wanted} cannot be both the text and the label."
+            raise DataError("DATA-026", message, f"Columns: {', '.join(table.columns)}.")
         return _existing(table, wanted, "label"), False
-    by_lower = {name.lower(): name for name in table.columns}
+    by_lower = {name.lower(): name for name in _named(table) if name not in texts}
     for name in LABEL_NAMES:
         if name in by_lower:
             return by_lower[name], True
-    others = [name for name in table.columns if name not in texts]
+    others = [name for name in _named(table) if name not in texts]
     if len(others) != 1:
         raise _no_column(table, "label")
     return others[0], True
@@ -50,24 +58,43 @@ def label_names(table: Table, column: str) -> list[str]:
     """Return the label names in order: the file's own class names, else the values, numbers by size."""
     if column in table.class_names:
         return list(table.class_names[column])
-    values = [value for value in table.columns[column] if not is_missing(value)]
-    numbers = [_number(value) for value in values]
-    if None not in numbers and any(not float(number).is_integer() for number in numbers if number is not None):
+    counts, only_numbers, fractions = Counter[str](), True, False
+    for value in cells(table, column):
+        if is_missing(value):
+            continue
+        if isinstance(value, list | tuple | dict):
+            message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
+            raise DataError("DATA-021", message, SUPPORTED)
+        if len(counts) < MOST_COUNTED or label_text(value) in counts:
+            counts[label_text(value)] += 1
+            number = _number(value)
+            only_numbers &= number is not None
+            fractions |= number is not None and not number.is_integer()
+    if only_numbers and fractions:
         message = f"{table.origin}: column {column} holds fractions; regression is not supported."
         hint = "Labels are classes: words, whole numbers or true/false. Put a letter before codes such as 12.5."
         raise DataError("DATA-020", message, hint)
-    if any(isinstance(value, list | dict) for value in values):
-        message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
-        raise DataError("DATA-021", message, "Each row has one text (or a pair) and one label.")
-    names = sorted({label_text(value) for value in values}, key=_number_or_word)
-    if len(names) < 2:
-        raise DataError(
-            "DATA-022", f"{table.origin}: column {column} holds {len(names)} label; two or more are needed."
-        )
-    if len(names) > min(MAX_CLASSES, len(values) // 2 + 1):
-        message = f"{table.origin}: column {column} holds {len(names)} different labels in {len(values)} rows."
-        raise DataError("DATA-023", message, "Name the right column with --label-column.")
-    return names
+    _refuse_number_of_labels(table, column, counts)
+    return sorted(counts, key=_number_or_word)
+
+
+def _refuse_number_of_labels(table: Table, column: str, counts: Counter[str]) -> None:
+    rows = len(table) if len(counts) == MOST_COUNTED else counts.total()
+    if len(counts) < 2:
+        there = f' ("{next(iter(counts))}")' if counts else ""
+        message = f"{table.origin}: column {column} holds {len(counts)} label{there}; two or more are needed."
+        raise DataError("DATA-022", message, "Give rows of another label, or name the right column: --label-column.")
+    if len(counts) > min(MAX_CLASSES, rows // 2 + 1):
+        most = "or more " if len(counts) == MOST_COUNTED else ""
+        message = f"{table.origin}: column {column} holds {len(counts)} {most}different labels in {rows} rows."
+        raise DataError("DATA-023", message, "It looks like texts or ids. Name the right column with --label-column.")
+
+
+def cells(table: Table, column: str) -> Iterator[Any]:
+    """Yield the values of a column, a chunk at a time: it may lie on disk."""
+    values = table.columns[column]
+    for start in range(0, len(table), CHUNK):
+        yield from values[start : start + CHUNK]
 
 
 def label_text(value: Any) -> str:
@@ -95,21 +122,38 @@ def is_writable(text: str) -> bool:
 
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
     """Return the further columns with few, repeated values, for accuracy by group (the reviews' `kind`)."""
-    found = []
-    for name, values in table.columns.items():
-        if name in used or not all(isinstance(value, str) for value in values):
-            continue
-        counts = Counter(values)
-        if 2 <= len(counts) <= most and min(counts.values()) >= 5 and "" not in counts:
-            found.append(name)
-    return found
+    return [name for name in table.columns if name not in used and _is_grouping(table, name, most)]
+
+
+def _is_grouping(table: Table, name: str, most: int) -> bool:
+    counts = Counter[str]()
+    values = cells(table, name)
+    while chunk := list(islice(values, CHUNK)):
+        if not all(isinstance(value, str) for value in chunk):
+            return False
+        counts.update(chunk)
+        if len(counts) > most or "" in counts:
+            return False
+    return len(counts) >= 2 and min(counts.values()) >= 5 and all(map(is_writable, [name, *counts]))
 
 
 def _existing(table: Table, name: str, kind: str) -> str:
-    if name in table.columns:
+    if name in table.columns and is_writable(name):
         return name
     hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()
     raise DataError("DATA-024", f'{table.origin}: there is no {kind} column "{name}".', hint)
+
+
+def _named(table: Table) -> list[str]:
+    """Return the columns whose names can be written down again."""
+    return [name for name in table.columns if is_writable(name)]
+
+
+def _without_lists(table: Table, name: str) -> str:
+    if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
+        message = f"{table.origin}: column {name} holds lists; token tasks (a label for each word) are not supported."
+        raise DataError("DATA-027", message, SUPPORTED)
+    return name
 
 
 def _no_column(table: Table, kind: str) -> DataError:

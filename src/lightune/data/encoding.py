@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data.storage import IN_MEMORY_BYTES, LazySequence, nameless_file
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-KEPT = ("input_ids", "token_type_ids")
+CHUNK_TEXTS = 1024
+TokenRow = dict[str, list[int]]
+
+
+class TokenRows(LazySequence):
+    """The tokens of each text, all in one int32 array; row i is ids[offsets[i]:offsets[i + 1]].
+
+    `segments` are the token_type_ids beside the ids: an array, None where all of them are zero; `has_segments` says
+    whether rows have token_type_ids at all.
+    """
+
+    def __init__(
+        self, ids: NDArray[Any], offsets: NDArray[Any], segments: NDArray[Any] | None, has_segments: bool
+    ) -> None:
+        self.ids, self.offsets, self.segments, self.has_segments = ids, offsets, segments, has_segments
+
+    @classmethod
+    def of(cls, rows: Iterable[TokenRow]) -> TokenRows:
+        """Return rows of Python lists as one."""
+        builder = _Builder()
+        builder.add(list(rows))
+        return builder.rows()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def _items(self, start: int, stop: int) -> list[TokenRow]:
+        return [self._row(int(self.offsets[row]), int(self.offsets[row + 1])) for row in range(start, stop)]
+
+    def _row(self, first: int, end: int) -> TokenRow:
+        found = {"input_ids": self.ids[first:end].tolist()}
+        if self.has_segments:
+            zeros = self.segments is None
+            found["token_type_ids"] = [0] * (end - first) if zeros else self.segments[first:end].tolist()  # type: ignore[index]
+        return found
 
 
 @dataclass(frozen=True)
 class Encoded:
     """Token ids of each text, cut to the model's limit, and how many texts were cut."""
 
-    rows: list[dict[str, list[int]]]
+    rows: TokenRows
     truncated: int
 
     def __len__(self) -> int:
@@ -26,32 +66,83 @@ class Encoded:
     @property
     def lengths(self) -> list[int]:
         """The number of tokens of each row."""
-        return [len(row["input_ids"]) for row in self.rows]
+        return np.diff(self.rows.offsets).tolist()
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int) -> Encoded:
-    """Tokenize texts or pairs of texts, all at once; too long ones are cut at `max_length` tokens."""
-    if not texts:
-        return Encoded([], 0)
-    columns = [list(column) for column in zip(*texts, strict=True)]
-    given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
-    if given.encodings is not None:
-        truncated = sum(bool(encoding.overflowing) for encoding in given.encodings)
-    else:  # a tokenizer written in Python does not say what it cut
-        truncated = sum(len(ids) > max_length for ids in tokenizer(*columns, verbose=False)["input_ids"])
-    names = [name for name in KEPT if name in given]
-    rows = [{name: list(given[name][row]) for name in names} for row in range(len(texts))]
-    return Encoded(rows, truncated)
+    """Tokenize texts or pairs of texts, a chunk at a time; too long ones are cut at `max_length` tokens."""
+    builder, truncated, remaining = _Builder(), 0, iter(texts)
+    while chunk := list(islice(remaining, CHUNK_TEXTS)):
+        columns = [list(column) for column in zip(*chunk, strict=True)]
+        given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
+        if given.encodings is not None:
+            truncated += sum(bool(encoding.overflowing) for encoding in given.encodings)
+        else:  # a tokenizer written in Python does not say what it cut
+            truncated += sum(len(ids) > max_length for ids in tokenizer(*columns, verbose=False)["input_ids"])
+        names = [name for name in ("input_ids", "token_type_ids") if name in given]
+        builder.add([{name: given[name][row] for name in names} for row in range(len(chunk))])
+    return Encoded(builder.rows(), truncated)
 
 
-def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
     """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens)."""
     return dict(tokenizer.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt"))
 
 
 def length_sorted_batches(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
     """Yield row numbers in batches of similar length, longest first: least padding, and memory runs out at once."""
-    lengths = encoded.lengths
-    order = sorted(range(len(encoded)), key=lambda row: (-lengths[row], row))
+    order = np.argsort(-np.diff(encoded.rows.offsets), kind="stable")
     for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+        yield order[start : start + batch_size].tolist()
+
+
+class _Builder:
+    """Collects token rows into arrays."""
+
+    def __init__(self) -> None:
+        self._ids, self._segments = _Numbers(np.int32), _Numbers(np.int32)
+        self._lengths: list[NDArray[Any]] = []
+        self._has_segments = self._any_segment = False
+
+    def add(self, rows: Sequence[TokenRow]) -> None:
+        """Take the next rows."""
+        self._lengths.append(np.fromiter((len(row["input_ids"]) for row in rows), np.int64, len(rows)))
+        self._ids.add(number for row in rows for number in row["input_ids"])
+        if rows and "token_type_ids" in rows[0]:
+            self._has_segments = True
+            self._any_segment |= self._segments.add(number for row in rows for number in row["token_type_ids"])
+
+    def rows(self) -> TokenRows:
+        """Return what was collected."""
+        offsets = np.concatenate([np.zeros(1, np.int64), *self._lengths]).cumsum()
+        segments = self._segments.array() if self._any_segment else None
+        return TokenRows(self._ids.array(), offsets, segments, self._has_segments)
+
+
+class _Numbers:
+    """A growing array, which moves to a file without a name when it gets large."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self._parts: list[NDArray[Any]] = []
+        self._bytes = 0
+        self._file: Any = None
+
+    def add(self, numbers: Iterable[int]) -> bool:
+        """Take the next numbers, and say whether one of them is not zero."""
+        part: NDArray[Any] = np.fromiter(numbers, self._kind)
+        self._parts.append(part)
+        self._bytes += part.nbytes
+        if self._bytes > IN_MEMORY_BYTES:
+            self._file = self._file or nameless_file()
+            for kept in self._parts:
+                self._file.write(kept.tobytes())
+            self._parts = []
+        return bool(part.any())
+
+    def array(self) -> NDArray[Any]:
+        """Return all of them."""
+        if self._file is None:
+            return np.concatenate([np.empty(0, self._kind), *self._parts])
+        self._file.flush()
+        return np.memmap(self._file, self._kind, mode="r")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import glob
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
-from lightune.data.tables import READERS, Table, read_table
+from lightune.data.faults import Fault
+from lightune.data.hub_data import hub_tables
+from lightune.data.tables import READERS, Table, join, read_table, report
 from lightune.errors import DataError
-from lightune.models import hub
-from lightune.progress import quiet_libraries
 from lightune.recipe import DataBlock, Files
 
 EMBEDDED = "reviews"
+PYTHON = "<python>"
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+FIRST_SHOWN = 5
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -25,24 +38,137 @@ class Tables:
     validation: Table | None
     test: Table | None
     validation_was_given: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
-def find_tables(block: DataBlock) -> Tables:
-    """Return the tables that the recipe's data block names; DataError or HubError when they cannot be had."""
-    if isinstance(block.source, Files):
-        files = block.source
-        validation = read_table(files.validation) if files.validation else None
-        test = read_table(files.test) if files.test else None
-        return Tables(files.train, None, read_table(files.train), validation, test, validation is not None)
-    if block.source == EMBEDDED:
+def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
+    """Return the tables that the recipe's data block names; DataError or HubError when they cannot be had.
+
+    With a list of faults, what is wrong in the files goes there, and what can be read is returned.
+    """
+    found: list[Fault] = []
+    tables = _find(block, found)
+    if block.name is not None and tables.revision is None:
+        message = f"data.name chooses a configuration of a Hub data set, and {tables.name} is none."
+        raise DataError("DATA-066", message, "Leave it out.")
+    report(found, faults)
+    return tables
+
+
+def _find(block: DataBlock, faults: list[Fault]) -> Tables:
+    source = block.source
+    if isinstance(source, Files):
+        return _from_files(source, faults)
+    if source == EMBEDDED:
         return embedded_reviews()
-    path = Path(block.source)
+    if source == PYTHON:
+        hint = "Pass it again: lightune.run(recipe, data=...); or name files: --train FILE --test FILE."
+        raise DataError("DATA-067", "this data came from a Python program and is not on disk.", hint)
+    path = Path(source).expanduser()
     if path.is_dir():
-        hint = "Name the files: --train FILE --test FILE."
-        raise DataError("DATA-012", f"{block.source}: this is a folder, not a file.", hint)
-    if path.is_file() or path.suffix.lstrip(".").lower() in READERS or block.source.startswith((".", "/", "~")):
-        return Tables(block.source, None, read_table(path), None, None)
-    return _from_hub(block.source, block.revision)
+        return _from_folder(source, path, faults)
+    if path.exists() or path.suffix.lstrip(".").lower() in READERS or source.startswith((".", "/", "~")):
+        notes: list[str] = []
+        return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
+    tables, commit = hub_tables(source, block.revision, block.name)
+    train, validation, test = (pick(tables, split) for split in SPLITS)
+    if train is None:
+        raise DataError("DATA-011", f"{source}: there is no split called train.", f"Splits: {', '.join(tables)}.")
+    return Tables(source, commit, train, validation, test)
+
+
+def read_source(source: str, faults: list[Fault] | None = None, notes: list[str] | None = None) -> Table:
+    """Read what names the rows of one split: a file, a pattern such as data/*.csv, or a folder of files."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = _data_files(path)
+        if not files:
+            return _nothing(Fault("DATA-063", source, "there are no data files in this folder", VALID), faults)
+    elif glob.has_magic(source) and not path.exists():
+        files = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        files = [file for file in files if file.is_file()]
+        if not files:
+            hint = "Check the folder and the pattern, and put it in quotes on the command line."
+            return _nothing(Fault("DATA-063", source, "no file matches this pattern", hint), faults)
+    else:
+        return read_table(path, faults)
+    return _read_together(source, files, faults, notes)
+
+
+VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
+
+
+def _nothing(fault: Fault, faults: list[Fault] | None) -> Table:
+    report([fault], faults)
+    return Table(fault.place, {}, [])
+
+
+def _read_together(
+    source: str, files: list[Path], faults: list[Fault] | None = None, notes: list[str] | None = None
+) -> Table:
+    if notes is not None and len(files) > 1:
+        notes.append(f"{source}: {len(files)} files were read as one: {_listed(file.name for file in files)}.")
+    found: list[Fault] = []
+    tables = [read_table(file, found) for file in files]
+    table = tables[0] if len(tables) == 1 else join(tables, source, found)
+    report(found, faults)
+    return table
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - FIRST_SHOWN} more" if len(found) > FIRST_SHOWN else ""
+    return ", ".join(found[:FIRST_SHOWN]) + more
+
+
+def _from_files(files: Files, faults: list[Fault]) -> Tables:
+    notes: list[str] = []
+    train, validation, test = (
+        read_source(source, faults, notes) if source else None for source in (files.train, files.validation, files.test)
+    )
+    assert train is not None
+    return Tables(files.train, None, train, validation, test, validation is not None, notes)
+
+
+def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
+    """Take files called train*, validation*, test* as splits; where none is, all files together are for training."""
+    by_split: dict[str | None, list[Path]] = {}
+    for file in _data_files(folder):
+        by_split.setdefault(_split_named(file.relative_to(folder).parts[0]), []).append(file)
+    if set(by_split) <= {None}:
+        notes: list[str] = []
+        return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
+    if "train" not in by_split:
+        named = _listed(file.name for files in by_split.values() for file in files)
+        raise DataError("DATA-011", f"{source}: there is no training file in this folder.", f"Its files: {named}.")
+    left_out = by_split.pop(None, [])
+    notes = [f"{source}: {split} = {_listed(file.name for file in files)}." for split, files in by_split.items()]
+    if left_out:
+        notes.append(f"{source}: left out, being called like no split: {_listed(file.name for file in left_out)}.")
+    read = {split: _read_together(f"{source} ({split})", files, faults) for split, files in by_split.items()}
+    return Tables(source, None, read["train"], read.get("validation"), read.get("test"), notes=notes)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Return the data files of a folder, and of its folders that are called like a split."""
+    inside = [entry for entry in folder.iterdir() if entry.is_dir() and _split_named(entry.name)]
+    entries = [entry for place in (folder, *inside) for entry in place.iterdir()]
+    return sorted(entry for entry in entries if _is_data(entry))
+
+
+def _is_data(entry: Path) -> bool:
+    return entry.is_file() and entry.suffix.lower().lstrip(".") in READERS and not entry.name.startswith((".", "_"))
+
+
+def _split_named(name: str) -> str | None:
+    """Return the split that a file or folder is called after: train.csv, dev-00000-of-00002.parquet, test_1.jsonl."""
+    first = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
+    return next((split for split, names in SPLITS.items() if first in names), None)
+
+
+def pick(found: Mapping[str, T], split: str) -> T | None:
+    """Return what stands under any of a split's names."""
+    return next((found[name] for name in SPLITS[split] if name in found), None)
 
 
 def embedded_reviews() -> Tables:
@@ -53,30 +179,3 @@ def embedded_reviews() -> Tables:
     for name, table in (("train", train), ("validation", validation), ("test", test)):
         table.origin = f"reviews/{name}.csv"
     return Tables(EMBEDDED, None, train, validation, test)
-
-
-def _from_hub(name: str, revision: str | None) -> Tables:
-    """Load a snapshot's folder: unlike the name, it loads offline too and keeps the class names."""
-    folder, commit = hub.snapshot(name, revision, kind="dataset", patterns=hub.DATA_FILES)
-    import datasets
-
-    quiet_libraries()
-    try:
-        loaded = datasets.load_dataset(str(folder))
-    except Exception as error:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        hint = "Only data sets of Parquet, CSV or JSON files are read; scripts are never run."
-        raise DataError("DATA-010", f"{name}: this data set cannot be read: {text}", hint) from error
-    tables = {split: _table(f"{name}[{split}]", rows) for split, rows in loaded.items()}
-    if "train" not in tables:
-        raise DataError("DATA-011", f"{name}: there is no split called train.", f"Splits: {', '.join(tables)}.")
-    validation = tables.get("validation") or tables.get("dev")
-    return Tables(name, commit, tables["train"], validation, tables.get("test"))
-
-
-def _table(origin: str, rows: object) -> Table:
-    import datasets
-
-    assert isinstance(rows, datasets.Dataset)
-    names = {key: feature.names for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)}
-    return Table(origin, {key: list(rows[key]) for key in rows.column_names}, list(range(1, len(rows) + 1)), names)

@@ -1,72 +1,137 @@
-"""Reading csv, tsv, jsonl and parquet into columns, with the place of every row; faults name file and line."""
+"""Tables: columns, with the place of every row. A file of csv, tsv, jsonl or parquet becomes one; faults say where."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from lightune.data.disguise import HEAD_BYTES, as_utf8, disguised
+from lightune.data.faults import Fault, raise_faults
+from lightune.data.json_lines import read_json_lines
+from lightune.data.parquet_file import read_parquet
+from lightune.data.separated import SEPARATORS, read_separated, stream_csv, wrong_separator
+from lightune.data.storage import IN_MEMORY_BYTES, Chained
 from lightune.errors import DataError
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
+__all__ = ["READERS", "SEPARATORS", "Table", "join", "not_utf8", "read_table", "stream_csv", "wrong_separator"]
+
 READERS = ("csv", "tsv", "jsonl", "parquet")
-# Spreadsheets' default of 131,072 characters a cell would refuse long documents.
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 @dataclass
 class Table:
-    """Columns of equal length, the line each row stands on, and label names where the file carries them."""
+    """Columns of equal length, the line each row stands on, and label names where the file carries them.
+
+    `parts` is for a table of several files: the first row of each, and its name.
+    """
 
     origin: str
-    columns: dict[str, list[Any]]
-    lines: list[int]
+    columns: Mapping[str, Sequence[Any]]
+    lines: Sequence[int]
     class_names: dict[str, list[str]] = field(default_factory=dict)
+    parts: Sequence[tuple[int, str]] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def place(self, row: int) -> str:
         """Return `file:line` of a row."""
-        return f"{self.origin}:{self.lines[row]}"
+        part = bisect_right(self.parts, row, key=lambda part: part[0]) - 1
+        return f"{self.parts[part][1] if self.parts else self.origin}:{self.lines[row]}"
 
 
-def read_table(path: Path | str) -> Table:
-    """Read one file; DataError names every broken row (the first ten) at once."""
-    path = Path(path)
-    kind = path.suffix.lower().lstrip(".")
-    if not path.is_file():
-        raise DataError("DATA-001", f"{path}: there is no such file.", "Check the path.")
-    if kind not in READERS:
-        raise DataError("DATA-002", f"{path}: .{kind} files are not read.", f"Valid: {', '.join(READERS)}.")
-    if kind == "parquet":
-        return _read_parquet(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            table = (
-                _read_jsonl(path, stream)
-                if kind == "jsonl"
-                else _read_csv(path, stream, "\t" if kind == "tsv" else ",")
-            )
-    except UnicodeDecodeError as error:
-        raise not_utf8(path) from error
-    if not len(table):
-        raise DataError("DATA-004", f"{path}: there are no rows.")
+def read_table(path: Path | str, faults: list[Fault] | None = None) -> Table:
+    """Read one file. What is broken goes into `faults`, and the rest is returned; without that list it is raised."""
+    found: list[Fault] = []
+    table = _read(Path(path), found)
+    if not len(table) and not found:
+        found.append(Fault("DATA-004", str(path), "there are no rows", "Give it rows: a text and its label each."))
+    report(found, faults)
     return table
+
+
+def report(found: list[Fault], faults: list[Fault] | None) -> None:
+    """Hand faults on to `faults`; without that list a DataError lists them."""
+    if faults is None:
+        raise_faults(found)
+    else:
+        faults += found
+
+
+def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None) -> Table:
+    """Return tables of equal columns as one. Others, and other label names, are faults."""
+    readable = [table for table in tables if table.columns]
+    if not readable:
+        return Table(origin, {}, [])
+    first = next((table for table in readable if table.class_names), readable[0])
+    unlike = [(table, _unlike(readable[0], first, table)) for table in readable]
+    report([fault for _, fault in unlike if fault], faults)
+    kept = [table for table, fault in unlike if not fault]
+    starts = accumulate((len(table) for table in kept[:-1]), initial=0)
+    return Table(
+        origin,
+        {name: Chained([table.columns[name] for table in kept]) for name in readable[0].columns},
+        Chained([table.lines for table in kept]),
+        first.class_names,
+        list(zip(starts, (table.origin for table in kept), strict=True)),
+    )
+
+
+def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
+    """Compare a table with the first one, and its label names with those of the first one that has some."""
+    if set(first.columns) != set(other.columns):
+        text = f"the columns are {', '.join(other.columns)}; those of {first.origin} are {', '.join(first.columns)}"
+        return Fault("DATA-064", other.origin, text, "Files that are read as one have the same columns.")
+    if other.class_names and named.class_names != other.class_names:
+        text = f"the label names are not those of {named.origin}"
+        return Fault("DATA-065", other.origin, text, "Files that are read as one have the same label names.")
+    return None
+
+
+def _read(path: Path, faults: list[Fault]) -> Table:
+    kind, empty = path.suffix.lower().lstrip("."), Table(str(path), {}, [])
+    if not path.is_file():
+        faults.append(Fault("DATA-001", str(path), "there is no such file.", "Check the path."))
+        return empty
+    if kind not in READERS:
+        faults.append(Fault("DATA-002", str(path), f".{kind} files are not read.", f"Valid: {', '.join(READERS)}."))
+        return empty
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        text = f"the file cannot be read ({error.strerror})."
+        faults.append(Fault("DATA-001", str(path), text, "Check its permissions and its disk."))
+        return empty
+    if kind == "parquet":
+        return _table(path, *read_parquet(path, head, faults))
+    fault = disguised(path, head)
+    if fault:
+        faults.append(fault)
+        return empty
+    on_disk = os.path.getsize(path) > IN_MEMORY_BYTES
+    if kind == "jsonl":
+        return _table(path, *read_json_lines(path, on_disk, faults))
+    return _table(path, *read_separated(path, SEPARATORS[f".{kind}"], on_disk, faults))
+
+
+def _table(path: Path, columns: Any, lines: Any, class_names: dict[str, list[str]] | None = None) -> Table:
+    return Table(str(path), columns, lines, class_names or {})
 
 
 def not_utf8(path: Path) -> DataError:
     """Return the error for a file that is not UTF-8, with the line: the decoder counts within its own chunk."""
     with path.open("rb") as stream:
-        wide = stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        head = stream.read(HEAD_BYTES)
         stream.seek(0)
         line = next((number for number, data in enumerate(stream, 1) if not _is_utf8(data)), 1)
-    hint = f"Save it as UTF-8 (for example: iconv -f {'utf-16' if wide else 'latin1'} -t utf-8)."
+    fault = disguised(path, head)
+    hint = fault.hint if fault else as_utf8("latin1")
     return DataError("DATA-003", f"{path}:{line}: this line is not UTF-8.", hint)
 
 
@@ -76,88 +141,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def stream_csv(path: Path, stream: Iterable[str], separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield (first line, cells) of each row, the header first; blank lines are skipped, broken quoting raises."""
-    reader = csv.reader(stream, delimiter=separator, strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        hint = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
-        raise DataError("DATA-005", f"{path}:{line}: broken quoting ({error}).", hint) from error
-
-
-def wrong_separator(header: Sequence[str]) -> str:
-    """Return a hint when a header of one column looks as if another separator had been meant, else nothing."""
-    found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
-    return (
-        f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
-    )
-
-
-def _read_csv(path: Path, stream: Iterable[str], separator: str) -> Table:
-    rows = stream_csv(path, stream, separator)
-    first, header = next(rows, (1, []))
-    header = [name.strip() for name in header]
-    if len(set(header)) != len(header) or not header:
-        raise DataError("DATA-006", f"{path}:{first}: the column names must be there and differ: {header}.")
-    columns: list[list[str]] = [[] for _ in header]
-    lines, faults = [], []
-    for line, cells in rows:
-        if len(cells) != len(header):
-            faults.append(f"{path}:{line}: {len(cells)} cells, {len(header)} columns")
-            continue
-        lines.append(line)
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-    _raise_faults("DATA-007", faults, "Quote texts that hold the separator.")
-    return Table(str(path), dict(zip(header, columns, strict=True)), lines)
-
-
-def _read_jsonl(path: Path, stream: Iterable[str]) -> Table:
-    records, lines, faults = [], [], []
-    for number, line in enumerate(stream, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            faults.append(f"{path}:{number}: not JSON ({error})")
-            continue
-        if not isinstance(record, dict):
-            faults.append(f"{path}:{number}: not a JSON object")
-            continue
-        records.append(record)
-        lines.append(number)
-    _raise_faults("DATA-008", faults, "Each line is one JSON object.")
-    names = list(dict.fromkeys(name for record in records for name in record))
-    return Table(str(path), {name: [record.get(name) for record in records] for name in names}, lines)
-
-
-def _read_parquet(path: Path) -> Table:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError("DATA-009", f"{path}: not a readable Parquet file ({error}).") from error
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features", {})
-    names = {name: about["names"] for name, about in features.items() if isinstance(about, dict) and about.get("names")}
-    if not table.num_rows:
-        raise DataError("DATA-004", f"{path}: there are no rows.")
-    return Table(str(path), columns, list(range(1, table.num_rows + 1)), names)
-
-
-def _raise_faults(code: str, faults: list[str], hint: str) -> None:
-    if faults:
-        more = f"\n  and {len(faults) - 10} more" if len(faults) > 10 else ""
-        listed = "\n  ".join(faults[:10])
-        raise DataError(code, f"{len(faults)} broken row{'s' * (len(faults) > 1)}:\n  {listed}{more}", hint)

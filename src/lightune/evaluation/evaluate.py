@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
-from lightune.evaluation.metrics import Metrics, accuracy_by_group, measure
+from lightune.evaluation.metrics import Metrics, measure, measure_by_group
 from lightune.progress import Reporter, Silent
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def evaluate(
         "examples": len(split),
         **vars(measure(logits, labels)),
         **meter.spent.record(len(split), -(-len(split) // batch_size)),
-        "groups": accuracy_by_group(logits.argmax(axis=1), labels, split.groups),
+        "groups": measure_by_group(logits, labels, split.groups),
     }
     return logits, fields
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +44,25 @@ def measure(log_probabilities: Array, labels: Array) -> Metrics:
     )
 
 
-def accuracy_by_group(predicted: Array, labels: Array, groups: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """Return {column: {value: {"examples", "accuracy"}}} for each column of group names."""
-    correct = predicted == labels
-    result: dict[str, dict[str, Any]] = {}
+def measure_by_group(
+    log_probabilities: Array, labels: Array, groups: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return {column: {value: {"examples", "accuracy", "loss", "f1_macro"}}} for each column of group names.
+
+    Macro F1 is over the labels that occur in the group or among its answers: a label it lacks says nothing about it.
+    """
+    result: dict[str, dict[str, dict[str, Any]]] = {}
     for column, values in groups.items():
-        names = np.asarray(values)
+        names = np.asarray(list(values), dtype=object)
         result[column] = {
-            name: {"examples": int((names == name).sum()), "accuracy": float(correct[names == name].mean())}
-            for name in sorted(set(values))
+            name: _group(log_probabilities[names == name], labels[names == name]) for name in sorted(set(values))
         }
     return result
+
+
+def _group(log_probabilities: Array, labels: Array) -> dict[str, Any]:
+    from sklearn.metrics import f1_score
+
+    found = measure(log_probabilities, labels)
+    f1 = f1_score(labels, log_probabilities.argmax(axis=1), average="macro", zero_division=0)
+    return {"examples": len(labels), "accuracy": found.accuracy, "loss": found.loss, "f1_macro": float(f1)}

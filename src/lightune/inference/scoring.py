@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from lightune.data.columns import is_missing, label_text
 from lightune.data.encoding import encode
 from lightune.data.tables import read_table
 from lightune.data.task import Split, labelled_split, load_task
-from lightune.errors import ArtifactError, DataError
+from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
 from lightune.recipe import DataBlock
@@ -15,9 +19,16 @@ from lightune.record import Evaluation, RunRecord
 
 
 def evaluate_file(
-    classifier: Classifier, path: Path | str, text_column: str | None = None, label_column: str | None = None
+    classifier: Classifier,
+    path: Path | str,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    by: str | None = None,
 ) -> Evaluation:
-    """Evaluate on a labelled file; columns default to the training data's names where the file has them."""
+    """Evaluate on a labelled file; columns default to the training data's names where the file has them.
+
+    `by` names a further column: its groups are then the only ones.
+    """
     table = read_table(path)
     wanted = classifier.text_columns
     text: str | tuple[str, str] | None = text_column
@@ -32,10 +43,11 @@ def evaluate_file(
         # A run has that option, an evaluation has not.
         hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
         raise DataError(error.code, error.message, hint) from error
-    return _evaluate(classifier, split)
+    # Every row is in the split: one that could not be used would have been an error.
+    return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
 
 
-def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
+def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:
     """Evaluate on the test split that the run was measured on, read anew from its source."""
     path = Path(folder) / "results.json"
     if not path.is_file():
@@ -53,7 +65,18 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str) -> Evaluation:
     if task.sha256() != record.data.sha256:
         message = f"{task.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
-    return _evaluate(classifier, task.test)
+    return _evaluate(classifier, _grouped(task.test, by, task.test.groups, f"{task.source}, test split"))
+
+
+def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
+    """Return the split with the groups of one column alone; DataError when there is no such column."""
+    if by is None:
+        return split
+    if by not in columns:
+        hint = f"{did_you_mean(by, columns)} Columns: {', '.join(columns) or 'none to group by'}.".strip()
+        raise DataError("DATA-028", f'{origin}: there is no column "{by}" to group by.', hint)
+    values = ["(none)" if is_missing(value) else label_text(value) for value in columns[by]]
+    return replace(split, groups={by: values})
 
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:

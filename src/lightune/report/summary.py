@@ -24,16 +24,16 @@ LONGEST_NAME = 34
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Print what came of the run: the headline first, then results, cost, speed, and where everything is."""
-    _print_text(console, words.headline(record), "bold")
-    _print_text(console, words.before_sentence(record))
+    print_text(console, words.headline(record), "bold")
+    print_text(console, words.before_sentence(record))
     if record.status == "reload_failed":
-        _print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
+        print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
     for table in _tables(record):
         console.print()
-        console.print(_rich(table, console.width))
+        console.print(drawn(table, console.width))
     console.print()
     for name, text in _lines(record):
-        _print_line(console, name, text)
+        print_line(console, name, text)
 
 
 def _tables(record: RunRecord) -> Iterator[Table]:
@@ -68,30 +68,31 @@ def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "use it", usage.predict_command(record)
 
 
-def _rich(table: Table, width: int) -> RichTable:
+def drawn(table: Table, width: int) -> RichTable:
+    """Return a table as rich draws it: figures to the right, names cut where they are long."""
     figures = sum(2 + max(7, *map(len, column)) for column in list(zip(table.columns, *table.rows, strict=True))[1:])
     # The tables' first columns line up, unless a table needs the room.
     first = FIRST_COLUMN if FIRST_COLUMN + figures <= width else None
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    result = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, name in enumerate(table.columns):
-        drawn.add_column(
+        result.add_column(
             Text(words.printable(name)),
             justify="right" if index else "left",
             min_width=7 if index else first,
             no_wrap=True,
         )
     for row in table.rows:
-        drawn.add_row(*(Text(words.shortened(words.printable(cell), LONGEST_NAME)) for cell in row))
-    return drawn
+        result.add_row(*(Text(words.shortened(words.printable(cell), LONGEST_NAME)) for cell in row))
+    return result
 
 
-def _print_text(console: Console, text: str, style: str = "") -> None:
+def print_text(console: Console, text: str, style: str = "") -> None:
     """Print a sentence, wrapped, without trailing spaces."""
     for line in wrap(words.printable(text), console.width, break_on_hyphens=False):
         console.print(Text(line, style=style), soft_wrap=True)
 
 
-def _print_line(console: Console, name: str, text: str) -> None:
+def print_line(console: Console, name: str, text: str) -> None:
     """Print a name and, beside it, a text that wraps in its own column; a path or a command is never broken."""
     width = max(console.width - FIRST_COLUMN, 20)
     lines = wrap(words.printable(text), width, break_long_words=False, break_on_hyphens=False)
@@ -107,5 +108,5 @@ def _lowered(text: str) -> str:
 def print_evaluation(found: Evaluation, labels: list[str], console: Console) -> None:
     """Print one evaluation: the figures, accuracy by group, and the confusion matrix (rows true, columns answered)."""
     for table in tables.evaluation(found, labels):
-        console.print(_rich(table, console.width))
+        console.print(drawn(table, console.width))
         console.print()

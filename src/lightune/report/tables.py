@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightune.record import Cost, Evaluation, RunRecord
+from lightune.record import Cost, Evaluation, GroupAccuracy, RunRecord
 from lightune.report import words
 
 NOTHING = "-"
+MOST_GROUPS = 40
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,24 @@ def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
     ]
     shown = [Table("Evaluation", ["evaluation", "value"], figures)]
     for column, values in found.groups.items():
-        rows = [[name, words.count(group.examples), words.score(group.accuracy)] for name, group in values.items()]
-        shown.append(Table(f"Accuracy by {column}", [f"by {column}", "examples", "accuracy"], rows))
+        rows = [
+            [name, words.count(group.examples), *map(words.score, (group.accuracy, group.f1_macro, group.loss))]
+            for name, group in _largest(values)
+        ]
+        cut = f" ({MOST_GROUPS} of {words.count(len(values))})" if len(values) > MOST_GROUPS else ""
+        columns = [f"by {column}{cut}", "examples", "accuracy", "macro F1", "loss"]
+        shown.append(Table(f"Metrics by {column}", columns, rows))
     counts = [[label, *map(words.count, row)] for label, row in zip(labels, found.confusion_matrix, strict=True)]
     shown.append(Table("Confusion matrix", ["label / answered", *labels], counts))
     return shown
+
+
+def _largest(groups: Mapping[str, GroupAccuracy]) -> list[tuple[str, GroupAccuracy]]:
+    """Return the groups in their order; of very many, those with the most examples."""
+    items = list(groups.items())
+    if len(items) <= MOST_GROUPS:
+        return items
+    return sorted(items, key=lambda item: -item[1].examples)[:MOST_GROUPS]
 
 
 def data(record: RunRecord) -> Table:

@@ -137,7 +137,7 @@ def learning_rate(value: float | None) -> str:
 def printable(text: str) -> str:
     """Return the text on one line, without characters that would steer a terminal."""
     flat = " ".join(text.split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) == "Cc" else char for char in flat)
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in {"Cc", "Cs"} else char for char in flat)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -19,6 +19,7 @@ from lightune.progress import Reporter
 from lightune.recipe import TrainingBlock
 from lightune.training.batches import epoch_steps, steps_per_epoch
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
+from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
 from lightune.training.optimizer import Schedule, make_optimizer
 
@@ -75,6 +76,7 @@ class Loop:
     stop: StopRequest = field(init=False)
     log: TextIO = field(init=False)
     meter: Meter = field(init=False)
+    class_weights: dict[int, float] = field(init=False)
     advance: Callable[..., None] = field(init=False)
 
     def fit(self) -> Fitted:
@@ -91,6 +93,7 @@ class Loop:
         self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.schedule = Schedule(optimizer, self.settings, total)
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
+        self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
         self.done, self.best = Fitted(), _Best(self.settings.metric_for_best_model)
         self._checkpointing(True)
         path = self.folder / "metrics.jsonl"
@@ -127,13 +130,19 @@ class Loop:
         return losses / len(self.train.encoded)
 
     def _train_step(self, epoch: int, micro_batches: list[list[int]]) -> tuple[float, float]:
-        """Return (mean loss over the step's examples, gradient norm before clipping)."""
+        """Return (mean loss over the step's examples, gradient norm before clipping).
+
+        The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1 without class weights. A micro-batch m
+        yields its own weighted mean L_m; with W_m = sum of its w_i, the step's is sum_m (W_m / sum_m W_m) L_m.
+        """
         rows = sum(map(len, micro_batches))
+        whole = sum(map(self._weight, micro_batches))
         total = 0.0
         for number, batch in enumerate(micro_batches):
             runtime.reseed(self.settings.seed, "dropout", epoch, self.done.steps, number)
-            loss = self._loss(batch) * (len(batch) / rows)
-            total += self._finite(loss.item(), "loss")
+            loss, plain = self._loss(batch)
+            loss = loss * (self._weight(batch) / whole)
+            total += self._finite(plain, "loss") * (len(batch) / rows)
             self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
         norm = self._finite(float(norm), "gradient norm")
@@ -141,12 +150,24 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
 
-    def _loss(self, rows: list[int]) -> torch.Tensor:
+    def _loss(self, rows: list[int]) -> tuple[torch.Tensor, float]:
+        """Return (the loss to train on, the plain mean to report); without class weights they are the same."""
         import torch
 
         batch = collate(self.tokenizer, [self.train.encoded.rows[row] for row in rows])
         batch["labels"] = torch.tensor([self.train.labels[row] for row in rows])
-        return self.model(**to_device(batch, self.accelerator.device)).loss
+        batch = to_device(batch, self.accelerator.device)
+        found = self.model(**batch)
+        if not self.class_weights:
+            return found.loss, found.loss.item()
+        return weighted_loss(found.logits, batch["labels"], self._weights(rows))
+
+    def _weights(self, rows: list[int]) -> list[float]:
+        return [self.class_weights[self.train.labels[row]] for row in rows]
+
+    def _weight(self, rows: list[int]) -> float:
+        """Return how much a micro-batch weighs in its step: its rows, or the sum of their class weights."""
+        return sum(self._weights(rows)) if self.class_weights else len(rows)
 
     def _finite(self, value: float, what: str) -> float:
         if math.isfinite(value):

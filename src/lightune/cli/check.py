@@ -1,0 +1,56 @@
+"""`lightune check`: what is wrong with labelled data, all of it at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lightune.cli.options import as_json, example, print_json
+
+EXAMPLES = example("""
+lightune check reviews.csv
+lightune check train.csv --test test.csv --label-column stars
+lightune check --train train.csv --validation dev.csv --test test.csv --model distilbert-base-uncased
+lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
+""")
+
+
+@click.command("check", epilog=EXAMPLES)
+@click.argument("data", required=False)
+@click.option("--train", metavar="FILE", help="Training file, instead of DATA.")
+@click.option("--validation", metavar="FILE", help="Validation file.")
+@click.option("--test", metavar="FILE", help="Test file.")
+@click.option("--text-column", help="Column of the text.")
+@click.option("--label-column", help="Column of the label.")
+@click.option("--model", help="Count lengths in this model's tokens (weights are not read).  [default: minilm]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, as in `lightune run`.")
+@as_json
+def command(data: str | None, model: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:
+    """Check labelled data: every fault with file, row, reason and remedy, then what is worth a warning.
+
+    DATA is a file (csv, tsv, jsonl, parquet), a data set on the Hub, or `reviews`. `lightune run` makes the very same
+    check before it reads a model. The status is 3 when the data cannot be used; warnings alone are 0.
+    """
+    from lightune.data.describe import find
+    from lightune.errors import RecipeError
+    from lightune.models.limits import embedded_is_here, token_counter
+    from lightune.recipes.compose import compose
+
+    if (data is None) == (flags["train"] is None):
+        raise RecipeError("RECIPE-008", "give the data once: DATA or --train FILE.", "lightune check reviews.csv")
+    if data is not None and (flags["validation"] or flags["test"]):
+        data, flags["train"] = None, data
+    recipe = compose(None, {**flags, "data": data, "model": model}, settings).recipe
+    counted = model is not None or embedded_is_here()
+    counter = token_counter(recipe.model, recipe.model_revision, recipe.data.max_length) if counted else None
+    found = find(recipe.data, recipe.training.seed, counter, recipe.training.class_weights)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        from rich.console import Console
+
+        from lightune.report.check import print_findings
+
+        print_findings(found, Console(highlight=False))
+    return 0 if found.usable else 3

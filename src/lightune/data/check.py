@@ -1,0 +1,134 @@
+"""The check of a data set: every fault of every file at once, and what is worth a warning. Runs begin with it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data import columns, oddities
+from lightune.data.duplicates import find_duplicates
+from lightune.data.faults import Fault, faults_of
+from lightune.data.scan import Scan, Wanted, scan
+from lightune.data.sources import EMBEDDED, Tables, find_tables
+from lightune.data.tables import Table
+from lightune.errors import DataError
+from lightune.recipe import DataBlock
+
+T = TypeVar("T")
+
+
+@dataclass
+class Checked:
+    """What the check found. Any fault makes the data unusable; warnings do not.
+
+    `scans` and `kept` have an entry for each split that is there; `kept` are the rows that a run may use.
+    """
+
+    tables: Tables | None = None
+    texts: list[str] = field(default_factory=list)
+    label: str = ""
+    guessed: tuple[bool, bool] = (False, False)
+    labels: list[str] = field(default_factory=list)
+    scans: dict[str, Scan] = field(default_factory=dict)
+    kept: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def guess(self) -> str:
+        """Which columns were guessed, as a note; empty when none was."""
+        taken = f"Columns taken by name: text = {' + '.join(self.texts)}, label = {self.label}."
+        return taken if any(self.guessed) else ""
+
+
+def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | None = None) -> Checked:
+    """Read and check every file that a recipe's data block names; faults are collected, not raised.
+
+    `tables` take the place of the block's source.
+    """
+    found = Checked()
+    found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
+    if found.tables is None or not found.tables.train.columns:  # why it cannot be read is among the faults
+        return found
+    found.notes += found.tables.notes
+    if not _choose_columns(found, found.tables.train, block):
+        return found
+    wanted = Wanted(found.texts, found.label, found.labels, block.on_unseen_label)
+    for name in ("train", "validation", "test"):
+        table = getattr(found.tables, name)
+        if table is not None and table.columns:
+            found.scans[name] = scan(name, table, wanted)
+            found.faults += found.scans[name].faults
+    found.notes += [
+        f"{split.table.origin}: {split.dropped} rows dropped for a label that is not among the training labels."
+        for split in found.scans.values()
+        if split.dropped
+    ]
+    _compare(found, block)
+    _look(found, class_weights)
+    return found
+
+
+def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
+    """Find the columns and the label names; without them nothing else can be checked."""
+    texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
+    named = texts[0] if texts else []
+    label = _attempt(lambda: columns.label_column(train, block.label_column, named), found.faults)
+    if label is None:
+        return False
+    labels = _attempt(lambda: columns.label_names(train, label[0]), found.faults)
+    if texts is None or labels is None:
+        return False
+    found.texts, found.label, found.guessed, found.labels = texts[0], label[0], (texts[1], label[1]), labels
+    if found.tables is not None and found.tables.name == EMBEDDED:
+        found.guessed = (False, False)
+    return True
+
+
+def _attempt(act: Callable[[], T], faults: list[Fault]) -> T | None:
+    try:
+        return act()
+    except DataError as error:
+        faults += faults_of(error)
+        return None
+
+
+def _compare(found: Checked, block: DataBlock) -> None:
+    """Find duplicates, and leave them out of the rows that may be used."""
+    duplicates = find_duplicates(found.scans, found.labels, block.on_duplicate)
+    found.warnings += duplicates.warnings
+    found.kept = {name: split.rows for name, split in found.scans.items()}
+    if not duplicates.summary:
+        return
+    if block.on_duplicate == "error":
+        assert found.tables is not None
+        text = f"duplicates in training or validation texts: {duplicates.summary}."
+        hint = "Remove them, or pass --set data.on_duplicate=drop."
+        found.faults.append(Fault("DATA-031", found.tables.name, text, hint))
+    elif block.on_duplicate == "keep":
+        found.notes.append(f"Duplicates kept: {duplicates.summary}.")
+    else:
+        found.kept = duplicates.kept
+        found.notes.append(f"Dropped from training and validation: texts {duplicates.summary}.")
+
+
+def _look(found: Checked, class_weights: str) -> None:
+    for name, split in found.scans.items():
+        if not len(found.kept[name]) and not split.faults:
+            hint = " ".join([*found.notes, "Give more rows."])
+            found.faults.append(Fault("DATA-030", split.table.origin, f"the {name} split is empty.", hint))
+        found.warnings += oddities.text_warnings(split)
+    train = found.scans["train"]
+    if not len(found.kept["train"]):
+        return
+    found.faults += oddities.alike_labels(train, found.labels)
+    left_out = " once duplicates are left out" if len(found.kept["train"]) < len(train.rows) else ""
+    faults, warnings = oddities.rare_labels(train, found.kept["train"], found.labels, left_out)
+    if not train.faults:  # rows that cannot be used yet may be the ones that are missing
+        found.faults += faults
+    found.warnings += warnings + oddities.label_warnings(found.scans, found.kept, found.labels, class_weights)

@@ -1,0 +1,108 @@
+"""From a check to its findings: labels, lengths, language and columns, as they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data import columns
+from lightune.data.check import Checked, check_data
+from lightune.data.faults import faults_of
+from lightune.data.findings import Findings, Lengths
+from lightune.data.language import guess_language
+from lightune.data.scan import Scan
+from lightune.data.split import Joined
+from lightune.data.task import draw_task
+from lightune.errors import DataError
+from lightune.models.limits import TokenCounter
+from lightune.recipe import DataBlock, Files
+
+# Evenly spread over the file: enough for a percentile and for a language.
+MOST_TOKENIZED = 20_000
+MOST_READ = 2_000
+CHUNK = 512
+
+
+def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weights: str = "none") -> Findings:
+    """Check the data of a recipe as a run would, down to the splits it would draw, and describe it."""
+    checked = check_data(block, class_weights)
+    faults, notes = list(checked.faults), list(checked.notes)
+    if not faults:
+        try:
+            task = draw_task(checked, block, seed)
+        except DataError as error:
+            faults += faults_of(error)
+        else:
+            told = {checked.guess, *(f"{fault.place}: {fault.text}" for fault in checked.warnings)}
+            notes = [note for note in task.notes if note not in told]
+    return Findings(
+        source=block.source.train if isinstance(block.source, Files) else block.source,
+        faults=faults,
+        warnings=checked.warnings,
+        notes=notes,
+        columns=_columns(checked),
+        labels=_labels(checked),
+        words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
+        tokens=_tokens(checked, counter) if counter and not faults else {},
+        model=counter.model if counter else None,
+        limit=counter.limit if counter else None,
+        language=_language(checked),
+    )
+
+
+def _labels(checked: Checked) -> dict[str, dict[str, int]]:
+    """Count the usable rows of each file by label, before duplicates leave."""
+    names = checked.labels
+    return {split: dict(zip(names, scan.counts(len(names)), strict=True)) for split, scan in checked.scans.items()}
+
+
+def _columns(checked: Checked) -> dict[str, Any] | None:
+    if checked.tables is None or not checked.labels:
+        return None
+    train, used = checked.tables.train, [*checked.texts, checked.label]
+    return {
+        "text": checked.texts,
+        "text_guessed": checked.guessed[0],
+        "label": checked.label,
+        "label_guessed": checked.guessed[1],
+        "groups": columns.group_columns(train, used),
+        "others": [name for name in train.columns if name not in used],
+    }
+
+
+def _percentiles(lengths: NDArray[Any], cut: int | None = None) -> Lengths:
+    p50, p90, p99 = (float(value) for value in np.percentile(lengths, [50, 90, 99]))
+    return Lengths(len(lengths), p50, p90, p99, int(lengths.max()), cut)
+
+
+def _tokens(checked: Checked, counter: TokenCounter) -> dict[str, Lengths]:
+    found = {}
+    for name, scan in checked.scans.items():
+        lengths = np.fromiter((length for chunk in _chunks(checked, scan) for length in counter.count(chunk)), np.int64)
+        found[name] = _percentiles(lengths, int((lengths > counter.limit).sum()))
+    return found
+
+
+def _chunks(checked: Checked, scan: Scan) -> Iterator[list[tuple[str, ...]]]:
+    rows = _spread(scan, MOST_TOKENIZED)
+    texts = Joined([scan.table.columns[name] for name in checked.texts])
+    for start in range(0, len(rows), CHUNK):
+        yield [texts[row] for row in rows[start : start + CHUNK]]
+
+
+def _language(checked: Checked) -> dict[str, Any] | None:
+    train = checked.scans.get("train")
+    if train is None or not len(train.rows):
+        return None
+    texts = Joined([train.table.columns[name] for name in checked.texts])
+    return vars(guess_language(" ".join(texts[row]) for row in _spread(train, MOST_READ)))
+
+
+def _spread(scan: Scan, most: int) -> list[int]:
+    """Return at most so many of the usable rows, evenly spread."""
+    rows = scan.rows
+    step = max(1, -(-len(rows) // most))
+    return [int(row) for row in rows[::step]]

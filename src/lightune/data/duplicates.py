@@ -1,0 +1,169 @@
+"""Texts that stand twice: within a split, with two labels, or in two splits.
+
+Two texts are one when they are alike after case folding, with single spaces, and without punctuation at the ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data.faults import Fault, beside
+from lightune.data.scan import Scan
+
+MOST_PLACES = 3
+PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
+REPEATED, CONFLICTING, LEAKED = "DATA-101", "DATA-102", "DATA-103"
+REPEATED_IN_TEST, CONFLICTING_IN_TEST = "DATA-112", "DATA-113"
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class Duplicates:
+    """Which rows remain when duplicates leave training and validation, how many leave, and where they stand."""
+
+    kept: dict[str, Rows]
+    repeated: int = 0
+    conflicting: int = 0
+    leaked: int = 0
+    warnings: list[Fault] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """What leaves training and validation, in words; empty when nothing does."""
+        counted = {
+            "repeated": self.repeated,
+            "labelled in two ways": self.conflicting,
+            "found in a later split too": self.leaked,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counted.items() if count)
+
+
+@dataclass(frozen=True)
+class _Twins:
+    """Rows of one split that repeat an earlier one, those whose texts have two labels, and each row's first twin."""
+
+    kept: Rows
+    repeated: Rows
+    conflicting: Rows
+    first: Rows
+
+
+def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: str) -> Duplicates:
+    """Compare all usable rows of all splits by their fingerprints.
+
+    Of twins in training or validation the first stays; twins with different labels say nothing reliable and all leave;
+    training gives way to validation, and both to test. Test loses nothing.
+    """
+    found = Duplicates({})
+    for name, scan in scans.items():
+        twins = _twins(scan)
+        found.kept[name] = scan.rows if name == "test" else twins.kept
+        if name != "test":
+            found.repeated += len(twins.repeated)
+            found.conflicting += len(twins.conflicting)
+        found.warnings += _within(scan, twins, labels, policy)
+    for earlier, later in PAIRS:
+        if earlier in scans and later in scans:
+            found.warnings += _between(scans[earlier], found.kept[earlier], scans[later], policy)
+    _drop_leaks(scans, found)
+    return found
+
+
+def _drop_leaks(scans: Mapping[str, Scan], found: Duplicates) -> None:
+    usable = {name: scan.normal[scan.rows] for name, scan in scans.items()}
+    for name, later in (("train", ("validation", "test")), ("validation", ("test",))):
+        if name in scans:
+            rows = found.kept[name]
+            others = np.concatenate([np.empty(0, np.uint64), *(usable[other] for other in later if other in usable)])
+            leaks = np.isin(scans[name].normal[rows], others)
+            found.kept[name] = rows[~leaks]
+            found.leaked += int(leaks.sum())
+
+
+def _twins(scan: Scan) -> _Twins:
+    rows = scan.rows
+    _, first, group = np.unique(scan.normal[rows], return_index=True, return_inverse=True)
+    labels = scan.labels[rows]
+    lowest, highest = np.full(len(first), np.iinfo(np.int32).max), np.full(len(first), -1)
+    np.minimum.at(lowest, group, labels)
+    np.maximum.at(highest, group, labels)
+    conflicting = (lowest != highest)[group]
+    is_first = np.zeros(len(rows), bool)
+    is_first[first] = True
+    first_row = np.full(len(scan.labels), -1, np.int64)
+    first_row[rows] = rows[first[group]] if len(rows) else rows
+    return _Twins(rows[is_first & ~conflicting], rows[~is_first & ~conflicting], rows[conflicting], first_row)
+
+
+def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> list[Fault]:
+    in_test, hint, found = scan.name == "test", _remedy(scan.name, policy), []
+    rows = twins.repeated
+    if len(rows):
+        pairs = _pairs(scan, rows, scan, twins.first[rows])
+        exact = int((scan.exact[rows] == scan.exact[twins.first[rows]]).sum())
+        text = f"{_texts(len(rows), scan.name, 'repeat')} an earlier one ({_exactly(exact, len(rows))})"
+        shown = [f"{there} repeats {other}" for _, there, other in pairs]
+        code = REPEATED_IN_TEST if in_test else REPEATED
+        found.append(Fault(code, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", hint))
+    rows = twins.conflicting
+    if len(rows):
+        others = rows[scan.labels[rows] != scan.labels[twins.first[rows]]]
+        names = [(labels[scan.labels[row]], labels[scan.labels[twins.first[row]]]) for row in others[:MOST_PLACES]]
+        pairs = _pairs(scan, others, scan, twins.first[others])
+        shown = [
+            f'{there} "{label}", {other} "{another}"'
+            for (_, there, other), (label, another) in zip(pairs, names, strict=True)
+        ]
+        text = f"{_texts(len(rows), scan.name, 'stand')} there with another label too"
+        code = CONFLICTING_IN_TEST if in_test else CONFLICTING
+        found.append(Fault(code, pairs[0][0], f"{text}: {_some(shown, len(others))}.", hint))
+    return found
+
+
+def _between(earlier: Scan, kept: Rows, later: Scan, policy: str) -> list[Fault]:
+    rows = kept[np.isin(earlier.normal[kept], later.normal[later.rows])]
+    if not len(rows):
+        return []
+    exact = int(np.isin(earlier.exact[rows], later.exact[later.rows]).sum())
+    keys, first = np.unique(later.normal[later.rows], return_index=True)
+    pairs = _pairs(earlier, rows, later, later.rows[first[np.searchsorted(keys, earlier.normal[rows])]])
+    shown = [f"{there} and {other}" for _, there, other in pairs]
+    text = f"{_texts(len(rows), earlier.name, 'stand')} in {later.name} too ({_exactly(exact, len(rows))})"
+    return [Fault(LEAKED, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", _remedy(earlier.name, policy))]
+
+
+def _pairs(scan: Scan, rows: Rows, other: Scan, others: Rows) -> list[tuple[str, str, str]]:
+    """Return (place, the same in short, the other's place in short) of the first rows and their twins."""
+    found = []
+    for row, twin in zip(rows[:MOST_PLACES].tolist(), others[:MOST_PLACES].tolist(), strict=True):
+        place, at = scan.table.place(row), other.table.place(twin)
+        found.append((place, beside(place, scan.table.place(int(rows[0]))), beside(at, place)))
+    return found
+
+
+def _texts(count: int, split: str, verb: str) -> str:
+    return f"{count:,} {split} text{'s' * (count > 1)} {verb}{'s' * (count == 1)}"
+
+
+def _exactly(exact: int, count: int) -> str:
+    return "letter for letter" if exact == count else f"{f'{exact:,}' if exact else 'none'} letter for letter"
+
+
+def _some(shown: Sequence[str], count: int) -> str:
+    more = f"; and {count - len(shown):,} more" if count > len(shown) else ""
+    return "; ".join(shown) + more
+
+
+def _remedy(split: str, policy: str) -> str:
+    if split == "test":
+        return "They stay, and count as often as they stand there: no test row is ever dropped."
+    if policy == "keep":
+        return "They are kept, as data.on_duplicate=keep asks."
+    if policy == "error":
+        return "Remove them, or pass --set data.on_duplicate=drop."
+    name = "training" if split == "train" else split
+    return f"A run leaves them out of {name}; --set data.on_duplicate=keep keeps them."

@@ -1,0 +1,66 @@
+"""What a check found, ready to be shown: plain values, the object that `lightune check --json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lightune.data.faults import Fault
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the texts of a split are, in words or in tokens: the median, two percentiles and the longest."""
+
+    counted: int
+    p50: float
+    p90: float
+    p99: float
+    longest: int
+    cut: int | None = None  # how many are longer than the model's limit; among those counted
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The check of a data set, split by split where that applies."""
+
+    source: str
+    faults: list[Fault]
+    warnings: list[Fault]
+    notes: list[str] = field(default_factory=list)
+    columns: dict[str, Any] | None = None
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    words: dict[str, Lengths] = field(default_factory=dict)
+    tokens: dict[str, Lengths] = field(default_factory=dict)
+    model: str | None = None
+    limit: int | None = None
+    language: dict[str, Any] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Say whether a run could use the data."""
+        return not self.faults
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that --json prints."""
+        return {
+            "usable": self.usable,
+            "source": self.source,
+            "faults": [asdict(fault) for fault in self.faults],
+            "warnings": [asdict(fault) for fault in self.warnings],
+            "notes": self.notes,
+            "columns": self.columns,
+            "labels": {split: _with_shares(counts) for split, counts in self.labels.items()},
+            "lengths": {
+                "words": {split: asdict(found) for split, found in self.words.items()},
+                "tokens": {split: asdict(found) for split, found in self.tokens.items()},
+                "model": self.model,
+                "limit": self.limit,
+            },
+            "language": self.language,
+        }
+
+
+def _with_shares(counts: dict[str, int]) -> dict[str, dict[str, float]]:
+    total = sum(counts.values())
+    return {name: {"count": count, "share": count / total if total else 0.0} for name, count in counts.items()}

@@ -1,0 +1,61 @@
+"""Data sets of the Hub, and of the library datasets, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightune.data.storage import Column
+from lightune.data.tables import Table
+from lightune.errors import DataError, did_you_mean
+from lightune.models import hub
+from lightune.progress import quiet_libraries
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def hub_tables(source: str, revision: str | None, name: str | None) -> tuple[dict[str, Table], str]:
+    """Return (the table of each split, the commit) of a Hub data set; `name` is the configuration.
+
+    The snapshot's folder is loaded: unlike the data set's name, it loads offline too and keeps the class names.
+    """
+    folder, commit = hub.snapshot(source, revision, kind="dataset", patterns=hub.DATA_FILES)
+    import datasets
+
+    quiet_libraries()
+    try:
+        chosen = _configuration(source, folder, name)
+        loaded = datasets.load_dataset(str(folder), chosen)
+    except DataError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = "Only data sets of Parquet, CSV or JSON files are read; scripts are never run."
+        raise DataError("DATA-010", f"{source}: this data set cannot be read: {text}", hint) from error
+    return {split: dataset_table(f"{source}[{split}]", rows) for split, rows in loaded.items()}, commit
+
+
+def dataset_table(origin: str, rows: datasets.Dataset) -> Table:
+    """Return a datasets.Dataset as a table: its Arrow columns, as they lie."""
+    import datasets
+
+    arrow = rows.with_format("arrow")[:]
+    names = {key: feature.names for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)}
+    columns = {name: Column(arrow.column(name)) for name in rows.column_names}
+    return Table(origin, columns, range(1, len(rows) + 1), names)
+
+
+def _configuration(source: str, folder: Path, name: str | None) -> str | None:
+    """Return the configuration to load; with several and none named, only one called default is taken by itself."""
+    import datasets
+
+    known = datasets.get_dataset_config_names(str(folder))
+    listed = f"Configurations: {', '.join(known)}."
+    if name is not None and name not in known:
+        hint = f"{did_you_mean(name, known)} {listed}".strip()
+        raise DataError("DATA-066", f'{source}: there is no configuration "{name}".', hint)
+    if name is None and len(known) > 1 and "default" not in known:
+        hint = f"{listed} Choose one: --set data.name={known[0]}"
+        raise DataError("DATA-066", f"{source}: this data set has several configurations.", hint)
+    return name

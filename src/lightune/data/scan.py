@@ -1,0 +1,174 @@
+"""One pass over the rows of a split: each row's label, the fingerprints and length of its text, or why it is unusable.
+
+A fingerprint is 8 bytes of BLAKE2b, so that files larger than memory can be compared: of ten million texts, two
+different ones share one with a probability of 3e-6.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.data import columns
+from lightune.data.faults import Fault
+from lightune.data.tables import Table
+from lightune.errors import did_you_mean
+
+MOST_FAULTS = 10_000
+MOST_NAMES = 10
+LONGEST_SHOWN = 60
+LONG_TEXT = 20_000  # characters; the usual models read about 2,500
+HTML, SHORT, LONG = 1, 2, 4
+TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
+# What two writings of one text may differ by at the ends. No brackets: ":)" and ":(" are not one text.
+ENDS = " .,;:!?…\"'“”‘’«»„¿¡–—-。！？、，"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns to read, and the label names in order."""
+
+    texts: list[str]
+    label: str
+    names: list[str]
+    on_unseen_label: str = "error"
+
+
+@dataclass
+class Scan:
+    """What a pass found, arrays with an entry a row; `labels` is -1 where the row is not used."""
+
+    name: str
+    table: Table
+    labels: NDArray[np.int32]
+    exact: NDArray[np.uint64]
+    normal: NDArray[np.uint64]
+    words: NDArray[np.int32]
+    oddities: NDArray[np.uint8]
+    faults: list[Fault] = field(default_factory=list)
+    dropped: int = 0
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that can be used."""
+        return np.flatnonzero(self.labels >= 0)
+
+    def counts(self, labels: int, rows: NDArray[np.int64] | None = None) -> list[int]:
+        """Return how many of the rows (default: all that can be used) have each label."""
+        found: list[int] = np.bincount(self.labels[self.rows if rows is None else rows], minlength=labels).tolist()
+        return found
+
+
+def scan(name: str, table: Table, wanted: Wanted) -> Scan:
+    """Read every row of a table once; rows that cannot be used are faults (or dropped, as asked for)."""
+    size = len(table)
+    exact, normal = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    words, oddities = np.zeros(size, np.int32), np.zeros(size, np.uint8)
+    found = Scan(name, table, np.full(size, -1, np.int32), exact, normal, words, oddities)
+    for column in (*wanted.texts, wanted.label):
+        if column not in table.columns:
+            hint = f"{did_you_mean(column, table.columns)} Columns: {', '.join(table.columns)}.".strip()
+            found.faults.append(Fault("DATA-024", table.origin, f'there is no column "{column}".', hint))
+    if found.faults:
+        return found
+    read = _Labels(wanted, table.class_names.get(wanted.label, []))
+    parts = [columns.cells(table, column) for column in wanted.texts]
+    for row, (value, *texts) in enumerate(zip(columns.cells(table, wanted.label), *parts, strict=True)):
+        _take(found, row, texts, value, read)
+        if len(found.faults) == MOST_FAULTS:
+            text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
+            found.faults.append(Fault("DATA-013", table.place(row), text))
+            break
+    return found
+
+
+def _take(found: Scan, row: int, texts: Sequence[Any], value: Any, read: _Labels) -> None:
+    fault = _text_fault(read.wanted.texts, texts) or read.fault(value)
+    if fault and fault.code == "DATA-014" and read.wanted.on_unseen_label == "drop":
+        found.dropped += 1
+    elif fault:
+        found.faults.append(Fault(fault.code, found.table.place(row), fault.text, fault.hint))
+    else:
+        found.labels[row] = read.index(value)
+        written = [str(text) for text in texts]
+        parts = [text.casefold().split() for text in written]
+        found.words[row] = sum(map(len, parts))
+        found.exact[row] = _fingerprint(written)
+        found.normal[row] = _fingerprint([_normal(words) for words in parts])
+        found.oddities[row] = _oddities(written)
+
+
+def _normal(words: list[str]) -> str:
+    text = " ".join(words)
+    return text.strip(ENDS) or text
+
+
+def _fingerprint(texts: Sequence[str]) -> int:
+    return int.from_bytes(blake2b("\0".join(texts).encode(), digest_size=8).digest(), "little")
+
+
+def _oddities(texts: Sequence[str]) -> int:
+    html = HTML * any("<" in text and TAG.search(text) is not None for text in texts)
+    short = SHORT * any(len(text.strip()) == 1 for text in texts)
+    return html | short | LONG * (sum(map(len, texts)) > LONG_TEXT)
+
+
+def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
+    for name, text in zip(names, texts, strict=True):
+        reason = "is empty" if columns.is_missing(text) else _character_fault(str(text))
+        if reason:
+            return Fault("DATA-013", "", f"{name} {reason}", "Fix the row.")
+    return None
+
+
+def _character_fault(text: str) -> str:
+    if "\0" in text:
+        return "holds a NUL byte"
+    return "" if columns.is_writable(text) else "holds half a character (an unpaired surrogate)"
+
+
+class _Labels:
+    """Label cells to label indices, by name or by the file's own class names."""
+
+    def __init__(self, wanted: Wanted, class_names: list[str]) -> None:
+        self.wanted, self.class_names = wanted, class_names
+        self.indices = {name: index for index, name in enumerate(wanted.names)}
+        self.unseen = lru_cache(1000)(self._unseen)  # the same wrong label may stand in every row
+
+    def name(self, value: Any) -> str:
+        """Return the name of a label cell."""
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(self.class_names):
+            return self.class_names[value]
+        return columns.label_text(value)
+
+    def index(self, value: Any) -> int:
+        """Return the index of a label cell that has no fault."""
+        return self.indices[self.name(value)]
+
+    def fault(self, value: Any) -> Fault | None:
+        """Return what is wrong with a label cell."""
+        if columns.is_missing(value):
+            return Fault("DATA-013", "", "label is missing", "Fix the row.")
+        name = self.name(value)
+        if name in self.indices:
+            reason = _character_fault(name)
+            return Fault("DATA-013", "", f"label {reason}", "Fix the row.") if reason else None
+        return self.unseen(name)
+
+    def _unseen(self, name: str) -> Fault:
+        names = self.wanted.names
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        known = ", ".join(names[:MOST_NAMES]) + more
+        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+        remedy = "Fix the row, or pass --set data.on_unseen_label=drop."
+        if name == "-1" and self.class_names:
+            remedy = "Published test splits hide their labels as -1: give a labelled file instead."
+        text = f'label "{shown}" is not among the training labels ({known}).'
+        return Fault("DATA-014", "", text, f"{did_you_mean(shown, names)} {remedy}".strip())

@@ -1,0 +1,124 @@
+"""A labelled split, and drawing rows from it; texts are read from the table when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune import runtime
+from lightune.data import columns
+from lightune.data.scan import Scan
+
+HELD_OUT_SHARE = 0.2
+
+
+class Picked(Sequence[Any]):
+    """Chosen rows of a column, read when they are asked for: a table may be larger than memory."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, column: Sequence[Any], rows: NDArray[np.int64]) -> None:
+        self.column, self.rows = column, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Any]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        """Return one value, or a list of them."""
+        if isinstance(place, slice):
+            return [self.column[row] for row in self.rows[place].tolist()]
+        return self.column[int(self.rows[place])]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.column[int(row)] for row in self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Picked:
+        """Return these of the rows, still unread."""
+        return Picked(self.column, self.rows[np.asarray(rows, np.int64)])
+
+
+class Joined(Sequence[tuple[str, ...]]):
+    """The text columns of a table side by side: one text or a pair for each row."""
+
+    def __init__(self, parts: Sequence[Sequence[Any]]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    @overload
+    def __getitem__(self, row: int) -> tuple[str, ...]: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[tuple[str, ...]]: ...
+    def __getitem__(self, row: int | slice) -> Any:
+        """Return the texts of a row, or of several."""
+        if isinstance(row, slice):
+            return [tuple(map(str, texts)) for texts in zip(*(part[row] for part in self.parts), strict=True)]
+        return tuple(str(part[row]) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts (or pairs of texts), their label indices, and further columns to group by; one entry a row each."""
+
+    texts: Sequence[tuple[str, ...]]
+    labels: list[int]
+    groups: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Split:
+        """Return these rows, in this order."""
+        groups = {name: _take(values, rows) for name, values in self.groups.items()}
+        return Split(_take(self.texts, rows), np.asarray(self.labels, np.int64)[rows].tolist(), groups)
+
+
+def split_of(scan: Scan, rows: NDArray[np.int64], texts: Sequence[str], label: str) -> Split:
+    """Return rows of a table that was passed over, with their labels and groups."""
+    table = scan.table
+    grouped = columns.group_columns(table, [*texts, label])
+    return Split(
+        Picked(Joined([table.columns[name] for name in texts]), rows),
+        scan.labels[rows].tolist(),
+        {name: Picked(table.columns[name], rows) for name in grouped},
+    )
+
+
+def stratified(split: Split, count: int | None, seed: int, purpose: str) -> tuple[Split, Split]:
+    """Return (the rest, `count` rows with the labels in proportion); all rows when `count` is None or too large.
+
+    Each class gets its share rounded down, the largest remainders one more; which rows, the keyed generator says.
+    """
+    import torch
+
+    if count is None or count >= len(split):
+        return split.take([]), split
+    sizes = Counter(split.labels)
+    exact = {label: count * size / len(split) for label, size in sizes.items()}
+    quota = {label: int(share) for label, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda label: (quota[label] - exact[label], label))
+    for label in by_remainder[: count - sum(quota.values())]:
+        quota[label] += 1
+    order = torch.randperm(len(split), generator=runtime.generator(seed, "rows", purpose)).numpy()
+    labels = np.asarray(split.labels)[order]
+    chosen = np.zeros(len(split), bool)
+    for label, wanted in quota.items():
+        chosen[order[labels == label][:wanted]] = True
+    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
+
+
+def _take(values: Sequence[Any], rows: Sequence[int] | NDArray[np.int64]) -> Sequence[Any]:
+    return values.take(rows) if isinstance(values, Picked) else [values[row] for row in rows]

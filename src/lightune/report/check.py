@@ -1,0 +1,108 @@
+"""The check of a data set on the terminal: verdict, faults, warnings, then what the data looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from lightune.data.faults import MOST_SHOWN, Fault
+from lightune.data.findings import Findings, Lengths
+from lightune.report import words
+from lightune.report.summary import drawn, print_line, print_text
+from lightune.report.tables import Table
+
+MOST_LABELS = 20
+
+
+def print_findings(found: Findings, console: Console) -> None:
+    """Print what the check found."""
+    print_text(console, _verdict(found), "bold" if found.usable else "bold red")
+    for title, faults in (("fault", found.faults), ("warning", found.warnings)):
+        _print_faults(console, title, faults)
+    for table in _tables(found):
+        console.print()
+        console.print(drawn(table, console.width))
+    console.print()
+    for name, text in _lines(found):
+        print_line(console, name, text)
+
+
+def _verdict(found: Findings) -> str:
+    faults, warnings = len(found.faults), len(found.warnings)
+    warned = f"{_count(warnings, 'warning')}" if warnings else "no warnings"
+    if found.usable:
+        return f"{found.source}: no faults, {warned}. The data can be used."
+    return f"{found.source}: {_count(faults, 'fault')}, {warned}. The data cannot be used yet."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{words.count(number)} {noun}{'s' * (number != 1)}"
+
+
+def _print_faults(console: Console, title: str, faults: Sequence[Fault]) -> None:
+    """Print at most ten of each kind, each remedy once where its neighbours share it."""
+    for code in dict.fromkeys(fault.code for fault in faults):
+        kind = [fault for fault in faults if fault.code == code]
+        console.print()
+        for number, fault in enumerate(kind[:MOST_SHOWN]):
+            print_line(console, "" if number else f"{title} {code}", f"{fault.place}: {fault.text}".removeprefix(": "))
+            following = kind[number + 1].hint if number + 1 < len(kind[:MOST_SHOWN]) else None
+            if fault.hint and fault.hint != following:
+                print_line(console, "", f"-> {fault.hint}")
+        if len(kind) > MOST_SHOWN:
+            print_line(console, "", f"and {words.count(len(kind) - MOST_SHOWN)} more")
+
+
+def _tables(found: Findings) -> Iterator[Table]:
+    if found.labels:
+        yield _labels(found)
+    if found.words:
+        yield _lengths("words a text", found.words)
+    if found.tokens:
+        yield _lengths(f"tokens of {found.model}", found.tokens, found.limit)
+
+
+def _labels(found: Findings) -> Table:
+    totals = {split: sum(counts.values()) for split, counts in found.labels.items()}
+    names = list(next(iter(found.labels.values())))
+    most = max(found.labels, key=lambda split: totals[split])
+    names.sort(key=lambda name: -found.labels[most][name]) if len(names) > MOST_LABELS else None
+    left = f" ({MOST_LABELS} of {len(names)})" if len(names) > MOST_LABELS else ""
+    rows = [
+        [name, *(cell for split, counts in found.labels.items() for cell in _cells(counts[name], totals[split]))]
+        for name in names[:MOST_LABELS]
+    ]
+    rows.append(["all", *(cell for total in totals.values() for cell in (words.count(total), ""))])
+    return Table("", [f"label{left}", *(cell for split in found.labels for cell in (split, "share"))], rows)
+
+
+def _cells(count: int, total: int) -> tuple[str, str]:
+    return words.count(count), words.percent(count / total if total else None)
+
+
+def _lengths(title: str, splits: dict[str, Lengths], limit: int | None = None) -> Table:
+    rows = []
+    for split, found in splits.items():
+        figures = [words.number(value, 0) for value in (found.p50, found.p90, found.p99, found.longest)]
+        rows.append([split, *figures, *([words.count(found.cut)] if limit else [])])
+    over = [f"over {words.count(limit)}"] if limit else []
+    return Table("", [title, "median", "90%", "99%", "longest", *over], rows)
+
+
+def _lines(found: Findings) -> Iterator[tuple[str, str]]:
+    if found.columns:
+        for kind in ("text", "label"):
+            name = found.columns[kind]
+            guessed = f" (guessed; --{kind}-column names it)" if found.columns[f"{kind}_guessed"] else ""
+            yield f"{kind} column", f"{' + '.join(name) if isinstance(name, list) else name}{guessed}"
+        if found.columns["groups"]:
+            yield "groups", ", ".join(found.columns["groups"])
+    if found.language:
+        yield "language", found.language["said"]
+    for split, lengths in found.tokens.items():
+        if lengths.cut:
+            of = f"{words.count(lengths.cut)} of {words.count(lengths.counted)} texts"
+            yield f"cut in {split}", f"{of}: {found.model} reads {words.count(found.limit)} tokens of each and no more"
+    for number, note in enumerate(found.notes):
+        yield ("" if number else "notes"), note

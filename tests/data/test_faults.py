@@ -1,0 +1,60 @@
+"""Faults: many become one error, and an error becomes faults again."""
+
+from __future__ import annotations
+
+import pytest
+
+from lightune.data.faults import Fault, as_error, beside, faults_of, raise_faults
+from lightune.errors import DataError
+
+
+def test_no_faults_raise_nothing():
+    raise_faults([])
+
+
+def test_one_fault_keeps_its_words():
+    with pytest.raises(DataError) as caught:
+        raise_faults([Fault("DATA-013", "a.csv:3", "text is empty", "Fix the row.")])
+    assert str(caught.value) == "DATA-013 a.csv:3: text is empty\nFix the row."
+
+
+def test_faults_of_several_kinds_carry_their_codes_and_each_remedy_once():
+    faults = [
+        Fault("DATA-014", "a.csv:2", 'label "x" is odd.', 'Did you mean "y"? Fix the row, or drop it.'),
+        Fault("DATA-014", "a.csv:4", 'label "z" is odd.', "Fix the row, or drop it."),
+        Fault("DATA-030", "", "the test split is empty.", "Give more rows."),
+    ]
+    assert str(as_error(faults)) == (
+        "DATA-014 3 faults:\n"
+        '  DATA-014 a.csv:2: label "x" is odd. Did you mean "y"?\n'
+        '  DATA-014 a.csv:4: label "z" is odd.\n'
+        "  DATA-030 the test split is empty.\n"
+        "Fix the rows, or drop it.\nGive more rows."
+    )
+
+
+def test_of_each_kind_ten_are_listed():
+    faults = [Fault(code, f"a.csv:{line}", "is bad") for code in ("DATA-013", "DATA-007") for line in range(12)]
+    message = as_error(faults).message
+    assert message.count("is bad") == 20
+    assert message.count("and 2 more") == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("a b/c.csv:7: broken: so", [("a b/c.csv:7", "broken: so")]),
+        ("c.parquet: unreadable", [("c.parquet", "unreadable")]),
+        ("something else", [("", "something else")]),
+        ("2 broken rows:\n  c.csv:3: short\n  c.csv:9: long", [("c.csv:3", "short"), ("c.csv:9", "long")]),
+    ],
+)
+def test_an_error_of_a_reader_is_taken_apart(message: str, expected: list[tuple[str, str]]):
+    found = faults_of(DataError("DATA-007", message, "Quote it."))
+    assert [(fault.place, fault.text) for fault in found] == expected
+    assert {(fault.code, fault.hint) for fault in found} == {("DATA-007", "Quote it.")}
+
+
+def test_a_place_beside_another_in_the_same_file_is_a_line():
+    assert beside("a.csv:7", "a.csv:3") == "line 7"
+    assert beside("b.csv:7", "a.csv:3") == "b.csv:7"

@@ -1,0 +1,88 @@
+"""Class weights: n / (k n_c), and a step's loss is torch's own weighted cross-entropy, however it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn.functional import cross_entropy
+
+from lightune.training.class_weights import balanced_weights, weighted_loss
+
+LABELS = [0] * 7 + [1] * 2 + [2] * 3
+
+
+def test_balanced_weights_are_scikit_learns():
+    wanted = compute_class_weight("balanced", classes=np.arange(3), y=np.array(LABELS))
+    assert balanced_weights(LABELS) == pytest.approx(dict(enumerate(wanted)))
+
+
+def test_balanced_weights_by_hand():
+    """8 rows, 2 labels: 8 / (2 * 6) and 8 / (2 * 2)."""
+    assert balanced_weights([0] * 6 + [1] * 2) == {0: 8 / 12, 1: 2.0}
+
+
+def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain():
+    draw = torch.Generator().manual_seed(2)
+    logits, labels = torch.randn(12, 3, generator=draw), torch.tensor(LABELS)
+    weights = balanced_weights(LABELS)
+    loss, plain = weighted_loss(logits, labels, [weights[label] for label in LABELS])
+    by_class = torch.tensor([weights[label] for label in range(3)])
+    assert loss.item() == pytest.approx(cross_entropy(logits, labels, weight=by_class).item(), rel=1e-6)
+    assert plain == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-6)
+
+
+@pytest.fixture
+def uneven(make_loop: Callable[..., Any], tiny_rows: Any) -> Callable[..., Any]:
+    """Return a function that makes a loop whose training rows are 32 negative and 10 positive ones."""
+    from lightune.data.encoding import encode
+    from lightune.training.loop import Examples
+
+    rows = list(zip(*tiny_rows["train"], strict=True))
+    kept = [row for row in rows if row[1] == 0][:32] + [row for row in rows if row[1] == 1][:10]
+
+    def make(**settings: Any) -> tuple[Any, list[str]]:
+        loop, texts = make_loop(**settings), [text for text, _ in kept]
+        loop.train = Examples(encode(loop.tokenizer, texts, 64), [label for _, label in kept])
+        return loop, [text for (text,) in texts]
+
+    return make
+
+
+@pytest.mark.parametrize(("batch", "accumulation"), [(42, 1), (14, 3), (10, 5)])
+def test_the_gradient_of_a_step_is_that_of_torchs_weighted_mean(
+    uneven: Callable[..., Any], batch: int, accumulation: int
+):
+    """One step over all 42 rows, whole or in micro-batches of unequal make-up: the first gradient norm is the same."""
+    settings = {"num_train_epochs": 1, "max_grad_norm": 0.0, "class_weights": "auto", "warmup_steps": 0.0}
+    sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    loop, texts = uneven(method="full", dropout=False, **settings, **sizes)
+    model, padded = loop.model, loop.tokenizer(texts, padding=True, return_tensors="pt")
+    labels = torch.tensor(loop.train.labels)
+    model.eval()
+    logits = model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
+    weights = torch.tensor([42 / (2 * 32), 42 / (2 * 10)])
+    cross_entropy(logits, labels, weight=weights).backward()
+    trained = [value.grad for value in model.parameters() if value.requires_grad and value.grad is not None]
+    wanted = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in trained])))
+    model.zero_grad()
+    norms, steps = [], loop._train_step
+    loop._train_step = lambda *given: norms.append(steps(*given)) or norms[-1]
+    loop.fit()
+    loss, norm = norms[0]
+    assert norm == pytest.approx(wanted, rel=1e-4)
+    assert loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)  # what is reported is the plain mean
+
+
+def test_weights_change_what_is_learned_but_not_what_is_reported(uneven: Callable[..., Any], lines_of: Any):
+    """The first step's reported loss is the same with and without; the losses after weighted updates are not."""
+    plain, weighted = (uneven(class_weights=weights)[0] for weights in ("none", "auto"))
+    plain.fit()
+    weighted.fit()
+    first, second = ([line["loss"] for line in lines_of(loop)] for loop in (plain, weighted))
+    assert first[0] == pytest.approx(second[0], rel=1e-6)
+    assert first[2:] != pytest.approx(second[2:], rel=1e-6)
