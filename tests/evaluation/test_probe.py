@@ -23,7 +23,7 @@ from lightune.evaluation.probe import (
     probe,
     tfidf,
 )
-from tiny import ARCHITECTURES, sentences
+from tiny import REPRESENTATIVE, sentences
 
 LABELS = ["negative", "positive"]
 
@@ -75,7 +75,7 @@ def _fitted(fold_features, labels, strengths):
     return strengths[int(np.argmin(losses))]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_pooling_takes_the_mean_over_real_tokens_only(load_lively, task, architecture):
     loaded = load_lively(architecture)
     encoded = encode(loaded.tokenizer, task.test.texts, loaded.max_length)

@@ -111,26 +111,6 @@ def test_a_decoder_without_a_pad_token_gets_one_and_its_model_knows(load_tiny: L
     assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id == 3
 
 
-def test_a_head_of_the_checkpoint_is_kept_when_its_labels_are_as_many(load_tiny: Load, tmp_path: Path) -> None:
-    first = load_tiny("distilbert", labels=["a", "b"], seed=5)
-    first.model.save_pretrained(tmp_path / "m")
-    first.tokenizer.save_pretrained(tmp_path / "m")
-    same, other = load_folder(tmp_path / "m", ["x", "y"]), load_folder(tmp_path / "m", ["x", "y", "z"])
-    assert torch.equal(same.model.classifier.weight, first.model.classifier.weight)
-    assert same.model.config.id2label == {0: "x", 1: "y"}
-    assert other.model.classifier.weight.shape == (3, 32)
-    assert torch.equal(other.model.pre_classifier.weight, first.model.pre_classifier.weight)
-
-
-def test_weights_in_several_files_load_like_those_in_one(load_tiny: Load, tmp_path: Path) -> None:
-    whole = load_tiny("bert")
-    whole.model.save_pretrained(tmp_path, max_shard_size="40KB")
-    whole.tokenizer.save_pretrained(tmp_path)
-    assert len(list(tmp_path.glob("*.safetensors"))) > 2
-    again = load_folder(tmp_path).model.state_dict()
-    assert all(torch.equal(value, again[name]) for name, value in whole.model.state_dict().items())
-
-
 def test_the_longest_text_is_what_model_and_tokenizer_take(load_tiny: Load, tiny_models: dict[str, Path]) -> None:
     assert load_tiny("distilbert").max_length == 64
     assert load_tiny("gpt2").max_length == 64

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Classify a text, lines from stdin, or a CSV file.",
     "evaluate": "Measure a trained classifier on labelled data.",
     "report": "Show a run's summary and write its report anew.",
+    "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
     "recipes": "List the shipped recipes, or print one.",
     "doctor": "Check this machine and installation.",

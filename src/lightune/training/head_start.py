@@ -24,7 +24,7 @@ def output_inputs(
 ) -> NDArray[Any]:
     """Return what the output layer receives for each text: (texts, width).
 
-    A decoder's output layer sees every position; the last real token's is the one that counts.
+    A decoder's output layer sees every position; the stock models take the last that is not the pad token's.
     """
     import torch
 
@@ -39,7 +39,8 @@ def output_inputs(
                 model(**batch)
                 hidden = seen.pop()
                 if hidden.dim() == 3:
-                    positions = torch.arange(hidden.shape[1], device=device) * batch["attention_mask"]
+                    is_real = batch["input_ids"] != model.config.pad_token_id  # type: ignore[union-attr]
+                    positions = torch.arange(hidden.shape[1], device=device) * is_real
                     hidden = hidden[torch.arange(len(rows), device=device), positions.argmax(1)]
                 for row, vector in zip(rows, hidden.float().cpu().numpy(), strict=True):
                     found[row] = vector
