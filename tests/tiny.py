@@ -72,6 +72,8 @@ def tiny_tokenizer(architecture: str) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *FILLER, *GOOD, *BAD, *THINGS]
+    if architecture == "qwen2":
+        return _qwen2_tokenizer(words)
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "[UNK]", "eos_token": "[SEP]"}
@@ -81,6 +83,19 @@ def tiny_tokenizer(architecture: str) -> Any:
     if architecture not in {"gpt2", "llama"}:
         special["pad_token"] = "[PAD]"
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special)
+
+
+def _qwen2_tokenizer(words: list[str]) -> Any:
+    """Return a byte-pair tokenizer that builds most words letter by letter; transformers loads no other for Qwen2."""
+    from transformers import Qwen2Tokenizer
+
+    forms = [form for word in words[4:] for form in (word, f"Ġ{word}")]  # Ġ stands for the space before a word
+    pieces = dict.fromkeys([*words[:4], "Ġ", *"abcdefghijklmnopqrstuvwxyz"])
+    pieces |= dict.fromkeys(form[:end] for form in forms for end in range(2, len(form) + 1))
+    merges = dict.fromkeys((form[:end], form[end]) for form in forms for end in range(1, len(form)))
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    special = {"unk_token": "[UNK]", "eos_token": "[SEP]", "pad_token": "[PAD]"}
+    return Qwen2Tokenizer(vocab=vocabulary, merges=list(merges), model_max_length=64, **special)
 
 
 def tiny_config(architecture: str, words: int) -> Any:
@@ -108,7 +123,7 @@ def tiny_config(architecture: str, words: int) -> Any:
         "camembert": lambda: hf.CamembertConfig(**roberta, type_vocab_size=1, **ends),
         "electra": lambda: hf.ElectraConfig(**bert, embedding_size=16),
         "deberta-v2": lambda: hf.DebertaV2Config(**bert, **deberta),
-        "mpnet": lambda: hf.MPNetConfig(**roberta, **ends),
+        "mpnet": lambda: hf.MPNetConfig(**{**roberta, "max_position_embeddings": 66}, **ends),  # its pad is always 1
         "albert": lambda: hf.AlbertConfig(**bert, **albert),
         "modernbert": lambda: hf.ModernBertConfig(**bert, **modernbert),
         "gpt2": lambda: hf.GPT2Config(vocab_size=words, n_embd=32, n_layer=2, n_head=4, n_positions=64, **ends),

@@ -42,13 +42,18 @@ class Anatomy:
 
     @property
     def head(self) -> list[str]:
-        """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold."""
-        return list(dict.fromkeys((*self.new_modules, *self.architecture.head)))
+        """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold.
+
+        None lies inside another: PEFT would save it twice, and train the copy that is not used.
+        """
+        head = self.architecture.head
+        inside = tuple(f"{module}." for module in head)
+        return [*(name for name in self.new_modules if name not in head and not name.startswith(inside)), *head]
 
     @property
     def output_layer(self) -> str:
         """The last linear layer, whose outputs are the logits."""
-        return self.architecture.head[-1]
+        return self.architecture.output or self.architecture.head[-1]
 
 
 def check_role(role: str) -> str:
@@ -84,7 +89,8 @@ def anatomy_of(model: nn.Module, missing: Iterable[str] = ()) -> Anatomy:
     count = len(list(names[architecture.layers].children())) if architecture.layers in names else 0
     owners = dict.fromkeys(name.rpartition(".")[0] for name in missing)
     anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)))
-    absent = [name for name in (*anatomy.modules(ROLES), *anatomy.head) if name not in names] if count else ["layers"]
+    wanted = (*anatomy.modules(ROLES), *anatomy.head, anatomy.output_layer) if count else ("layers",)
+    absent = [name for name in wanted if name not in names]
     if absent:
         raise RecipeError("RECIPE-033", f"the row for {model_type} does not fit this model: no module {absent[0]}.")
     return anatomy

@@ -14,7 +14,8 @@ class Architecture:
 
     `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer, or several
     (a gated feed-forward part has two inputs); a fused projection stands under each role it plays. `head` lists the
-    classification head's modules that own parameters, the one that makes the logits last.
+    classification head's modules, the one that makes the logits last, and `output` its last linear layer where that
+    lies inside it.
     """
 
     layers: str
@@ -26,6 +27,7 @@ class Architecture:
     ffn_out: Paths
     attention: Paths
     head: tuple[str, ...]
+    output: str = ""
 
     def paths(self, role: str) -> tuple[str, ...]:
         """Return the paths, inside one layer, of the modules that play the role."""
@@ -33,7 +35,7 @@ class Architecture:
         return (found,) if isinstance(found, str) else found
 
 
-def _bert_like(base: str, head: tuple[str, ...]) -> Architecture:
+def _bert_like(base: str, head: tuple[str, ...] = ("classifier",), output: str = "") -> Architecture:
     """The encoder of BERT, which its descendants kept; they differ in the name of the base and in the head."""
     return Architecture(
         layers=f"{base}.encoder.layer",
@@ -45,10 +47,9 @@ def _bert_like(base: str, head: tuple[str, ...]) -> Architecture:
         ffn_out="output.dense",
         attention="attention.self",
         head=head,
+        output=output,
     )
 
-
-_TWO_STEP_HEAD = ("classifier.dense", "classifier.out_proj")
 
 _LLAMA_LIKE = Architecture(
     layers="model.layers",
@@ -74,19 +75,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         attention="attention",
         head=("pre_classifier", "classifier"),
     ),
-    "bert": _bert_like("bert", head=("classifier",)),
-    "roberta": _bert_like("roberta", _TWO_STEP_HEAD),
-    "xlm-roberta": _bert_like("roberta", _TWO_STEP_HEAD),
-    "camembert": _bert_like("roberta", _TWO_STEP_HEAD),
-    "electra": _bert_like("electra", _TWO_STEP_HEAD),
+    "bert": _bert_like("bert"),
+    "roberta": _bert_like("roberta", output="classifier.out_proj"),
+    "xlm-roberta": _bert_like("roberta", output="classifier.out_proj"),
+    "camembert": _bert_like("roberta", output="classifier.out_proj"),
+    "electra": _bert_like("electra", output="classifier.out_proj"),
     "deberta-v2": replace(
-        _bert_like("deberta", head=("pooler.dense", "classifier")),
+        _bert_like("deberta", head=("pooler", "classifier")),
         query="attention.self.query_proj",
         key="attention.self.key_proj",
         value="attention.self.value_proj",
     ),
     "mpnet": replace(
-        _bert_like("mpnet", _TWO_STEP_HEAD),
+        _bert_like("mpnet", output="classifier.out_proj"),
         query="attention.attn.q",
         key="attention.attn.k",
         value="attention.attn.v",
@@ -114,7 +115,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="mlp.Wi",
         ffn_out="mlp.Wo",
         attention="attn",
-        head=("head.dense", "head.norm", "classifier"),
+        head=("head", "classifier"),
     ),
     "gpt2": Architecture(
         layers="transformer.h",

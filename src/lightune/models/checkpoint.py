@@ -1,4 +1,4 @@
-"""The weights of a model folder: safetensors in one file or in shards, all of them there, and nothing of the body new."""
+"""The weights of a model folder: safetensors in one file or in shards, all of them there, no part of the body new."""
 
 from __future__ import annotations
 

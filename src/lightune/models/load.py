@@ -97,7 +97,7 @@ def load_classifier(
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
     found = own_head(raw, labels)
-    output_layer = ARCHITECTURES[raw["model_type"]].head[-1]
+    output_layer = Anatomy(raw["model_type"], ARCHITECTURES[raw["model_type"]], 0).output_layer
     is_held = holds(source.folder, output_layer)
     model, missing = _read(source, labels, seed, output_layer if is_held and found.order is None else None)
     anatomy = anatomy_of(model, missing)

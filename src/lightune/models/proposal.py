@@ -30,12 +30,13 @@ class Proposal:
     layers: str
     roles: dict[str, tuple[str, ...]]
     head: tuple[str, ...]
+    output: str
     unclear: tuple[str, ...]
 
     def architecture(self) -> Architecture:
         """Return the row; only for a proposal that leaves nothing open."""
         roles: dict[str, Any] = {name: paths[0] if len(paths) == 1 else paths for name, paths in self.roles.items()}
-        return Architecture(layers=self.layers, head=self.head, **roles)
+        return Architecture(layers=self.layers, head=self.head, output=self.output, **roles)
 
 
 def skeleton(name: str, folder: Path) -> Any:
@@ -66,13 +67,13 @@ def propose(model: nn.Module) -> Proposal:
     left: list[str] = []
     if layers:
         roles, left = _roles(layers[0])
-    head = _head(model)
+    head, output = _head(model)
     unclear = [f"{stack}.0.{path} plays no role that its name or width would tell" for path in left[:8]]
     unclear += _open_questions(roles, head)
     unclear += [f"layer {number} differs from layer 0" for number in _unlike_the_first(layers, roles)]
     if getattr(model.config, "is_encoder_decoder", False):
         unclear.append("it has an encoder and a decoder, and a row names one layer stack")
-    return Proposal(stack, roles, head, tuple(unclear))
+    return Proposal(stack, roles, head, output, tuple(unclear))
 
 
 def as_row(model_type: str, proposal: Proposal) -> str:
@@ -80,7 +81,9 @@ def as_row(model_type: str, proposal: Proposal) -> str:
     lines = [f'"{model_type}": Architecture(', f"    layers={_quoted([proposal.layers] if proposal.layers else [])},"]
     lines += [f"    {role}={_quoted(proposal.roles[role])}," for role in ROLES]
     head = "".join(f'"{name}", ' for name in proposal.head).rstrip() or "..."
-    return "\n".join([*lines, f"    head=({head if len(proposal.head) < 2 else head.rstrip(',')}),", "),"])
+    lines.append(f"    head=({head if len(proposal.head) < 2 else head.rstrip(',')}),")
+    lines += [f'    output="{proposal.output}",'] if proposal.output else []
+    return "\n".join([*lines, "),"])
 
 
 def advice(model_type: str, proposal: Proposal) -> str:
@@ -150,11 +153,12 @@ def _unlike_the_first(layers: list[Any], roles: dict[str, tuple[str, ...]]) -> I
             yield number
 
 
-def _head(model: Any) -> tuple[str, ...]:
-    """Return the modules that own parameters outside the base model, in the model's order."""
+def _head(model: Any) -> tuple[tuple[str, ...], str]:
+    """Return the modules outside the base model, in the model's order, and the output layer if it lies inside one."""
     inside = f"{model.base_model_prefix}."
-    owners = (name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(inside))
-    return tuple(dict.fromkeys(owner for owner in owners if owner))
+    owners = [name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(inside)]
+    head = tuple(dict.fromkeys(owner.partition(".")[0] for owner in owners if owner))
+    return head, owners[-1] if owners and owners[-1] not in head else ""
 
 
 def _quoted(paths: Iterable[str]) -> str:
