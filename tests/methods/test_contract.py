@@ -378,6 +378,29 @@ def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved_too(
     assert "base_model.model.bert.pooler.dense.weight" in make_method("lora").state(model)
 
 
+def test_conv1d_and_linear_layers_are_adapted_side_by_side(load_lively: Load) -> None:
+    """GPT-2 keeps its weights transposed; with one projection written as a Linear both kinds are targets."""
+    loaded = load_lively("gpt2")
+    batch, wanted = batch_of(loaded), logits_of(loaded.model, batch_of(loaded))
+    conv, linear = loaded.model.transformer.h[0].mlp.c_fc, torch.nn.Linear(32, 128)
+    with torch.no_grad():
+        linear.weight.copy_(conv.weight.T)
+        linear.bias.copy_(conv.bias)
+    loaded.model.transformer.h[0].mlp.c_fc = linear
+    method = make_method("lora")
+    formula = method.trainable_formula(loaded.model, loaded.anatomy)
+    with pytest.warns(UserWarning, match="fan_in_fan_out"):  # PEFT says that it sets it for the Conv1D layers
+        model = method.attach(loaded.model, loaded.anatomy, SEED).model
+    torch.testing.assert_close(logits_of(model, batch), wanted, rtol=0, atol=1e-5)
+    assert sum(value.numel() for value in trainable(model).values()) == formula == BY_HAND["lora", "gpt2"]
+    train_three_steps(model, batch)
+    after = logits_of(model, batch)
+    assert float((after - wanted).abs().max()) > 1e-3
+    merged = method.merged(model)
+    assert merged is not None
+    torch.testing.assert_close(logits_of(merged, batch), after, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_peft_itself_reads_what_is_saved(
     load_tiny: Load, tiny_models: dict[str, Path], tmp_path: Path, architecture: str
