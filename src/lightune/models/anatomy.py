@@ -53,7 +53,7 @@ class Anatomy:
     @property
     def output_layer(self) -> str:
         """The last linear layer, whose outputs are the logits."""
-        return self.architecture.output or self.architecture.head[-1]
+        return self.architecture.output_layer
 
 
 def check_role(role: str) -> str:

@@ -29,6 +29,11 @@ class Architecture:
     head: tuple[str, ...]
     output: str = ""
 
+    @property
+    def output_layer(self) -> str:
+        """The last linear layer, whose outputs are the logits."""
+        return self.output or self.head[-1]
+
     def paths(self, role: str) -> tuple[str, ...]:
         """Return the paths, inside one layer, of the modules that play the role."""
         found = cast(Paths, getattr(self, role))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lightune import runtime
 from lightune.errors import RecipeError
@@ -97,7 +97,7 @@ def load_classifier(
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
     found = own_head(raw, labels)
-    output_layer = Anatomy(raw["model_type"], ARCHITECTURES[raw["model_type"]], 0).output_layer
+    output_layer = ARCHITECTURES[raw["model_type"]].output_layer
     is_held = holds(source.folder, output_layer)
     model, missing = _read(source, labels, seed, output_layer if is_held and found.order is None else None)
     anatomy = anatomy_of(model, missing)
@@ -155,8 +155,9 @@ def _read(
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     quiet_libraries()
+    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     with runtime.seeded(seed, "head"), explained(source.name):
-        model, info = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
+        model, info = kind.from_pretrained(
             None if unwanted else source.folder,
             state_dict=tensors_without(source.folder, unwanted) if unwanted else None,
             config=config,
