@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tiny import ARCHITECTURES, build_tiny_model, sentences, write_csv
+from tiny import TinyModels, sentences, write_csv
 
 # Reproducible, and no failure for being slow: a shared machine may stall anywhere.
 settings.register_profile("lightune", deadline=None, derandomize=True, database=None)
@@ -30,9 +30,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.e
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One folder per architecture."""
-    root = tmp_path_factory.mktemp("models")
-    return {name: build_tiny_model(root / name, name) for name in ARCHITECTURES}
+    """One folder per architecture, built when it is first asked for."""
+    return TinyModels(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_cla
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "quite clever", "my chair is dull and limp"]
 LABELS = ["negative", "positive"]
 SEED = 5
+ARCHITECTURES = ("distilbert", "bert", "gpt2")
 FILES = {
     "lora": ["MANIFEST.json", "adapter_config.json", "adapter_model.safetensors", "lightune.json"],
     "full": ["MANIFEST.json", "adapter_model.safetensors", "lightune.json"],
@@ -76,12 +77,12 @@ def train_and_save(loaded: LoadedModel, name: str, folder: Path) -> Saved:
 
 @pytest.fixture(scope="module")
 def all_saved(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Saved]:
-    """Every method of FILES on every tiny architecture, saved once; copy before you spoil."""
+    """Every method of FILES on these architectures, saved once; copy before you spoil."""
     root = tmp_path_factory.mktemp("adapters")
     found = {}
     for name in FILES:
-        for architecture, base in tiny_models.items():
-            loaded = load_classifier(ModelSource(architecture, base, None), LABELS, SEED)
+        for architecture in ARCHITECTURES:
+            loaded = load_classifier(ModelSource(architecture, tiny_models[architecture], None), LABELS, SEED)
             found[name, architecture] = train_and_save(loaded, name, root / f"{name}-{architecture}")
     return found
 
@@ -107,7 +108,7 @@ def refused(folder: Path, **options: Any) -> ArtifactError:
 # What is saved comes back
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert", "gpt2"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("method", FILES)
 def test_a_reloaded_adapter_gives_the_same_logits(all_saved: Any, method: str, architecture: str) -> None:
     saved = all_saved[method, architecture]

@@ -150,6 +150,20 @@ def test_before_is_the_stock_model_with_an_untrained_head_on_the_same_examples(f
     assert found["before"]["loss"] != found["after"]["loss"]
 
 
+def test_a_checkpoint_with_a_head_for_these_labels_starts_from_what_it_knows(tiny_run, tiny_recipe, tmp_path):
+    """A finished classifier, saved as a stock model and adapted again: its before is the first run's after."""
+    lightune.load(tiny_run.folder).save_pretrained(tmp_path / "published")
+    recipe = tiny_recipe("distilbert", "head", num_train_epochs=1)
+    recipe = recipe.model_copy(update={"model": str(tmp_path / "published")})
+    found = lightune.run(recipe, tmp_path / "run")
+    first = tiny_run.record.after
+    assert (found.before.accuracy, found.before.confusion_matrix) == (first.accuracy, first.confusion_matrix)
+    assert found.before.loss == pytest.approx(first.loss, abs=1e-5)
+    assert (found.model.head, tiny_run.record.model.head) == ("checkpoint", "new")
+    assert "The checkpoint's own head was used: its labels are those of the data." in found.notes
+    assert found.reload_check.passed
+
+
 def test_the_counts_of_a_run_by_hand(tiny_run):
     """64 texts in batches of 16 for 8 epochs; the model has 21,858 parameters by transformers' own count."""
     found = _results(tiny_run.folder)

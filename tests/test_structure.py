@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lightune"
 
 
-def _structure():
-    spec = importlib.util.spec_from_file_location("structure", ROOT / "tools" / "structure.py")
+def _tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -24,9 +24,14 @@ def _structure():
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not a git checkout")
 def test_the_structure_page_lists_every_file_as_it_describes_itself():
-    structure = _structure()
+    structure = _tool("structure")
     assert structure.PAGE.read_text(encoding="utf-8") == structure.page(), "run: python tools/structure.py"
     assert [name for name in structure.tracked() if not structure.caption(name)] == []
+
+
+def test_the_page_of_architectures_is_the_table_in_the_code():
+    architectures = _tool("architectures")
+    assert architectures.PAGE.read_text(encoding="utf-8") == architectures.page(), "run: python tools/architectures.py"
 
 
 def test_the_readme_shows_the_package_as_it_is():

@@ -123,6 +123,7 @@ def _set_up(
     source = find_model(recipe.model, recipe.model_revision)
     loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length)
     loaded.model.to(device)  # type: ignore[arg-type]
+    notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
     reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
@@ -167,7 +168,8 @@ def _carry_out(run: _Experiment) -> Outcome:
 
 def _before(run: _Experiment) -> _Untouched:
     """Measure the baselines and the untouched model; nothing has been added to it yet."""
-    run.reporter.phase("Before: baselines and the untrained head")
+    whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
+    run.reporter.phase(f"Before: baselines and the {whose} head")
     model, task = run.loaded.model, run.task
     with Watch(model, run.output_layer) as seen:
         scores, before = _evaluate(run, model)
@@ -179,6 +181,7 @@ def _before(run: _Experiment) -> _Untouched:
         "name": run.loaded.source.name,
         "revision": run.loaded.source.revision,
         "architecture": type(model).__name__,
+        "head": run.loaded.head,
         "parameters": count_parameters(model),
     }
     sections = {

@@ -35,6 +35,7 @@ TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -124,6 +125,8 @@ class TrainingBlock(Block):
     class_weights: Literal["none", "auto"] = "none"
     metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
     load_best_model_at_end: bool = True
+    weight_averaging: Share = 0.0  # over this share of the last steps
+    token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     early_stopping_patience: Count | None = None
     save_steps: Count | None = None
     report_to: tuple[str, ...] = ()

@@ -33,11 +33,12 @@ class DataRecord(Section):
 
 
 class ModelRecord(Section):
-    """The pre-trained model and what was added to it."""
+    """The pre-trained model and what was added to it; `head` says whose head answered before training."""
 
     name: str
     revision: str | None
     architecture: str
+    head: Literal["new", "checkpoint"] = "new"
     parameters: int
     trainable_parameters: int
     trainable_percent: float
@@ -170,7 +171,7 @@ class ReloadCheck(Section):
 
 
 class RunRecord(Section):
-    """A whole run. `before` is the untrained head on the untouched model, which can only guess."""
+    """A whole run. `before` is the untouched model; with a new head (`model.head`) it can only guess."""
 
     schema_version: int = SCHEMA_VERSION
     status: Literal["completed", "reload_failed"] = "completed"

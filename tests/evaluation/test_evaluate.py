@@ -10,7 +10,7 @@ from lightune.data.encoding import encode
 from lightune.data.task import Split
 from lightune.evaluation.evaluate import evaluate, predict_logits
 from lightune.record import Evaluation
-from tiny import ARCHITECTURES, sentences
+from tiny import REPRESENTATIVE, sentences
 
 ROWS = sentences(17, seed=8)
 TEXTS = [(text,) for text, _ in ROWS]
@@ -22,7 +22,7 @@ def _one_by_one(loaded) -> np.ndarray:
         return torch.cat([loaded.model(**batch).logits for batch in batches]).numpy()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_logits_come_in_the_order_of_the_texts_and_equal_those_of_each_text_alone(
     load_lively, architecture, batch_size

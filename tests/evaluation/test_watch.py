@@ -12,12 +12,12 @@ import torch
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.watch import Watch, watch_texts
-from tiny import ARCHITECTURES, sentences
+from tiny import REPRESENTATIVE, sentences
 
 TEXTS = [(text,) for text, _ in sentences(24, seed=5)]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_pooling_takes_the_mean_over_real_tokens_only(load_lively: Callable[..., Any], architecture: str) -> None:
     loaded = load_lively(architecture)
     encoded = encode(loaded.tokenizer, TEXTS, loaded.max_length)
@@ -30,7 +30,7 @@ def test_pooling_takes_the_mean_over_real_tokens_only(load_lively: Callable[...,
             np.testing.assert_allclose(found[row], hidden[0].mean(dim=0).numpy(), atol=2e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_the_output_layer_makes_the_logits_of_the_inputs_that_were_noted(
     load_lively: Callable[..., Any], architecture: str
 ) -> None:

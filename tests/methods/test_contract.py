@@ -18,8 +18,14 @@ from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, RecipeError
 from lightune.methods import METHODS, Method, describe, make_method
 from lightune.models.load import LoadedModel, ModelSource, load_classifier
+from tiny import ARCHITECTURES, REPRESENTATIVE
 
-ARCHITECTURES = ("distilbert", "bert", "gpt2")
+# Every method on every architecture takes minutes; by default the full contract holds over those that differ most.
+CASES = [
+    pytest.param((name, kind), marks=[] if kind in REPRESENTATIVE else pytest.mark.long, id=f"{name}-{kind}")
+    for name in METHODS
+    for kind in ARCHITECTURES
+]
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "this book is quite clever and very warm", "dull"]
 LABELS = [1, 0, 1, 0]
 SEED = 3
@@ -28,11 +34,20 @@ Load = Callable[..., LoadedModel]
 # By hand. A tiny layer is 32 wide with a feed-forward part of 64 (gpt2: 128), there are two; rank 8; two labels.
 LORA_LAYER = 4 * 8 * (32 + 32) + 8 * (32 + 64) + 8 * (64 + 32)  # q, k, v, out, lin1, lin2 = 3,584
 LORA_GPT2_LAYER = 8 * (32 + 96) + 8 * (32 + 32) + 8 * (32 + 128) + 8 * (128 + 32)  # c_attn, c_proj, c_fc, c_proj
+# Wqkv, Wo, Wi (gate and up in one), mlp.Wo; then q, k and v (two of four heads), o, gate, up, down.
+LORA_MODERNBERT_LAYER = 8 * (32 + 96) + 8 * (32 + 32) + 8 * (32 + 128) + 8 * (64 + 32)
+LORA_LLAMA_LAYER = 2 * 8 * (32 + 32) + 2 * 8 * (32 + 16) + 2 * 8 * (32 + 64) + 8 * (64 + 32)
+MODERNBERT_HEAD = 32 * 32 + 32 + (32 * 2 + 2)  # dense and norm without biases, classifier
 DISTILBERT_HEAD = (32 * 32 + 32) + (32 * 2 + 2)  # pre_classifier and classifier = 1,122
 BY_HAND = {
     ("lora", "distilbert"): 2 * LORA_LAYER + DISTILBERT_HEAD,
     ("lora", "bert"): 2 * LORA_LAYER + (32 * 2 + 2),
     ("lora", "gpt2"): 2 * LORA_GPT2_LAYER + 32 * 2,
+    ("lora", "modernbert"): 2 * LORA_MODERNBERT_LAYER + MODERNBERT_HEAD,
+    ("lora", "llama"): 2 * LORA_LLAMA_LAYER + 32 * 2,
+    ("lora", "albert"): LORA_LAYER + (32 * 2 + 2),
+    ("lora", "roberta"): 2 * LORA_LAYER + (32 * 32 + 32) + (32 * 2 + 2),
+    ("lora", "deberta-v2"): 2 * LORA_LAYER + (32 * 32 + 32) + (32 * 2 + 2),
     ("head", "distilbert"): DISTILBERT_HEAD,
     ("head", "bert"): 32 * 2 + 2,
     ("head", "gpt2"): 32 * 2,
@@ -96,7 +111,7 @@ def train_three_steps(model: torch.nn.Module, batch: dict[str, torch.Tensor]) ->
     return seen
 
 
-@pytest.fixture(scope="module", params=[(name, kind) for name in METHODS for kind in ARCHITECTURES], ids="-".join)
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest, load_lively: Load) -> Case:
     name, architecture = request.param
     method, loaded = make_method(name), load_lively(architecture)
@@ -361,6 +376,29 @@ def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved_too(
     model = make_method("lora").attach(loaded.model, loaded.anatomy, SEED).model
     assert sum(value.numel() for value in trainable(model).values()) == BY_HAND["lora", "bert"] + 32 * 32 + 32
     assert "base_model.model.bert.pooler.dense.weight" in make_method("lora").state(model)
+
+
+def test_conv1d_and_linear_layers_are_adapted_side_by_side(load_lively: Load) -> None:
+    """GPT-2 keeps its weights transposed; with one projection written as a Linear both kinds are targets."""
+    loaded = load_lively("gpt2")
+    batch, wanted = batch_of(loaded), logits_of(loaded.model, batch_of(loaded))
+    conv, linear = loaded.model.transformer.h[0].mlp.c_fc, torch.nn.Linear(32, 128)
+    with torch.no_grad():
+        linear.weight.copy_(conv.weight.T)
+        linear.bias.copy_(conv.bias)
+    loaded.model.transformer.h[0].mlp.c_fc = linear
+    method = make_method("lora")
+    formula = method.trainable_formula(loaded.model, loaded.anatomy)
+    with pytest.warns(UserWarning, match="fan_in_fan_out"):  # PEFT says that it sets it for the Conv1D layers
+        model = method.attach(loaded.model, loaded.anatomy, SEED).model
+    torch.testing.assert_close(logits_of(model, batch), wanted, rtol=0, atol=1e-5)
+    assert sum(value.numel() for value in trainable(model).values()) == formula == BY_HAND["lora", "gpt2"]
+    train_three_steps(model, batch)
+    after = logits_of(model, batch)
+    assert float((after - wanted).abs().max()) > 1e-3
+    merged = method.merged(model)
+    assert merged is not None
+    torch.testing.assert_close(logits_of(merged, batch), after, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

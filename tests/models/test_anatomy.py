@@ -8,74 +8,134 @@ import pytest
 from torch import nn
 
 from lightune.errors import RecipeError
-from lightune.models.anatomy import LINEAR_ROLES, ROLES, architecture_of, check_role
+from lightune.models.anatomy import LINEAR_ROLES, ROLES, anatomy_of, architecture_of, check_role
+from lightune.models.architectures import ARCHITECTURES
 from lightune.models.load import LoadedModel
+from tiny import DECODERS
 
-EXPECTED = {
-    "distilbert": {
-        "query": ["distilbert.transformer.layer.0.attention.q_lin", "distilbert.transformer.layer.1.attention.q_lin"],
-        "key": ["distilbert.transformer.layer.0.attention.k_lin", "distilbert.transformer.layer.1.attention.k_lin"],
-        "value": ["distilbert.transformer.layer.0.attention.v_lin", "distilbert.transformer.layer.1.attention.v_lin"],
-        "attention_out": [
-            "distilbert.transformer.layer.0.attention.out_lin",
-            "distilbert.transformer.layer.1.attention.out_lin",
-        ],
-        "ffn_in": ["distilbert.transformer.layer.0.ffn.lin1", "distilbert.transformer.layer.1.ffn.lin1"],
-        "ffn_out": ["distilbert.transformer.layer.0.ffn.lin2", "distilbert.transformer.layer.1.ffn.lin2"],
-        "attention": ["distilbert.transformer.layer.0.attention", "distilbert.transformer.layer.1.attention"],
-    },
-    "bert": {
-        "query": ["bert.encoder.layer.0.attention.self.query", "bert.encoder.layer.1.attention.self.query"],
-        "key": ["bert.encoder.layer.0.attention.self.key", "bert.encoder.layer.1.attention.self.key"],
-        "value": ["bert.encoder.layer.0.attention.self.value", "bert.encoder.layer.1.attention.self.value"],
-        "attention_out": [
-            "bert.encoder.layer.0.attention.output.dense",
-            "bert.encoder.layer.1.attention.output.dense",
-        ],
-        "ffn_in": ["bert.encoder.layer.0.intermediate.dense", "bert.encoder.layer.1.intermediate.dense"],
-        "ffn_out": ["bert.encoder.layer.0.output.dense", "bert.encoder.layer.1.output.dense"],
-        "attention": ["bert.encoder.layer.0.attention.self", "bert.encoder.layer.1.attention.self"],
-    },
-    "gpt2": {
-        "query": ["transformer.h.0.attn.c_attn", "transformer.h.1.attn.c_attn"],
-        "key": ["transformer.h.0.attn.c_attn", "transformer.h.1.attn.c_attn"],
-        "value": ["transformer.h.0.attn.c_attn", "transformer.h.1.attn.c_attn"],
-        "attention_out": ["transformer.h.0.attn.c_proj", "transformer.h.1.attn.c_proj"],
-        "ffn_in": ["transformer.h.0.mlp.c_fc", "transformer.h.1.mlp.c_fc"],
-        "ffn_out": ["transformer.h.0.mlp.c_proj", "transformer.h.1.mlp.c_proj"],
-        "attention": ["transformer.h.0.attn", "transformer.h.1.attn"],
-    },
+# The path of the layers, then query, key, value, attention_out, ffn_in, ffn_out, attention; "+" joins two modules.
+BERT = (
+    "attention.self.query attention.self.key attention.self.value attention.output.dense intermediate.dense "
+    "output.dense attention.self"
+)
+LLAMA = (
+    "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj mlp.gate_proj+mlp.up_proj mlp.down_proj "
+    "self_attn"
+)
+NAMES = {
+    "distilbert": (
+        "distilbert.transformer.layer",
+        "attention.q_lin attention.k_lin attention.v_lin attention.out_lin ffn.lin1 ffn.lin2 attention",
+    ),
+    "bert": ("bert.encoder.layer", BERT),
+    "roberta": ("roberta.encoder.layer", BERT),
+    "xlm-roberta": ("roberta.encoder.layer", BERT),
+    "camembert": ("roberta.encoder.layer", BERT),
+    "electra": ("electra.encoder.layer", BERT),
+    "deberta-v2": (
+        "deberta.encoder.layer",
+        "attention.self.query_proj attention.self.key_proj attention.self.value_proj attention.output.dense "
+        "intermediate.dense output.dense attention.self",
+    ),
+    "mpnet": (
+        "mpnet.encoder.layer",
+        "attention.attn.q attention.attn.k attention.attn.v attention.attn.o intermediate.dense output.dense "
+        "attention.attn",
+    ),
+    "albert": (
+        "albert.encoder.albert_layer_groups.0.albert_layers",
+        "attention.query attention.key attention.value attention.dense ffn ffn_output attention",
+    ),
+    "modernbert": ("model.layers", "attn.Wqkv attn.Wqkv attn.Wqkv attn.Wo mlp.Wi mlp.Wo attn"),
+    "gpt2": ("transformer.h", "attn.c_attn attn.c_attn attn.c_attn attn.c_proj mlp.c_fc mlp.c_proj attn"),
+    "opt": (
+        "model.decoder.layers",
+        "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.out_proj fc1 fc2 self_attn",
+    ),
+    "llama": ("model.layers", LLAMA),
+    "mistral": ("model.layers", LLAMA),
+    "qwen2": ("model.layers", LLAMA),
+    "qwen3": ("model.layers", LLAMA),
+    "gemma": ("model.layers", LLAMA),
 }
-# (input width, output width) of each role in a tiny model: 32 wide, feed-forward 64 (gpt2: four times the width).
-WIDTHS = {"query": (32, 32), "key": (32, 32), "value": (32, 32), "attention_out": (32, 32)}
-FEED_FORWARD = {"distilbert": 64, "bert": 64, "gpt2": 128}
-HEADS = {"distilbert": ["pre_classifier", "classifier"], "bert": ["classifier"], "gpt2": ["score"]}
+LAYERS = {"albert": 1}  # of the tiny models; the others have two
+FUSED = {"c_attn": 3, "Wqkv": 3, "Wi": 2}  # how many projections lie side by side
+GROUPED = {"llama", "mistral", "qwen2", "qwen3", "gemma"}  # two key/value heads of 8 for four query heads
+FEED_FORWARD = {"gpt2": 128}  # four times the width; the others are told 64
+HEADS = {"distilbert": ["pre_classifier", "classifier"], "deberta-v2": ["pooler", "classifier"],
+         "modernbert": ["head", "classifier"], **{name: ["score"] for name in DECODERS}}  # fmt: skip
+TWO_STEPS = {"roberta", "xlm-roberta", "camembert", "electra", "mpnet"}  # a dense layer, then out_proj
 
 Load = Callable[..., LoadedModel]
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("architecture", EXPECTED)
-def test_a_role_is_these_modules(load_tiny: Load, architecture: str, role: str) -> None:
-    loaded = load_tiny(architecture)
-    assert loaded.anatomy.modules([role]) == EXPECTED[architecture][role]
+@pytest.fixture(scope="module", params=list(NAMES))
+def loaded(request: pytest.FixtureRequest, load_tiny: Load) -> LoadedModel:
+    return load_tiny(request.param, labels=["a", "b", "c"])
 
 
-@pytest.mark.parametrize("role", LINEAR_ROLES)
-@pytest.mark.parametrize("architecture", EXPECTED)
-def test_a_linear_role_has_the_width_of_its_place(load_tiny: Load, architecture: str, role: str) -> None:
+def expected(architecture: str, role: str) -> list[str]:
+    layers, names = NAMES[architecture]
+    paths = dict(zip(ROLES, names.split(), strict=True))[role].split("+")
+    return [f"{layers}.{number}.{path}" for number in range(LAYERS.get(architecture, 2)) for path in paths]
+
+
+def width_of(module: nn.Module) -> tuple[int, int]:
+    """Input and output width of one projection; GPT-2's Conv1D keeps its weight as (in, out)."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    return module.weight.shape[0], module.weight.shape[1]
+
+
+def test_there_is_a_row_for_each_of_these() -> None:
+    assert len(NAMES) == 17
+    assert set(ARCHITECTURES) == set(NAMES)
+
+
+def test_a_role_is_these_modules(loaded: LoadedModel) -> None:
+    for role in ROLES:
+        assert loaded.anatomy.modules([role]) == expected(loaded.anatomy.model_type, role), role
+
+
+def test_the_module_of_a_role_has_the_width_of_that_role(loaded: LoadedModel) -> None:
     """A row that swapped feed-forward input and output, say, would name existing modules and still be wrong."""
-    loaded = load_tiny(architecture)
-    inner = FEED_FORWARD[architecture]
-    wanted = {**WIDTHS, "ffn_in": (32, inner), "ffn_out": (inner, 32)}[role]
-    for name in loaded.anatomy.modules([role]):
-        module = loaded.model.get_submodule(name)
-        if isinstance(module, nn.Linear):
-            found = (module.in_features, module.out_features)
-        else:  # GPT-2's Conv1D keeps its weight as (in, out), and c_attn is query, key and value side by side
-            found = (module.weight.shape[0], module.weight.shape[1])
-            found = (found[0], found[1] // 3) if name.endswith("c_attn") else found
-        assert found == wanted
+    architecture = loaded.anatomy.model_type
+    inner, shared = FEED_FORWARD.get(architecture, 64), 16 if architecture in GROUPED else 32
+    widths = {"query": (32, 32), "key": (32, shared), "value": (32, shared), "attention_out": (32, 32),
+              "ffn_in": (32, inner), "ffn_out": (inner, 32)}  # fmt: skip
+    for role in LINEAR_ROLES:
+        for name in loaded.anatomy.modules([role]):
+            into, out_of = width_of(loaded.model.get_submodule(name))
+            parts = FUSED.get(name.rpartition(".")[2], 1)
+            assert (into, out_of // parts) == widths[role], name
+
+
+def test_the_six_roles_are_every_projection_of_the_layers_once(loaded: LoadedModel) -> None:
+    """Nothing inside a layer is forgotten, and a fused projection stands there once."""
+    from transformers.pytorch_utils import Conv1D
+
+    layers = NAMES[loaded.anatomy.model_type][0]
+    inside = [
+        name
+        for name, module in loaded.model.named_modules()
+        if name.startswith(layers) and isinstance(module, nn.Linear | Conv1D)
+    ]
+    assert sorted(loaded.anatomy.modules(LINEAR_ROLES)) == sorted(inside)
+
+
+def test_the_attention_module_holds_the_query(loaded: LoadedModel) -> None:
+    for attention, query in zip(loaded.anatomy.modules(["attention"]), loaded.anatomy.modules(["query"]), strict=True):
+        assert query.startswith(f"{attention}.")
+        assert "Attention" in type(loaded.model.get_submodule(attention)).__name__
+
+
+def test_the_head_ends_with_the_layer_that_makes_the_logits(loaded: LoadedModel) -> None:
+    architecture = loaded.anatomy.model_type
+    output_layer = "score" if architecture in DECODERS else "classifier"
+    output_layer += ".out_proj" if architecture in TWO_STEPS else ""
+    assert loaded.anatomy.head == HEADS.get(architecture, ["classifier"])
+    assert loaded.anatomy.output_layer == output_layer
+    assert loaded.model.get_submodule(output_layer).weight.shape == (3, 32)
 
 
 def test_a_fused_projection_answers_to_each_of_its_roles_once(load_tiny: Load) -> None:
@@ -85,12 +145,11 @@ def test_a_fused_projection_answers_to_each_of_its_roles_once(load_tiny: Load) -
     assert len(anatomy.modules(LINEAR_ROLES)) == 2 * 4
 
 
-@pytest.mark.parametrize("architecture", EXPECTED)
-def test_the_head_ends_with_the_layer_that_makes_the_logits(load_tiny: Load, architecture: str) -> None:
-    loaded = load_tiny(architecture, labels=["a", "b", "c"])
-    assert sorted(loaded.anatomy.head) == sorted(HEADS[architecture])
-    assert loaded.anatomy.output_layer == HEADS[architecture][-1]
-    assert loaded.model.get_submodule(loaded.anatomy.output_layer).weight.shape[0] == 3
+def test_a_row_that_does_not_fit_the_model_is_an_error(load_tiny: Load) -> None:
+    model = load_tiny("bert").model
+    model.config.model_type = "gpt2"
+    with pytest.raises(RecipeError, match="the row for gpt2 does not fit"):
+        anatomy_of(model)
 
 
 def test_an_unknown_role_is_answered_with_the_valid_ones() -> None:
@@ -109,4 +168,4 @@ def test_an_unknown_architecture_is_answered_with_the_known_ones() -> None:
     with pytest.raises(RecipeError) as caught:
         architecture_of("mamba")
     assert '"mamba" is not known yet' in caught.value.message
-    assert "distilbert, bert, gpt2" in caught.value.hint
+    assert all(name in caught.value.hint for name in NAMES)

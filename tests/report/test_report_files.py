@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,14 @@ def test_reports_import_no_torch_and_reading_imports_no_matplotlib():
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_report_of_a_checkpoints_own_head_speaks_of_an_untrained_one(tmp_path):
+    record = example_record()
+    record = record.model_copy(update={"model": record.model.model_copy(update={"head": "checkpoint"})})
+    write_reports(record, example_predictions(), tmp_path)
+    for name in ("report.html", "README.md"):
+        page = html.unescape((tmp_path / name).read_text(encoding="utf-8"))
+        assert "untrained" not in page
+        assert "before (checkpoint's own head)" in page
+        assert "the checkpoint's own head, as it was" in page

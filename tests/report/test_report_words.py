@@ -62,6 +62,13 @@ def test_before_sentence_always_says_what_before_is(gain, ci95, verdict, expecte
     assert words.before_sentence(record) == expected
 
 
+def test_the_checkpoints_own_head_is_not_called_untrained():
+    model = example_record().model.model_copy(update={"head": "checkpoint"})
+    record = _record(accuracy_gain=0.012, accuracy_gain_ci95=(-0.003, 0.027), verdict="no clear difference")
+    expected = "1.2 points above before, the checkpoint's own head (95%: -0.3 to 2.7): no clear difference."
+    assert words.before_sentence(record.model_copy(update={"model": model})) == expected
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [

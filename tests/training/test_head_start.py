@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from lightune import experiment
 from lightune.data.encoding import encode
+from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.watch import watch_texts
 from lightune.training.head_start import start_from_probe
 
@@ -105,3 +106,13 @@ def test_a_recipe_that_asks_for_it_gets_it(
     run = experiment.run(tiny_recipe("gpt2", "head", head_start="probe", **options), tmp_path / "run")
     assert run.training.epochs[0].validation_loss < run.before.loss
     assert run.after.accuracy > run.before.accuracy
+
+
+def test_a_decoders_output_layer_receives_the_token_that_the_model_answers_from(load_lively):
+    """Also for a text that ends in the pad token, which is the end-of-text token: the model does not count it."""
+    loaded = load_lively("gpt2")
+    encoded = encode(loaded.tokenizer, [("a lovely film [SEP]",), ("the soup was cold and dull",)], 64)
+    assert encoded.rows[0]["input_ids"][-1] == loaded.model.config.pad_token_id
+    inputs = watch_texts(loaded.model, loaded.model.score, loaded.tokenizer, encoded, 2).head_inputs
+    logits = predict_logits(loaded.model, loaded.tokenizer, encoded, 2)
+    np.testing.assert_allclose(inputs @ loaded.model.score.weight.detach().numpy().T, logits, atol=1e-5)

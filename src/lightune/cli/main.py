@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "Measure a trained classifier on labelled data.",
     "check": "Say what is wrong with labelled data, before training does.",
     "report": "Show a run's summary and write its report anew.",
+    "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
     "recipes": "List the shipped recipes, or print one.",
     "doctor": "Check this machine and installation.",

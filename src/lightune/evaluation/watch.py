@@ -31,7 +31,7 @@ class Features:
 class Watch:
     """A context that notes the features of every batch that passes through a stock sequence classifier.
 
-    A decoder's output layer sees every position; the last real token's is the one that counts.
+    A decoder's output layer sees every position; the stock models take the last that is not the pad token's.
     """
 
     def __init__(self, model: nn.Module, output_layer: nn.Module) -> None:
@@ -69,7 +69,7 @@ class Watch:
         return Features(*found)
 
     def _entered(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self._mask = kwargs["attention_mask"]
+        self._mask, self._ids = kwargs["attention_mask"], kwargs["input_ids"]
 
     def _left_the_backbone(self, module: nn.Module, args: Any, output: Any) -> None:
         hidden = output[0].float()
@@ -81,7 +81,8 @@ class Watch:
 
         hidden = args[0].detach()
         if hidden.dim() == 3:
-            positions = torch.arange(hidden.shape[1], device=hidden.device) * self._mask
+            is_real = self._ids != self._model.config.pad_token_id  # type: ignore[union-attr]
+            positions = torch.arange(hidden.shape[1], device=hidden.device) * is_real
             hidden = hidden[torch.arange(len(hidden), device=hidden.device), positions.argmax(1)]
         self._inputs.append(hidden.float().cpu().numpy())
 

@@ -1,7 +1,4 @@
-"""What an architecture calls its parts. This module alone knows; everything else asks for roles.
-
-A new architecture is one new row in ARCHITECTURES.
-"""
+"""The parts of a loaded model, asked for by role; the names come from the table of architectures alone."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from lightune.errors import RecipeError, did_you_mean
+from lightune.models.architectures import ARCHITECTURES, Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,63 +15,6 @@ if TYPE_CHECKING:
 Role = Literal["query", "key", "value", "attention_out", "ffn_in", "ffn_out", "attention"]
 ROLES: tuple[str, ...] = get_args(Role)
 LINEAR_ROLES: tuple[str, ...] = tuple(role for role in ROLES if role != "attention")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Module names of one model family.
-
-    `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer; a fused
-    projection stands under each role it plays. `head` lists the classification head's modules, the last linear last.
-    """
-
-    layers: str
-    query: str
-    key: str
-    value: str
-    attention_out: str
-    ffn_in: str
-    ffn_out: str
-    attention: str
-    head: tuple[str, ...]
-    pads_left: bool = False
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "distilbert": Architecture(
-        layers="distilbert.transformer.layer",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        attention_out="attention.out_lin",
-        ffn_in="ffn.lin1",
-        ffn_out="ffn.lin2",
-        attention="attention",
-        head=("pre_classifier", "classifier"),
-    ),
-    "bert": Architecture(
-        layers="bert.encoder.layer",
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        attention_out="attention.output.dense",
-        ffn_in="intermediate.dense",
-        ffn_out="output.dense",
-        attention="attention.self",
-        head=("classifier",),
-    ),
-    "gpt2": Architecture(
-        layers="transformer.h",
-        query="attn.c_attn",
-        key="attn.c_attn",
-        value="attn.c_attn",
-        attention_out="attn.c_proj",
-        ffn_in="mlp.c_fc",
-        ffn_out="mlp.c_proj",
-        attention="attn",
-        head=("score",),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -93,20 +34,26 @@ class Anatomy:
         names: list[str] = []
         for index in range(self.layer_count):
             for role in roles:
-                names.append(f"{self.architecture.layers}.{index}.{getattr(self.architecture, check_role(role))}")
+                paths = self.architecture.paths(check_role(role))
+                names += [f"{self.architecture.layers}.{index}.{path}" for path in paths]
         if not names:
             raise RecipeError("RECIPE-031", "no role was named, so nothing would be adapted.", f"Valid: {_listed()}.")
         return list(dict.fromkeys(names))
 
     @property
     def head(self) -> list[str]:
-        """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold."""
-        return list(dict.fromkeys((*self.new_modules, *self.architecture.head)))
+        """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold.
+
+        None lies inside another: PEFT would save it twice, and train the copy that is not used.
+        """
+        head = self.architecture.head
+        inside = tuple(f"{module}." for module in head)
+        return [*(name for name in self.new_modules if name not in head and not name.startswith(inside)), *head]
 
     @property
     def output_layer(self) -> str:
         """The last linear layer, whose outputs are the logits."""
-        return self.architecture.head[-1]
+        return self.architecture.output_layer
 
 
 def check_role(role: str) -> str:
@@ -118,14 +65,14 @@ def check_role(role: str) -> str:
     return role
 
 
-def architecture_of(model_type: str) -> Architecture:
-    """Return the row for a model type, or raise RecipeError that shows what a row holds."""
+def architecture_of(model_type: str, advice: str = "") -> Architecture:
+    """Return the row for a model type, or raise RecipeError; `advice` says how its row would look."""
     if model_type not in ARCHITECTURES:
         raise RecipeError(
             "RECIPE-032",
             f'the architecture "{model_type}" is not known yet.',
-            f"Known: {', '.join(ARCHITECTURES)}. A new one is one row in lightune/models/anatomy.py: the path of its "
-            f"layers, the module of each role ({_listed()}), and its head.",
+            f"Known: {', '.join(ARCHITECTURES)}. A new one is one row in lightune/models/architectures.py: the path "
+            f"of its layers, the module of each role ({_listed()}), and its head.{advice}",
         )
     return ARCHITECTURES[model_type]
 
@@ -142,7 +89,8 @@ def anatomy_of(model: nn.Module, missing: Iterable[str] = ()) -> Anatomy:
     count = len(list(names[architecture.layers].children())) if architecture.layers in names else 0
     owners = dict.fromkeys(name.rpartition(".")[0] for name in missing)
     anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)))
-    absent = [name for name in (*anatomy.modules(ROLES), *anatomy.head) if name not in names] if count else ["layers"]
+    wanted = (*anatomy.modules(ROLES), *anatomy.head, anatomy.output_layer) if count else ("layers",)
+    absent = [name for name in wanted if name not in names]
     if absent:
         raise RecipeError("RECIPE-033", f"the row for {model_type} does not fit this model: no module {absent[0]}.")
     return anatomy

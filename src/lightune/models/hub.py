@@ -12,6 +12,7 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "gene
                "added_tokens.json")  # fmt: skip
 # Weights of other frameworks and quantised exports would be downloaded for nothing.
 MODEL_IGNORED = ("onnx/*", "openvino/*", "flax*", "tf_*", "coreml/*", "original/*")
+CONFIG_FILES = ("config.json",)
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 TIMEOUT_SECONDS = 4
 

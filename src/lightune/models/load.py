@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lightune import runtime
-from lightune.errors import ArtifactError, RecipeError
+from lightune.errors import RecipeError
 from lightune.models import embedded, hub
-from lightune.models.anatomy import Anatomy, anatomy_of, architecture_of
+from lightune.models.anatomy import Anatomy, anatomy_of
+from lightune.models.architectures import ARCHITECTURES
+from lightune.models.checkpoint import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
+from lightune.models.config import explained, read_config, require_known, task_config
+from lightune.models.own_head import INCOMPLETE, OwnHead, own_head
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -34,31 +36,38 @@ class ModelSource:
 
 @dataclass
 class LoadedModel:
-    """A classifier with its tokenizer, the names of its parts, and the longest text it takes (tokens)."""
+    """A classifier with its tokenizer, the names of its parts, and the longest text it takes (tokens).
+
+    `head` is "checkpoint" when the checkpoint's own classification head answers in the task's labels, else "new";
+    `notes` say what became of that head.
+    """
 
     source: ModelSource
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     anatomy: Anatomy
     max_length: int
+    head: Literal["new", "checkpoint"] = "new"
+    notes: tuple[str, ...] = ()
 
 
-def find_model(name: str, revision: str | None = None) -> ModelSource:
+def find_model(name: str, revision: str | None = None, patterns: Sequence[str] = hub.MODEL_FILES) -> ModelSource:
     """Return where the model's files are: the embedded `minilm`, a local folder, or a Hub snapshot.
 
+    `patterns` says which files a snapshot must hold.
     Raises RecipeError for a folder that is no model, HubError for the Hub's failures.
     """
     if name == embedded.NAME:
         place = embedded.folder()
         if place is not None:
             return ModelSource(name, place, f"sha256:{embedded.WEIGHTS_SHA256}")
-        folder, commit = hub.snapshot(embedded.HUB_NAME, revision)
+        folder, commit = hub.snapshot(embedded.HUB_NAME, revision, patterns=patterns)
         return ModelSource(name, folder, commit)
     if Path(name).is_dir():
         return ModelSource(name, Path(name), None)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise RecipeError("RECIPE-040", f'model: there is no folder "{name}".', "Give a model folder or a Hub name.")
-    folder, commit = hub.snapshot(name, revision)
+    folder, commit = hub.snapshot(name, revision, patterns=patterns)
     return ModelSource(name, folder, commit)
 
 
@@ -66,7 +75,8 @@ def fingerprint(source: ModelSource) -> str:
     """Return the SHA-256 over the names and bytes of the model's configuration, weights and vocabulary."""
     digest = hashlib.sha256()
     vocabulary = [source.folder / name for name in VOCABULARY_FILES if (source.folder / name).is_file()]
-    files = [*source.folder.glob("config.json"), *sorted(source.folder.glob("*.safetensors")), *vocabulary]
+    index = source.folder.glob(INDEX_FILE)
+    files = [*source.folder.glob("config.json"), *index, *sorted(source.folder.glob("*.safetensors")), *vocabulary]
     for path in files:
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
@@ -79,17 +89,77 @@ def load_classifier(
 ) -> LoadedModel:
     """Load the model as AutoModelForSequenceClassification with these label names, in fp32.
 
-    Parameters that the checkpoint does not hold (the head) are drawn from a generator keyed by the seed.
-    Raises RecipeError for a configuration or weights that cannot be used.
+    A head that the checkpoint brings is used where its labels are these, in whatever order. Parameters that the
+    checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
+    configuration or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the body.
     """
-    config = _load_config(source, labels)
+    raw = read_config(source.name, source.folder)
+    require_known(source.name, source.folder, str(raw.get("model_type")))
+    require_weights(source.name, source.folder)
+    found = own_head(raw, labels)
+    output_layer = ARCHITECTURES[raw["model_type"]].output_layer
+    is_held = holds(source.folder, output_layer)
+    model, missing = _read(source, labels, seed, output_layer if is_held and found.order is None else None)
+    anatomy = anatomy_of(model, missing)
+    refuse_new_body(anatomy, source.name)
+    tokenizer = load_tokenizer(source)
+    _agree(model, tokenizer)
+    loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, _longest(model, tokenizer, max_length))
+    if is_held:
+        _use(found, loaded)
+    return loaded
+
+
+def _use(found: OwnHead, loaded: LoadedModel) -> None:
+    """Put the checkpoint's own head to use if it can be used whole, and note what became of it."""
+    if found.order is not None and not loaded.anatomy.new_modules:
+        found.arrange(loaded.model.get_submodule(loaded.anatomy.output_layer))
+        loaded.head = "checkpoint"
+    loaded.notes = (found.note if found.order is None or loaded.head == "checkpoint" else INCOMPLETE,)
+
+
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
+    """Load the tokenizer without truncation or padding of its own; pads stand on the right."""
+    from transformers import AutoTokenizer
+
+    with explained(source.name):
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def _agree(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make model and tokenizer mean the same pad token, and pass token types only to a model that tells them apart.
+
+    A stock decoder (its output layer is `score`) classifies by the last token that is not the pad token.
+    """
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.get_input_embeddings().num_embeddings:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if model.config.pad_token_id is None or hasattr(model, "score"):
+        model.config.pad_token_id = tokenizer.pad_token_id
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # GPT-2 would look token types up among its words
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = names
+
+
+def _read(
+    source: ModelSource, labels: Sequence[str], seed: int, unwanted: str | None
+) -> tuple[PreTrainedModel, list[str]]:
+    """Return the model and the names of the parameters that were not read: absent, misshapen or `unwanted` ones."""
+    config = task_config(source.name, source.folder, labels)
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     quiet_libraries()
-    with runtime.seeded(seed, "head"), _explained(source):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source.folder,
+    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    with runtime.seeded(seed, "head"), explained(source.name):
+        model, info = kind.from_pretrained(
+            None if unwanted else source.folder,
+            state_dict=tensors_without(source.folder, unwanted) if unwanted else None,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
@@ -98,102 +168,22 @@ def load_classifier(
             local_files_only=True,
             trust_remote_code=False,
         )
-    mismatched = [entry[0] for entry in info["mismatched_keys"]]
-    anatomy = anatomy_of(model, missing=[*info["missing_keys"], *mismatched])
-    _refuse_new_body(anatomy, source)
-    tokenizer = load_tokenizer(source, anatomy)
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return LoadedModel(source, model.eval(), tokenizer, anatomy, _longest(model, tokenizer, max_length))
-
-
-def load_tokenizer(source: ModelSource, anatomy: Anatomy) -> PreTrainedTokenizerBase:
-    """Load the tokenizer with its own truncation and padding switched off, and a pad token set."""
-    from transformers import AutoTokenizer
-
-    with _explained(source):
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "left" if anatomy.architecture.pads_left else "right"
-    return tokenizer
-
-
-def _load_config(source: ModelSource, labels: Sequence[str]) -> Any:
-    path = source.folder / "config.json"
-    if not path.is_file():
-        raise RecipeError("RECIPE-041", f"{source.folder}: no config.json, so this is not a model folder.")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecipeError("RECIPE-042", f"{path}: not JSON ({error}).") from error
-    if not isinstance(raw, dict):
-        raise RecipeError("RECIPE-042", f"{path}: not a JSON object, so this is not a model's configuration.")
-    if _asks_for_remote_code(raw):
-        raise RecipeError(
-            "RECIPE-043", f"{source.name}: this model wants to run code of its own (auto_map), which is never done.",
-            "Use a model whose architecture transformers itself knows.",
-        )  # fmt: skip
-    architecture_of(str(raw.get("model_type")))
-    if not any(source.folder.glob("*.safetensors")):
-        raise RecipeError(
-            "RECIPE-044", f"{source.name}: no safetensors weights (pickled weights are never read).",
-            "Convert it once with `model.save_pretrained(folder)` of a current transformers.",
-        )  # fmt: skip
-    from transformers import AutoConfig
-
-    with _explained(source):
-        return AutoConfig.from_pretrained(
-            source.folder,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            problem_type="single_label_classification",
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-
-
-def _asks_for_remote_code(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "auto_map" in value or any(_asks_for_remote_code(inner) for inner in value.values())
-    return isinstance(value, list) and any(_asks_for_remote_code(inner) for inner in value)
-
-
-def _refuse_new_body(anatomy: Anatomy, source: ModelSource) -> None:
-    """A part of the body that the checkpoint did not hold would be random: a broken checkpoint, not a new head.
-
-    A pooler is the exception: encoders saved without one get a new one, which counts as part of the head.
-    """
-    body = anatomy.architecture.layers.partition(".")[0] + "."
-    inside = [name for name in anatomy.new_modules if name.startswith(body) and "pooler" not in name]
-    if inside:
-        raise ArtifactError(
-            "ARTIFACT-021", f"{source.name}: the weights lack {len(inside)} parts of the model, e.g. {inside[0]}.",
-            "The checkpoint is incomplete or belongs to another architecture; download it again.",
-        )  # fmt: skip
+    return model, [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
 
 
 def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int | None) -> int:
-    positions = getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
-    limit = min(int(positions), int(min(tokenizer.model_max_length, 10**9)))
+    limit = min(_positions(model), int(min(tokenizer.model_max_length, 10**9)))
     if wanted is not None and wanted > limit:
         raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
     return wanted or min(limit, DEFAULT_MAX_LENGTH)
 
 
-@contextlib.contextmanager
-def _explained(source: ModelSource) -> Any:
-    from safetensors import SafetensorError
+def _positions(model: PreTrainedModel) -> int:
+    """Return how many positions the model has; RoBERTa and its kin begin to count after the pad id."""
+    from torch import nn
 
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        if "out of memory" in str(error).lower():
-            raise
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RecipeError("RECIPE-046", f"{source.name}: this model cannot be loaded: {text}") from error
+    count = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
+    for name, part in model.named_modules():
+        if name.endswith("embeddings.position_embeddings") and isinstance(part, nn.Embedding):
+            return count if part.padding_idx is None else count - part.padding_idx - 1
+    return count

@@ -41,11 +41,11 @@ STYLE = {
 }
 
 
-def interval_plot(comparison: Comparison) -> str:
+def interval_plot(comparison: Comparison, before_head: str = "untrained head") -> str:
     """Draw both gains with their 95% intervals against zero, in percentage points."""
     rows = [
         ("over the linear probe", comparison.probe_gain, comparison.probe_gain_ci95, ACCENT),
-        ("over before (untrained head)", comparison.accuracy_gain, comparison.accuracy_gain_ci95, WARM),
+        (f"over before ({before_head})", comparison.accuracy_gain, comparison.accuracy_gain_ci95, WARM),
     ]
 
     def draw(axes: Axes) -> None:

@@ -41,7 +41,7 @@ def results(record: RunRecord) -> Table:
     for name, found in (
         ("word counts (TF-IDF)", record.baselines.tfidf),
         ("linear probe", record.baselines.probe),
-        ("before (untrained head)", record.before),
+        (f"before ({words.before_head(record)})", record.before),
         (f"after ({method_name(record)})", record.after),
     ):
         rows.append([name, words.score(found.accuracy), words.score(found.loss), words.score(found.f1_macro)])
@@ -56,7 +56,7 @@ def gains(record: RunRecord) -> Table:
     before = _gain(found.accuracy_gain, found.accuracy_gain_ci95, found.mcnemar_p_value)
     cells = [
         ["over the linear probe", *probe, found.probe_verdict],
-        ["over before (untrained head)", *before, found.verdict],
+        [f"over before ({words.before_head(record)})", *before, found.verdict],
     ]
     return Table(
         "Gain in accuracy, paired on the test examples",

@@ -19,11 +19,17 @@ def headline(record: RunRecord) -> str:
 
 
 def before_sentence(record: RunRecord) -> str:
-    """Say what was gained over `before`, and that before is an untrained head."""
+    """Say what was gained over `before`, and whose head that is: an untrained one, or the checkpoint's own."""
     comparison = record.comparison
     place = position(comparison.accuracy_gain)
     figures = f"({interval(comparison.accuracy_gain_ci95)}): {comparison.verdict}."
-    return f"{place[0].upper()}{place[1:]} before, the untrained head, which can only guess {figures}"
+    which_can = ", which can only guess" if record.model.head == "new" else ""
+    return f"{place[0].upper()}{place[1:]} before, the {before_head(record)}{which_can} {figures}"
+
+
+def before_head(record: RunRecord) -> str:
+    """Name the head that answered before training."""
+    return "untrained head" if record.model.head == "new" else "checkpoint's own head"
 
 
 def reload_sentence(record: RunRecord) -> str:

@@ -17,11 +17,13 @@ from lightune.evaluation.evaluate import to_device, validate
 from lightune.evaluation.metrics import Metrics
 from lightune.progress import Reporter
 from lightune.recipe import TrainingBlock
+from lightune.training.averaging import WeightAverage
 from lightune.training.batches import epoch_steps, steps_per_epoch
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
 from lightune.training.optimizer import Schedule, make_optimizer
+from lightune.training.token_masking import TokenMasking
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +79,8 @@ class Loop:
     log: TextIO = field(init=False)
     meter: Meter = field(init=False)
     class_weights: dict[int, float] = field(init=False)
+    masking: TokenMasking = field(init=False)
+    average: WeightAverage = field(init=False)
     advance: Callable[..., None] = field(init=False)
 
     def fit(self) -> Fitted:
@@ -94,6 +98,8 @@ class Loop:
         self.schedule = Schedule(optimizer, self.settings, total)
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
         self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
+        self.masking = TokenMasking(self.tokenizer, self.settings.token_masking, self.settings.seed)
+        self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
         self.done, self.best = Fitted(), _Best(self.settings.metric_for_best_model)
         self._checkpointing(True)
         path = self.folder / "metrics.jsonl"
@@ -140,7 +146,7 @@ class Loop:
         total = 0.0
         for number, batch in enumerate(micro_batches):
             runtime.reseed(self.settings.seed, "dropout", epoch, self.done.steps, number)
-            loss, plain = self._loss(batch)
+            loss, plain = self._loss(batch, epoch)
             loss = loss * (self._weight(batch) / whole)
             total += self._finite(plain, "loss") * (len(batch) / rows)
             self.accelerator.backward(loss)
@@ -150,11 +156,11 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
 
-    def _loss(self, rows: list[int]) -> tuple[torch.Tensor, float]:
+    def _loss(self, rows: list[int], epoch: int) -> tuple[torch.Tensor, float]:
         """Return (the loss to train on, the plain mean to report); without class weights they are the same."""
         import torch
 
-        batch = collate(self.tokenizer, [self.train.encoded.rows[row] for row in rows])
+        batch = collate(self.tokenizer, self.masking.rows([(row, self.train.encoded.rows[row]) for row in rows], epoch))
         batch["labels"] = torch.tensor([self.train.labels[row] for row in rows])
         batch = to_device(batch, self.accelerator.device)
         found = self.model(**batch)
@@ -193,6 +199,7 @@ class Loop:
             "samples": rows,
         }
         self.schedule.step()
+        self.average.update(self.done.steps)
         self.log.write(json.dumps(line) + "\n")
         if self.settings.report_to:
             self.accelerator.log({f"train/{name}": value for name, value in line.items()}, step=self.done.steps)
@@ -203,6 +210,10 @@ class Loop:
             self._save_latest()
 
     def _after_epoch(self, epoch: int, train_loss: float) -> None:
+        with self.average.applied():
+            self._validate(epoch, train_loss)
+
+    def _validate(self, epoch: int, train_loss: float) -> None:
         rate = self.schedule.learning_rate
         found = validate(
             self.model, self.tokenizer, self.validation.encoded, self.validation.labels, self.eval_batch_size
@@ -232,6 +243,7 @@ class Loop:
     def _restore_best(self) -> None:
         self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self._checkpointing(False)
+        self.average.keep()
         if self.settings.load_best_model_at_end:
             tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
             self.method.load_state(self.model, tensors)

@@ -1,0 +1,91 @@
+"""The weights of a model folder: safetensors in one file or in shards, all of them there, no part of the body new."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightune.errors import ArtifactError, RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from lightune.models.anatomy import Anatomy
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+
+def require_weights(name: str, folder: Path) -> None:
+    """Raise RecipeError when the folder holds no safetensors weights, ArtifactError when some of the shards miss."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return
+    if not (folder / INDEX_FILE).is_file():
+        raise RecipeError(
+            "RECIPE-044", f"{name}: no safetensors weights (pickled weights are never read).",
+            "Convert it once with `model.save_pretrained(folder)` of a current transformers.",
+        )  # fmt: skip
+    shards = _shards(folder / INDEX_FILE)
+    absent = [shard for shard in shards if not (folder / shard).is_file()]
+    if absent:
+        shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        raise ArtifactError(
+            "ARTIFACT-022", f"{name}: {len(absent)} of the {len(shards)} weight files are missing: {shown}.",
+            f"Put every file that {INDEX_FILE} names into the folder, or download the model again.",
+        )  # fmt: skip
+
+
+def holds(folder: Path, module: str) -> bool:
+    """Say whether the weight files hold tensors of a module; their headers alone are read."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in _weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                if any(name.startswith(f"{module}.") for name in file.keys()):  # noqa: SIM118  (it is no mapping)
+                    return True
+        except SafetensorError:  # loading will say so
+            return False
+    return False
+
+
+def tensors_without(folder: Path, module: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of all weight files but those of one module. Raises SafetensorError for a damaged file."""
+    from safetensors.torch import load_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    for path in _weight_files(folder):
+        tensors |= load_file(path)
+    return {name: value for name, value in tensors.items() if not name.startswith(f"{module}.")}
+
+
+def refuse_new_body(anatomy: Anatomy, name: str) -> None:
+    """A part of the body that the checkpoint did not hold would be random: a broken checkpoint, not a new head.
+
+    A pooler is the exception: encoders saved without one get a new one, which counts as part of the head.
+    """
+    body = anatomy.architecture.layers.partition(".")[0] + "."
+    inside = [part for part in anatomy.new_modules if part.startswith(body) and "pooler" not in part]
+    if inside:
+        raise ArtifactError(
+            "ARTIFACT-021", f"{name}: the weights lack {len(inside)} parts of the model, e.g. {inside[0]}.",
+            "The checkpoint is incomplete or belongs to another architecture; download it again.",
+        )  # fmt: skip
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    whole = folder / WEIGHTS_FILE
+    return [whole] if whole.is_file() else [folder / shard for shard in _shards(folder / INDEX_FILE)]
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the file names in an index. Raises ArtifactError when it is none, or names a place outside the folder."""
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        usable = bool(shards) and all(Path(shard).name == shard for shard in shards)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ArtifactError("ARTIFACT-023", f"{index}: this is no index of weight files.", "Download the model again.")
+    return shards

@@ -1,0 +1,77 @@
+"""A classification head that the checkpoint brings: used where it answers in the task's labels, else replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHOWN = 6
+INCOMPLETE = "The checkpoint holds only a part of the head that its labels ask for; the rest was drawn anew."
+
+
+@dataclass(frozen=True)
+class OwnHead:
+    """What is to become of the head that a checkpoint may hold, and the sentence that tells it.
+
+    `order` holds, for each of the task's labels, the row of the checkpoint's output layer that answers it, or None when
+    that head is not used.
+    """
+
+    order: tuple[int, ...] | None
+    note: str
+
+    def arrange(self, output_layer: nn.Module) -> None:
+        """Put the rows of the output layer into the order of the task's labels."""
+        import torch
+
+        with torch.no_grad():
+            for value in output_layer.parameters(recurse=False):
+                value.copy_(value[list(self.order or ())].clone())
+
+
+def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
+    """Return what is to become of the head of a checkpoint with this config.json.
+
+    Label names agree when they are the same but for case and order; names that say nothing (LABEL_0, LABEL_1, ...) are
+    taken in order when there are as many.
+    """
+    kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
+    if "ForSequenceClassification" not in kind:
+        return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
+    names = _label_names(raw)
+    folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
+    if sorted(folded) == sorted(wanted) and len(set(folded)) == len(folded):
+        order = tuple(folded.index(label) for label in wanted)
+        moved = "" if order == tuple(range(len(order))) else "; its rows were put in the order of the data's labels"
+        return OwnHead(order, f"The checkpoint's own head was used: its labels are those of the data{moved}.")
+    if len(names) == len(labels) and all(re.fullmatch(r"LABEL_\d+", name) for name in names):
+        pairs = _shown([f"{name} = {label}" for name, label in zip(names, labels, strict=True)])
+        note = f"The checkpoint's own head was used. Its labels have no names and were taken in order: {pairs}."
+        return OwnHead(tuple(range(len(names))), note)
+    note = (
+        f"The checkpoint's own head was replaced by a new one: its labels ({_shown(names)}) are not those of the data "
+        f"({_shown(labels)})."
+    )
+    return OwnHead(None, note)
+
+
+def _label_names(raw: Mapping[str, Any]) -> list[str]:
+    """Return the label names by row; a configuration leaves them out when they are LABEL_0 and LABEL_1."""
+    named = raw.get("id2label")
+    if not isinstance(named, dict) or not all(str(number).isdecimal() for number in named):
+        count = raw.get("num_labels")
+        return [f"LABEL_{number}" for number in range(count if isinstance(count, int) else 2)]
+    return [str(named[number]) for number in sorted(named, key=int)]
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
