@@ -96,6 +96,7 @@ def _set_up(
     notes: list[str],
 ) -> _Experiment:
     source = find_model(recipe.model, recipe.model_revision)
+    recipe = recipe.pinned(source.revision, task.revision)
     loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length)
     loaded.model.to(device)  # type: ignore[arg-type]
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}

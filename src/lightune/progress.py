@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -110,6 +110,27 @@ class Bars:
 def default_reporter() -> Reporter:
     """Return bars when stderr is a terminal, plain lines otherwise."""
     return Bars() if sys.stderr.isatty() else PlainLines()
+
+
+def download_bar(title: str) -> Any:
+    """Return a tqdm class that shows the bytes of a whole download as one bar, for a person at a terminal only.
+
+    huggingface_hub makes three bars from it: files, bytes received and bytes written. The last one is shown.
+    """
+    from tqdm import tqdm
+
+    class Download(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            is_written = options.get("unit") == "B" and not str(options.get("desc")).startswith("Downloading bytes")
+            shown = is_written and sys.stderr.isatty()
+            options |= {"desc": f"  {title}", "disable": not shown, "leave": False, "delay": 0.3, "bar_format": None}
+            super().__init__(*arguments, **options)
+
+        def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+            """Keep the title, whatever the library would write."""
+
+    return Download
 
 
 def quiet_libraries() -> None:
