@@ -23,7 +23,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv
 
 
 @click.command("predict", epilog=EXAMPLES)
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="MODEL")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
 @click.option("--text-column", help="The file's text column, if it is not called as in training.")
@@ -41,7 +41,7 @@ def command(
     as_json: bool,
     **how: Any,
 ) -> int:
-    """Classify texts with the classifier of a run folder.
+    """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
     columns prediction and confidence added.
