@@ -82,7 +82,8 @@ def run(
     reporter.phase("Reading the data and the model")
     task = load_task(recipe.data, recipe.training.seed)
     with folder as place:
-        experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
+        said = [*notes, *runtime.device_notes(device), *task.notes]
+        experiment = _set_up(recipe, method, device, task, place.working, reporter, said)
         return _carry_out(experiment).write(place.working, place.final)
 
 

@@ -104,7 +104,7 @@ def test_a_cached_model_of_the_hub_is_loaded_by_its_name(stock, tmp_path, monkey
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert repr(lightune.load("somebody/finished")) == "<Classifier somebody/finished: negative, positive>"
-    with pytest.raises(HubError, match="HUB-001.*\nNor is there a folder") as caught:
+    with pytest.raises(HubError, match=r"HUB-001.*\nNor is there a folder") as caught:
         lightune.load("somebody/unfinished")
     assert caught.value.exit_code == 7
 
@@ -139,7 +139,7 @@ def test_more_labels_than_the_head_has_are_refused(stock, tmp_path):
 
 
 def test_a_folder_that_is_neither_is_refused(tmp_path):
-    with pytest.raises(ArtifactError, match="neither a run folder .* nor a model folder"):
+    with pytest.raises(ArtifactError, match=r"neither a run folder .* nor a model folder"):
         lightune.load(tmp_path)
 
 

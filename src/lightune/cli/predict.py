@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lightune.cli.options import as_json, base_model, device, example, piped_lines, print_json, stdin_is_piped
+from lightune.cli.options import (
+    as_json,
+    base_model,
+    device,
+    example,
+    piped_lines,
+    print_json,
+    stdin_is_piped,
+    utf8_stdout,
+)
 
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier
@@ -93,6 +101,6 @@ def _file(classifier: Classifier, source: Path, text_column: str | None, output:
         header = next(rows)
         print_json({"predictions": [dict(zip(header, row, strict=True)) for row in rows]})
         return 0
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
     return 0

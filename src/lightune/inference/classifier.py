@@ -155,7 +155,6 @@ def load(folder: Path | str, base_model: str | None = None, device: str = "auto"
         return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted.method)
     if base_model is not None:
         raise RecipeError("RECIPE-047", f"{folder}: a base model goes with a run folder, and this is none.")
-    loaded = load_finished(str(folder))
-    names = [loaded.model.config.id2label[index] for index in range(loaded.model.config.num_labels)]
-    signature = Signature(names, ["text"], "label", finished_elsewhere=True)
+    loaded, labels = load_finished(str(folder))
+    signature = Signature(labels, ["text"], "label", finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature)  # type: ignore[arg-type]

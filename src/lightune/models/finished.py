@@ -11,8 +11,8 @@ from lightune.models.load import LoadedModel, ModelSource, find_model, load_clas
 CONFIG_FILE = "config.json"
 
 
-def load_finished(name: str) -> LoadedModel:
-    """Load a stock sequence classifier as it is: its head, its label names.
+def load_finished(name: str) -> tuple[LoadedModel, list[str]]:
+    """Return a stock sequence classifier as it is, with its own head, and its label names.
 
     Raises ArtifactError when there is no such folder, or the model is no classifier of one label a text, HubError for
     the Hub's failures.
@@ -24,7 +24,7 @@ def load_finished(name: str) -> LoadedModel:
         lacking = ", ".join(loaded.anatomy.new_modules)
         hint = "Train one: lightune run --model ... --train FILE. Or give the run folder of a model that was trained."
         raise ArtifactError("ARTIFACT-013", f"{name}: the model has no finished classification head ({lacking}).", hint)
-    return loaded
+    return loaded, labels
 
 
 def own_labels(folder: Path) -> list[str]:
