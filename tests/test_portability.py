@@ -231,7 +231,7 @@ def test_an_absent_gpu_is_explained():
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this is a Mac")
 def test_an_absent_mps_is_explained():
-    with pytest.raises(RecipeError, match="mps.*was built without it"):
+    with pytest.raises(RecipeError, match=r"mps.*was built without it"):
         runtime.choose_device("mps")
 
 

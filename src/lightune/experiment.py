@@ -26,7 +26,7 @@ from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
 from lightune.outcome import Outcome
-from lightune.progress import Reporter, Silent
+from lightune.progress import Reporter, program_reporter
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
@@ -69,12 +69,12 @@ def run(
     reporter: Reporter | None = None,
     notes: Sequence[str] = (),
 ) -> RunRecord:
-    """Do what the recipe says and leave a run folder; return its record.
+    """Do what the recipe says and leave a run folder; return its record. In a notebook, progress is shown.
 
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
     """
-    reporter = reporter or Silent()
+    reporter = reporter or program_reporter()
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
