@@ -116,6 +116,7 @@ class Notebook:
         self._lines: list[tuple[str, str]] = []
         self._bar: tuple[str, int, int, str] | None = None
         self._display: Any = None
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm asks for widgets that nobody needs
 
     def phase(self, title: str) -> None:
         """Add the title, bold."""

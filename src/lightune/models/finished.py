@@ -9,6 +9,8 @@ from lightune.errors import ArtifactError, HubError
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_classifier
 
 CONFIG_FILE = "config.json"
+# The Hub cannot be reached, has no such model, or could have none of that name.
+NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
 
 
 def load_finished(name: str) -> tuple[LoadedModel, list[str]]:
@@ -51,12 +53,15 @@ def _find(name: str) -> ModelSource:
             message = f"{name}: neither a run folder (no adapter/ in it) nor a model folder (no {CONFIG_FILE})."
             raise ArtifactError("ARTIFACT-012", message, "Give a run folder, e.g. runs/x-1, or a model.")
         return find_model(name)
+    hint = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
+    no_folder = ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
     if _is_path(name):
-        hint = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
-        raise ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
+        raise no_folder
     try:
         return find_model(name)
     except HubError as error:
+        if "/" not in name and error.code in NOT_FOUND:  # hardly anything on the Hub is called so: a folder was meant
+            raise no_folder from error
         raise HubError(error.code, error.message, f'Nor is there a folder "{name}" here. {error.hint}') from error
 
 
