@@ -141,6 +141,11 @@ def adapter_folder(folder: Path) -> Path:
     return folder / "adapter" if (folder / "adapter").is_dir() else folder
 
 
+def holds_adapter(folder: Path) -> bool:
+    """Say whether this is a run folder or an adapter folder, whole or damaged."""
+    return any((folder / name).exists() for name in ("adapter", MANIFEST_FILE, CONFIG_FILE))
+
+
 def hub_revision(config: ArtifactConfig) -> str | None:
     """Return the commit to load from the Hub; packaged weights are pinned by their hash instead."""
     revision = config.base_revision

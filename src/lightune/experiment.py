@@ -28,7 +28,7 @@ from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
 from lightune.outcome import Outcome
-from lightune.progress import Reporter, Silent
+from lightune.progress import Reporter, program_reporter
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
@@ -87,7 +87,7 @@ def run(
     notes: Sequence[str] = (),
     data: Any = None,
 ) -> RunRecord:
-    """Do what the recipe says and leave a run folder; return its record.
+    """Do what the recipe says and leave a run folder; return its record. In a notebook, progress is shown.
 
     `data` takes the place of the recipe's source: a list of dicts or of (text, label) pairs, a datasets.Dataset, or a
     mapping of split names to these (a DatasetDict is one).
@@ -95,7 +95,7 @@ def run(
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
     """
-    reporter = reporter or Silent()
+    reporter = reporter or program_reporter()
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
@@ -107,7 +107,8 @@ def run(
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
     task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     with folder as place:
-        experiment = _set_up(recipe, method, device, task, place.working, reporter, [*notes, *task.notes])
+        said = [*notes, *runtime.device_notes(device), *task.notes]
+        experiment = _set_up(recipe, method, device, task, place.working, reporter, said)
         return _carry_out(experiment).write(place.working, place.final)
 
 
@@ -121,6 +122,7 @@ def _set_up(
     notes: list[str],
 ) -> _Experiment:
     source = find_model(recipe.model, recipe.model_revision)
+    recipe = recipe.pinned(source.revision, task.revision)
     loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length)
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes

@@ -43,7 +43,7 @@ class Outcome:
         """Return the record of the run, which will lie in `folder`."""
         fields = {
             "status": "completed" if self.sections["reload_check"]["passed"] else "reload_failed",
-            "run_folder": str(folder),
+            "run_folder": folder.as_posix(),
             "recipe": self.recipe.model_dump(mode="json"),
             "environment": self.environment,
             "data": self._data(),

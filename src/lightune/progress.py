@@ -1,14 +1,16 @@
-"""What a run says while it works: bars on a terminal, plain lines elsewhere; always on stderr."""
+"""What a run says while it works: bars on a terminal, a block in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -33,7 +35,7 @@ class Advance(Protocol):
 
 
 class Silent:
-    """Says nothing; what the Python API uses unless it is told otherwise."""
+    """Says nothing; what the Python API uses outside notebooks unless it is told otherwise."""
 
     def phase(self, title: str) -> None:
         """Say nothing."""
@@ -86,9 +88,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print the note, dimmed."""
-        from rich.markup import escape
-
-        self.console.print(f"  [dim]{escape(text)}[/dim]")
+        self.console.print(f"  {text}", style="dim", markup=False)
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Advance]:
@@ -107,9 +107,99 @@ class Bars:
             yield lambda detail="": progress.update(task, advance=1, detail=detail)
 
 
+class Notebook:
+    """One block under the notebook's cell, rewritten in place: phases, notes and the bar of the loop that runs."""
+
+    SECONDS_BETWEEN = 0.2
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str]] = []
+        self._bar: tuple[str, int, int, str] | None = None
+        self._display: Any = None
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm asks for widgets that nobody needs
+
+    def phase(self, title: str) -> None:
+        """Add the title, bold."""
+        self._lines.append(("font-weight: bold", title))
+        self._show()
+
+    def note(self, text: str) -> None:
+        """Add the note, indented."""
+        self._lines.append(("margin-left: 1em; opacity: 0.75", text))
+        self._show()
+
+    @contextmanager
+    def steps(self, title: str, total: int) -> Iterator[Advance]:
+        """Show a bar with the steps done and the latest detail while the loop runs."""
+        done, shown = 0, time.monotonic()
+
+        def advance(detail: str = "") -> None:
+            nonlocal done, shown
+            done += 1
+            if time.monotonic() - shown >= self.SECONDS_BETWEEN:
+                shown = time.monotonic()
+                self._bar = (title, done, total, detail)
+                self._show()
+
+        try:
+            yield advance
+        finally:
+            self._bar = None
+            self._show()
+
+    def _show(self) -> None:
+        from IPython.display import display
+
+        shown = {"text/html": self._html(), "text/plain": "\n".join(text for _, text in self._lines)}
+        if self._display is None:
+            self._display = display(shown, raw=True, display_id=True)
+        else:
+            self._display.update(shown, raw=True)
+
+    def _html(self) -> str:
+        rows = [f'<div style="{style}">{escape(text)}</div>' for style, text in self._lines]
+        if self._bar is not None:
+            title, done, total, detail = self._bar
+            bar = f'<progress value="{done}" max="{total}"></progress>'
+            rows.append(f'<div style="margin-left: 1em">{escape(title)} {bar} {done}/{total} {escape(detail)}</div>')
+        return "\n".join(rows)
+
+
+def in_notebook() -> bool:
+    """Say whether we run in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def program_reporter() -> Reporter:
+    """Return what a Python program hears of a run: in a notebook all of it, elsewhere nothing."""
+    return Notebook() if in_notebook() else Silent()
+
+
 def default_reporter() -> Reporter:
     """Return bars when stderr is a terminal, plain lines otherwise."""
     return Bars() if sys.stderr.isatty() else PlainLines()
+
+
+def download_bar(title: str) -> Any:
+    """Return a tqdm class that shows the bytes of a whole download as one bar, for a person at a terminal only.
+
+    huggingface_hub makes three bars from it: files, bytes received and bytes written. The last one is shown.
+    """
+    from tqdm import tqdm
+
+    class Download(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            is_written = options.get("unit") == "B" and not str(options.get("desc")).startswith("Downloading bytes")
+            shown = is_written and sys.stderr.isatty()
+            options |= {"desc": f"  {title}", "disable": not shown, "leave": False, "delay": 0.3, "bar_format": None}
+            super().__init__(*arguments, **options)
+
+        def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+            """Keep the title, whatever the library would write."""
+
+    return Download
 
 
 def quiet_libraries() -> None:

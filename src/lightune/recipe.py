@@ -174,6 +174,19 @@ class Recipe(Block):
     def _method_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    def pinned(self, model_revision: str | None, data_revision: str | None) -> Recipe:
+        """Return the recipe with the Hub's commits that were used, so that a rerun takes the very same files.
+
+        Packaged weights are recorded by their hash, which is no commit.
+        """
+        of_hub = model_revision is not None and not model_revision.startswith("sha256:")
+        return self.model_copy(
+            update={
+                "model_revision": model_revision if of_hub else self.model_revision,
+                "data": self.data.model_copy(update={"revision": data_revision or self.data.revision}),
+            }
+        )
+
 
 def _one_of(kind: str, value: str, valid: tuple[str, ...]) -> str:
     if value not in valid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -188,6 +189,54 @@ class RunRecord(Section):
     comparison: Comparison
     reload_check: ReloadCheck
     notes: list[str] = Field(default_factory=list)
+
+    def figures(self) -> list[tuple[str, str]]:
+        """Return the main figures of the run, each with its name; the report holds all of them."""
+        found, after = self.comparison, self.after
+        baselines, model, training = self.baselines, self.model, self.training
+        peak = "not measured" if training.peak_memory_bytes is None else f"{training.peak_memory_bytes / 1e6:,.0f} MB"
+        trained = f"{model.trainable_parameters:,} of {model.parameters:,} ({model.trainable_percent:.2f}%)"
+        return [
+            ("accuracy", f"{after.accuracy:.3f} on {after.examples:,} test examples"),
+            ("over the linear probe", _gain(found.probe_gain, found.probe_gain_ci95, found.probe_verdict)),
+            ("over before", _gain(found.accuracy_gain, found.accuracy_gain_ci95, found.verdict)),
+            ("linear probe", f"{baselines.probe.accuracy:.3f}"),
+            ("word counts (TF-IDF)", f"{baselines.tfidf.accuracy:.3f}"),
+            ("majority class", f"{baselines.majority_class.accuracy:.3f}"),
+            ("before", f"{self.before.accuracy:.3f}"),
+            (
+                "training",
+                f"{training.runtime:,.1f} s, {training.samples_per_second:,.0f} samples/s, peak memory {peak}",
+            ),
+            ("trainable parameters", trained),
+            ("adapter on disk", f"{model.adapter_bytes / 1e6:,.2f} MB"),
+            ("reload check", "passed" if self.reload_check.passed else "failed"),
+            *(("note", note) for note in self.notes),
+            ("run folder", self.run_folder),
+        ]
+
+    def summary(self) -> str:
+        """Return the main figures as a table of plain text; `print(record)` prints it."""
+        return "\n".join(f"{name:<23} {value}" for name, value in self.figures())
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary()
+
+    def __repr__(self) -> str:
+        """Name the run folder and the accuracy."""
+        return f"<RunRecord {self.run_folder}: accuracy {self.after.accuracy:.3f}>"
+
+    def _repr_html_(self) -> str:
+        """Return the main figures as a table for a notebook."""
+        cell = '<td style="text-align: left">'
+        rows = (f"<tr>{cell}{escape(name)}</td>{cell}{escape(value)}</td></tr>" for name, value in self.figures())
+        return f"<table>{''.join(rows)}</table>"
+
+
+def _gain(gain: float, ci95: tuple[float, float], verdict: str) -> str:
+    low, high = ci95
+    return f"{100 * gain:+.1f} points (95%: {100 * low:.1f} to {100 * high:.1f}): {verdict}"
 
 
 Evaluation.model_rebuild()

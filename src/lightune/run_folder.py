@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +12,12 @@ from types import TracebackType
 from lightune.errors import InterruptedRunError, RecipeError, ResourceError
 
 PARTIAL = ".partial"
+# Windows gives these names to devices, whatever the ending and the case.
+RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
+LONGEST_NAME = 255 - len(PARTIAL)
+LONGEST_WINDOWS_PATH = 259
+# The longest path inside a run folder: the working folder of a checkpoint, while training.
+ROOM_INSIDE = len("/checkpoints/.step-000000.partial/optimizer.safetensors")
 
 
 class RunFolder:
@@ -20,6 +28,7 @@ class RunFolder:
 
     def __init__(self, name: str, output: Path | str | None = None) -> None:
         self.final = _named(Path(output)) if output is not None else _next_free(Path("runs"), name)
+        _require_portable(self.final)
         self.working = self.final.with_name(self.final.name + PARTIAL)
         if output is not None:
             _require_new(self.final)
@@ -56,6 +65,24 @@ def _named(folder: Path) -> Path:
     return folder if folder.name not in {"", ".."} else folder.resolve()
 
 
+def _require_portable(folder: Path) -> None:
+    """Refuse a name that another system could not hold: run folders are passed on."""
+    name = folder.name
+    fault = ""
+    if name.partition(".")[0].strip().lower() in RESERVED:
+        fault = "Windows keeps this name for a device"
+    elif name.endswith((".", " ")):
+        fault = "Windows drops a dot or a space at the end"
+    elif len(os.fsencode(name)) > LONGEST_NAME:
+        fault = f"the name is longer than {LONGEST_NAME} bytes"
+    elif sys.platform == "win32" and len(str(folder.resolve())) + len(PARTIAL) + ROOM_INSIDE > LONGEST_WINDOWS_PATH:
+        fault = f"files in it would have paths of more than {LONGEST_WINDOWS_PATH} characters"
+    if fault:
+        shown = name if len(name) <= 60 else f"{name[:60]}..."
+        hint = "Choose another --output (or another name in the recipe)."
+        raise RecipeError("RECIPE-063", f"{shown!r} cannot be a run folder: {fault}.", hint)
+
+
 def _next_free(parent: Path, name: str) -> Path:
     number = 1
     while (parent / f"{name}-{number}").exists() or (parent / f"{name}-{number}{PARTIAL}").exists():
@@ -64,6 +91,11 @@ def _next_free(parent: Path, name: str) -> Path:
 
 
 def _require_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        taken = folder.exists()
+    except OSError as error:  # a name on the way is too long
+        message = f"--output: this path cannot be used ({error.strerror})."
+        raise RecipeError("RECIPE-063", message, "Choose a shorter one.") from error
+    if taken and (not folder.is_dir() or any(folder.iterdir())):
         hint = "A run folder is never overwritten. Choose another --output, or remove it."
         raise RecipeError("RECIPE-060", f"{folder}: is there already and not empty.", hint)

@@ -73,17 +73,49 @@ def choose_device(wanted: str) -> torch.device:
         wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
         found = ", ".join(name for name, is_there in there.items() if is_there)
-        raise RecipeError("RECIPE-020", f'device "{wanted}" is not available here.', f"Available: {found}, or auto.")
+        message = f'device "{wanted}" is not available here: {_why_absent(wanted)}.'
+        raise RecipeError("RECIPE-020", message, f"Available: {found}, or auto.")
     return torch.device(wanted)
 
 
+def _why_absent(device: str) -> str:
+    import torch
+
+    built = torch.version.cuda is not None if device == "cuda" else torch.backends.mps.is_built()
+    if not built:
+        return f"this PyTorch ({torch.__version__}) was built without it"
+    return "no NVIDIA GPU or driver was found" if device == "cuda" else "it needs an Apple GPU and macOS 14 or newer"
+
+
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return `fp32` or `bf16`; `auto` takes bf16 autocast only on a CUDA device that computes in it."""
+    """Return `fp32` or `bf16`; `auto` takes bf16 autocast only on a CUDA device that computes in it.
+
+    Raises RecipeError when bf16 is asked of a Mac whose system does not know it.
+    """
     import torch
 
     if wanted == "auto":
         return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if wanted == "bf16" and device.type == "mps" and not torch.backends.mps.is_macos_or_newer(14, 0):
+        raise RecipeError("RECIPE-021", "precision bf16: on mps it needs macOS 14 or newer.", "Use fp32 or auto.")
     return wanted
+
+
+def device_notes(device: torch.device) -> list[str]:
+    """Return what cannot be measured on this device, for the record's notes."""
+    if device.type == "mps":
+        return ["GPU memory was not measured: PyTorch keeps no peak for mps. Memory is the process's resident set."]
+    return []
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told, so that a clock tells the truth."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def versions() -> dict[str, str]:

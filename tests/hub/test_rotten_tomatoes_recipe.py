@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
+from lightune.recipe import parse_recipe
+from small_hub import counting_and_closing, environment
 from tiny import build_tiny_model, sentences
 
 MODEL = ("models--distilbert-base-uncased", "a" * 39 + "1")
@@ -70,18 +72,18 @@ def _write_parquet(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tomatoes(tmp_path_factory):
-    """What `lightune run rotten-tomatoes --json` left and printed, without any network."""
+    """What `lightune run rotten-tomatoes --json` left and printed, with a Hub that hangs up on everybody."""
     home, place = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
     build_tiny_model(_snapshot(home / "hub", *MODEL), "distilbert")
     data = _snapshot(home / "hub", *DATA)
     _write_parquet(data)
     (data / "README.md").write_text(README, encoding="utf-8")
-    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    environment = {name: value for name, value in environment.items() if name not in {"HF_HUB_CACHE", "HF_ENDPOINT"}}
     command = [sys.executable, "-m", "lightune", "run", "rotten-tomatoes", "--json"]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+    with counting_and_closing() as (endpoint, calls):
+        env = environment(home / "hub", endpoint, HF_HUB_OFFLINE="0")
+        done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    return SimpleNamespace(folder=place / "runs" / "rotten-tomatoes-1", printed=json.loads(done.stdout))
+    return SimpleNamespace(folder=place / "runs" / "rotten-tomatoes-1", printed=json.loads(done.stdout), calls=calls)
 
 
 def test_the_run_lies_in_the_next_free_folder_and_what_was_printed_is_its_record(tomatoes):
@@ -90,11 +92,20 @@ def test_the_run_lies_in_the_next_free_folder_and_what_was_printed_is_its_record
     assert tomatoes.printed["reload_check"]["passed"] is True
 
 
+def test_the_hub_was_asked_once_and_then_left_alone(tomatoes):
+    """For the data set; neither the model, nor any library, nor the fresh process of the reload check asks again."""
+    assert len(tomatoes.calls) == 1
+    assert "/api/models" in tomatoes.calls[0]
+
+
 def test_the_commits_are_recorded(tomatoes):
     assert tomatoes.printed["model"]["name"] == "distilbert-base-uncased"
     assert tomatoes.printed["model"]["revision"] == MODEL[1]
     assert tomatoes.printed["data"]["source"] == "cornell-movie-review-data/rotten_tomatoes"
     assert tomatoes.printed["data"]["revision"] == DATA[1]
+    recipe = parse_recipe(yaml.safe_load((tomatoes.folder / "recipe.yaml").read_text(encoding="utf-8")))
+    assert (recipe.model_revision, recipe.data.revision) == (MODEL[1], DATA[1])
+    assert recipe.model_dump(mode="json") == tomatoes.printed["recipe"]
     adapter = json.loads((tomatoes.folder / "adapter" / "lightune.json").read_text(encoding="utf-8"))
     assert (adapter["base_model"], adapter["base_revision"]) == ("distilbert-base-uncased", MODEL[1])
 

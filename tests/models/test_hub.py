@@ -5,35 +5,38 @@ Whatever depends on environment variables runs in a process of its own, since hu
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lightune.errors import HubError
+from lightune.errors import HubError, ResourceError
+from lightune.models import hub
 from lightune.models.load import find_model, load_classifier
+from small_hub import (
+    COMMIT,
+    Behaviour,
+    closed_port,
+    counting_and_closing,
+    environment,
+    listening_but_silent,
+    small_hub,
+)
 
 NAME = "somebody/tiny-model"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FIND = """
 import json, sys, time
 from lightune.errors import LightuneError
 from lightune.models.load import find_model
 started = time.monotonic()
 try:
-    source = find_model(sys.argv[1])
+    source = find_model(*sys.argv[1:])
     answer = {"revision": source.revision, "files": sorted(path.name for path in source.folder.iterdir())}
 except LightuneError as error:
     answer = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
@@ -52,33 +55,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]
     return folder
 
 
-@contextlib.contextmanager
-def listening_but_silent() -> Iterator[str]:
-    """A port whose connections are accepted (by the system) and never answered."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(16)
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def closed_port() -> Iterator[str]:
-    """A port that was free a moment ago: connections are refused at once."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        number = server.getsockname()[1]
-    yield f"http://127.0.0.1:{number}"
-
-
-def environment(cache: Path, endpoint: str, **values: str) -> dict[str, str]:
-    """The environment of a process that has this cache and takes this address for the Hub."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
-    return {**kept, "HF_HUB_CACHE": str(cache), "HF_HOME": str(cache.parent), "HF_ENDPOINT": endpoint, **values}
-
-
-def find_elsewhere(env: dict[str, str], name: str = NAME) -> dict[str, Any]:
+def find_elsewhere(env: dict[str, str], name: str = NAME, *revision: str) -> dict[str, Any]:
     """Find a model in a fresh process and return what came of it."""
-    done = subprocess.run([sys.executable, "-c", FIND, name], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", FIND, name, *revision], env=env, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -152,118 +133,155 @@ def test_offline_nobody_is_asked(tmp_path: Path, variable: str) -> None:
     assert found["seconds"] < 3
 
 
-def test_the_command_line_ends_with_status_7(tmp_path: Path, tiny_data: dict[str, Path]) -> None:
-    with closed_port() as endpoint:
-        arguments = ["run", "--model", NAME, "--train", str(tiny_data["train"]), "--output", str(tmp_path / "run")]
-        done = subprocess.run(
-            [sys.executable, "-m", "lightune", *arguments],
-            env=environment(tmp_path / "empty", endpoint),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 7
-    assert "HUB-001" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("run*"))
-
-
 # A Hub
-
-
-class SmallHub(BaseHTTPRequestHandler):
-    """Answers what huggingface_hub asks about one repository, and keeps the paths it was asked for."""
-
-    folder: Path
-    refusal: tuple[int, str] | None
-    asked: list[str]
-
-    def do_HEAD(self) -> None:
-        self.answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self.answer(with_body=True)
-
-    def answer(self, with_body: bool) -> None:
-        path = self.path.partition("?")[0]
-        self.asked.append(path)
-        if path == "/api/models":
-            self.reply(200, b"[]", with_body)
-        elif self.refusal is not None:
-            self.reply(self.refusal[0], b"{}", with_body, **{"X-Error-Code": self.refusal[1]})
-        elif "/tree/" in path:
-            files = [file for file in self.folder.iterdir() if file.is_file()]
-            tree = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": COMMIT} for f in files]
-            self.reply(200, json.dumps(tree).encode(), with_body)
-        elif path.startswith("/api/"):
-            files = [{"rfilename": file.name} for file in self.folder.iterdir()]
-            about = {"id": NAME, "sha": COMMIT, "siblings": files, "private": False, "tags": [], "downloads": 0}
-            self.reply(200, json.dumps(about).encode(), with_body)
-        else:
-            raw = (self.folder / path.rpartition("/")[2]).read_bytes()
-            etag = hashlib.sha256(raw).hexdigest()
-            self.reply(200, raw, with_body, **{"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
-
-    def reply(self, status: int, body: bytes, with_body: bool, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay quiet."""
-
-
-@contextlib.contextmanager
-def small_hub(folder: Path, refusal: tuple[int, str] | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Serve a folder as somebody/tiny-model; yield the address and the list of what is asked for."""
-    asked: list[str] = []
-    handler = type("Handler", (SmallHub,), {"folder": folder, "refusal": refusal, "asked": asked})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        finally:
-            server.shutdown()
 
 
 def test_a_download_takes_safetensors_and_text_and_nothing_else(tmp_path: Path, tiny_models: dict[str, Path]) -> None:
     folder = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "repository"))
     for unwanted in ("pytorch_model.bin", "training_args.bin", "modeling_evil.py", "tf_model.h5", "model.ckpt"):
         (folder / unwanted).write_bytes(b"never")
-    with small_hub(folder) as (endpoint, asked):
+    behaviour = Behaviour(folder)
+    with small_hub(behaviour) as endpoint:
         found = find_elsewhere(environment(tmp_path / "hub", endpoint))
     wanted = sorted(path.name for path in tiny_models["distilbert"].iterdir())
     assert found["revision"] == COMMIT
     assert found["files"] == wanted
-    fetched = {path.rpartition("/")[2] for path in asked if "/resolve/" in path}
+    fetched = {path.rpartition("/")[2] for path in behaviour.asked if "/resolve/" in path}
     assert fetched == set(wanted)
 
 
-@pytest.mark.parametrize(
-    ("refusal", "code"),
-    [((404, "RepoNotFound"), "HUB-002"), ((403, "GatedRepo"), "HUB-003"), ((404, "RevisionNotFound"), "HUB-004")],
-)
+REFUSALS = [
+    ("refusal", 404, "RepoNotFound", "HUB-002"),
+    ("refusal", 401, "RepoNotFound", "HUB-002"),  # what the Hub says to strangers
+    ("refusal", 404, "RevisionNotFound", "HUB-004"),
+    ("refusal", 403, "GatedRepo", "HUB-003"),
+    ("file_refusal", 403, "GatedRepo", "HUB-003"),  # a gated repository may show its list of files
+    ("refusal", 401, "", "HUB-008"),
+    ("refusal", 500, "", "HUB-006"),
+]
+
+
+@pytest.mark.parametrize(("where", "status", "said", "code"), REFUSALS)
 def test_what_the_hub_refuses_is_explained(
-    tmp_path: Path, tiny_models: dict[str, Path], refusal: tuple[int, str], code: str
+    tmp_path: Path, tiny_models: dict[str, Path], where: str, status: int, said: str, code: str
 ) -> None:
-    with small_hub(tiny_models["distilbert"], refusal) as (endpoint, _):
+    with small_hub(Behaviour(tiny_models["distilbert"], **{where: (status, said)})) as endpoint:
         found = find_elsewhere(environment(tmp_path / "hub", endpoint))
     assert (found.get("code"), found.get("exit_code")) == (code, 7)
     assert NAME in found["message"]
 
 
-def test_a_full_disk_is_not_blamed_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path, tiny_models: dict[str, Path]) -> None:
+    weights = tiny_models["distilbert"] / "model.safetensors"
+    behaviour = Behaviour(tiny_models["distilbert"], breaking=weights.name, breaks=2)
+    with small_hub(behaviour) as endpoint:
+        found = find_elsewhere(environment(tmp_path / "hub", endpoint))
+    assert behaviour.breaks == 0
+    stored = tmp_path / "hub" / "models--somebody--tiny-model" / "snapshots" / found["revision"] / weights.name
+    assert stored.read_bytes() == weights.read_bytes()
+
+
+def test_a_hub_that_dies_in_the_middle_is_said_and_the_next_run_fetches_the_rest(
+    tmp_path: Path, tiny_models: dict[str, Path]
+) -> None:
+    """The first attempt leaves all files but the weights; offline that is called incomplete, online it is completed."""
+    cache, model = tmp_path / "hub", tiny_models["distilbert"]
+    with small_hub(Behaviour(model, breaking="model.safetensors", breaks=1_000)) as endpoint:
+        broken = find_elsewhere(environment(cache, endpoint))
+    offline = find_elsewhere(environment(cache, endpoint, HF_HUB_OFFLINE="1"))
+    with small_hub(Behaviour(model)) as endpoint:
+        whole = find_elsewhere(environment(cache, endpoint))
+    assert (broken["code"], broken["exit_code"]) == ("HUB-006", 7)
+    assert "Run it again" in broken["message"]
+    assert (offline["code"], offline["exit_code"]) == ("HUB-007", 7)
+    assert whole["files"] == sorted(path.name for path in model.iterdir())
+
+
+# What the cache holds
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [("model.safetensors", "no weights"), ("config.json", "no config.json"), ("tokenizer.json", "no tokenizer")],
+)
+def test_a_cached_model_that_lacks_a_file_is_called_incomplete(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, lost: str, said: str
+) -> None:
+    """As caches of older libraries may be, which keep no list of what belongs to a snapshot."""
+    partial = Path(shutil.copytree(cache, tmp_path / "hub"))
+    (partial / "models--somebody--tiny-model" / "snapshots" / COMMIT / lost).unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(partial))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for revision in (None, COMMIT):
+        with pytest.raises(HubError, match=said) as caught:
+            find_model(NAME, revision)
+        assert caught.value.code == "HUB-007"
+
+
+def test_a_missing_shard_and_a_link_to_nothing_make_a_snapshot_incomplete(
+    tmp_path: Path, tiny_models: dict[str, Path]
+) -> None:
+    folder = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "model"))
+    assert hub._lacking(folder, "model") == ""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}), encoding="utf-8")
+    assert hub._lacking(folder, "model") == shards["b"]
+    (folder / shards["b"]).symlink_to(tmp_path / "gone")
+    assert hub._lacking(folder, "model") == shards["b"]
+
+
+def test_a_cached_commit_is_loaded_without_asking_anybody(cache: Path) -> None:
+    with counting_and_closing() as (endpoint, calls):
+        pinned = find_elsewhere(environment(cache, endpoint), NAME, COMMIT)
+        assert pinned["revision"] == COMMIT
+        assert calls == []
+        find_elsewhere(environment(cache, endpoint), NAME)
+        assert len(calls) == 1, "the counter should count"
+
+
+@pytest.mark.parametrize("number", [28, 13, 30])  # no space, no permission, read-only
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_hub(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def full(*arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ResourceError, match=os.strerror(number)) as caught:
         find_model(NAME)
+    assert (caught.value.exit_code, caught.value.code) == (6, "DISK-003")
+    assert "HF_HOME" in caught.value.hint
 
 
 def test_a_name_that_the_hub_could_not_have_is_explained(tmp_path: Path) -> None:
     found = find_elsewhere(environment(tmp_path / "empty", "http://127.0.0.1:9", HF_HUB_OFFLINE="1"), "no such name!")
     assert (found["code"], found["exit_code"]) == ("HUB-005", 7)
+
+
+# The bar
+
+
+def test_a_download_shows_a_bar_on_a_terminal_only(tmp_path: Path, tiny_models: dict[str, Path]) -> None:
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    folder = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "repository"))
+    (folder / "vocab.txt").write_bytes(b"x" * 5_000_000)
+    with small_hub(Behaviour(folder)) as endpoint:
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 100))
+        command = [sys.executable, "-c", FIND, NAME]
+        with subprocess.Popen(command, env=environment(tmp_path / "a", endpoint), stderr=theirs) as process:
+            os.close(theirs)
+            shown = b"".join(iter(lambda: _read(ours), b"")).decode()
+            assert process.wait(60) == 0
+        silent = subprocess.run(command, env=environment(tmp_path / "b", endpoint), capture_output=True, text=True)
+    assert f"downloading {NAME}" in shown
+    assert "5." in shown
+    assert "Fetching" not in shown
+    assert silent.returncode == 0
+    assert silent.stderr == ""
+
+
+def _read(number: int) -> bytes:
+    try:
+        return os.read(number, 10_000)
+    except OSError:  # the other end was closed
+        return b""

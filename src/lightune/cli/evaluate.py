@@ -13,11 +13,12 @@ lightune evaluate runs/quickstart-1                     # its own test split aga
 lightune evaluate runs/quickstart-1 --test other.csv
 lightune evaluate runs/quickstart-1 --by kind           # accuracy, macro F1 and loss for each kind
 lightune evaluate runs/quickstart-1 --test other.csv --text-column review --label-column stars --json
+lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 """)
 
 
 @click.command("evaluate", epilog=EXAMPLES)
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="MODEL")
 @click.option("--test", metavar="FILE", help="Labelled file; default: the run's own test split.")
 @click.option("--text-column", help="Column of the text.")
 @click.option("--label-column", help="Column of the label.")
@@ -26,7 +27,11 @@ lightune evaluate runs/quickstart-1 --test other.csv --text-column review --labe
 @device
 @as_json
 def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
-    """Measure the classifier of a run folder on labelled data: accuracy, loss, macro F1, confusion matrix, cost."""
+    """Measure a classifier on labelled data: accuracy, loss, macro F1, confusion matrix, cost.
+
+    MODEL is a run folder, or any sequence classifier with a head of its own: a folder or a name on the Hugging Face
+    Hub. The labels of such a model are matched with the file's by name, LABEL_0, LABEL_1, ... also by number.
+    """
     from lightune.inference.classifier import load
     from lightune.inference.scoring import evaluate_file, evaluate_own_test
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -79,12 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
+    _print_anything()
     try:
         result = cli.main(args=given, prog_name="lightune", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BaseException as error:
         return _failed(error, debug)
+
+
+def _print_anything() -> None:
+    """Write a character that the console does not know (cp1252, say) as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(error: BaseException, debug: bool) -> int:

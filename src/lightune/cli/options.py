@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -16,10 +17,18 @@ base_model = click.option("--base-model", metavar="FOLDER", help="Where the base
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on stdout."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    """Print a value as JSON on stdout; where that is not UTF-8, JSON's own escapes keep every character."""
+    is_utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    text = json.dumps(value, indent=2, ensure_ascii=not is_utf8)
     # Half a character cannot be printed; JSON has an escape for it.
     click.echo(text.encode(errors="backslashreplace").decode())
+
+
+def utf8_stdout() -> TextIO:
+    """Return stdout for rows of a file: UTF-8 like every file we write, whatever the console's own encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
 
 
 def example(text: str) -> str:
@@ -34,6 +43,8 @@ def stdin_is_piped() -> bool:
 
 def piped_lines() -> list[str]:
     """Return the lines of stdin that hold something; DataError when they are not UTF-8."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig")  # Windows would take its own code page, and mark the beginning
     try:
         lines = [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:

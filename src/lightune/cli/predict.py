@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lightune.cli.options import as_json, base_model, device, example, piped_lines, print_json, stdin_is_piped
+from lightune.cli.options import (
+    as_json,
+    base_model,
+    device,
+    example,
+    piped_lines,
+    print_json,
+    stdin_is_piped,
+    utf8_stdout,
+)
 
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier
@@ -23,7 +31,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv
 
 
 @click.command("predict", epilog=EXAMPLES)
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="MODEL")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
 @click.option("--text-column", help="The file's text column, if it is not called as in training.")
@@ -41,7 +49,7 @@ def command(
     as_json: bool,
     **how: Any,
 ) -> int:
-    """Classify texts with the classifier of a run folder.
+    """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
     columns prediction and confidence added.
@@ -93,6 +101,6 @@ def _file(classifier: Classifier, source: Path, text_column: str | None, output:
         header = next(rows)
         print_json({"predictions": [dict(zip(header, row, strict=True)) for row in rows]})
         return 0
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
     return 0

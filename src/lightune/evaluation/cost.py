@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from lightune.runtime import synchronise
+
 if TYPE_CHECKING:
     import torch
 
@@ -74,12 +76,12 @@ class Meter:
 
     def resume(self) -> None:
         """Let the clock run."""
-        self._synchronise()
+        synchronise(self._device)
         self._started = time.perf_counter()
 
     def pause(self) -> None:
         """Stop the clock."""
-        self._synchronise()
+        synchronise(self._device)
         if self._started is not None:
             self.spent.runtime += time.perf_counter() - self._started
             self._started = None
@@ -91,9 +93,3 @@ class Meter:
     def _look(self) -> None:
         now = self._process.memory_info().rss
         self.spent.peak_memory_bytes = max(now, self.spent.peak_memory_bytes or 0)
-
-    def _synchronise(self) -> None:
-        if self._device.type == "cuda":
-            import torch
-
-            torch.cuda.synchronize(self._device)

@@ -51,7 +51,7 @@ def predict_logits(
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """Return the batch on the device."""
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 def evaluate(

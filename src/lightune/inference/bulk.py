@@ -67,7 +67,7 @@ def write_rows(rows: Iterable[list[str]], target: Path) -> int:
             for row in rows:
                 writer.writerow(row)
                 written += 1
-        partial.rename(target)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     return written

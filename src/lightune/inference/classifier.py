@@ -11,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, load_adapter
+from lightune.artifact import holds_adapter, load_adapter
 from lightune.data.columns import is_missing, is_writable
 from lightune.data.encoding import encode
-from lightune.errors import DataError
+from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
+from lightune.models.finished import load_finished
+from lightune.models.load import LoadedModel
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from lightune.methods import Method
+
 Text = str | tuple[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The likeliest label, its probability, and the probability of every label."""
 
@@ -33,19 +37,47 @@ class Prediction:
     confidence: float
     probabilities: dict[str, float]
 
+    def __repr__(self) -> str:
+        """Show the answer: `Prediction(positive, 0.983)`; a notebook prints many of them."""
+        return f"Prediction({self.label}, {self.confidence:.3f})"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and what comes out: label names in the order of the logits, columns of the training data.
+
+    `finished_elsewhere` says that the model came with its head; the columns are then the usual names.
+    """
+
+    labels: list[str]
+    text_columns: list[str]
+    label_column: str
+    finished_elsewhere: bool = False
+
 
 class Classifier:
-    """A base model with its adapter; make one with `lightune.load`."""
+    """A model that answers: a base model with its adapter, or a finished one; make one with `lightune.load`.
 
-    def __init__(self, adapted: AdaptedModel, model: nn.Module, batch_size: int = 64) -> None:
-        self._adapted = adapted
+    With a `method` the adapter can be merged when the classifier is saved as a stock model.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, model: nn.Module, signature: Signature, method: Method | None = None
+    ) -> None:
+        self._loaded = loaded
         self._model = model
-        self.batch_size = batch_size
+        self._unmerged = method
+        self.signature = signature
+        self.batch_size = 64
+
+    def __repr__(self) -> str:
+        """Name the model and its labels."""
+        return f"<Classifier {self._loaded.source.name}: {', '.join(self.labels)}>"
 
     @property
     def labels(self) -> list[str]:
         """The label names, in the order of the logits."""
-        return list(self._adapted.config.labels)
+        return list(self.signature.labels)
 
     @property
     def model(self) -> nn.Module:
@@ -55,22 +87,22 @@ class Classifier:
     @property
     def text_columns(self) -> list[str]:
         """The text column (or pair) of the training data."""
-        return list(self._adapted.config.text_columns)
+        return list(self.signature.text_columns)
 
     @property
     def label_column(self) -> str:
         """The label column of the training data."""
-        return self._adapted.config.label_column
+        return self.signature.label_column
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base model's tokenizer."""
-        return self._adapted.loaded.tokenizer
+        return self._loaded.tokenizer
 
     @property
     def max_length(self) -> int:
         """The longest text in tokens; longer ones are cut."""
-        return self._adapted.loaded.max_length
+        return self._loaded.max_length
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
@@ -94,8 +126,9 @@ class Classifier:
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
-        if self._model is self._adapted.model:
-            self._model = self._adapted.method.merged(self._model) or self._model
+        if self._unmerged is not None:
+            self._model = self._unmerged.merged(self._model) or self._model
+            self._unmerged = None
         model: Any = self._model
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
@@ -108,10 +141,20 @@ class Classifier:
 
 
 def load(folder: Path | str, base_model: str | None = None, device: str = "auto") -> Classifier:
-    """Load the classifier of a run folder (or of its adapter folder), verified and strict.
+    """Load a classifier: a run folder (or its adapter folder), or any finished sequence classifier by folder or name.
 
-    `base_model` says where the base model lies now, if it moved. Raises ArtifactError for a damaged folder or another
-    base model, HubError when the base has to be fetched and cannot.
+    `base_model` says where a run's base model lies now, if it moved. A run is verified and loaded strictly. Raises
+    ArtifactError for a damaged folder, another base model or a model without a head, HubError when something has to be
+    fetched and cannot.
     """
-    adapted = load_adapter(folder, base_model)
-    return Classifier(adapted, adapted.model.to(runtime.choose_device(device)))
+    target = runtime.choose_device(device)
+    if holds_adapter(Path(folder)):
+        adapted = load_adapter(folder, base_model)
+        config = adapted.config
+        signature = Signature(config.labels, config.text_columns, config.label_column)
+        return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted.method)
+    if base_model is not None:
+        raise RecipeError("RECIPE-047", f"{folder}: a base model goes with a run folder, and this is none.")
+    loaded, labels = load_finished(str(folder))
+    signature = Signature(labels, ["text"], "label", finished_elsewhere=True)
+    return Classifier(loaded, loaded.model.to(target), signature)  # type: ignore[arg-type]

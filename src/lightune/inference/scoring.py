@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightune.data.columns import is_missing, label_text
+from lightune.data.columns import is_missing, label_column, label_text, text_columns
 from lightune.data.encoding import encode
-from lightune.data.tables import read_table
+from lightune.data.tables import Table, read_table
 from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
+from lightune.inference.label_names import names_in_file
 from lightune.recipe import DataBlock
 from lightune.record import Evaluation, RunRecord
 
@@ -27,7 +28,8 @@ def evaluate_file(
 ) -> Evaluation:
     """Evaluate on a labelled file; columns default to the training data's names where the file has them.
 
-    `by` names a further column: its groups are then the only ones.
+    `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
+    matched with the file's; see `names_in_file`.
     """
     table = read_table(path)
     wanted = classifier.text_columns
@@ -38,7 +40,7 @@ def evaluate_file(
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
     try:
-        split = labelled_split(table, block, classifier.labels)
+        split = labelled_split(table, block, _label_names(classifier, table, block))
     except DataError as error:
         # A run has that option, an evaluation has not.
         hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
@@ -77,6 +79,14 @@ def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]],
         raise DataError("DATA-028", f'{origin}: there is no column "{by}" to group by.', hint)
     values = ["(none)" if is_missing(value) else label_text(value) for value in columns[by]]
     return replace(split, groups={by: values})
+
+
+def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list[str]:
+    """Return what the file calls the labels: a run knows it, a model from elsewhere may call them otherwise."""
+    if not classifier.signature.finished_elsewhere:
+        return classifier.labels
+    texts, _ = text_columns(table, block.text_column)
+    return names_in_file(classifier.labels, table, label_column(table, block.label_column, texts)[0])
 
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:

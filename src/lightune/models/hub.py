@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import queue
+import re
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightune.errors import HubError
+from lightune.errors import HubError, LightuneError, ResourceError
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
                "tokenizer.model", "*.model", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json",
@@ -14,7 +24,14 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "gene
 MODEL_IGNORED = ("onnx/*", "openvino/*", "flax*", "tf_*", "coreml/*", "original/*")
 CONFIG_FILES = ("config.json",)
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 TIMEOUT_SECONDS = 4
+# A Hub that did not answer is not asked again for so long: a run looks for a model and a data set.
+FORGET_SECONDS = 30
+COMMIT = re.compile(r"[0-9a-f]{40}")
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+_silent_until = 0.0
 
 
 def snapshot(
@@ -22,42 +39,116 @@ def snapshot(
 ) -> tuple[Path, str]:
     """Return (folder, commit) of a Hub repository, from the cache or downloaded.
 
-    `kind` is "model" or "dataset". Raises HubError when the repository is missing, gated or cannot be reached.
+    `kind` is "model" or "dataset". A model whose commit is given and wholly cached is taken without asking anybody.
+    Raises HubError when the repository is missing, gated, incomplete in the cache or cannot be reached, and
+    ResourceError when the cache cannot be written.
     """
-    import huggingface_hub as hub
-    from huggingface_hub import constants
-
     from lightune.progress import quiet_libraries
 
     quiet_libraries()
-    cache_only = constants.HF_HUB_OFFLINE or not reachable()
+    if kind == "model" and COMMIT.fullmatch(revision or ""):
+        cached = _cached(name, str(revision), patterns)
+        if cached is not None:
+            return cached, cached.name
+    online = reachable()
     try:
-        folder = hub.snapshot_download(
-            name,
-            repo_type=kind,
-            revision=revision,
-            allow_patterns=list(patterns),
-            ignore_patterns=list(MODEL_IGNORED),
-            etag_timeout=TIMEOUT_SECONDS,
-            local_files_only=cache_only,
-        )
+        folder = _fetch(name, revision, kind, patterns, online)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full, whatever the Hub does
-            raise
         raise _explained(error, name, revision, kind) from error
-    return Path(folder), Path(folder).name
+    lacking = "" if online else _lacking(folder, kind)
+    if lacking:
+        raise _incomplete(name, kind, lacking)
+    return folder, folder.name
 
 
 def reachable() -> bool:
-    """Ask the Hub for anything at all, within the time limit: libraries would retry for half a minute per file."""
+    """Ask the Hub for anything at all, within the time limit: libraries would retry for half a minute per file.
+
+    The question is put in a thread of its own, since looking up a host name knows no time limit.
+    """
+    from huggingface_hub import constants
+
+    global _silent_until
+    if constants.HF_HUB_OFFLINE or time.monotonic() < _silent_until:
+        return False
+    answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    threading.Thread(target=_ask, args=(answer,), daemon=True).start()
+    try:
+        answered = answer.get(timeout=TIMEOUT_SECONDS)
+    except queue.Empty:
+        answered = False
+    if not answered:
+        _silent_until = time.monotonic() + FORGET_SECONDS
+    return answered
+
+
+def _ask(answer: queue.SimpleQueue[bool]) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
     try:
         get_session().get(f"{constants.ENDPOINT}/api/models?limit=1", timeout=TIMEOUT_SECONDS)
     except Exception:  # whatever went wrong, it is not reachable
-        return False
-    return True
+        answer.put(False)
+    else:
+        answer.put(True)
+
+
+def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], online: bool) -> Path:
+    import huggingface_hub as hub
+
+    from lightune.progress import download_bar
+
+    folder = hub.snapshot_download(
+        name,
+        repo_type=kind,
+        revision=revision,
+        allow_patterns=list(patterns),
+        ignore_patterns=list(MODEL_IGNORED),
+        etag_timeout=TIMEOUT_SECONDS,
+        local_files_only=not online,
+        tqdm_class=download_bar(f"downloading {name}"),
+    )
+    return Path(folder)
+
+
+def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
+    """Return the folder of a commit that lies wholly in the cache; a commit never changes."""
+    from huggingface_hub import errors
+
+    try:
+        folder = _fetch(name, commit, "model", patterns, online=False)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
+        return None
+    return None if _lacking(folder, "model") else folder
+
+
+def _lacking(folder: Path, kind: str) -> str:
+    """Return what a cached snapshot plainly lacks, or nothing: a download may have been broken off.
+
+    A cached file is a link to its contents, and the contents may be gone.
+    """
+    dangling = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
+    if dangling:
+        return dangling[0]
+    if kind == "dataset":
+        return "" if any(any(folder.rglob(pattern)) for pattern in DATA_FILES[:-1]) else "data files"
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
+        return "tokenizer"
+    if not any(folder.glob("*.safetensors")):
+        return "weights in safetensors"
+    shards = [shard for index in folder.glob("*.safetensors.index.json") for shard in _shards(index)]
+    return next((shard for shard in shards if not (folder / shard).is_file()), "")
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the weight files that an index names; a damaged index is reported when the weights are loaded."""
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _unreachable(name: str, kind: str) -> HubError:
@@ -69,7 +160,38 @@ def _unreachable(name: str, kind: str) -> HubError:
     )
 
 
-def _explained(error: Exception, name: str, revision: str | None, kind: str) -> HubError:
+def _incomplete(name: str, kind: str, lacking: str) -> HubError:
+    return HubError(
+        "HUB-007",
+        f'the {kind} "{name}" is only partly in the local cache (no {lacking}), and the Hugging Face Hub cannot be '
+        "reached.",
+        "Connect to the network and run it again: what is there is kept, the rest is fetched.",
+    )
+
+
+def _explained(error: Exception, name: str, revision: str | None, kind: str) -> LightuneError:
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        message = f'the {kind} "{name}" cannot be stored in {constants.HF_HUB_CACHE}: {error.strerror}.'
+        return ResourceError("DISK-003", message, "Free some space there, or set HF_HOME to a folder with room.")
+    if isinstance(error, errors.HFValidationError):
+        return HubError("HUB-005", f'"{name}" is neither a local path nor a name on the Hub (owner/name).')
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, errors.HfHubHTTPError):
+        error = error.__cause__  # the library looked into the cache because the Hub had refused
+    if isinstance(error, errors.HfHubHTTPError):
+        return _refused(error, name, revision, kind)
+    if type(error).__name__ == "IncompleteSnapshotError":  # younger than the oldest huggingface_hub that we take
+        return _incomplete(name, kind, "all of its files")
+    if isinstance(error, errors.LocalEntryNotFoundError | TimeoutError | ConnectionError):
+        return _unreachable(name, kind)
+    cause = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
+    message = f'the {kind} "{name}" could not be fetched ({type(error).__name__}: {cause}).'
+    return HubError("HUB-006", message, "Run it again: files that came whole are kept, the rest is fetched.")
+
+
+def _refused(error: HfHubHTTPError, name: str, revision: str | None, kind: str) -> HubError:
+    """Explain what the Hub answered."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -79,12 +201,11 @@ def _explained(error: Exception, name: str, revision: str | None, kind: str) -> 
         hint = "Check the spelling (owner/name); a private one needs `hf auth login`."
         return HubError("HUB-002", f'there is no {kind} "{name}" on the Hugging Face Hub.', hint)
     if isinstance(error, errors.RevisionNotFoundError):
-        return HubError(
-            "HUB-004", f'the {kind} "{name}" has no revision "{revision}".', "Give a branch, tag or commit."
-        )
-    if isinstance(error, errors.HFValidationError):
-        return HubError("HUB-005", f'"{name}" is neither a local path nor a name on the Hub (owner/name).')
-    if isinstance(error, errors.LocalEntryNotFoundError | TimeoutError | ConnectionError):
-        return _unreachable(name, kind)
-    cause = f"{type(error).__name__}: {error}".splitlines()[0]
-    return HubError("HUB-006", f'the {kind} "{name}" could not be fetched: {cause}', "Try again later.")
+        message = f'the {kind} "{name}" has no revision "{revision}".'
+        return HubError("HUB-004", message, "Give a branch, tag or commit.")
+    if error.response.status_code in {401, 403}:
+        hint = "Run `hf auth login` again, or remove the token (`hf auth logout`, HF_TOKEN) if none is needed."
+        return HubError("HUB-008", f'the Hub does not accept your access token for the {kind} "{name}".', hint)
+    status = error.response.status_code
+    message = f'the Hub answered {status} when asked for the {kind} "{name}".'
+    return HubError("HUB-006", message, "Try again later: files that came whole are kept.")
