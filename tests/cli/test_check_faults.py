@@ -88,7 +88,7 @@ PLANTS = [
     Plant("a JSON line of another kind", "DATA-008", "train.jsonl:2", "object", b'{"text":"a"}\n[1]\n', kind="jsonl"),
     Plant("a Parquet file that is none", "DATA-009", "train.parquet", "Parquet", b"PAR1 not", kind="parquet"),
     # Columns
-    Plant("semicolons", "DATA-025", "train.csv", "semicolons", csv(*ROWS, header="text;label", mark=";")),
+    Plant("semicolons", "DATA-069", "train.csv:1", "semicolons", csv(*ROWS, header="text;label", mark=";")),
     Plant("no such text column", "DATA-024", "train.csv", '"text"', arguments=("--text-column", "texd")),
     Plant("no such label column", "DATA-024", "train.csv", '"label"', arguments=("--label-column", "lable")),
     Plant("no telling the label", "DATA-025", "train.csv", "--label-column", csv(("a", "b", "c"), header="text,x,y")),

@@ -185,7 +185,7 @@ def _header_faults(path: Path, line: int, header: list[str], separator: str) -> 
     twice = dict.fromkeys(name for name in header if name and header.count(name) > 1)
     found = [f"column {number} has no name" for number in nameless]
     found += [f'{header.count(name)} columns are called "{name}"' for name in twice]
-    hint = "Each column has a name of its own, in the first row."
+    hint = "The names of the columns must be there, in the first row, and differ."
     return [Fault("DATA-006", place, text, hint) for text in found]
 
 

@@ -15,6 +15,7 @@ from lightune.data import columns
 from lightune.data.scan import Scan
 
 HELD_OUT_SHARE = 0.2
+Rows = NDArray[np.int64]
 
 
 class Picked(Sequence[Any]):
@@ -22,8 +23,8 @@ class Picked(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, column: Sequence[Any], rows: NDArray[np.int64]) -> None:
-        self.column, self.rows = column, rows
+    def __init__(self, column: Sequence[Any], rows: Sequence[int] | Rows) -> None:
+        self.column, self.rows = column, np.asarray(rows, np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,12 +40,13 @@ class Picked(Sequence[Any]):
         return self.column[int(self.rows[place])]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self.column[int(row)] for row in self.rows)
+        for start in range(0, len(self.rows), columns.CHUNK):
+            yield from self[start : start + columns.CHUNK]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Picked:
+    def take(self, rows: Sequence[int] | Rows) -> Picked:
         """Return these of the rows, still unread."""
         return Picked(self.column, self.rows[np.asarray(rows, np.int64)])
 
@@ -80,13 +82,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Split:
+    def take(self, rows: Sequence[int] | Rows) -> Split:
         """Return these rows, in this order."""
         groups = {name: _take(values, rows) for name, values in self.groups.items()}
-        return Split(_take(self.texts, rows), np.asarray(self.labels, np.int64)[rows].tolist(), groups)
+        labels = np.asarray(self.labels, np.int32)[np.asarray(rows, np.int64)].tolist()
+        return Split(_take(self.texts, rows), labels, groups)
 
 
-def split_of(scan: Scan, rows: NDArray[np.int64], texts: Sequence[str], label: str) -> Split:
+def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str) -> Split:
     """Return rows of a table that was passed over, with their labels and groups."""
     table = scan.table
     grouped = columns.group_columns(table, [*texts, label])
@@ -113,12 +116,11 @@ def stratified(split: Split, count: int | None, seed: int, purpose: str) -> tupl
     for label in by_remainder[: count - sum(quota.values())]:
         quota[label] += 1
     order = torch.randperm(len(split), generator=runtime.generator(seed, "rows", purpose)).numpy()
-    labels = np.asarray(split.labels)[order]
-    chosen = np.zeros(len(split), bool)
+    labels, chosen = np.asarray(split.labels, np.int32)[order], np.zeros(len(split), bool)
     for label, wanted in quota.items():
         chosen[order[labels == label][:wanted]] = True
     return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
 
 
-def _take(values: Sequence[Any], rows: Sequence[int] | NDArray[np.int64]) -> Sequence[Any]:
+def _take(values: Sequence[Any], rows: Sequence[int] | Rows) -> Sequence[Any]:
     return values.take(rows) if isinstance(values, Picked) else [values[row] for row in rows]
