@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.data import columns
 from lightune.data.scan import Scan
 
 HELD_OUT_SHARE = 0.2
+Rows = NDArray[np.int64]
 
 
 class Picked(Sequence[Any]):
@@ -19,8 +23,8 @@ class Picked(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, column: Sequence[Any], rows: Sequence[int]) -> None:
-        self.column, self.rows = column, rows
+    def __init__(self, column: Sequence[Any], rows: Sequence[int] | Rows) -> None:
+        self.column, self.rows = column, np.asarray(rows, np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -32,18 +36,19 @@ class Picked(Sequence[Any]):
     def __getitem__(self, place: int | slice) -> Any:
         """Return one value, or a list of them."""
         if isinstance(place, slice):
-            return [self.column[row] for row in self.rows[place]]
-        return self.column[self.rows[place]]
+            return [self.column[row] for row in self.rows[place].tolist()]
+        return self.column[int(self.rows[place])]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self.column[row] for row in self.rows)
+        for start in range(0, len(self.rows), columns.CHUNK):
+            yield from self[start : start + columns.CHUNK]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    def take(self, rows: Iterable[int]) -> Picked:
+    def take(self, rows: Sequence[int] | Rows) -> Picked:
         """Return these of the rows, still unread."""
-        return Picked(self.column, [self.rows[row] for row in rows])
+        return Picked(self.column, self.rows[np.asarray(rows, np.int64)])
 
 
 class Joined(Sequence[tuple[str, ...]]):
@@ -77,21 +82,21 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, rows: Sequence[int]) -> Split:
+    def take(self, rows: Sequence[int] | Rows) -> Split:
         """Return these rows, in this order."""
         groups = {name: _take(values, rows) for name, values in self.groups.items()}
-        return Split(_take(self.texts, rows), [self.labels[row] for row in rows], groups)
+        labels = np.asarray(self.labels, np.int32)[np.asarray(rows, np.int64)].tolist()
+        return Split(_take(self.texts, rows), labels, groups)
 
 
-def split_of(scan: Scan, rows: Iterable[int], texts: Sequence[str], label: str) -> Split:
+def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str) -> Split:
     """Return rows of a table that was passed over, with their labels and groups."""
-    chosen = [int(row) for row in rows]
     table = scan.table
     grouped = columns.group_columns(table, [*texts, label])
     return Split(
-        Picked(Joined([table.columns[name] for name in texts]), chosen),
-        scan.labels[chosen].tolist(),
-        {name: Picked(table.columns[name], chosen) for name in grouped},
+        Picked(Joined([table.columns[name] for name in texts]), rows),
+        scan.labels[rows].tolist(),
+        {name: Picked(table.columns[name], rows) for name in grouped},
     )
 
 
@@ -110,15 +115,12 @@ def stratified(split: Split, count: int | None, seed: int, purpose: str) -> tupl
     by_remainder = sorted(exact, key=lambda label: (quota[label] - exact[label], label))
     for label in by_remainder[: count - sum(quota.values())]:
         quota[label] += 1
-    order = torch.randperm(len(split), generator=runtime.generator(seed, "rows", purpose)).tolist()
-    chosen = set()
-    for row in order:
-        if quota[split.labels[row]]:
-            quota[split.labels[row]] -= 1
-            chosen.add(row)
-    rest = [row for row in range(len(split)) if row not in chosen]
-    return split.take(rest), split.take(sorted(chosen))
+    order = torch.randperm(len(split), generator=runtime.generator(seed, "rows", purpose)).numpy()
+    labels, chosen = np.asarray(split.labels, np.int32)[order], np.zeros(len(split), bool)
+    for label, wanted in quota.items():
+        chosen[order[labels == label][:wanted]] = True
+    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
 
 
-def _take(values: Sequence[Any], rows: Sequence[int]) -> Sequence[Any]:
+def _take(values: Sequence[Any], rows: Sequence[int] | Rows) -> Sequence[Any]:
     return values.take(rows) if isinstance(values, Picked) else [values[row] for row in rows]
