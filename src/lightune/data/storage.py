@@ -114,7 +114,7 @@ class Pages:
         self._maps: list[mmap.mmap] = []
         self._read = 0
 
-    def open(self, file: IO[bytes]) -> mmap.mmap:
+    def map(self, file: IO[bytes]) -> mmap.mmap:
         """Map a file, which may be closed then."""
         found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._maps.append(found)
@@ -165,7 +165,7 @@ class Store:
         for file in self._files:
             file.flush()
             assert pages is not None
-            tables.append(pa.ipc.open_file(pa.BufferReader(pa.py_buffer(pages.open(file)))).read_all())
+            tables.append(pa.ipc.open_file(pa.BufferReader(pa.py_buffer(pages.map(file)))).read_all())
             file.close()
         if not tables:
             return {}
