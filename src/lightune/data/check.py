@@ -71,6 +71,8 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     ]
     _compare(found, block)
     _look(found, class_weights)
+    for split in found.scans.values():
+        split.forget_fingerprints()
     return found
 
 

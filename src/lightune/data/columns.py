@@ -58,24 +58,30 @@ def label_names(table: Table, column: str) -> list[str]:
     """Return the label names in order: the file's own class names, else the values, numbers by size."""
     if column in table.class_names:
         return list(table.class_names[column])
-    counts, only_numbers, fractions = Counter[str](), True, False
-    for value in cells(table, column):
-        if is_missing(value):
-            continue
-        if isinstance(value, list | tuple | dict):
-            message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
-            raise DataError("DATA-021", message, SUPPORTED)
-        if len(counts) < MOST_COUNTED or label_text(value) in counts:
-            counts[label_text(value)] += 1
-            number = _number(value)
-            only_numbers &= number is not None
-            fractions |= number is not None and not number.is_integer()
-    if only_numbers and fractions:
+    counts = _distinct(table, column)
+    numbers = [_number(value) for _, value in counts]
+    if None not in numbers and any(not number.is_integer() for number in numbers if number is not None):
         message = f"{table.origin}: column {column} holds fractions; regression is not supported."
         hint = "Labels are classes: words, whole numbers or true/false. Put a letter before codes such as 12.5."
         raise DataError("DATA-020", message, hint)
-    _refuse_number_of_labels(table, column, counts)
-    return sorted(counts, key=_number_or_word)
+    names = Counter[str]()
+    for (_, value), count in counts.items():
+        names[label_text(value)] += count
+    _refuse_number_of_labels(table, column, names)
+    return sorted(names, key=_number_or_word)
+
+
+def _distinct(table: Table, column: str) -> Counter[tuple[type, Any]]:
+    """Count the values that are there, by type and value: 1 and True are not one; not to the end if they are many."""
+    counts = Counter[tuple[type, Any]]()
+    for value in cells(table, column):
+        if isinstance(value, list | tuple | dict):
+            message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
+            raise DataError("DATA-021", message, SUPPORTED)
+        key = (value.__class__, value)
+        if key in counts or (len(counts) < MOST_COUNTED and not is_missing(value)):
+            counts[key] += 1
+    return counts
 
 
 def _refuse_number_of_labels(table: Table, column: str, counts: Counter[str]) -> None:

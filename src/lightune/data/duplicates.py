@@ -19,6 +19,7 @@ PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 REPEATED, CONFLICTING, LEAKED = "DATA-101", "DATA-102", "DATA-103"
 REPEATED_IN_TEST, CONFLICTING_IN_TEST = "DATA-112", "DATA-113"
 Rows = NDArray[np.int64]
+Keys = NDArray[np.uint64]
 
 
 @dataclass
@@ -44,12 +45,13 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class _Twins:
-    """Rows of one split that repeat an earlier one, those whose texts have two labels, and each row's first twin."""
+    """Rows that repeat an earlier one of their split, rows whose texts have two labels, and the first twin of each."""
 
     kept: Rows
     repeated: Rows
     conflicting: Rows
-    first: Rows
+    first_of_repeated: Rows
+    first_of_conflicting: Rows
 
 
 def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: str) -> Duplicates:
@@ -74,46 +76,74 @@ def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: st
 
 
 def _drop_leaks(scans: Mapping[str, Scan], found: Duplicates) -> None:
-    usable = {name: scan.normal[scan.rows] for name, scan in scans.items()}
     for name, later in (("train", ("validation", "test")), ("validation", ("test",))):
         if name in scans:
             rows = found.kept[name]
-            others = np.concatenate([np.empty(0, np.uint64), *(usable[other] for other in later if other in usable)])
-            leaks = np.isin(scans[name].normal[rows], others)
+            leaks = np.zeros(len(rows), bool)
+            for other in later:
+                if other in scans:
+                    leaks |= _among(scans[name].normal[rows], scans[other].normal[scans[other].rows])
             found.kept[name] = rows[~leaks]
             found.leaked += int(leaks.sum())
 
 
+def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
+    """Say which keys stand among the others; np.isin would take several times the memory."""
+    if not len(others):
+        return np.zeros(len(keys), bool)
+    others = np.sort(others)
+    places = np.searchsorted(others, keys)
+    places[places == len(others)] = 0
+    return others[places] == keys
+
+
 def _twins(scan: Scan) -> _Twins:
     rows = scan.rows
-    _, first, group = np.unique(scan.normal[rows], return_index=True, return_inverse=True)
-    labels = scan.labels[rows]
+    doubled = rows[_standing_twice(scan.normal[rows])]
+    _, first, group = np.unique(scan.normal[doubled], return_index=True, return_inverse=True)
+    labels = scan.labels[doubled]
     lowest, highest = np.full(len(first), np.iinfo(np.int32).max), np.full(len(first), -1)
     np.minimum.at(lowest, group, labels)
     np.maximum.at(highest, group, labels)
     conflicting = (lowest != highest)[group]
-    is_first = np.zeros(len(rows), bool)
-    is_first[first] = True
-    first_row = np.full(len(scan.labels), -1, np.int64)
-    first_row[rows] = rows[first[group]] if len(rows) else rows
-    return _Twins(rows[is_first & ~conflicting], rows[~is_first & ~conflicting], rows[conflicting], first_row)
+    repeated = ~conflicting
+    repeated[first] = False
+    leaving = np.zeros(len(scan.labels), bool)
+    leaving[doubled[repeated | conflicting]] = True
+    twin = doubled[first[group]]
+    return _Twins(rows[~leaving[rows]], doubled[repeated], doubled[conflicting], twin[repeated], twin[conflicting])
+
+
+def _standing_twice(keys: Keys) -> Rows:
+    """Return the places of the keys that stand there more than once, in order: few, so that the rest is cheap."""
+    order = np.argsort(keys, kind="stable")
+    arranged = keys[order]
+    same = arranged[1:] == arranged[:-1]
+    twice = np.zeros(len(keys), bool)
+    twice[order[1:][same]] = True
+    twice[order[:-1][same]] = True
+    return np.flatnonzero(twice)
 
 
 def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> list[Fault]:
     in_test, hint, found = scan.name == "test", _remedy(scan.name, policy), []
-    rows = twins.repeated
+    rows, first = twins.repeated, twins.first_of_repeated
     if len(rows):
-        pairs = _pairs(scan, rows, scan, twins.first[rows])
-        exact = int((scan.exact[rows] == scan.exact[twins.first[rows]]).sum())
+        pairs = _pairs(scan, rows, scan, first)
+        exact = int((scan.exact[rows] == scan.exact[first]).sum())
         text = f"{_texts(len(rows), scan.name, 'repeat')} an earlier one ({_exactly(exact, len(rows))})"
         shown = [f"{there} repeats {other}" for _, there, other in pairs]
         code = REPEATED_IN_TEST if in_test else REPEATED
         found.append(Fault(code, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", hint))
     rows = twins.conflicting
     if len(rows):
-        others = rows[scan.labels[rows] != scan.labels[twins.first[rows]]]
-        names = [(labels[scan.labels[row]], labels[scan.labels[twins.first[row]]]) for row in others[:MOST_PLACES]]
-        pairs = _pairs(scan, others, scan, twins.first[others])
+        differ = scan.labels[rows] != scan.labels[twins.first_of_conflicting]
+        others, first = rows[differ], twins.first_of_conflicting[differ]
+        names = [
+            (labels[scan.labels[row]], labels[scan.labels[twin]])
+            for row, twin in zip(others[:MOST_PLACES], first[:MOST_PLACES], strict=True)
+        ]
+        pairs = _pairs(scan, others, scan, first)
         shown = [
             f'{there} "{label}", {other} "{another}"'
             for (_, there, other), (label, another) in zip(pairs, names, strict=True)
@@ -125,10 +155,10 @@ def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> li
 
 
 def _between(earlier: Scan, kept: Rows, later: Scan, policy: str) -> list[Fault]:
-    rows = kept[np.isin(earlier.normal[kept], later.normal[later.rows])]
+    rows = kept[_among(earlier.normal[kept], later.normal[later.rows])]
     if not len(rows):
         return []
-    exact = int(np.isin(earlier.exact[rows], later.exact[later.rows]).sum())
+    exact = int(_among(earlier.exact[rows], later.exact[later.rows]).sum())
     keys, first = np.unique(later.normal[later.rows], return_index=True)
     pairs = _pairs(earlier, rows, later, later.rows[first[np.searchsorted(keys, earlier.normal[rows])]])
     shown = [f"{there} and {other}" for _, there, other in pairs]

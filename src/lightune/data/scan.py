@@ -60,6 +60,10 @@ class Scan:
         """The rows that can be used."""
         return np.flatnonzero(self.labels >= 0)
 
+    def forget_fingerprints(self) -> None:
+        """Free the memory of what is needed for comparing alone: 16 bytes a row."""
+        self.exact = self.normal = np.zeros(0, np.uint64)
+
     def counts(self, labels: int, rows: NDArray[np.int64] | None = None) -> list[int]:
         """Return how many of the rows (default: all that can be used) have each label."""
         found: list[int] = np.bincount(self.labels[self.rows if rows is None else rows], minlength=labels).tolist()
@@ -90,19 +94,23 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
 
 
 def _take(found: Scan, row: int, texts: Sequence[Any], value: Any, read: _Labels) -> None:
-    fault = _text_fault(read.wanted.texts, texts) or read.fault(value)
-    if fault and fault.code == "DATA-014" and read.wanted.on_unseen_label == "drop":
+    written = [str(text) for text in texts]
+    label = _text_fault(read.wanted.texts, texts) or read.label(value)
+    if isinstance(label, int):
+        found.labels[row] = label
+        _fingerprints(found, row, written)
+    elif label.code == "DATA-014" and read.wanted.on_unseen_label == "drop":
         found.dropped += 1
-    elif fault:
-        found.faults.append(Fault(fault.code, found.table.place(row), fault.text, fault.hint))
     else:
-        found.labels[row] = read.index(value)
-        written = [str(text) for text in texts]
-        parts = [text.casefold().split() for text in written]
-        found.words[row] = sum(map(len, parts))
-        found.exact[row] = _fingerprint(written)
-        found.normal[row] = _fingerprint([_normal(words) for words in parts])
-        found.oddities[row] = _oddities(written)
+        found.faults.append(Fault(label.code, found.table.place(row), label.text, label.hint))
+
+
+def _fingerprints(found: Scan, row: int, written: list[str]) -> None:
+    parts = [text.casefold().split() for text in written]
+    found.words[row] = sum(map(len, parts))
+    found.exact[row] = _fingerprint(written)
+    found.normal[row] = _fingerprint([_normal(words) for words in parts])
+    found.oddities[row] = _oddities(written, parts)
 
 
 def _normal(words: list[str]) -> str:
@@ -114,10 +122,14 @@ def _fingerprint(texts: Sequence[str]) -> int:
     return int.from_bytes(blake2b("\0".join(texts).encode(), digest_size=8).digest(), "little")
 
 
-def _oddities(texts: Sequence[str]) -> int:
-    html = HTML * any("<" in text and TAG.search(text) is not None for text in texts)
-    short = SHORT * any(len(text.strip()) == 1 for text in texts)
-    return html | short | LONG * (sum(map(len, texts)) > LONG_TEXT)
+def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:
+    found = LONG if sum(map(len, texts)) > LONG_TEXT else 0
+    for text, words in zip(texts, parts, strict=True):
+        if "<" in text and TAG.search(text):
+            found |= HTML
+        if len(words) == 1 and len(words[0]) == 1:
+            found |= SHORT
+    return found
 
 
 def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
@@ -131,7 +143,7 @@ def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
 def _character_fault(text: str) -> str:
     if "\0" in text:
         return "holds a NUL byte"
-    return "" if columns.is_writable(text) else "holds half a character (an unpaired surrogate)"
+    return "" if text.isascii() or columns.is_writable(text) else "holds half a character (an unpaired surrogate)"
 
 
 class _Labels:
@@ -140,27 +152,23 @@ class _Labels:
     def __init__(self, wanted: Wanted, class_names: list[str]) -> None:
         self.wanted, self.class_names = wanted, class_names
         self.indices = {name: index for index, name in enumerate(wanted.names)}
-        self.unseen = lru_cache(1000)(self._unseen)  # the same wrong label may stand in every row
+        self.known = lru_cache(4096)(self._look_up)  # few values stand in many rows
 
-    def name(self, value: Any) -> str:
-        """Return the name of a label cell."""
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(self.class_names):
-            return self.class_names[value]
-        return columns.label_text(value)
+    def label(self, value: Any) -> int | Fault:
+        """Return the index of a label cell, or what is wrong with it."""
+        if isinstance(value, list | dict):  # in a test file: training would have been refused
+            return self._unseen(str(value))
+        return self.known(value.__class__, value)
 
-    def index(self, value: Any) -> int:
-        """Return the index of a label cell that has no fault."""
-        return self.indices[self.name(value)]
-
-    def fault(self, value: Any) -> Fault | None:
-        """Return what is wrong with a label cell."""
+    def _look_up(self, kind: type, value: Any) -> int | Fault:
         if columns.is_missing(value):
             return Fault("DATA-013", "", "label is missing", "Fix the row.")
-        name = self.name(value)
-        if name in self.indices:
-            reason = _character_fault(name)
-            return Fault("DATA-013", "", f"label {reason}", "Fix the row.") if reason else None
-        return self.unseen(name)
+        named = kind is int and 0 <= value < len(self.class_names)
+        name = self.class_names[value] if named else columns.label_text(value)
+        if name not in self.indices:
+            return self._unseen(name)
+        reason = _character_fault(name)
+        return Fault("DATA-013", "", f"label {reason}", "Fix the row.") if reason else self.indices[name]
 
     def _unseen(self, name: str) -> Fault:
         names = self.wanted.names
