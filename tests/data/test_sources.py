@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from lightune.data.check import check_data
 from lightune.data.faults import Fault
 from lightune.data.sources import Tables, find_tables, read_source
 from lightune.errors import DataError
@@ -240,3 +241,13 @@ def test_a_hub_data_sets_validation_split_may_have_any_of_its_names(hub_data: Pa
     tables = find("someone/films")
     assert tables.validation.columns["text"] == [f"{name} 0", f"{name} 1"]
     assert tables.validation.place(1) == f"someone/films[{name}]:2"
+
+
+def test_a_file_without_a_good_row_has_its_own_faults_alone(tmp_path: Path):
+    """Its columns and labels cannot be judged."""
+    good = write(tmp_path / "good.csv", rows("x", 40))
+    bad = tmp_path / "bad.csv"
+    bad.write_text("text,label\nalone\n")
+    for files in ({"train": bad, "test": good}, {"train": good, "test": bad}):
+        block = DataBlock.model_validate({"source": {name: str(path) for name, path in files.items()}})
+        assert [(fault.code, fault.place) for fault in check_data(block).faults] == [("DATA-007", f"{bad}:2")]

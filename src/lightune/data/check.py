@@ -53,7 +53,7 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     """
     found = Checked()
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
-    if found.tables is None or not found.tables.train.columns:  # why it cannot be read is among the faults
+    if found.tables is None or not len(found.tables.train):  # why it cannot be read is among the faults
         return found
     found.notes += found.tables.notes
     if not _choose_columns(found, found.tables.train, block):
@@ -61,7 +61,7 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     wanted = Wanted(found.texts, found.label, found.labels, block.on_unseen_label)
     for name in ("train", "validation", "test"):
         table = getattr(found.tables, name)
-        if table is not None and table.columns:
+        if table is not None and len(table):
             found.scans[name] = scan(name, table, wanted)
             found.faults += found.scans[name].faults
     found.notes += [
