@@ -20,7 +20,7 @@ lightune run quickstart --json > results.json
 @click.command("run", epilog=EXAMPLES)
 @click.argument("recipe", required=False)
 @click.option("--model", help="Hub name, local folder, or minilm (embedded).")
-@click.option("--data", help="Hub data set, or reviews (embedded).")
+@click.option("--data", help="Hub data set, file, folder, quoted pattern, or reviews (embedded).")
 @click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
 @click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
 @click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
