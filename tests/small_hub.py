@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,7 +66,7 @@ class Behaviour:
     """What the small Hub serves (one repository, a model or a data set), and what it does wrong.
 
     `refusal` is a status and an error code for every question about the repository, `file_refusal` for its files
-    alone. The first `breaks` answers for `breaking` end in the middle.
+    alone. The first `breaks` answers for `breaking` end in the middle. A `mute` Hub says that it is there, no more.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Behaviour:
     file_refusal: tuple[int, str] | None = None
     breaking: str = ""
     breaks: int = 0
+    mute: bool = False
     asked: list[str] = field(default_factory=list)
 
 
@@ -92,6 +94,8 @@ class SmallHub(BaseHTTPRequestHandler):
         hub.asked.append(path)
         if path == "/api/models":
             self.reply(200, b"[]", with_body)
+        elif hub.mute:
+            time.sleep(60)
         elif hub.refusal is not None:
             self.reply(hub.refusal[0], b"{}", with_body, **{"X-Error-Code": hub.refusal[1]})
         elif "/tree/" in path:

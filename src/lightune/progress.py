@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import Any, Protocol
@@ -181,15 +181,17 @@ def default_reporter() -> Reporter:
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 
-def download_bar(title: str) -> Any:
+def download_bar(title: str, made: Callable[[], None]) -> Any:
     """Return a tqdm class that shows the bytes of a whole download as one bar, for a person at a terminal only.
 
-    huggingface_hub makes three bars from it: files, bytes received and bytes written. The last one is shown.
+    huggingface_hub makes three bars from it: files, bytes received and bytes written. The last one is shown. `made` is
+    called with each, shown or not.
     """
     from tqdm import tqdm
 
     class Download(tqdm):
         def __init__(self, *arguments: Any, **options: Any) -> None:
+            made()
             options.pop("name", None)
             is_written = options.get("unit") == "B" and not str(options.get("desc")).startswith("Downloading bytes")
             shown = is_written and sys.stderr.isatty()
@@ -216,4 +218,4 @@ def quiet_libraries() -> None:
         import datasets
 
         datasets.disable_progress_bars()
-    warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets)\b")
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets|huggingface_hub)\b")

@@ -197,6 +197,15 @@ def test_a_hub_that_dies_in_the_middle_is_said_and_the_next_run_fetches_the_rest
     assert whole["files"] == sorted(path.name for path in model.iterdir())
 
 
+def test_a_hub_that_falls_silent_is_not_waited_for(tmp_path: Path, cache: Path, tiny_models: dict[str, Path]) -> None:
+    with small_hub(Behaviour(tiny_models["distilbert"], mute=True)) as endpoint, ThreadPoolExecutor() as pool:
+        places = (cache, tmp_path / "hub")
+        cached, absent = pool.map(lambda place: find_elsewhere(environment(place, endpoint)), places)
+    assert cached["revision"] == COMMIT
+    assert (absent["code"], absent["exit_code"]) == ("HUB-001", 7)
+    assert max(cached["seconds"], absent["seconds"]) < 10
+
+
 # What the cache holds
 
 

@@ -26,6 +26,7 @@ CONFIG_FILES = ("config.json",)
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 TIMEOUT_SECONDS = 4
+LISTING_SECONDS = 6
 # A Hub that did not answer is not asked again for so long: a run looks for a model and a data set.
 FORGET_SECONDS = 30
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -52,7 +53,11 @@ def snapshot(
             return cached, cached.name
     online = reachable()
     try:
-        folder = _fetch(name, revision, kind, patterns, online)
+        try:
+            folder = _fetch(name, revision, kind, patterns, online)
+        except _SilentError:
+            online = False
+            folder = _fetch(name, revision, kind, patterns, online)
     except Exception as error:
         raise _explained(error, name, revision, kind) from error
     lacking = "" if online else _lacking(folder, kind)
@@ -94,22 +99,46 @@ def _ask(answer: queue.SimpleQueue[bool]) -> None:
         answer.put(True)
 
 
+class _SilentError(Exception):
+    """The Hub fell silent before it had listed the repository's files."""
+
+
 def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], online: bool) -> Path:
+    """Return the snapshot's folder.
+
+    The work is done in a thread of its own, since the library waits for the list of files without a limit; that the
+    list has come shows in the progress bar's being made.
+    """
     import huggingface_hub as hub
 
     from lightune.progress import download_bar
 
-    folder = hub.snapshot_download(
-        name,
-        repo_type=kind,
-        revision=revision,
-        allow_patterns=list(patterns),
-        ignore_patterns=list(MODEL_IGNORED),
-        etag_timeout=TIMEOUT_SECONDS,
-        local_files_only=not online,
-        tqdm_class=download_bar(f"downloading {name}"),
-    )
-    return Path(folder)
+    listed, outcome = threading.Event(), queue.SimpleQueue[Path | Exception]()
+
+    def work() -> None:
+        try:
+            folder = hub.snapshot_download(
+                name,
+                repo_type=kind,
+                revision=revision,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(MODEL_IGNORED),
+                etag_timeout=TIMEOUT_SECONDS,
+                local_files_only=not online,
+                tqdm_class=download_bar(f"downloading {name}", listed.set),
+            )
+            outcome.put(Path(folder))
+        except Exception as error:
+            outcome.put(error)
+        listed.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    if not listed.wait(LISTING_SECONDS) and online:
+        raise _SilentError
+    found = outcome.get()
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
