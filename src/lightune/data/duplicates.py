@@ -126,32 +126,35 @@ def _standing_twice(keys: Keys) -> Rows:
 
 
 def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> list[Fault]:
-    in_test, hint, found = scan.name == "test", _remedy(scan.name, policy), []
+    hint = _remedy(scan.name, policy)
+    return [
+        *([_repetition(scan, twins, hint)] if len(twins.repeated) else []),
+        *([_contradiction(scan, twins, labels, hint)] if len(twins.conflicting) else []),
+    ]
+
+
+def _repetition(scan: Scan, twins: _Twins, hint: str) -> Fault:
     rows, first = twins.repeated, twins.first_of_repeated
-    if len(rows):
-        pairs = _pairs(scan, rows, scan, first)
-        exact = int((scan.exact[rows] == scan.exact[first]).sum())
-        text = f"{_texts(len(rows), scan.name, 'repeat')} an earlier one ({_exactly(exact, len(rows))})"
-        shown = [f"{there} repeats {other}" for _, there, other in pairs]
-        code = REPEATED_IN_TEST if in_test else REPEATED
-        found.append(Fault(code, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", hint))
+    pairs = _pairs(scan, rows, scan, first)
+    exact = int((scan.exact[rows] == scan.exact[first]).sum())
+    text = f"{_texts(len(rows), scan.name, 'repeat')} an earlier one ({_exactly(exact, len(rows))})"
+    shown = [f"{there} repeats {other}" for _, there, other in pairs]
+    code = REPEATED_IN_TEST if scan.name == "test" else REPEATED
+    return Fault(code, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", hint)
+
+
+def _contradiction(scan: Scan, twins: _Twins, labels: Sequence[str], hint: str) -> Fault:
     rows = twins.conflicting
-    if len(rows):
-        differ = scan.labels[rows] != scan.labels[twins.first_of_conflicting]
-        others, first = rows[differ], twins.first_of_conflicting[differ]
-        names = [
-            (labels[scan.labels[row]], labels[scan.labels[twin]])
-            for row, twin in zip(others[:MOST_PLACES], first[:MOST_PLACES], strict=True)
-        ]
-        pairs = _pairs(scan, others, scan, first)
-        shown = [
-            f'{there} "{label}", {other} "{another}"'
-            for (_, there, other), (label, another) in zip(pairs, names, strict=True)
-        ]
-        text = f"{_texts(len(rows), scan.name, 'stand')} there with another label too"
-        code = CONFLICTING_IN_TEST if in_test else CONFLICTING
-        found.append(Fault(code, pairs[0][0], f"{text}: {_some(shown, len(others))}.", hint))
-    return found
+    differ = scan.labels[rows] != scan.labels[twins.first_of_conflicting]
+    others, first = rows[differ], twins.first_of_conflicting[differ]
+    pairs = _pairs(scan, others, scan, first)
+    shown = [
+        f'{there} "{labels[scan.labels[row]]}", {other} "{labels[scan.labels[twin]]}"'
+        for (_, there, other), row, twin in zip(pairs, others, first, strict=False)
+    ]
+    text = f"{_texts(len(rows), scan.name, 'stand')} there with another label too"
+    code = CONFLICTING_IN_TEST if scan.name == "test" else CONFLICTING
+    return Fault(code, pairs[0][0], f"{text}: {_some(shown, len(others))}.", hint)
 
 
 def _between(earlier: Scan, kept: Rows, later: Scan, policy: str) -> list[Fault]:
