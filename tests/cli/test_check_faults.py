@@ -80,7 +80,7 @@ PLANTS = [
     Plant("a test file with a header only", "DATA-004", "test.csv", "no rows", more={"test.csv": b"text,label\n"}),
     Plant("an open quote", "DATA-005", "train.csv:4", "quot", csv(*ROWS[:2]) + b'"never closed,positive\n'),
     Plant("an empty file", "DATA-006", "train.csv:1", "column names", b""),
-    Plant("a column twice", "DATA-006", "train.csv:1", "2 columns are called", csv(("a", "b", "c"), header="text,label,text")),
+    Plant("a column twice", "DATA-006", "train.csv:1", "2 columns", csv(("a", "b", "c"), header="text,label,text")),
     Plant("a row too long", "DATA-007", "train.csv:7", "3 cells", csv(*with_row(7, "a", "positive", "b"))),
     Plant("a row too short", "DATA-007", "train.csv:9", "1 cell", csv(*with_row(9, "alone"))),
     Plant("a short row in the test file", "DATA-007", "test.csv:10", "1 cell", more=in_test(("alone",))),
