@@ -154,7 +154,7 @@ def load(folder: Path | str, base_model: str | None = None, device: str = "auto"
         signature = Signature(config.labels, config.text_columns, config.label_column)
         return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted.method)
     if base_model is not None:
-        raise RecipeError("RECIPE-047", f"{folder}: a base model goes with a run folder, and this is none.")
+        raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is none.")
     loaded, labels = load_finished(str(folder))
     signature = Signature(labels, ["text"], "label", finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature)  # type: ignore[arg-type]

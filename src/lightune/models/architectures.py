@@ -15,7 +15,7 @@ class Architecture:
     `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer, or several
     (a gated feed-forward part has two inputs); a fused projection stands under each role it plays. `head` lists the
     classification head's modules, the one that makes the logits last, and `output` its last linear layer where that
-    lies inside it.
+    lies inside it. `counts_from_pad` says that position numbers begin after the pad id.
     """
 
     layers: str
@@ -28,6 +28,7 @@ class Architecture:
     attention: Paths
     head: tuple[str, ...]
     output: str = ""
+    counts_from_pad: bool = False
 
     @property
     def output_layer(self) -> str:
@@ -40,7 +41,9 @@ class Architecture:
         return (found,) if isinstance(found, str) else found
 
 
-def _bert_like(base: str, head: tuple[str, ...] = ("classifier",), output: str = "") -> Architecture:
+def _bert_like(
+    base: str, head: tuple[str, ...] = ("classifier",), output: str = "", counts_from_pad: bool = False
+) -> Architecture:
     """The encoder of BERT, which its descendants kept; they differ in the name of the base and in the head."""
     return Architecture(
         layers=f"{base}.encoder.layer",
@@ -53,9 +56,11 @@ def _bert_like(base: str, head: tuple[str, ...] = ("classifier",), output: str =
         attention="attention.self",
         head=head,
         output=output,
+        counts_from_pad=counts_from_pad,
     )
 
 
+_ROBERTA_LIKE = _bert_like("roberta", output="classifier.out_proj", counts_from_pad=True)
 _LLAMA_LIKE = Architecture(
     layers="model.layers",
     query="self_attn.q_proj",
@@ -81,9 +86,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         head=("pre_classifier", "classifier"),
     ),
     "bert": _bert_like("bert"),
-    "roberta": _bert_like("roberta", output="classifier.out_proj"),
-    "xlm-roberta": _bert_like("roberta", output="classifier.out_proj"),
-    "camembert": _bert_like("roberta", output="classifier.out_proj"),
+    "roberta": _ROBERTA_LIKE,
+    "xlm-roberta": _ROBERTA_LIKE,
+    "camembert": _ROBERTA_LIKE,
     "electra": _bert_like("electra", output="classifier.out_proj"),
     "deberta-v2": replace(
         _bert_like("deberta", head=("pooler", "classifier")),
@@ -92,7 +97,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         value="attention.self.value_proj",
     ),
     "mpnet": replace(
-        _bert_like("mpnet", output="classifier.out_proj"),
+        _bert_like("mpnet", output="classifier.out_proj", counts_from_pad=True),
         query="attention.attn.q",
         key="attention.attn.k",
         value="attention.attn.v",

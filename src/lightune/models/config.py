@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from lightune.errors import RecipeError
 from lightune.models.anatomy import architecture_of
 from lightune.models.architectures import ARCHITECTURES
+
+# Longer texts are cut unless data.max_length asks for more, where the model takes more.
+DEFAULT_MAX_LENGTH = 512
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
@@ -43,6 +46,19 @@ def require_known(name: str, folder: Path, model_type: str) -> None:
     except RecipeError as error:
         proposed = f" None can be proposed: {error.message}"
     architecture_of(model_type, proposed)
+
+
+def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
+    """Return how many tokens a model takes: its positions or its tokenizer's own limit, whichever is less.
+
+    `config` is config.json. RoBERTa and its kin begin to count positions after the pad id, and lose those below.
+    """
+    positions = config.get("max_position_embeddings") or config.get("n_positions") or DEFAULT_MAX_LENGTH
+    row = ARCHITECTURES.get(str(config.get("model_type")))
+    if row is not None and row.counts_from_pad:
+        positions -= config["pad_token_id"] + 1
+    limited = isinstance(tokenizer_limit, int | float) and 0 < tokenizer_limit < positions
+    return int(tokenizer_limit if limited else positions)
 
 
 def task_config(name: str, folder: Path, labels: Sequence[str]) -> Any:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
-from lightune.models import embedded, hub
+from lightune.models import embedded
+from lightune.models.config import DEFAULT_MAX_LENGTH, token_limit
+from lightune.models.load import find_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-DEFAULT_MAX_LENGTH = 512
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -44,7 +45,7 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
 
     Raises RecipeError when the folder has no tokenizer.json, HubError for the Hub's failures.
     """
-    folder = _folder(name, revision)
+    folder = find_model(name, revision, FILES).folder
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise RecipeError(
@@ -67,23 +68,9 @@ def _backend(path: Path) -> Tokenizer:
     return backend
 
 
-def _folder(name: str, revision: str | None) -> Path:
-    if name == embedded.NAME:
-        spec = find_spec(embedded.PACKAGE)
-        if spec is not None and spec.origin is not None:
-            return Path(spec.origin).parent / "model"
-        return hub.snapshot(embedded.HUB_NAME, revision, patterns=FILES)[0]
-    if Path(name).is_dir():
-        return Path(name)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise RecipeError("RECIPE-040", f'model: there is no folder "{name}".', "Give a model folder or a Hub name.")
-    return hub.snapshot(name, revision, patterns=FILES)[0]
-
-
 def _limit(folder: Path) -> int:
     config, about = (_mapping(folder / name) for name in ("config.json", "tokenizer_config.json"))
-    limits = [config.get("max_position_embeddings") or config.get("n_positions"), about.get("model_max_length")]
-    return min([DEFAULT_MAX_LENGTH, *(int(limit) for limit in limits if isinstance(limit, int | float) and limit > 0)])
+    return min(DEFAULT_MAX_LENGTH, token_limit(config, about.get("model_max_length")))
 
 
 def _mapping(path: Path) -> dict[str, Any]:

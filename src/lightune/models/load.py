@@ -14,14 +14,20 @@ from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.checkpoint import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
-from lightune.models.config import explained, read_config, require_known, task_config
+from lightune.models.config import (
+    DEFAULT_MAX_LENGTH,
+    explained,
+    read_config,
+    require_known,
+    task_config,
+    token_limit,
+)
 from lightune.models.own_head import INCOMPLETE, OwnHead, own_head
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_MAX_LENGTH = 512
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt")
 
 
@@ -172,18 +178,7 @@ def _read(
 
 
 def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int | None) -> int:
-    limit = min(_positions(model), int(min(tokenizer.model_max_length, 10**9)))
+    limit = token_limit(model.config.to_dict(), tokenizer.model_max_length)
     if wanted is not None and wanted > limit:
         raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
     return wanted or min(limit, DEFAULT_MAX_LENGTH)
-
-
-def _positions(model: PreTrainedModel) -> int:
-    """Return how many positions the model has; RoBERTa and its kin begin to count after the pad id."""
-    from torch import nn
-
-    count = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
-    for name, part in model.named_modules():
-        if name.endswith("embeddings.position_embeddings") and isinstance(part, nn.Embedding):
-            return count if part.padding_idx is None else count - part.padding_idx - 1
-    return count

@@ -31,12 +31,15 @@ class Proposal:
     roles: dict[str, tuple[str, ...]]
     head: tuple[str, ...]
     output: str
+    counts_from_pad: bool
     unclear: tuple[str, ...]
 
     def architecture(self) -> Architecture:
         """Return the row; only for a proposal that leaves nothing open."""
         roles: dict[str, Any] = {name: paths[0] if len(paths) == 1 else paths for name, paths in self.roles.items()}
-        return Architecture(layers=self.layers, head=self.head, output=self.output, **roles)
+        return Architecture(
+            layers=self.layers, head=self.head, output=self.output, counts_from_pad=self.counts_from_pad, **roles
+        )
 
 
 def skeleton(name: str, folder: Path) -> Any:
@@ -51,7 +54,7 @@ def skeleton(name: str, folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         message = f"{name}: transformers has no sequence classifier of the architecture {config.model_type}."
-        raise RecipeError("RECIPE-047", message, "Use a model of an architecture that has one.")
+        raise RecipeError("RECIPE-048", message, "Use a model of an architecture that has one.")
     with explained(name), torch.device("meta"):
         return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
 
@@ -73,7 +76,7 @@ def propose(model: nn.Module) -> Proposal:
     unclear += [f"layer {number} differs from layer 0" for number in _unlike_the_first(layers, roles)]
     if getattr(model.config, "is_encoder_decoder", False):
         unclear.append("it has an encoder and a decoder, and a row names one layer stack")
-    return Proposal(stack, roles, head, output, tuple(unclear))
+    return Proposal(stack, roles, head, output, _counts_from_pad(model), tuple(unclear))
 
 
 def as_row(model_type: str, proposal: Proposal) -> str:
@@ -83,6 +86,7 @@ def as_row(model_type: str, proposal: Proposal) -> str:
     head = "".join(f'"{name}", ' for name in proposal.head).rstrip() or "..."
     lines.append(f"    head=({head if len(proposal.head) < 2 else head.rstrip(',')}),")
     lines += [f'    output="{proposal.output}",'] if proposal.output else []
+    lines += ["    counts_from_pad=True,"] if proposal.counts_from_pad else []
     return "\n".join([*lines, "),"])
 
 
@@ -159,6 +163,14 @@ def _head(model: Any) -> tuple[tuple[str, ...], str]:
     owners = [name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(inside)]
     head = tuple(dict.fromkeys(owner.partition(".")[0] for owner in owners if owner))
     return head, owners[-1] if owners and owners[-1] not in head else ""
+
+
+def _counts_from_pad(model: nn.Module) -> bool:
+    """Say whether the table of positions has an entry for padding; those below it are lost to it."""
+    from torch import nn
+
+    tables = [part for name, part in model.named_modules() if name.endswith("embeddings.position_embeddings")]
+    return any(isinstance(part, nn.Embedding) and part.padding_idx is not None for part in tables)
 
 
 def _quoted(paths: Iterable[str]) -> str:
