@@ -33,7 +33,10 @@ class DataRecord(Section):
 
 
 class ModelRecord(Section):
-    """The pre-trained model and what was added to it."""
+    """The pre-trained model and what was added to it.
+
+    `precision` is how its layers' weights are held, `weight_bytes` what all its weights take before anything is added.
+    """
 
     name: str
     revision: str | None
@@ -43,6 +46,8 @@ class ModelRecord(Section):
     trainable_percent: float
     adapter_bytes: int
     peft_loadable: bool
+    precision: str = "fp32"
+    weight_bytes: int | None = None
 
 
 class MajorityClass(Section):

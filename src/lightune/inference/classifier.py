@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, load_adapter
+from lightune.artifact import AdaptedModel, load_adapter, merged_model
 from lightune.data.columns import is_missing, is_writable
 from lightune.data.encoding import encode
 from lightune.errors import DataError
@@ -95,7 +95,7 @@ class Classifier:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
         if self._model is self._adapted.model:
-            self._model = self._adapted.method.merged(self._model) or self._model
+            self._model = merged_model(self._adapted) or self._model
         model: Any = self._model
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)

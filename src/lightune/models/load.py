@@ -14,6 +14,7 @@ from lightune import runtime
 from lightune.errors import ArtifactError, RecipeError
 from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of, architecture_of
+from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -75,13 +76,20 @@ def fingerprint(source: ModelSource) -> str:
 
 
 def load_classifier(
-    source: ModelSource, labels: Sequence[str], seed: int, max_length: int | None = None
+    source: ModelSource,
+    labels: Sequence[str],
+    seed: int,
+    max_length: int | None = None,
+    precision: str = "fp32",
 ) -> LoadedModel:
-    """Load the model as AutoModelForSequenceClassification with these label names, in fp32.
+    """Load the model as AutoModelForSequenceClassification with these label names.
+
+    `precision` is how its layers' weights are held (models/quantize.py); all else is fp32.
 
     Parameters that the checkpoint does not hold (the head) are drawn from a generator keyed by the seed.
     Raises RecipeError for a configuration or weights that cannot be used.
     """
+    require_precision(precision)
     config = _load_config(source, labels)
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -97,7 +105,9 @@ def load_classifier(
             output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
+            **loading_options(precision, architecture_of(config.model_type)),
         )
+    hold(model, precision, architecture_of(config.model_type))
     mismatched = [entry[0] for entry in info["mismatched_keys"]]
     anatomy = anatomy_of(model, missing=[*info["missing_keys"], *mismatched])
     _refuse_new_body(anatomy, source)
