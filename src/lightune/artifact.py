@@ -18,6 +18,7 @@ from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.models.quantize import round_weights
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ class ArtifactConfig:
     text_columns: list[str]
     label_column: str
     seed: int
+    model_precision: str = "fp32"
 
 
 @dataclass
@@ -124,7 +126,7 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
     if fingerprint(source) != config.base_sha256:
         message = f"{source.name} is not the base model this adapter was trained on ({config.base_model})."
         raise ArtifactError("ARTIFACT-007", message, "Give the original base model's folder or revision.")
-    loaded = load_classifier(source, config.labels, config.seed, config.max_length)
+    loaded = load_classifier(source, config.labels, config.seed, config.max_length, config.model_precision)
     try:
         method = make_method(config.method, config.method_options)
         model = method.attach(loaded.model, loaded.anatomy, config.seed).model
@@ -132,6 +134,24 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
         raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
     return AdaptedModel(loaded, model.eval(), method, config)
+
+
+def merged_model(adapted: AdaptedModel) -> nn.Module | None:
+    """Return the stock fp32 model with the adapter folded in (the given one may be used up), or None if impossible.
+
+    Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
+    that they stand for, and the adapter is folded into that one.
+    """
+    config, method, loaded = adapted.config, adapted.method, adapted.loaded
+    if config.model_precision == "fp32":
+        return method.merged(adapted.model)
+    if not method.mergeable:
+        return None
+    fresh = load_classifier(loaded.source, config.labels, config.seed, config.max_length)
+    round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
+    model = method.attach(fresh.model, fresh.anatomy, config.seed).model
+    method.load_state(model, method.state(adapted.model))
+    return method.merged(model.eval().to(loaded.model.device))
 
 
 def adapter_folder(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import FORMAT_VERSION, ArtifactConfig, save_adapter
+from lightune.artifact import FORMAT_VERSION, AdaptedModel, ArtifactConfig, merged_model, save_adapter
 from lightune.data.encoding import Encoded, encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
@@ -27,6 +27,7 @@ from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.models.quantize import require_precision, weight_bytes
 from lightune.outcome import Outcome
 from lightune.progress import Reporter, program_reporter
 from lightune.recipe import Recipe
@@ -99,6 +100,7 @@ def run(
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
+    require_precision(recipe.model_precision, method.base_is_frozen)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     tables = None
@@ -123,7 +125,7 @@ def _set_up(
 ) -> _Experiment:
     source = find_model(recipe.model, recipe.model_revision)
     recipe = recipe.pinned(source.revision, task.revision)
-    loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length)
+    loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length, recipe.model_precision)
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
@@ -144,7 +146,8 @@ def _carry_out(run: _Experiment) -> Outcome:
     attachment, sections["training"] = _train(run)
     run.reporter.phase("After: the same test examples again")
     after_scores, sections["after"] = _evaluate(run, attachment.model)
-    adapter_bytes = save_adapter(attachment.model, run.method, _artifact_config(run), run.folder / "adapter")
+    adapted = AdaptedModel(run.loaded, attachment.model, run.method, _artifact_config(run))
+    adapter_bytes = save_adapter(adapted.model, run.method, adapted.config, run.folder / "adapter")
     trainable = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
     sections["model"] |= {
         "trainable_parameters": trainable,
@@ -153,7 +156,7 @@ def _carry_out(run: _Experiment) -> Outcome:
         "peft_loadable": isinstance(run.method, PeftMethod),
     }
     sections["reload_check"] = _check_reload(run, attachment)
-    sections["inference"] |= _adapted_speed(run, attachment)
+    sections["inference"] |= _adapted_speed(run, adapted)
     return Outcome(
         recipe=run.recipe,
         task=run.task,
@@ -185,6 +188,8 @@ def _before(run: _Experiment) -> _Untouched:
         "architecture": type(model).__name__,
         "head": run.loaded.head,
         "parameters": count_parameters(model),
+        "precision": run.recipe.model_precision,
+        "weight_bytes": weight_bytes(model),
     }
     sections = {
         "model": about,
@@ -254,14 +259,16 @@ def _check_reload(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
     return fields
 
 
-def _adapted_speed(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
+def _adapted_speed(run: _Experiment, adapted: AdaptedModel) -> dict[str, Any]:
     """Measure the adapted model, then the merged one, which uses the adapted one up."""
     texts = run.task.test.texts
-    speeds: dict[str, Any] = dict(measure_speed(attachment.model, run.loaded, texts, run.batch_size))
-    merged = run.method.merged(attachment.model)
+    speeds: dict[str, Any] = dict(measure_speed(adapted.model, run.loaded, texts, run.batch_size))
+    merged = merged_model(adapted)
     if merged is None:
         run.notes.append(f"Merged inference was not measured: {run.recipe.method.name} cannot be merged.")
         return speeds
+    if run.recipe.model_precision != "fp32":
+        run.notes.append(f"Merging turns the weights held in {run.recipe.model_precision} into an fp32 model.")
     return speeds | measure_speed(merged, run.loaded, texts, run.batch_size, "merged_")
 
 
@@ -280,4 +287,5 @@ def _artifact_config(run: _Experiment) -> ArtifactConfig:
         text_columns=run.task.text_columns,
         label_column=run.task.label_column,
         seed=run.recipe.training.seed,
+        model_precision=run.recipe.model_precision,
     )

@@ -163,6 +163,7 @@ class Recipe(Block):
     description: str = ""
     model: Annotated[str, Field(min_length=1)] = "minilm"
     model_revision: str | None = None
+    model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     data: DataBlock = Field(default_factory=DataBlock)
     method: MethodBlock = Field(default_factory=MethodBlock)

@@ -34,7 +34,10 @@ class DataRecord(Section):
 
 
 class ModelRecord(Section):
-    """The pre-trained model and what was added to it; `head` says whose head answered before training."""
+    """The pre-trained model and what was added to it; `head` says whose head answered before training.
+
+    `precision` is how its layers' weights are held, `weight_bytes` what all its weights take before anything is added.
+    """
 
     name: str
     revision: str | None
@@ -45,6 +48,8 @@ class ModelRecord(Section):
     trainable_percent: float
     adapter_bytes: int
     peft_loadable: bool
+    precision: str = "fp32"
+    weight_bytes: int | None = None
 
 
 class MajorityClass(Section):

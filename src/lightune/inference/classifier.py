@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import holds_adapter, load_adapter
+from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
 from lightune.data.columns import is_missing, is_writable
 from lightune.data.encoding import encode
 from lightune.errors import DataError, RecipeError
@@ -23,8 +23,6 @@ from lightune.models.load import LoadedModel
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
-
-    from lightune.methods import Method
 
 Text = str | tuple[str, str]
 
@@ -58,15 +56,15 @@ class Signature:
 class Classifier:
     """A model that answers: a base model with its adapter, or a finished one; make one with `lightune.load`.
 
-    With a `method` the adapter can be merged when the classifier is saved as a stock model.
+    With `adapted` the adapter can be merged when the classifier is saved as a stock model.
     """
 
     def __init__(
-        self, loaded: LoadedModel, model: nn.Module, signature: Signature, method: Method | None = None
+        self, loaded: LoadedModel, model: nn.Module, signature: Signature, adapted: AdaptedModel | None = None
     ) -> None:
         self._loaded = loaded
         self._model = model
-        self._unmerged = method
+        self._unmerged = adapted
         self.signature = signature
         self.batch_size = 64
 
@@ -127,7 +125,7 @@ class Classifier:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
         if self._unmerged is not None:
-            self._model = self._unmerged.merged(self._model) or self._model
+            self._model = merged_model(self._unmerged) or self._model
             self._unmerged = None
         model: Any = self._model
         model.save_pretrained(folder)
@@ -152,7 +150,7 @@ def load(folder: Path | str, base_model: str | None = None, device: str = "auto"
         adapted = load_adapter(folder, base_model)
         config = adapted.config
         signature = Signature(config.labels, config.text_columns, config.label_column)
-        return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted.method)
+        return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted)
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is none.")
     loaded, labels = load_finished(str(folder))

@@ -38,6 +38,7 @@ class Method:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     default_learning_rate: ClassVar[float]
     mergeable: ClassVar[bool] = False
+    base_is_frozen: ClassVar[bool] = True
     reversible: ClassVar[bool] = False
     paper: ClassVar[str] = ""
     aliases: ClassVar[Mapping[str, str]] = {}
@@ -86,7 +87,13 @@ def freeze_all_but(model: nn.Module, modules: list[str]) -> tuple[str, ...]:
 def count_parameters(model: nn.Module, modules: list[str] | None = None) -> int:
     """Return the number of parameters of the whole model or of the named modules, shared ones once."""
     found = [model] if modules is None else [model.get_submodule(name) for name in modules]
-    return sum({id(value): value.numel() for module in found for value in module.parameters()}.values())
+    return sum({id(value): _numbers(value) for module in found for value in module.parameters()}.values())
+
+
+def _numbers(value: Any) -> int:
+    """Return how many numbers a parameter stands for; 4-bit weights are packed in pairs."""
+    state = getattr(value, "quant_state", None)
+    return int(value.numel() if state is None else state.shape.numel())
 
 
 def require_same_tensors(expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:

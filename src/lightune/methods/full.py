@@ -21,6 +21,7 @@ class Full(Method):
 
     default_learning_rate: ClassVar[float] = 5e-5
     mergeable: ClassVar[bool] = True
+    base_is_frozen: ClassVar[bool] = False
     paper: ClassVar[str] = "Devlin et al. 2018, arXiv:1810.04805"
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:

@@ -23,6 +23,7 @@ from lightune.models.config import (
     token_limit,
 )
 from lightune.models.own_head import INCOMPLETE, OwnHead, own_head
+from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -91,21 +92,29 @@ def fingerprint(source: ModelSource) -> str:
 
 
 def load_classifier(
-    source: ModelSource, labels: Sequence[str], seed: int, max_length: int | None = None
+    source: ModelSource,
+    labels: Sequence[str],
+    seed: int,
+    max_length: int | None = None,
+    precision: str = "fp32",
 ) -> LoadedModel:
-    """Load the model as AutoModelForSequenceClassification with these label names, in fp32.
+    """Load the model as AutoModelForSequenceClassification with these label names.
+
+    `precision` is how its layers' weights are held (models/quantize.py); all else is fp32.
 
     A head that the checkpoint brings is used where its labels are these, in whatever order. Parameters that the
     checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
     configuration or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the body.
     """
+    require_precision(precision)
     raw = read_config(source.name, source.folder)
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
     found = own_head(raw, labels)
     output_layer = ARCHITECTURES[raw["model_type"]].output_layer
     is_held = holds(source.folder, output_layer)
-    model, missing = _read(source, labels, seed, output_layer if is_held and found.order is None else None)
+    unwanted = output_layer if is_held and found.order is None else None
+    model, missing = _read(source, labels, seed, unwanted, precision)
     anatomy = anatomy_of(model, missing)
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
@@ -153,10 +162,11 @@ def _agree(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _read(
-    source: ModelSource, labels: Sequence[str], seed: int, unwanted: str | None
+    source: ModelSource, labels: Sequence[str], seed: int, unwanted: str | None, precision: str
 ) -> tuple[PreTrainedModel, list[str]]:
     """Return the model and the names of the parameters that were not read: absent, misshapen or `unwanted` ones."""
     config = task_config(source.name, source.folder, labels)
+    architecture = ARCHITECTURES[config.model_type]
     import torch
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
@@ -173,7 +183,9 @@ def _read(
             output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
+            **loading_options(precision, architecture),
         )
+    hold(model, precision, architecture)
     return model, [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
 
 

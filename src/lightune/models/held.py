@@ -1,0 +1,47 @@
+"""A linear layer whose frozen weight is held in bf16 and used in its input's precision.
+
+Imported only where such a layer is needed, since it needs torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+
+class FrozenProduct(torch.autograd.Function):
+    """x W^T for a frozen W held in fewer bits; the widened copy of W lives only as long as one product.
+
+    Shapes: x (..., in), weight (out, in), result (..., out). Written out because autograd would keep the widened copy
+    of every layer until its backward pass, and nothing would be saved.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Return x W^T, computed in the precision of x."""
+        ctx.save_for_backward(weight)
+        return linear(x, weight.to(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Return the gradient of x; the weight has none."""
+        (weight,) = ctx.saved_tensors
+        return gradients[0] @ weight.to(gradients[0].dtype), None
+
+
+class HeldLinear(nn.Linear):
+    """A linear layer with its weight rounded to bf16 and frozen; a trained bias stays what it is."""
+
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None) -> None:
+        """`weight` is (out, in)."""
+        super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        self.weight = nn.Parameter(weight.detach().to(torch.bfloat16).contiguous(), requires_grad=False)
+        self.bias = bias  # type: ignore[assignment]  # torch allows None, its annotation does not
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x W^T + b: (..., in) to (..., out)."""
+        product = FrozenProduct.apply(x, self.weight)
+        return product if self.bias is None else product + self.bias
