@@ -124,7 +124,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(arguments, capsys
         (["runn"], 'Did you mean "run"? Valid: run, predict'),
         (["run", "--modle", "x"], "--model"),
         (["run", "--epochs", "many"], "not a valid integer"),
-        (["predict"], "Missing argument 'RUN'"),
+        (["predict"], "Missing argument 'MODEL'"),
         ([], "Usage: lightune"),
     ],
 )
