@@ -126,13 +126,13 @@ def local_run(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, P
     train, test = write_csv(place / "train.csv", rows[:60]), write_csv(place / "test.csv", rows[60:])
     asked: list[object] = []
 
-    def refuse(*address: object, **how: object) -> None:
+    def refuse(*address: object, **options: object) -> None:
         asked.append(address)
         raise OSError("no network in this test")
 
     with pytest.MonkeyPatch.context() as patch, counting_and_closing() as (endpoint, calls), console("cp1252") as out:
         patch.setattr(socket.socket, "connect", refuse)
-        patch.setattr(socket, "getaddrinfo", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)  # a name is looked up before anything is connected
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         for name, value in {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": endpoint}.items():
             patch.setenv(name, value)  # for the fresh process that reloads the adapter

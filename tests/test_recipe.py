@@ -301,3 +301,11 @@ def test_the_rotten_tomatoes_recipe_is_the_usual_tutorial():
 def test_the_quickstart_needs_no_network():
     recipe = compose(None, {}).recipe
     assert (recipe.name, recipe.model, recipe.data.source) == ("quickstart", "minilm", "reviews")
+
+
+def test_a_pinned_recipe_names_the_hubs_commits_and_no_hash_of_packaged_weights():
+    recipe = parse_recipe({"model": "a/b", "data": {"source": "c/d"}})
+    pinned = recipe.pinned("a" * 40, "b" * 40)
+    assert (pinned.model_revision, pinned.data.revision) == ("a" * 40, "b" * 40)
+    assert pinned.pinned(None, None) == pinned
+    assert recipe.pinned("sha256:53aa", None) == recipe

@@ -8,7 +8,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,25 +109,11 @@ def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], 
     The work is done in a thread of its own, since the library waits for the list of files without a limit; that the
     list has come shows in the progress bar's being made.
     """
-    import huggingface_hub as hub
-
-    from lightune.progress import download_bar
-
     listed, outcome = threading.Event(), queue.SimpleQueue[Path | Exception]()
 
     def work() -> None:
         try:
-            folder = hub.snapshot_download(
-                name,
-                repo_type=kind,
-                revision=revision,
-                allow_patterns=list(patterns),
-                ignore_patterns=list(MODEL_IGNORED),
-                etag_timeout=TIMEOUT_SECONDS,
-                local_files_only=not online,
-                tqdm_class=download_bar(f"downloading {name}", listed.set),
-            )
-            outcome.put(Path(folder))
+            outcome.put(_download(name, revision, kind, patterns, online, listed.set))
         except Exception as error:
             outcome.put(error)
         listed.set()
@@ -139,6 +125,27 @@ def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], 
     if isinstance(found, Exception):
         raise found
     return found
+
+
+def _download(
+    name: str, revision: str | None, kind: str, patterns: Sequence[str], online: bool, listed: Callable[[], None]
+) -> Path:
+    """Let the library do it; `listed` is called once it knows the files."""
+    import huggingface_hub as hub
+
+    from lightune.progress import download_bar
+
+    folder = hub.snapshot_download(
+        name,
+        repo_type=kind,
+        revision=revision,
+        allow_patterns=list(patterns),
+        ignore_patterns=list(MODEL_IGNORED),
+        etag_timeout=TIMEOUT_SECONDS,
+        local_files_only=not online,
+        tqdm_class=download_bar(f"downloading {name}", listed),
+    )
+    return Path(folder)
 
 
 def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
