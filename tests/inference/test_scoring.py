@@ -34,6 +34,14 @@ def test_the_test_file_gives_the_runs_figures(classifier, tiny_run, tiny_data):
     _same_as_in_the_run(evaluate_file(classifier, tiny_data["test"]), tiny_run)
 
 
+def test_the_files_of_a_pattern_are_one_test_split(classifier, tiny_run, tiny_data, tmp_path):
+    with tiny_data["test"].open(encoding="utf-8", newline="") as file:
+        rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    write_csv(tmp_path / "a.csv", rows[:13])
+    write_csv(tmp_path / "b.csv", rows[13:])
+    _same_as_in_the_run(evaluate_file(classifier, tmp_path / "*.csv"), tiny_run)
+
+
 def test_columns_with_other_names_are_named(classifier, tiny_run, tiny_data, tmp_path):
     with tiny_data["test"].open(encoding="utf-8", newline="") as file:
         rows = [(row["label"], "x", row["text"], "y") for row in csv.DictReader(file)]

@@ -19,7 +19,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 
 @click.command("evaluate", epilog=EXAMPLES)
 @click.argument("run", metavar="MODEL")
-@click.option("--test", metavar="FILE", help="Labelled file; default: the run's own test split.")
+@click.option("--test", metavar="FILE", help="Labelled file, pattern or folder; default: the run's own test split.")
 @click.option("--text-column", help="Column of the text.")
 @click.option("--label-column", help="Column of the label.")
 @click.option("--by", metavar="COLUMN", help="Metrics for each value of a further column, too.")

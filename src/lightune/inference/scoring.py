@@ -9,7 +9,8 @@ from typing import Any
 
 from lightune.data.columns import is_missing, label_column, label_text, text_columns
 from lightune.data.encoding import encode
-from lightune.data.tables import Table, read_table
+from lightune.data.sources import read_source
+from lightune.data.tables import Table
 from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
@@ -26,12 +27,12 @@ def evaluate_file(
     label_column: str | None = None,
     by: str | None = None,
 ) -> Evaluation:
-    """Evaluate on a labelled file; columns default to the training data's names where the file has them.
+    """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where the file has them.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
     matched with the file's; see `names_in_file`.
     """
-    table = read_table(path)
+    table = read_source(str(path))
     wanted = classifier.text_columns
     text: str | tuple[str, str] | None = text_column
     if text is None and all(name in table.columns for name in wanted):
