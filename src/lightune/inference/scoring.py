@@ -27,7 +27,7 @@ def evaluate_file(
     label_column: str | None = None,
     by: str | None = None,
 ) -> Evaluation:
-    """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they are there.
+    """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
     matched with the file's; see `names_in_file`.
