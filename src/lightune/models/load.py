@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
-from lightune.errors import ArtifactError, RecipeError
+from lightune.errors import ArtifactError, RecipeError, is_out_of_memory
 from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of, architecture_of
 from lightune.models.quantize import hold, loading_options, require_precision
@@ -203,7 +203,7 @@ def _explained(source: ModelSource) -> Any:
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        if "out of memory" in str(error).lower():
+        if is_out_of_memory(error):
             raise
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RecipeError("RECIPE-046", f"{source.name}: this model cannot be loaded: {text}") from error
