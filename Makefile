@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: run test test-long lint check clean
+.PHONY: run test test-long test-quantized lint check clean
 
 run: $(VENV)/.run
 	$(BIN)/lightune run
@@ -17,6 +17,12 @@ test: $(VENV)/.dev
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
+
+# Apart from the rest, because PEFT imports bitsandbytes wherever it is installed, which slows every process down.
+test-quantized: $(VENV)/.dev
+	$(PIP) -e '.[offline,dev,quantized]'
+	$(BIN)/python -m pytest tests/models/test_quantize.py
+	$(BIN)/python -m pip uninstall --yes --quiet bitsandbytes
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -108,6 +108,7 @@ VALID = some_of(
     description=TEXT,
     model=NAME.filter(str.strip),
     model_revision=st.none() | NAME,
+    model_precision=st.sampled_from(["fp32", "bf16", "int8", "nf4"]),
     device=st.sampled_from(["auto", "cpu", "cuda", "mps"]),
     data=DATA,
     method=METHOD,

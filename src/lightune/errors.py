@@ -71,6 +71,13 @@ class InterruptedRunError(LightuneError):
         self.signal_number = signal_number
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error of Python, torch or the system means that memory ran out."""
+    text = str(error).lower()
+    said = "out of memory" in text or "can't allocate memory" in text or "cannot allocate memory" in text
+    return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     """Return `Did you mean "x"?` for the closest valid name, or an empty string when nothing is close."""
     names = {name.lower(): name for name in valid}

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import lightune
 import lightune.methods
 from lightune.cli.main import COMMANDS, Terminated, main
 from lightune.errors import InterruptedRunError
+from lightune.recipes.compose import compose
 from tiny import sentences, write_csv
 
 
@@ -93,6 +95,8 @@ def test_a_model_that_is_neither_here_nor_reachable_ends_with_7(tiny_models, tmp
         (MemoryError(), 6, "MEMORY-001", "per_device_train_batch_size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 6, "MEMORY-001", "data.max_length"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 6, "MEMORY-001", "gradient_checkpointing"),
+        (torch.OutOfMemoryError("Allocation on device"), 6, "MEMORY-001", "model_precision"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 6, "MEMORY-001", "accumulation"),
         (OSError(errno.ENOSPC, "No space left on device"), 6, "DISK-002", "Free some space"),
         (InterruptedRunError("RUN-001", "interrupted.", "Go on.", 15), 143, "RUN-001", "Go on."),
         (InterruptedRunError("RUN-001", "interrupted.", "Go on.", 2), 130, "RUN-001", "Go on."),
@@ -101,6 +105,16 @@ def test_a_model_that_is_neither_here_nor_reachable_ends_with_7(tiny_models, tmp
 )
 def test_what_goes_wrong_outside_our_own_errors(failing, error, status, code, hint, capsys):
     _expect_error(capsys, failing(error), status, code, hint)
+
+
+def test_torch_without_memory_is_no_fault_of_ours_and_the_advice_can_be_taken(failing, capsys):
+    """The real error of an allocation that no machine can serve; each advised key is one that `run` takes."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**55, dtype=torch.uint8)
+    assert failing(caught.value) == 6
+    advised = re.findall(r"--set ([\w.]+=\w+)", capsys.readouterr().err)
+    assert len(advised) == 5
+    compose(None, {}, advised)
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])

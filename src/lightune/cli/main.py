@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from lightune import __version__
-from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean
+from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean, is_out_of_memory
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
@@ -123,11 +123,10 @@ def _failed(error: BaseException, debug: bool) -> int:
 
 
 def _resource_error(error: BaseException) -> ResourceError | None:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         hint = (
             "Try --set training.per_device_train_batch_size=4 --set training.gradient_accumulation_steps=4 "
-            "--set training.gradient_checkpointing=true, or --set data.max_length=128."
+            "--set training.gradient_checkpointing=true, --set data.max_length=128, or --set model_precision=bf16."
         )
         return ResourceError("MEMORY-001", "out of memory.", hint)
     if isinstance(error, OSError) and error.errno in {28, 122}:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightune.errors import RecipeError
+from lightune.errors import RecipeError, is_out_of_memory
 from lightune.models.anatomy import architecture_of
 from lightune.models.architectures import ARCHITECTURES
 
@@ -85,7 +85,7 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        if "out of memory" in str(error).lower():
+        if is_out_of_memory(error):
             raise
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RecipeError("RECIPE-046", f"{name}: this model cannot be loaded: {text}") from error

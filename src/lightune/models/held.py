@@ -1,4 +1,4 @@
-"""A linear layer whose frozen weight is held in bf16 and used in its input's precision.
+"""Linear layers whose frozen weight is held in fewer bits and widened to its input's precision for each product.
 
 Imported only where such a layer is needed, since it needs torch.
 """
@@ -13,23 +13,28 @@ from torch.nn.functional import linear
 
 
 class FrozenProduct(torch.autograd.Function):
-    """x W^T for a frozen W held in fewer bits; the widened copy of W lives only as long as one product.
+    """x W^T for a frozen W = scale * held; the widened copy of W lives only as long as one product.
 
-    Shapes: x (..., in), weight (out, in), result (..., out). Written out because autograd would keep the widened copy
-    of every layer until its backward pass, and nothing would be saved.
+    Shapes: x (..., in), held (out, in), scale (out, 1) or None, result (..., out). Written out because autograd would
+    keep the widened copy of every layer until its backward pass, and nothing would be saved.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, held: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
         """Return x W^T, computed in the precision of x."""
-        ctx.save_for_backward(weight)
-        return linear(x, weight.to(x.dtype))
+        ctx.save_for_backward(held, scale)
+        return linear(x, _widened(held, scale, x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """Return the gradient of x; the weight has none."""
-        (weight,) = ctx.saved_tensors
-        return gradients[0] @ weight.to(gradients[0].dtype), None
+        held, scale = ctx.saved_tensors
+        return gradients[0] @ _widened(held, scale, gradients[0].dtype), None, None
+
+
+def _widened(held: torch.Tensor, scale: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+    wide = held.to(dtype)
+    return wide if scale is None else wide.mul_(scale.to(dtype))
 
 
 class HeldLinear(nn.Linear):
@@ -43,5 +48,5 @@ class HeldLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x W^T + b: (..., in) to (..., out)."""
-        product = FrozenProduct.apply(x, self.weight)
+        product = FrozenProduct.apply(x, self.weight, None)
         return product if self.bias is None else product + self.bias

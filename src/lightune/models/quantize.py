@@ -44,7 +44,7 @@ def loading_options(precision: str, architecture: Architecture) -> dict[str, Any
         return {}
     from transformers import BitsAndBytesConfig
 
-    # bitsandbytes warns at every product of every layer that it casts to fp16; that is how it works.
+    # On CUDA bitsandbytes warns at every product of every layer that it casts to fp16; that is how it works.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # A pattern for "everything outside the layer stack"; transformers reads these names as regular expressions.
     outside = rf"(?!{re.escape(architecture.layers)}\.).*"
@@ -55,13 +55,17 @@ def loading_options(precision: str, architecture: Architecture) -> dict[str, Any
 
 
 def hold(model: nn.Module, precision: str, architecture: Architecture) -> None:
-    """Finish a model that was loaded with `loading_options`: round to bf16, or take the placement marks off."""
+    """Finish a model that was loaded with `loading_options`, in place."""
     if precision == "bf16":
         from lightune.models.held import HeldLinear
 
         for name in _linear_layers(model, architecture):
             layer = model.get_submodule(name)
             model.set_submodule(name, HeldLinear(_upright(layer), layer.bias))  # type: ignore[arg-type]
+    if precision == "int8":
+        from lightune.models.int8 import keep_activations
+
+        keep_activations(model)
     # Accelerate would refuse to train a model that says it was put on the CPU by a device map.
     vars(model).pop("hf_device_map", None)
 

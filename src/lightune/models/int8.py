@@ -1,0 +1,38 @@
+"""bitsandbytes' 8-bit linear layer, the same in training and evaluation.
+
+Imported only where such a layer is needed, since it needs torch and bitsandbytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bitsandbytes
+import torch
+from torch import nn
+
+from lightune.models.held import FrozenProduct
+
+
+class Int8Linear(bitsandbytes.nn.Linear8bitLt):
+    """Linear8bitLt that, on the CPU, rounds the weight and nothing else.  Dettmers et al. 2022, arXiv:2208.07339.
+
+    bitsandbytes itself does so on the CPU while training, but rounds the activations as well when evaluating, and keeps
+    every layer's input where gradient checkpointing cannot drop it. Elsewhere its own kernels do the work.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x W^T + b: (..., in) to (..., out)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        held: Any = self.weight
+        scale = self.state.SCB if held.SCB is None else held.SCB
+        product = FrozenProduct.apply(x, held.data, scale.unsqueeze(1) / 127)
+        return product if self.bias is None else product + self.bias
+
+
+def keep_activations(model: nn.Module) -> None:
+    """Turn every Linear8bitLt of the model into an Int8Linear, in place; the weights stay where they are."""
+    for layer in model.modules():
+        if type(layer) is bitsandbytes.nn.Linear8bitLt:
+            layer.__class__ = Int8Linear

@@ -1,0 +1,240 @@
+"""Measure what saves memory, and write the tables of docs/limited_hardware.md.
+
+python tools/limited_hardware.py --json figures.json            # measure, keep the raw figures, write the page
+python tools/limited_hardware.py --json figures.json --again    # write the page from figures kept before
+
+Needs Linux and the extras `offline` and `quantized`; takes about a quarter of an hour on a quiet machine. One thread,
+and processor seconds instead of seconds by the clock, so that other work on the machine disturbs little.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import accelerate  # noqa: F401  (imported here so that no child counts it as its own memory)
+import peft  # noqa: F401
+import torch
+from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertModel  # noqa: F401
+
+from lightune.data.encoding import encode
+from lightune.data.task import Task, load_task
+from lightune.evaluation.cost import Meter
+from lightune.evaluation.watch import watch_texts
+from lightune.methods import make_method
+from lightune.models.load import VOCABULARY_FILES, find_model, load_classifier
+from lightune.models.quantize import weight_bytes
+from lightune.progress import Silent
+from lightune.recipe import Recipe, parse_recipe
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.head_start import start_from_probe
+from lightune.training.loop import Examples, Loop
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "limited_hardware.md"
+SEEDS = (1, 2, 3)
+PARTS = {"training.per_device_train_batch_size": 4, "training.gradient_accumulation_steps": 4}
+CHECKPOINTING = {"training.gradient_checkpointing": True}
+# What the reader sees, and the keys of the recipe that differ from the first row.
+ROWS: dict[str, dict[str, Any]] = {
+    "LoRA, batch 16": {},
+    "`per_device_train_batch_size: 4`, `gradient_accumulation_steps: 4`": PARTS,
+    "`gradient_checkpointing: true`": CHECKPOINTING,
+    "`data.max_length: 32`": {"data.max_length": 32},
+    "`model_precision: bf16`": {"model_precision": "bf16"},
+    "`model_precision: int8`": {"model_precision": "int8"},
+    "`model_precision: nf4`": {"model_precision": "nf4"},
+    "nf4, batch 4 x 4, checkpointing": {"model_precision": "nf4", **PARTS, **CHECKPOINTING},
+    "full fine-tuning, batch 16": {"method.name": "full", "training.learning_rate": 1e-4},
+}
+# Rows that train exactly as the first does (tests hold that): their accuracy is not measured again.
+ALIKE = (PARTS, CHECKPOINTING)
+# A few steps show what a setting costs; DistilBERT has its real size and random weights, so it has no accuracy.
+COST = {
+    "minilm": {"train": 64, "epochs": 1, "validation": 4},
+    "distilbert": {"train": 48, "epochs": 1, "validation": 4},
+}
+ACCURACY = {"train": 150, "epochs": 3, "validation": 200, "head_start": "probe"}
+Figures = dict[str, dict[str, list[dict[str, float]]]]
+
+
+def recipe(model: str, size: dict[str, Any], changes: dict[str, Any], seed: int) -> Recipe:
+    """Return the recipe of one row: the first row's settings with the changes in place."""
+    nested: dict[str, Any] = {
+        "model": model,
+        "device": "cpu",
+        "data": {"train_examples": size["train"], "validation_examples": size["validation"], "test_examples": 1},
+        "method": {"name": "lora"},
+        "training": {"num_train_epochs": size["epochs"], "learning_rate": 1e-3, "seed": seed},
+    }
+    nested["data"]["train_examples"] += size["validation"]
+    nested["training"]["head_start"] = size.get("head_start", "random")
+    for key, value in changes.items():
+        block, _, name = key.rpartition(".")
+        (nested.setdefault(block, {}) if block else nested)[name] = value
+    return parse_recipe(nested)
+
+
+class Clock(Silent):
+    """Notes the processor time at the end of each training step."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    @contextmanager
+    def steps(self, title: str, total: int) -> Iterator[Callable[..., None]]:
+        """Note the time whenever the loop says that a step is done."""
+        self.at.append(time.thread_time())
+        yield lambda detail="": self.at.append(time.thread_time())
+
+    @property
+    def seconds(self) -> float:
+        """The middle step's."""
+        return statistics.median(after - before for before, after in itertools.pairwise(self.at))
+
+
+def measure(wanted: Recipe, folder: Path) -> dict[str, float]:
+    """Load, adapt and train as the recipe says; return memory above this process's start, step time and accuracy."""
+    clock, task = Clock(), load_task(wanted.data, wanted.training.seed)
+    with Meter(torch.device("cpu")) as meter:
+        loop, held = make_loop(wanted, task, folder, clock)
+        fitted = loop.fit()
+    before, peak = meter.spent.memory_before_bytes or 0, meter.spent.peak_memory_bytes or 0
+    accuracy = fitted.epochs[-1]["validation_accuracy"]
+    cut = loop.train.encoded.truncated / len(loop.train.encoded)
+    return {"peak": peak - before, "seconds": clock.seconds, "held": held, "accuracy": accuracy, "cut": cut}
+
+
+def make_loop(wanted: Recipe, task: Task, folder: Path, clock: Clock) -> tuple[Loop, int]:
+    """Return the loop that a run of the recipe would use, and the bytes of the weights it starts from."""
+    settings, device = wanted.training, torch.device("cpu")
+    loaded = load_classifier(
+        find_model(wanted.model), task.labels, settings.seed, wanted.data.max_length, wanted.model_precision
+    )
+    held = weight_bytes(loaded.model)
+    method = make_method(wanted.method.name, wanted.method.options)
+    train, validation = (
+        Examples(encode(loaded.tokenizer, split.texts, loaded.max_length), split.labels)
+        for split in (task.train, task.validation)
+    )
+    if settings.head_start == "probe":
+        output_layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
+        features = watch_texts(loaded.model, output_layer, loaded.tokenizer, train.encoded, 16)
+        start_from_probe(output_layer, features.head_inputs, train.labels)
+    loop = Loop(
+        model=method.attach(loaded.model, loaded.anatomy, settings.seed).model,
+        method=method,
+        tokenizer=loaded.tokenizer,
+        train=train,
+        validation=validation,
+        settings=settings,
+        learning_rate=settings.learning_rate or method.default_learning_rate,
+        eval_batch_size=16,
+        folder=folder,
+        accelerator=make_accelerator(device, "fp32", (), folder, "limited", {}),
+        reporter=clock,
+    )
+    return loop, held
+
+
+def in_child(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+    """Do the work in a process of its own, forked after the imports, so that its memory is all its own."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    child = fork.Process(target=lambda: theirs.send(work(*arguments)))
+    child.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    finally:
+        child.join()
+
+
+def build_distilbert(folder: Path) -> dict[str, float]:
+    """Save DistilBERT in its real size with random weights, and MiniLM's tokenizer, which has the same vocabulary."""
+    torch.manual_seed(0)
+    DistilBertModel(DistilBertConfig()).save_pretrained(folder)
+    for name in (*VOCABULARY_FILES, "tokenizer_config.json", "special_tokens_map.json"):
+        if (find_model("minilm").folder / name).is_file():
+            shutil.copy(find_model("minilm").folder / name, folder)
+    return {}
+
+
+def measure_all(target: Path) -> None:
+    """Write the figures by table and row, one entry for each seed; the rows take turns, so that all share the noise."""
+    found: Figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        distilbert = str(Path(place) / "distilbert")
+        in_child(build_distilbert, Path(distilbert))
+        for seed in SEEDS:
+            for row, changes in ROWS.items():
+                todo = [("minilm", "minilm", COST["minilm"]), ("distilbert", distilbert, COST["distilbert"])]
+                if changes not in ALIKE:
+                    todo.append(("accuracy", "minilm", ACCURACY))
+                for name, model, size in todo:
+                    with tempfile.TemporaryDirectory() as folder:
+                        figures = in_child(measure, recipe(model, size, changes, seed), Path(folder))
+                    found.setdefault(name, {}).setdefault(row, []).append(figures)
+                    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                    print(name, seed, row, figures, flush=True)
+
+
+def table(found: Figures, model: str) -> str:
+    """Return one model's table; ratios are between medians over the seeds."""
+
+    def middle(row: str, name: str) -> float:
+        return statistics.median(entry[name] for entry in found[model][row])
+
+    def accuracy(row: str) -> str:
+        seeds = [entry["accuracy"] for entry in found["accuracy"].get(row, [])]
+        listed = " ".join(f"{seed:.3f}" for seed in seeds)
+        return f"{statistics.fmean(seeds):.3f} ({listed})" if seeds else "as the first"
+
+    first, with_accuracy = next(iter(ROWS)), model == "minilm"
+    last = ["accuracy (each seed)"] if with_accuracy else []
+    lines = [["setting", "peak memory", "against the first", "samples/s against the first", "weights held", *last]]
+    lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
+    for row in found[model]:
+        peak, rate = middle(row, "peak"), middle(first, "seconds") / middle(row, "seconds")
+        cells = [row, f"{peak / 1e6:.0f} MB", f"{peak / middle(first, 'peak'):.2f}", f"{rate:.2f}"]
+        cells.append(f"{middle(row, 'held') / 1e6:.1f} MB")
+        lines.append([*cells, accuracy(row)] if with_accuracy else cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_page(found: Figures) -> None:
+    """Put each model's table between its marks in the page; the prose around them stays."""
+    text = PAGE.read_text(encoding="utf-8")
+    for model in COST:
+        before, rest = text.split(f"<!-- table {model} -->\n", 1)
+        after = rest.split("<!-- end -->", 1)[1]
+        text = f"{before}<!-- table {model} -->\n\n{table(found, model)}\n\n<!-- end -->{after}"
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+
+
+def main() -> None:
+    """Measure unless told not to, keep the figures, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="where the raw figures are kept")
+    parser.add_argument("--again", action="store_true", help="write the page from figures kept before")
+    options = parser.parse_args()
+    if not options.again:
+        measure_all(options.json)
+    write_page(json.loads(options.json.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
