@@ -34,6 +34,7 @@ from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator, require_installed
+from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Examples, Loop
 
@@ -126,6 +127,7 @@ def _set_up(
     source = find_model(recipe.model, recipe.model_revision)
     recipe = recipe.pinned(source.revision, task.revision)
     loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length, recipe.model_precision)
+    require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}

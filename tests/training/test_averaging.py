@@ -23,7 +23,7 @@ def walk(share: float, total: int = 8) -> tuple[torch.Tensor, WeightAverage, lis
     return weight, average, seen
 
 
-@pytest.mark.parametrize(("share", "steps"), [(0.5, 4), (1.0, 8), (0.125, 1), (0.3, 2)])
+@pytest.mark.parametrize(("share", "steps"), [(0.5, 4), (1.0, 8), (0.125, 1), (0.3, 3)])
 def test_the_average_is_the_mean_over_the_last_steps(share: float, steps: int) -> None:
     weight, average, seen = walk(share)
     assert average.steps == steps

@@ -1,4 +1,4 @@
-"""What saves memory changes no gradient: checkpointing and accumulation, on every tiny architecture."""
+"""What saves memory changes no gradient: checkpointing and accumulation, on representative tiny architectures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from lightune.errors import RecipeError, is_out_of_memory
 from lightune.models import load as loading
 from lightune.models.load import ModelSource
-from tiny import ARCHITECTURES
+from tiny import REPRESENTATIVE
 
 MakeLoop = Callable[..., Any]
 
@@ -43,7 +43,7 @@ def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor])
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "head"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_checkpointing_gives_the_same_gradients(make_loop: MakeLoop, architecture: str, method: str) -> None:
     """With dropout: what is computed twice must be dropped alike. Frozen embeddings must not cut the graph."""
     options = {"architecture": architecture, "method": method, "num_train_epochs": 1}
@@ -51,7 +51,7 @@ def test_checkpointing_gives_the_same_gradients(make_loop: MakeLoop, architectur
     assert_same(first_gradients(make_loop(gradient_checkpointing=True, **options)), wanted)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_four_times_four_gives_the_gradients_of_sixteen(make_loop: MakeLoop, architecture: str) -> None:
     options = {"architecture": architecture, "dropout": False, "num_train_epochs": 1}
     wanted = first_gradients(make_loop(**options))

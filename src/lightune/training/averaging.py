@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,12 +15,13 @@ class WeightAverage:
     """The mean of the trained tensors over the last `share` of `total` steps: mean += (w - mean) / n after each.
 
     Izmailov et al. 2018, arXiv:1803.05407, with the learning rate still falling, as in Kaddour 2022, arXiv:2209.14981.
-    Share 0 averages nothing, and the weights stay as they are.
+    At least the last step counts, so a share above 0 is never without effect on what the last epoch leaves. Share 0
+    averages nothing, and the weights stay as they are.
     """
 
     def __init__(self, trained: Sequence[torch.Tensor], share: float, total: int) -> None:
         self._trained = trained
-        self._first = total - round(share * total) + 1
+        self._first = total - math.ceil(share * total) + 1
         self._mean: list[torch.Tensor] = []
         self.steps = 0
 
