@@ -31,6 +31,8 @@ def test_weights_are_not_needed(tiny_models: dict[str, Path], tmp_path: Path):
         (tmp_path / name).write_bytes((tiny_models["bert"] / name).read_bytes())
     assert token_counter(str(tmp_path)).count([("the film",)]) == [4]
     assert token_counter(str(tmp_path), max_length=16).limit == 16
+    with pytest.raises(RecipeError, match="at most 64 tokens"):
+        token_counter(str(tmp_path), max_length=65)
 
 
 def test_the_embedded_tokenizer_neither_cuts_nor_pads():

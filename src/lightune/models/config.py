@@ -61,6 +61,13 @@ def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
     return int(tokenizer_limit if limited else positions)
 
 
+def cut_at(limit: int, wanted: int | None) -> int:
+    """Return at how many tokens texts are cut; RecipeError when more are wanted than the model takes."""
+    if wanted is not None and wanted > limit:
+        raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
+    return wanted or min(limit, DEFAULT_MAX_LENGTH)
+
+
 def task_config(name: str, folder: Path, labels: Sequence[str]) -> Any:
     """Return transformers' configuration of the folder, set up for single-label classification with these labels."""
     from transformers import AutoConfig

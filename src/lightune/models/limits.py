@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
 from lightune.models import embedded
-from lightune.models.config import DEFAULT_MAX_LENGTH, token_limit
+from lightune.models.config import cut_at, token_limit
 from lightune.models.load import find_model
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
             "RECIPE-047", f"{name}: there is no tokenizer.json, so its tokens cannot be counted.",
             "Give another --model, or none: texts are then counted in words.",
         )  # fmt: skip
-    return TokenCounter(name, max_length or _limit(folder), _backend(path))
+    return TokenCounter(name, _limit(folder, max_length), _backend(path))
 
 
 @lru_cache(maxsize=2)
@@ -68,9 +68,9 @@ def _backend(path: Path) -> Tokenizer:
     return backend
 
 
-def _limit(folder: Path) -> int:
+def _limit(folder: Path, wanted: int | None) -> int:
     config, about = (_mapping(folder / name) for name in ("config.json", "tokenizer_config.json"))
-    return min(DEFAULT_MAX_LENGTH, token_limit(config, about.get("model_max_length")))
+    return cut_at(token_limit(config, about.get("model_max_length")), wanted)
 
 
 def _mapping(path: Path) -> dict[str, Any]:

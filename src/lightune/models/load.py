@@ -15,7 +15,7 @@ from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.checkpoint import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
 from lightune.models.config import (
-    DEFAULT_MAX_LENGTH,
+    cut_at,
     explained,
     read_config,
     require_known,
@@ -119,7 +119,8 @@ def load_classifier(
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
     _agree(model, tokenizer)
-    loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, _longest(model, tokenizer, max_length))
+    limit = cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length), max_length)
+    loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit)
     if is_held:
         _use(found, loaded)
     return loaded
@@ -187,10 +188,3 @@ def _read(
         )
     hold(model, precision, architecture)
     return model, [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
-
-
-def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int | None) -> int:
-    limit = token_limit(model.config.to_dict(), tokenizer.model_max_length)
-    if wanted is not None and wanted > limit:
-        raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
-    return wanted or min(limit, DEFAULT_MAX_LENGTH)
