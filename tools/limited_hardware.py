@@ -30,12 +30,15 @@ import accelerate  # noqa: F401  (imported here so that no child counts it as it
 import peft  # noqa: F401
 import torch
 from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertModel  # noqa: F401
+from transformers.integrations.bitsandbytes import dequantize_bnb_weight  # noqa: F401
+from transformers.quantizers import auto  # noqa: F401
 
 from lightune.data.encoding import encode
 from lightune.data.task import Task, load_task
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
+from lightune.models import int8  # noqa: F401
 from lightune.models.load import VOCABULARY_FILES, find_model, load_classifier
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Silent

@@ -114,6 +114,23 @@ def test_each_split_may_be_a_file_a_pattern_or_a_folder(tmp_path: Path):
     assert tables.validation_was_given
 
 
+def test_a_folder_given_for_one_split_gives_its_files_of_that_split_alone(tmp_path: Path):
+    for name in ("train", "dev", "test", "notes"):
+        write(tmp_path / f"{name}.csv", rows(name))
+    other = write(tmp_path / "elsewhere" / "x.csv", rows("x"))
+    folder = str(tmp_path)
+    tables = find({"train": folder, "validation": folder, "test": folder})
+    found = [table.columns["text"] for table in (tables.train, tables.validation, tables.test)]
+    assert found == [[f"{name} 0", f"{name} 1"] for name in ("train", "dev", "test")]
+    assert find({"train": folder, "test": str(other)}).train.columns["text"] == ["train 0", "train 1"]
+
+
+def test_a_folder_without_a_file_of_the_wanted_split_is_refused(tmp_path: Path):
+    folder = write(tmp_path / "data" / "train.csv", rows("train")).parent
+    told = refusal({"train": str(folder), "test": str(folder)})
+    assert told == f"DATA-011 {folder}: there is no test file in this folder.\nIts files: train.csv."
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path):
     path = write(tmp_path / "reviews [1].csv", rows("x"))
     assert find(str(path)).train.columns["text"] == ["x 0", "x 1"]

@@ -77,13 +77,23 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     return Tables(source, commit, train, validation, test)
 
 
-def read_source(source: str, faults: list[Fault] | None = None, notes: list[str] | None = None) -> Table:
-    """Read what names the rows of one split: a file, a pattern such as data/*.csv, or a folder of files."""
+def read_source(
+    source: str, faults: list[Fault] | None = None, notes: list[str] | None = None, split: str | None = None
+) -> Table:
+    """Read what names the rows of one split: a file, a pattern such as data/*.csv, or a folder of files.
+
+    Of a folder with files that are called like splits, those of `split` are read, when it is named.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         files = _data_files(path)
         if not files:
             return _nothing(Fault("DATA-063", source, "there are no data files in this folder", VALID), faults)
+        by_split = _by_split(path, files)
+        if split is not None and set(by_split) != {None}:
+            if split not in by_split:
+                return _nothing(_without(source, split, files), faults)
+            files = by_split[split]
     elif glob.has_magic(source) and not path.exists():
         files = sorted(map(Path, glob.glob(str(path), recursive=True)))
         files = [file for file in files if file.is_file()]
@@ -96,6 +106,20 @@ def read_source(source: str, faults: list[Fault] | None = None, notes: list[str]
 
 
 VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
+
+
+def _by_split(folder: Path, files: Iterable[Path]) -> dict[str | None, list[Path]]:
+    """Return the files of each split after which they or their folders are called; None holds the others."""
+    found: dict[str | None, list[Path]] = {}
+    for file in files:
+        found.setdefault(_split_named(file.relative_to(folder).parts[0]), []).append(file)
+    return found
+
+
+def _without(source: str, split: str, files: Iterable[Path]) -> Fault:
+    kind = "training" if split == "train" else split
+    hint = f"Its files: {_listed(file.name for file in files)}."
+    return Fault("DATA-011", source, f"there is no {kind} file in this folder.", hint)
 
 
 def _nothing(fault: Fault, faults: list[Fault] | None) -> Table:
@@ -124,7 +148,8 @@ def _listed(names: Iterable[str]) -> str:
 def _from_files(files: Files, faults: list[Fault]) -> Tables:
     notes: list[str] = []
     train, validation, test = (
-        read_source(source, faults, notes) if source else None for source in (files.train, files.validation, files.test)
+        read_source(source, faults, notes, split) if source else None
+        for split, source in (("train", files.train), ("validation", files.validation), ("test", files.test))
     )
     assert train is not None
     return Tables(files.train, None, train, validation, test, validation is not None, notes)
@@ -132,9 +157,7 @@ def _from_files(files: Files, faults: list[Fault]) -> Tables:
 
 def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
     """Take files called train*, validation*, test* as splits; where none is, all files together are for training."""
-    by_split: dict[str | None, list[Path]] = {}
-    for file in _data_files(folder):
-        by_split.setdefault(_split_named(file.relative_to(folder).parts[0]), []).append(file)
+    by_split = _by_split(folder, _data_files(folder))
     if set(by_split) <= {None}:
         notes: list[str] = []
         return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)

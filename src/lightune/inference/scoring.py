@@ -32,7 +32,7 @@ def evaluate_file(
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
     matched with the file's; see `names_in_file`.
     """
-    table = read_source(str(path))
+    table = read_source(str(path), split="test")
     wanted = classifier.text_columns
     text: str | tuple[str, str] | None = text_column
     if text is None and all(name in table.columns for name in wanted):

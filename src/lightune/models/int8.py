@@ -26,7 +26,7 @@ class Int8Linear(bitsandbytes.nn.Linear8bitLt):
         if x.device.type != "cpu":
             return super().forward(x)
         held: Any = self.weight
-        scale = self.state.SCB if held.SCB is None else held.SCB
+        scale: Any = self.state.SCB if held.SCB is None else held.SCB
         product = FrozenProduct.apply(x, held.data, scale.unsqueeze(1) / 127)
         return product if self.bias is None else product + self.bias
 

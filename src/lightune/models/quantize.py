@@ -66,6 +66,11 @@ def hold(model: nn.Module, precision: str, architecture: Architecture) -> None:
         from lightune.models.int8 import keep_activations
 
         keep_activations(model)
+    if precision != "fp32":
+        # What stays in fp32 is still a view of the mapped file, and keeps all of it in memory.
+        for value in model.parameters():
+            if value.is_floating_point():
+                value.data = value.data.clone()
     # Accelerate would refuse to train a model that says it was put on the CPU by a device map.
     vars(model).pop("hf_device_map", None)
 
