@@ -11,8 +11,11 @@ import pytest
 from pyarrow import parquet
 
 from lightune.data.check import check_data
+from lightune.data.describe import find as find_and_check
 from lightune.data.faults import Fault
 from lightune.data.sources import Tables, find_tables, read_source
+from lightune.data.tables import Table
+from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
@@ -258,6 +261,17 @@ def test_a_hub_data_sets_validation_split_may_have_any_of_its_names(hub_data: Pa
     tables = find("someone/films")
     assert tables.validation.columns["text"] == [f"{name} 0", f"{name} 1"]
     assert tables.validation.place(1) == f"someone/films[{name}]:2"
+
+
+def test_a_hub_data_set_whose_training_split_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch):
+    empty = Table("someone/films[train]", {"text": [], "label": []}, [])
+    monkeypatch.setattr("lightune.data.sources.hub_tables", lambda *_: ({"train": empty}, "0" * 40))
+    block = DataBlock(source="someone/films")
+    found = [(fault.code, fault.place, fault.text) for fault in check_data(block).faults]
+    assert found == [("DATA-030", "someone/films[train]", "the train split is empty.")]
+    with pytest.raises(DataError, match="DATA-030"):
+        load_task(block, 1)
+    assert not find_and_check(block, 1, None).usable
 
 
 def test_a_file_without_a_good_row_has_its_own_faults_alone(tmp_path: Path):
