@@ -64,6 +64,13 @@ def test_a_pattern_reads_its_files_as_one_in_the_order_of_their_names(tmp_path: 
     assert (tables.validation, tables.test, tables.validation_was_given) == (None, None, False)
 
 
+def test_a_relative_pattern_without_an_ending_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path / "data" / "train.csv", rows("x"))
+    monkeypatch.chdir(tmp_path)
+    assert len(find("data/*").train) == len(find("data/t*").train) == 2
+    assert refusal("data/u*").startswith("DATA-063 data/u*: no file matches this pattern")
+
+
 def test_files_of_different_formats_with_the_same_columns_are_one(tmp_path: Path):
     for number, kind in enumerate(("csv", "tsv", "jsonl", "parquet")):
         names = ("text", "label") if number % 2 else ("label", "text")
