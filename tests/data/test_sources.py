@@ -11,8 +11,11 @@ import pytest
 from pyarrow import parquet
 
 from lightune.data.check import check_data
+from lightune.data.describe import find as find_and_check
 from lightune.data.faults import Fault
 from lightune.data.sources import Tables, find_tables, read_source
+from lightune.data.tables import Table
+from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
@@ -59,6 +62,13 @@ def test_a_pattern_reads_its_files_as_one_in_the_order_of_their_names(tmp_path: 
     assert tables.train.origin == f"{tmp_path}/part-*.csv"
     assert tables.notes == [f"{tmp_path}/part-*.csv: 3 files were read as one: part-a.csv, part-b.csv, part-c.csv."]
     assert (tables.validation, tables.test, tables.validation_was_given) == (None, None, False)
+
+
+def test_a_relative_pattern_without_an_ending_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path / "data" / "train.csv", rows("x"))
+    monkeypatch.chdir(tmp_path)
+    assert len(find("data/*").train) == len(find("data/t*").train) == 2
+    assert refusal("data/u*").startswith("DATA-063 data/u*: no file matches this pattern")
 
 
 def test_files_of_different_formats_with_the_same_columns_are_one(tmp_path: Path):
@@ -258,6 +268,17 @@ def test_a_hub_data_sets_validation_split_may_have_any_of_its_names(hub_data: Pa
     tables = find("someone/films")
     assert tables.validation.columns["text"] == [f"{name} 0", f"{name} 1"]
     assert tables.validation.place(1) == f"someone/films[{name}]:2"
+
+
+def test_a_hub_data_set_whose_training_split_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch):
+    empty = Table("someone/films[train]", {"text": [], "label": []}, [])
+    monkeypatch.setattr("lightune.data.sources.hub_tables", lambda *_: ({"train": empty}, "0" * 40))
+    block = DataBlock(source="someone/films")
+    found = [(fault.code, fault.place, fault.text) for fault in check_data(block).faults]
+    assert found == [("DATA-030", "someone/films[train]", "the train split is empty.")]
+    with pytest.raises(DataError, match="DATA-030"):
+        load_task(block, 1)
+    assert not find_and_check(block, 1, None).usable
 
 
 def test_a_file_without_a_good_row_has_its_own_faults_alone(tmp_path: Path):

@@ -21,7 +21,7 @@ MATCHES = [
     (["a", "A"], ["A", "a"], None, ["a", "A"]),
     (["x", "y"], ["X", "x"], None, ["x", "y"]),
     (GENERIC, ["2", "0"], None, ["0", "1", "2"]),
-    (GENERIC, [1, 2], None, ["0", "1", "2"]),
+    (GENERIC, [0, 1], None, ["0", "1", "2"]),
     (GENERIC, ["label_1", "LABEL_0"], None, ["LABEL_0", "label_1", "LABEL_2"]),
     (GENERIC[:2], [0, 1], ["neg", "pos"], ["neg", "pos"]),
     (["pos", "neg"], [0, 1], ["neg", "pos"], ["pos", "neg"]),
@@ -40,6 +40,7 @@ def test_labels_are_matched(labels, values, class_names, expected):
         (["negative", "positive"], ["0", "1"], None, "0, 1"),  # which is which would be a guess
         (["negative", "positive"], ["good", "bad", "good", None], None, "good, bad"),
         (GENERIC, ["good", "bad"], None, "good, bad"),
+        (GENERIC, ["1", "2"], None, "1, 2"),  # counted from 0 or from 1: a guess
         (GENERIC, [0, 1], ["neg", "pos"], "neg, pos"),
     ],
 )

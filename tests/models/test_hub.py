@@ -150,6 +150,24 @@ def test_a_download_takes_safetensors_and_text_and_nothing_else(tmp_path: Path, 
     assert fetched == set(wanted)
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("model", 0), ("dataset", 4)])
+def test_exports_are_left_out_of_models_and_not_of_data_sets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, kept: int
+) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    files = ["original/train.csv", "onnx/train.csv", "tf_reviews.csv", "flax.csv"]
+    fetched: list[str] = []
+
+    def listed(*_: object, allow_patterns: list[str], ignore_patterns: list[str] | None, **__: object) -> str:
+        fetched.extend(filter_repo_objects(files, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", listed)
+    hub._download("someone/it", None, kind, ["*.csv"], True, lambda: None)
+    assert len(fetched) == kept
+
+
 REFUSALS = [
     ("refusal", 404, "RepoNotFound", "HUB-002"),
     ("refusal", 401, "RepoNotFound", "HUB-002"),  # what the Hub says to strangers

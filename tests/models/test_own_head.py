@@ -148,6 +148,12 @@ def test_rows_are_found_by_name_or_taken_in_order(raw: dict[str, Any], order: tu
     assert own_head(config, ["a", "b", "c"]).order == order
 
 
+def test_names_that_differ_only_by_case_are_told_apart_when_spelt_alike_and_in_order() -> None:
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "A", "1": "a"}}
+    assert own_head(config, ["A", "a"]).order == (0, 1)
+    assert own_head(config, ["a", "b"]).order is None
+
+
 def test_a_long_list_of_labels_is_cut_in_the_note() -> None:
     names = {str(number): f"topic {number}" for number in range(40)}
     note = own_head({"architectures": ["BertForSequenceClassification"], "id2label": names}, ["a", "b"]).note

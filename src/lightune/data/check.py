@@ -53,7 +53,11 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     """
     found = Checked()
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
-    if found.tables is None or not len(found.tables.train):  # why it cannot be read is among the faults
+    if found.tables is None:  # why it cannot be read is among the faults
+        return found
+    if not len(found.tables.train):
+        if not found.faults:
+            found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
         return found
     found.notes += found.tables.notes
     if not _choose_columns(found, found.tables.train, block):
@@ -92,6 +96,10 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
     return True
 
 
+def _empty(name: str, origin: str, hint: str) -> Fault:
+    return Fault("DATA-030", origin, f"the {name} split is empty.", hint)
+
+
 def _attempt(act: Callable[[], T], faults: list[Fault]) -> T | None:
     try:
         return act()
@@ -123,7 +131,7 @@ def _look(found: Checked, class_weights: str) -> None:
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
-            found.faults.append(Fault("DATA-030", split.table.origin, f"the {name} split is empty.", hint))
+            found.faults.append(_empty(name, split.table.origin, hint))
         found.warnings += oddities.text_warnings(split)
     train = found.scans["train"]
     if not len(found.kept["train"]):

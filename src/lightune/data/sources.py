@@ -67,7 +67,8 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     path = Path(source).expanduser()
     if path.is_dir():
         return _from_folder(source, path, faults)
-    if path.exists() or path.suffix.lstrip(".").lower() in READERS or source.startswith((".", "/", "~")):
+    local = path.suffix.lstrip(".").lower() in READERS or source.startswith((".", "/", "~"))
+    if path.exists() or local or glob.has_magic(source):
         notes: list[str] = []
         return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
     tables, commit = hub_tables(source, block.revision, block.name)

@@ -32,7 +32,8 @@ def names_in_file(labels: Sequence[str], table: Table, column: str) -> list[str]
         names = table.class_names.get(column, [])
         if len(names) == len(labels):
             return list(names)
-        if found and all(name.isdecimal() for name in found):
+        # Without a 0 the file may as well count from 1, which would be one class off.
+        if "0" in found and all(name.isdecimal() for name in found):
             return [label.removeprefix("LABEL_") for label in labels]
     theirs, ours = _shown(found), _shown(labels)
     hint = "Rename the labels of the file, or write their names into id2label in the model's config.json."

@@ -140,7 +140,7 @@ def _download(
         repo_type=kind,
         revision=revision,
         allow_patterns=list(patterns),
-        ignore_patterns=list(MODEL_IGNORED),
+        ignore_patterns=list(MODEL_IGNORED) if kind == "model" else None,
         etag_timeout=TIMEOUT_SECONDS,
         local_files_only=not online,
         tqdm_class=download_bar(f"downloading {name}", listed),

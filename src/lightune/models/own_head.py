@@ -45,6 +45,8 @@ def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
         return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
     names = _label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
+    if names == list(labels):  # names that differ only by case are told apart by their spelling
+        folded = wanted = names
     if sorted(folded) == sorted(wanted) and len(set(folded)) == len(folded):
         order = tuple(folded.index(label) for label in wanted)
         moved = "" if order == tuple(range(len(order))) else "; its rows were put in the order of the data's labels"
