@@ -18,6 +18,7 @@ import pytest
 
 from lightune.errors import HubError, ResourceError
 from lightune.models import hub
+from lightune.models.limits import FILES
 from lightune.models.load import find_model, load_classifier
 from small_hub import (
     COMMIT,
@@ -312,3 +313,20 @@ def _read(number: int) -> bytes:
         return os.read(number, 10_000)
     except OSError:  # the other end was closed
         return b""
+
+
+@pytest.mark.parametrize(("patterns", "kept"), [(FILES, FILES), (hub.CONFIG_FILES, hub.CONFIG_FILES)])
+def test_only_what_was_asked_for_can_be_lacking(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, patterns: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    """What `check --model` and `anatomy` fetch is found again offline, and is no whole model."""
+    partial = Path(shutil.copytree(cache, tmp_path / "hub"))
+    for path in (partial / "models--somebody--tiny-model" / "snapshots" / COMMIT).iterdir():
+        if path.name not in kept:
+            path.unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(partial))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for revision in (None, COMMIT):
+        assert find_model(NAME, revision, patterns).revision == COMMIT
+        with pytest.raises(HubError, match="HUB-007"):
+            find_model(NAME, revision)

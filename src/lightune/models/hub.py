@@ -60,7 +60,7 @@ def snapshot(
             folder = _fetch(name, revision, kind, patterns, online)
     except Exception as error:
         raise _explained(error, name, revision, kind) from error
-    lacking = "" if online else _lacking(folder, kind)
+    lacking = "" if online else _lacking(folder, kind, patterns)
     if lacking:
         raise _incomplete(name, kind, lacking)
     return folder, folder.name
@@ -156,11 +156,11 @@ def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
         folder = _fetch(name, commit, "model", patterns, online=False)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError):
         return None
-    return None if _lacking(folder, "model") else folder
+    return None if _lacking(folder, "model", patterns) else folder
 
 
-def _lacking(folder: Path, kind: str) -> str:
-    """Return what a cached snapshot plainly lacks, or nothing: a download may have been broken off.
+def _lacking(folder: Path, kind: str, patterns: Sequence[str]) -> str:
+    """Return what a cached snapshot plainly lacks of the patterns, or nothing: a download may have been broken off.
 
     A cached file is a link to its contents, and the contents may be gone.
     """
@@ -171,8 +171,10 @@ def _lacking(folder: Path, kind: str) -> str:
         return "" if any(any(folder.rglob(pattern)) for pattern in DATA_FILES[:-1]) else "data files"
     if not (folder / "config.json").is_file():
         return "config.json"
-    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
+    if set(VOCABULARIES) & set(patterns) and not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
         return "tokenizer"
+    if "*.safetensors" not in patterns:
+        return ""
     if not any(folder.glob("*.safetensors")):
         return "weights in safetensors"
     shards = [shard for index in folder.glob("*.safetensors.index.json") for shard in _shards(index)]
