@@ -250,13 +250,13 @@ def test_a_missing_shard_and_a_link_to_nothing_make_a_snapshot_incomplete(
     tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
     folder = Path(shutil.copytree(tiny_models["distilbert"], tmp_path / "model"))
-    assert hub._lacking(folder, "model") == ""
+    assert hub._lacking(folder, "model", hub.MODEL_FILES) == ""
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}), encoding="utf-8")
-    assert hub._lacking(folder, "model") == shards["b"]
+    assert hub._lacking(folder, "model", hub.MODEL_FILES) == shards["b"]
     (folder / shards["b"]).symlink_to(tmp_path / "gone")
-    assert hub._lacking(folder, "model") == shards["b"]
+    assert hub._lacking(folder, "model", hub.MODEL_FILES) == shards["b"]
 
 
 def test_a_cached_commit_is_loaded_without_asking_anybody(cache: Path) -> None:
