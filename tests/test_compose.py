@@ -10,7 +10,7 @@ import pytest
 
 from lightune.errors import RecipeError
 from lightune.recipe import Recipe
-from lightune.recipes.compose import FLAGS, compose
+from lightune.recipes.compose import FLAGS, as_recipe, compose
 
 RECIPE = """
 name: mine
@@ -320,3 +320,25 @@ def test_an_unknown_recipe_is_answered_with_the_shipped_ones():
     assert told.startswith('RECIPE-003 there is no recipe "rotten-tomatos".')
     assert 'Did you mean "rotten-tomatoes"?' in told
     assert "quickstart" in told
+
+
+@pytest.mark.parametrize("flags", [{"data": "reviews", "train": "a.csv"}, {"train": "a.csv", "data": "reviews"}])
+def test_data_named_twice_is_refused(flags: dict[str, str]) -> None:
+    with pytest.raises(RecipeError, match="once"):
+        compose(None, flags)
+
+
+@pytest.mark.parametrize(("given", "said"), [("train.csv", "data, not a recipe"), ("none.yaml", "no such file")])
+def test_what_is_no_recipe_is_told_apart(given: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        compose(given, {})
+
+
+def test_a_name_or_a_mapping_stands_for_a_recipe() -> None:
+    assert as_recipe("quickstart") == compose("quickstart", {}).recipe
+    assert as_recipe({"method": "head"}).method.name == "head"
+    assert as_recipe(Recipe()) == Recipe()
+    with pytest.raises(RecipeError, match='Did you mean "quickstart"'):
+        as_recipe("quikstart")
+    with pytest.raises(RecipeError, match="modle"):
+        as_recipe({"modle": "minilm"})

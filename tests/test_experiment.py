@@ -306,14 +306,21 @@ def test_a_pair_of_text_columns_and_three_labels_go_all_the_way(tiny_recipe, tmp
     rows = [(f"{first} {kind * (number % 7 + 1)}", *rest, kind) for number, (first, *rest, kind) in enumerate(rows)]
     path = write_csv(tmp_path / "pairs.csv", rows, header=("premise", "hypothesis", "label", "kind"))
     recipe = tiny_recipe("bert", "head", num_train_epochs=1)
-    data = {"source": {"train": str(path), "test": str(path)}, "text_column": ["premise", "hypothesis"]}
+    data = {
+        "source": {"train": str(path), "test": str(path)},
+        "text_column": ["premise", "hypothesis"],
+        "max_length": 6,
+    }
     mapping = {**recipe.model_dump(mode="json"), "data": {**data, "on_duplicate": "keep", "label_column": "label"}}
     monkeypatch.setattr(
         experiment,
         "check_reload",
         lambda *_: ({"passed": True, "examples": 0, "largest_logit_difference": 0.0}, ""),
     )
-    record = lightune.run(lightune.Recipe(**mapping), tmp_path / "run")
+    record = lightune.run(mapping, tmp_path / "run")
+    # The shortest pair has three special tokens, five words before them and two after: each of the 60 is cut at six.
+    assert record.data.truncated_examples == 60
+    assert any("60 of 60 texts were cut at 6 tokens" in note for note in record.notes)
     assert record.data.text_column == ["premise", "hypothesis"]
     assert record.data.labels == ["a", "b", "c"]
     assert {name: group.examples for name, group in record.after.groups["kind"].items()} == {"x": 15, "y": 15}

@@ -6,7 +6,7 @@ Only this module turns a recipe into objects.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from lightune.models.quantize import require_precision, weight_bytes
 from lightune.outcome import Outcome
 from lightune.progress import Reporter, program_reporter
 from lightune.recipe import Recipe
+from lightune.recipes.compose import as_recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator, require_installed
@@ -83,7 +84,7 @@ class _Untouched:
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str,
     output: Path | str | None = None,
     reporter: Reporter | None = None,
     notes: Sequence[str] = (),
@@ -91,12 +92,14 @@ def run(
 ) -> RunRecord:
     """Do what the recipe says and leave a run folder; return its record. In a notebook, progress is shown.
 
+    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped one or of a YAML file.
     `data` takes the place of the recipe's source: a list of dicts or of (text, label) pairs, a datasets.Dataset, or a
     mapping of split names to these (a DatasetDict is one).
 
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
     """
+    recipe = as_recipe(recipe)
     reporter = reporter or program_reporter()
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
@@ -131,6 +134,9 @@ def _set_up(
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
+    cut, total = (sum(map(count, encoded.values())) for count in (lambda found: found.truncated, len))
+    if cut:
+        notes.append(f"{cut:,} of {total:,} texts were cut at {loaded.max_length} tokens; what follows was not read.")
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
     reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
     for note in notes:

@@ -58,7 +58,9 @@ def test_json_holds_every_probability_and_nothing_else_is_printed(run, expected,
 def test_lines_of_stdin_are_answered_and_blank_ones_passed_over(run, expected, capsys, pipe, end):
     pipe((end.join([TEXTS[0], "", "   ", *TEXTS[1:]]) + end).encode())
     assert main(["predict", run, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["predictions"]
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)["predictions"]
+    assert "2 blank lines" in printed.err
     assert [(shown["text"], shown["label"]) for shown in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
     ]
@@ -107,9 +109,10 @@ def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
     source = write_csv(tmp_path / "in.csv", ROWS, ("sentence", "stars"))
     assert main(["predict", run, "--file", str(source), "--text-column", "sentence", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["predictions"]
-    assert [(row["sentence"], row["prediction"]) for row in found] == [
+    assert [(row["row"]["sentence"], row["label"]) for row in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
     ]
+    assert [row["confidence"] for row in found] == pytest.approx([answer.confidence for answer in expected], abs=1e-6)
 
 
 def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_path):

@@ -82,7 +82,7 @@ def test_an_empty_text_is_refused_with_its_number(classifier, text):
 
 @pytest.mark.parametrize("texts", [[("a premise", "a hypothesis")], [["a premise", "a hypothesis"]]])
 def test_a_pair_is_refused_by_a_classifier_of_single_texts(classifier, texts):
-    with pytest.raises(DataError, match=r"2 part\(s\) given, the classifier takes 1"):
+    with pytest.raises(DataError, match=r"has 2 parts; this classifier takes 1"):
         classifier.predict(texts)
 
 
@@ -92,7 +92,7 @@ def test_pairs_are_answered_one_or_many_and_single_texts_refused(pair_classifier
     many = pair_classifier.predict([pair, (TEXTS[1], TEXTS[0])])
     assert alone.probabilities == pytest.approx(many[0].probabilities)
     assert many[0].probabilities != pytest.approx(many[1].probabilities), "the order of a pair should matter"
-    with pytest.raises(DataError, match=r"text 1: 1 part\(s\) given, the classifier takes 2"):
+    with pytest.raises(DataError, match=r"text 1 has 1 part; this classifier takes 2.\nIt takes pairs"):
         pair_classifier.predict(TEXTS[0])
     with pytest.raises(DataError, match="text 1 is empty"):
         pair_classifier.predict(("a premise", ""))

@@ -50,4 +50,7 @@ def piped_lines() -> list[str]:
     except UnicodeDecodeError as error:
         hint = "Convert it first (for example: iconv -f latin1 -t utf-8)."
         raise DataError("DATA-003", f"stdin: this is not UTF-8 ({error.reason}).", hint) from error
-    return [line for line in lines if line.strip()]
+    texts = [line for line in lines if line.strip()]
+    if len(texts) < len(lines):
+        click.echo(f"{len(lines) - len(texts)} blank lines of stdin were skipped.", err=True)
+    return texts

@@ -61,6 +61,7 @@ def command(
         lines = piped_lines()
         if not lines:
             click.echo("stdin holds no text; there is nothing to classify.", err=True)
+            return _print({"predictions": []}) if as_json else 0
     if source is not None and lines:
         raise click.UsageError("Give texts or --file, not both.")
     if source is None and output is not None:
@@ -77,8 +78,7 @@ def command(
     answers = classifier.predict(lines)
     if as_json:
         listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
-        print_json({"predictions": listed})
-        return 0
+        return _print({"predictions": listed})
     width = max(map(len, classifier.labels))
     for text, answer in zip(lines, answers, strict=True):
         click.echo(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}")
@@ -98,9 +98,19 @@ def _file(classifier: Classifier, source: Path, text_column: str | None, output:
             click.echo(f"{written} rows answered: {output}", err=True)
         return 0
     if as_json:
-        header = next(rows)
-        print_json({"predictions": [dict(zip(header, row, strict=True)) for row in rows]})
-        return 0
+        *header, _, _ = next(rows)
+        return _print({"predictions": [_as_object(header, row) for row in rows]})
     writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
+    return 0
+
+
+def _as_object(header: list[str], row: list[str]) -> dict[str, Any]:
+    """Return an answered row of a file in the words of an answered text: the answer is its `label`."""
+    *cells, label, confidence = row
+    return {"row": dict(zip(header, cells, strict=True)), "label": label, "confidence": float(confidence)}
+
+
+def _print(value: dict[str, Any]) -> int:
+    print_json(value)
     return 0

@@ -107,14 +107,22 @@ class Classifier:
         rows = [tuple(text) if isinstance(text, list | tuple) else (text,) for text in texts]
         for number, row in enumerate(rows, 1):
             if len(row) != len(self.text_columns):
-                message = f"text {number}: {len(row)} part(s) given, the classifier takes {len(self.text_columns)}."
-                raise DataError("DATA-041", message)
+                raise self._wrong_parts(number, len(row))
             if any(is_missing(part) for part in row):
                 raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
             if not all(isinstance(part, str) and is_writable(part) for part in row):
                 raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
         encoded = encode(self.tokenizer, rows, self.max_length)
         return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
+
+    def _wrong_parts(self, number: int, given: int) -> DataError:
+        names, count = ", ".join(self.text_columns), len(self.text_columns)
+        hint = "Give each text by itself." if count == 1 else (
+            f"It takes pairs ({names}): from Python as tuples; on the command line --file with these columns."
+        )  # fmt: skip
+        return DataError(
+            "DATA-041", f"text {number} has {given} part{'s' * (given > 1)}; this classifier takes {count}.", hint
+        )
 
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
         """Classify a text (or a pair of texts) or many, in the order given."""

@@ -16,6 +16,7 @@ from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
 
 DEFAULT = "quickstart"
+DATA_ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, wants a dot and a sign in it; YAML 1.2 and people do not.
@@ -88,6 +89,11 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
         text = (resources.files("lightune.recipes") / f"{name_or_path}.yaml").read_text(encoding="utf-8")
         return dict(_load_yaml(text))
     path = Path(name_or_path)
+    if path.suffix.lower() in DATA_ENDINGS:
+        hint = f"lightune run --train {name_or_path}"
+        raise RecipeError("RECIPE-009", f"{name_or_path}: this is data, not a recipe.", hint)
+    if not path.is_file() and path.suffix.lower() in {".yaml", ".yml"}:
+        raise RecipeError("RECIPE-003", f"{name_or_path}: there is no such file.", "Check the path of the recipe.")
     if not path.is_file():
         names = _shipped_names()
         hint = f"{did_you_mean(name_or_path, names)} Shipped recipes: {', '.join(names)}; or give a YAML file.".strip()
@@ -111,6 +117,8 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
     """
     given = {FLAGS[flag]: value for flag, value in flags.items() if value is not None}
     given.update(_parse_setting(setting) for setting in settings)
+    if "data.source" in given and {"data.source.train", "data.source.validation", "data.source.test"} & set(given):
+        raise RecipeError("RECIPE-008", "give the data once: --data, or --train with its other files.", "See --help.")
     mapping = read_recipe(name or DEFAULT)
     if name is None:
         _keep_what_holds(mapping, given)
@@ -119,6 +127,13 @@ def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] 
     for key, value in given.items():
         _set(mapping, key, value)
     return Composed(_checked(mapping, f'the recipe "{name}"' if name else "the recipe"), notes)
+
+
+def as_recipe(given: Recipe | Mapping[str, Any] | str) -> Recipe:
+    """Return a recipe for a mapping of its keys, or for the name of a shipped one or of a YAML file."""
+    if isinstance(given, Recipe):
+        return given
+    return compose(given, {}).recipe if isinstance(given, str) else parse_recipe(given)
 
 
 def to_yaml(recipe: Recipe) -> str:
