@@ -6,6 +6,7 @@ Only this module turns a recipe into objects.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,12 +185,13 @@ def _before(run: _Experiment) -> _Untouched:
     whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
     run.reporter.phase(f"Before: baselines and the {whose} head")
     model, task = run.loaded.model, run.task
+    started = time.perf_counter()
     with Watch(model, run.output_layer) as seen:
         scores, before = _evaluate(run, model)
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
     for name in ("train", "validation"):
         features[name] = watch_texts(model, run.output_layer, run.loaded.tokenizer, run.encoded[name], run.batch_size)
-    probed = probe({name: found.pooled for name, found in features.items()}, task)
+    probed = probe({name: found.pooled for name, found in features.items()}, task, started)
     about = {
         "name": run.loaded.source.name,
         "revision": run.loaded.source.revision,

@@ -53,13 +53,14 @@ def tfidf(task: Task) -> dict[str, Any]:
     return _fields(scores, task.test, model, started)
 
 
-def probe(pooled: Mapping[str, NDArray[Any]], task: Task) -> ProbeResult:
+def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> ProbeResult:
     """Fit logistic regression on standardised mean-pooled features of the untouched backbone, one array per split.
 
     It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
-    has; the test split is only predicted.
+    has; the test split is only predicted. `started` (of time.perf_counter) is when the features began to be computed:
+    they are part of what a probe costs.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     fitting = np.concatenate([pooled["train"], pooled["validation"]])
     best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
     scores = _log_probabilities(best, pooled["test"], len(task.labels))
