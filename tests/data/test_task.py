@@ -166,6 +166,12 @@ def test_without_duplicates_nothing_is_said(load: Load, policy: str):
     assert len(task.train) == 16
 
 
+def test_only_what_was_guessed_is_called_so(load: Load):
+    rows = (numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2))
+    assert load(*rows, text_column="text").notes == ["Columns taken by name: label = label."]
+    assert load(*rows, text_column="text", label_column="label").notes == []
+
+
 @pytest.mark.parametrize(
     ("sizes", "count", "expected"),
     [

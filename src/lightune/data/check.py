@@ -42,8 +42,9 @@ class Checked:
     @property
     def guess(self) -> str:
         """Which columns were guessed, as a note; empty when none was."""
-        taken = f"Columns taken by name: text = {' + '.join(self.texts)}, label = {self.label}."
-        return taken if any(self.guessed) else ""
+        named = (f"text = {' + '.join(self.texts)}", f"label = {self.label}")
+        taken = ", ".join(name for name, guessed in zip(named, self.guessed, strict=True) if guessed)
+        return f"Columns taken by name: {taken}." if taken else ""
 
 
 def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | None = None) -> Checked:
