@@ -68,7 +68,12 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
     if task.sha256() != record.data.sha256:
         message = f"{task.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
-    return _evaluate(classifier, _grouped(task.test, by, task.test.groups, f"{task.source}, test split"))
+    try:
+        split = _grouped(task.test, by, task.test.groups, f"{task.source}, test split")
+    except DataError as error:
+        # A run keeps the columns with few, repeated values alone.
+        raise DataError(error.code, error.message, f"{error.hint} Any column of a file: pass --test FILE.") from error
+    return _evaluate(classifier, split)
 
 
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
