@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas
 import pytest
 
 import lightune
@@ -17,13 +18,24 @@ from tiny import sentences
 
 PAIRS = [("fine", "pos"), ("dull", "neg"), ("sweet", "pos")]
 DICTS = [{"text": text, "label": label} for text, label in PAIRS]
+COLUMNS = {"text": [text for text, _ in PAIRS], "label": [label for _, label in PAIRS]}
 DATASET = datasets.Dataset.from_list(DICTS)
 
 
 @pytest.mark.parametrize(
     "data",
-    [PAIRS, [list(pair) for pair in PAIRS], DICTS, tuple(DICTS), (pair for pair in PAIRS), DATASET, {"train": PAIRS}],
-    ids=["pairs", "lists", "dicts", "tuple", "generator", "dataset", "splits"],
+    [
+        PAIRS,
+        [list(pair) for pair in PAIRS],
+        DICTS,
+        tuple(DICTS),
+        (pair for pair in PAIRS),
+        DATASET,
+        {"train": PAIRS},
+        COLUMNS,
+        pandas.DataFrame(DICTS),
+    ],
+    ids=["pairs", "lists", "dicts", "tuple", "generator", "dataset", "splits", "columns", "frame"],
 )
 def test_rows_in_any_of_their_forms_are_the_same_table(data: Any):
     tables = python_tables(data)
@@ -67,6 +79,7 @@ def test_a_key_that_a_row_lacks_is_missing_there():
         ([("a", "b", "c")], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but tuple"),
         ({"trian": PAIRS}, 'DATA-067 <python>: there is no split called "trian".\nDid you mean "train"?'),
         ({"test": PAIRS}, "DATA-011 <python>: there is no split called train."),
+        ({"text": ["a", "b"], "label": ["c"]}, 'DATA-067 <python>: there is no split called "text".'),
         ({}, "DATA-011 <python>: there is no split called train."),
     ],
 )

@@ -15,14 +15,14 @@ from lightune.errors import DataError, did_you_mean
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
 VALID = (
-    'Valid: a list of dicts ({"text": ..., "label": ...}), a list of (text, label) pairs, a datasets.Dataset, or a '
-    'mapping of "train", "validation" and "test" to these.'
+    'Valid: a list of dicts ({"text": ..., "label": ...}), a list of (text, label) pairs, a dict of columns, a pandas '
+    'DataFrame, a datasets.Dataset, or a mapping of "train", "validation" and "test" to these.'
 )
 
 
 def python_tables(data: Any) -> Tables:
     """Return the tables of data in memory; DataError when it is nothing that can be read."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or _holds_columns(data):
         return Tables(PYTHON, None, _table(PYTHON, data), None, None)
     splits = {str(name): _table(f"{PYTHON}[{name}]", rows) for name, rows in _known_splits(data).items()}
     train, validation, test = (pick(splits, split) for split in SPLITS)
@@ -33,6 +33,18 @@ def python_tables(data: Any) -> Tables:
     notes = [f"{PYTHON}: left out, being called like no split: {', '.join(left_out)}."] if left_out else []
     given = validation is not None and not _made_by_datasets(data)
     return Tables(PYTHON, None, train, validation, test, given, notes)
+
+
+def _holds_columns(data: Any) -> bool:
+    """Say whether a mapping is column name -> values: equally long lists of plain values, under no split's name."""
+    if not isinstance(data, Mapping) or any(str(name) in known for name in data for known in SPLITS.values()):
+        return False
+    plain = [
+        values
+        for values in data.values()
+        if isinstance(values, list | tuple) and not any(isinstance(value, Mapping | list | tuple) for value in values)
+    ]
+    return len(plain) == len(data) > 1 and len({len(values) for values in plain}) == 1
 
 
 def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -53,6 +65,11 @@ def _made_by_datasets(data: Any) -> bool:
 def _table(origin: str, data: Any) -> Table:
     if _made_by_datasets(data):
         table = dataset_table(origin, data)
+    elif _holds_columns(data):
+        columns = {str(name): list(values) for name, values in data.items()}
+        table = Table(origin, columns, range(1, len(next(iter(columns.values()))) + 1))
+    elif hasattr(data, "to_dict") and hasattr(data, "columns"):  # a pandas DataFrame
+        table = _from_rows(origin, data.to_dict("records"))
     elif isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         table = _from_rows(origin, list(data))
     else:
