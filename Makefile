@@ -12,8 +12,9 @@ run: $(VENV)/.run
 	$(BIN)/lightune run
 	@echo "The command is $(BIN)/lightune; after '. $(BIN)/activate' it is just lightune."
 
+# Each file in one process: what its tests share is made once.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
