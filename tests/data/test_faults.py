@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightune.data.faults import Fault, as_error, beside, faults_of, raise_faults
+from lightune.data.faults import Fault, as_error, beside, data_error, faults_of, raise_faults
 from lightune.errors import DataError
 
 
@@ -40,19 +40,16 @@ def test_of_each_kind_ten_are_listed():
     assert message.count("and 2 more") == 2
 
 
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("a b/c.csv:7: broken: so", [("a b/c.csv:7", "broken: so")]),
-        ("c.parquet: unreadable", [("c.parquet", "unreadable")]),
-        ("something else", [("", "something else")]),
-        ("2 broken rows:\n  c.csv:3: short\n  c.csv:9: long", [("c.csv:3", "short"), ("c.csv:9", "long")]),
-    ],
-)
-def test_an_error_of_a_reader_is_taken_apart(message: str, expected: list[tuple[str, str]]):
-    found = faults_of(DataError("DATA-007", message, "Quote it."))
-    assert [(fault.place, fault.text) for fault in found] == expected
-    assert {(fault.code, fault.hint) for fault in found} == {("DATA-007", "Quote it.")}
+def test_an_error_keeps_the_faults_it_tells_of_more_than_it_lists():
+    faults = [Fault("DATA-013", f"a.csv:{line}", "is bad", "Fix it.") for line in range(12)]
+    assert faults_of(as_error(faults)) == faults
+    assert faults_of(data_error("DATA-024", "a: b.csv", "no column: x", "Name it.")) == [
+        Fault("DATA-024", "a: b.csv", "no column: x", "Name it.")
+    ]
+
+
+def test_an_error_that_keeps_none_is_one_fault_without_a_place():
+    assert faults_of(DataError("DATA-001", "a.csv: gone", "Look.")) == [Fault("DATA-001", "", "a.csv: gone", "Look.")]
 
 
 def test_a_place_beside_another_in_the_same_file_is_a_line():

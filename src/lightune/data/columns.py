@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from lightune.data.faults import data_error
 from lightune.data.tables import Table, wrong_separator
 from lightune.errors import DataError, did_you_mean
 
@@ -41,8 +42,8 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tupl
     """Return (the label column, whether it was guessed); DataError when there is none."""
     if wanted is not None:
         if wanted in texts:
-            message = f"{table.origin}: column {wanted} cannot be both the text and the label."
-            raise DataError("DATA-026", message, f"Columns: {', '.join(table.columns)}.")
+            text = f"column {wanted} cannot be both the text and the label."
+            raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return _existing(table, wanted, "label"), False
     by_lower = {name.lower(): name for name in _named(table) if name not in texts}
     for name in LABEL_NAMES:
@@ -61,9 +62,9 @@ def label_names(table: Table, column: str) -> list[str]:
     counts = _distinct(table, column)
     numbers = [_number(value) for _, value in counts]
     if None not in numbers and any(not number.is_integer() for number in numbers if number is not None):
-        message = f"{table.origin}: column {column} holds fractions; regression is not supported."
+        text = f"column {column} holds fractions; regression is not supported."
         hint = "Labels are classes: words, whole numbers or true/false. Put a letter before codes such as 12.5."
-        raise DataError("DATA-020", message, hint)
+        raise data_error("DATA-020", table.origin, text, hint)
     names = Counter[str]()
     for (_, value), count in counts.items():
         names[label_text(value)] += count
@@ -76,8 +77,8 @@ def _distinct(table: Table, column: str) -> Counter[tuple[type, Any]]:
     counts = Counter[tuple[type, Any]]()
     for value in cells(table, column):
         if isinstance(value, list | tuple | dict):
-            message = f"{table.origin}: column {column} holds lists; multi-label and token tasks are not supported."
-            raise DataError("DATA-021", message, SUPPORTED)
+            text = f"column {column} holds lists; multi-label and token tasks are not supported."
+            raise data_error("DATA-021", table.origin, text, SUPPORTED)
         key = (value.__class__, value)
         if key in counts or (len(counts) < MOST_COUNTED and not is_missing(value)):
             counts[key] += 1
@@ -88,12 +89,14 @@ def _refuse_number_of_labels(table: Table, column: str, counts: Counter[str]) ->
     rows = len(table) if len(counts) == MOST_COUNTED else counts.total()
     if len(counts) < 2:
         there = f' ("{next(iter(counts))}")' if counts else ""
-        message = f"{table.origin}: column {column} holds {len(counts)} label{there}; two or more are needed."
-        raise DataError("DATA-022", message, "Give rows of another label, or name the right column: --label-column.")
+        text = f"column {column} holds {len(counts)} label{there}; two or more are needed."
+        hint = "Give rows of another label, or name the right column: --label-column."
+        raise data_error("DATA-022", table.origin, text, hint)
     if len(counts) > min(MAX_CLASSES, rows // 2 + 1):
         most = "or more " if len(counts) == MOST_COUNTED else ""
-        message = f"{table.origin}: column {column} holds {len(counts)} {most}different labels in {rows} rows."
-        raise DataError("DATA-023", message, "It looks like texts or ids. Name the right column with --label-column.")
+        text = f"column {column} holds {len(counts)} {most}different labels in {rows} rows."
+        hint = "It looks like texts or ids. Name the right column with --label-column."
+        raise data_error("DATA-023", table.origin, text, hint)
 
 
 def cells(table: Table, column: str) -> Iterator[Any]:
@@ -147,7 +150,7 @@ def _existing(table: Table, name: str, kind: str) -> str:
     if name in table.columns and is_writable(name):
         return name
     hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()
-    raise DataError("DATA-024", f'{table.origin}: there is no {kind} column "{name}".', hint)
+    raise data_error("DATA-024", table.origin, f'there is no {kind} column "{name}".', hint)
 
 
 def _named(table: Table) -> list[str]:
@@ -157,14 +160,14 @@ def _named(table: Table) -> list[str]:
 
 def _without_lists(table: Table, name: str) -> str:
     if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
-        message = f"{table.origin}: column {name} holds lists; token tasks (a label for each word) are not supported."
-        raise DataError("DATA-027", message, SUPPORTED)
+        text = f"column {name} holds lists; token tasks (a label for each word) are not supported."
+        raise data_error("DATA-027", table.origin, text, SUPPORTED)
     return name
 
 
 def _no_column(table: Table, kind: str) -> DataError:
-    return DataError(
-        "DATA-025", f"{table.origin}: which column is the {kind} cannot be told from the names.",
+    return data_error(
+        "DATA-025", table.origin, f"which column is the {kind} cannot be told from the names.",
         wrong_separator(list(table.columns)) or f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
     )  # fmt: skip
 

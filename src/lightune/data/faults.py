@@ -10,7 +10,6 @@ from lightune.errors import DataError
 
 MOST_SHOWN = 10
 ROW_CODES = ("DATA-013", "DATA-014")
-PLACE = re.compile(r"(?P<place>\S.*?(?::\d+|\.\w+)): (?P<text>.*)", re.DOTALL)
 GUESS = re.compile(r'(?P<guess>Did you mean "[^"]*"\?) (?P<remedy>.*)', re.DOTALL)
 
 
@@ -24,38 +23,43 @@ class Fault:
     hint: str = ""
 
 
+class FaultsError(DataError):
+    """A DataError that keeps the faults it tells of."""
+
+    def __init__(self, code: str, message: str, hint: str, faults: Sequence[Fault]) -> None:
+        super().__init__(code, message, hint)
+        self.faults = tuple(faults)
+
+
+def data_error(code: str, place: str, text: str, hint: str = "") -> FaultsError:
+    """Return the error that tells of one fault."""
+    return as_error([Fault(code, place, text, hint)])
+
+
 def raise_faults(faults: Sequence[Fault]) -> None:
     """Raise one DataError for all faults, at most ten of each code listed; do nothing when there are none."""
     if faults:
         raise as_error(faults)
 
 
-def as_error(faults: Sequence[Fault]) -> DataError:
-    """Return the faults as one DataError, whose code is that of the first."""
+def as_error(faults: Sequence[Fault]) -> FaultsError:
+    """Return the faults as one error, whose code is that of the first."""
     first = faults[0]
     if len(faults) == 1:
-        return DataError(first.code, _line(first), first.hint)
+        return FaultsError(first.code, _line(first), first.hint, faults)
     codes = list(dict.fromkeys(fault.code for fault in faults))
     kinds = [[fault for fault in faults if fault.code == code] for code in codes]
     only_rows = set(codes) <= set(ROW_CODES)
     heading = f"{len(faults)} rows cannot be used:" if only_rows else f"{len(faults)} faults:"
     lines = [line for kind in kinds for line in _listed(kind, show_code=len(kinds) > 1)]
     remedies = list(dict.fromkeys(_many(_split_hint(fault)[1]) for fault in faults))
-    return DataError(first.code, "\n  ".join([heading, *lines]), "\n".join(filter(None, remedies[:MOST_SHOWN])))
+    message, hint = "\n  ".join([heading, *lines]), "\n".join(filter(None, remedies[:MOST_SHOWN]))
+    return FaultsError(first.code, message, hint, faults)
 
 
 def faults_of(error: DataError) -> list[Fault]:
-    """Return what a DataError says as faults: a listed row is one each, anything else is a single one."""
-    _, *lines = error.message.split("\n")
-    if lines and all(line.startswith("  ") for line in lines):
-        return [_fault_of(error, line.strip()) for line in lines]
-    return [_fault_of(error, error.message)]
-
-
-def _fault_of(error: DataError, text: str) -> Fault:
-    found = PLACE.fullmatch(text)
-    place, reason = (found["place"], found["text"]) if found else ("", text)
-    return Fault(error.code, place, reason, error.hint)
+    """Return the faults that an error tells of; one that keeps none is a single fault without a place."""
+    return list(error.faults) if isinstance(error, FaultsError) else [Fault(error.code, "", error.message, error.hint)]
 
 
 def beside(place: str, other: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightune.data.faults import data_error
 from lightune.data.storage import Column
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
@@ -32,7 +33,7 @@ def hub_tables(source: str, revision: str | None, name: str | None) -> tuple[dic
     except Exception as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "Only data sets of Parquet, CSV or JSON files are read; scripts are never run."
-        raise DataError("DATA-010", f"{source}: this data set cannot be read: {text}", hint) from error
+        raise data_error("DATA-010", source, f"this data set cannot be read: {text}", hint) from error
     return {split: dataset_table(f"{source}[{split}]", rows) for split, rows in loaded.items()}, commit
 
 
@@ -54,8 +55,8 @@ def _configuration(source: str, folder: Path, name: str | None) -> str | None:
     listed = f"Configurations: {', '.join(known)}."
     if name is not None and name not in known:
         hint = f"{did_you_mean(name, known)} {listed}".strip()
-        raise DataError("DATA-066", f'{source}: there is no configuration "{name}".', hint)
+        raise data_error("DATA-066", source, f'there is no configuration "{name}".', hint)
     if name is None and len(known) > 1 and "default" not in known:
         hint = f"{listed} Choose one: --set data.name={known[0]}"
-        raise DataError("DATA-066", f"{source}: this data set has several configurations.", hint)
+        raise data_error("DATA-066", source, "this data set has several configurations.", hint)
     return name

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lightune.data.faults import Fault
+from lightune.data.faults import Fault, data_error
 from lightune.data.hub_data import dataset_table
 from lightune.data.sources import PYTHON, SPLITS, Tables, pick
 from lightune.data.tables import Table, report
-from lightune.errors import DataError, did_you_mean
+from lightune.errors import did_you_mean
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
@@ -28,7 +28,7 @@ def python_tables(data: Any) -> Tables:
     train, validation, test = (pick(splits, split) for split in SPLITS)
     if train is None:
         names = ", ".join(map(str, data)) or "none"
-        raise DataError("DATA-011", f"{PYTHON}: there is no split called train.", f"Splits: {names}. {VALID}")
+        raise data_error("DATA-011", PYTHON, "there is no split called train.", f"Splits: {names}. {VALID}")
     left_out = [str(name) for name in data if str(name) not in splits]
     notes = [f"{PYTHON}: left out, being called like no split: {', '.join(left_out)}."] if left_out else []
     given = validation is not None and not _made_by_datasets(data)
@@ -53,7 +53,7 @@ def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
     for name in data:
         guess = did_you_mean(str(name), names)
         if str(name) not in names and guess:
-            raise DataError("DATA-067", f'{PYTHON}: there is no split called "{name}".', f"{guess} Or leave it out.")
+            raise data_error("DATA-067", PYTHON, f'there is no split called "{name}".', f"{guess} Or leave it out.")
     return {name: rows for name, rows in data.items() if str(name) in names}
 
 
@@ -73,9 +73,9 @@ def _table(origin: str, data: Any) -> Table:
     elif isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         table = _from_rows(origin, list(data))
     else:
-        raise DataError("DATA-067", f"{origin}: data of type {type(data).__name__} cannot be read.", VALID)
+        raise data_error("DATA-067", origin, f"data of type {type(data).__name__} cannot be read.", VALID)
     if not len(table):
-        raise DataError("DATA-004", f"{origin}: there are no rows.", "Give it rows: a text and its label each.")
+        raise data_error("DATA-004", origin, "there are no rows.", "Give it rows: a text and its label each.")
     return table
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightune.data.disguise import stray_characters
-from lightune.data.faults import Fault
+from lightune.data.faults import Fault, as_error
 from lightune.data.storage import Column, Store
-from lightune.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,7 +98,7 @@ def stream_csv(
 
 def _report(fault: Fault, faults: list[Fault] | None) -> None:
     if faults is None:
-        raise DataError(fault.code, f"{fault.place}: {fault.text}", fault.hint)
+        raise as_error([fault])
     faults.append(fault)
 
 

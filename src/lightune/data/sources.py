@@ -10,10 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from lightune.data.faults import Fault
+from lightune.data.faults import Fault, data_error
 from lightune.data.hub_data import hub_tables
 from lightune.data.tables import READERS, Table, join, read_table, report
-from lightune.errors import DataError
 from lightune.recipe import DataBlock, Files
 
 EMBEDDED = "reviews"
@@ -49,8 +48,8 @@ def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
     found: list[Fault] = []
     tables = _find(block, found)
     if block.name is not None and tables.revision is None:
-        message = f"data.name chooses a configuration of a Hub data set, and {tables.name} is none."
-        raise DataError("DATA-066", message, "Leave it out.")
+        text = f"data.name chooses a configuration of a Hub data set, and {tables.name} is none."
+        raise data_error("DATA-066", "", text, "Leave it out.")
     report(found, faults)
     return tables
 
@@ -63,7 +62,7 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
         return embedded_reviews()
     if source == PYTHON:
         hint = "Pass it again: lightune.run(recipe, data=...); or name files: --train FILE --test FILE."
-        raise DataError("DATA-067", "this data came from a Python program and is not on disk.", hint)
+        raise data_error("DATA-067", "", "this data came from a Python program and is not on disk.", hint)
     path = Path(source).expanduser()
     if path.is_dir():
         return _from_folder(source, path, faults)
@@ -74,7 +73,7 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     tables, commit = hub_tables(source, block.revision, block.name)
     train, validation, test = (pick(tables, split) for split in SPLITS)
     if train is None:
-        raise DataError("DATA-011", f"{source}: there is no split called train.", f"Splits: {', '.join(tables)}.")
+        raise data_error("DATA-011", source, "there is no split called train.", f"Splits: {', '.join(tables)}.")
     return Tables(source, commit, train, validation, test)
 
 
@@ -164,7 +163,7 @@ def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
         return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
     if "train" not in by_split:
         named = _listed(file.name for files in by_split.values() for file in files)
-        raise DataError("DATA-011", f"{source}: there is no training file in this folder.", f"Its files: {named}.")
+        raise data_error("DATA-011", source, "there is no training file in this folder.", f"Its files: {named}.")
     left_out = by_split.pop(None, [])
     notes = [f"{source}: {split} = {_listed(file.name for file in files)}." for split, files in by_split.items()]
     if left_out:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.disguise import HEAD_BYTES, as_utf8, disguised
-from lightune.data.faults import Fault, raise_faults
+from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.separated import SEPARATORS, read_separated, stream_csv, wrong_separator
@@ -132,7 +132,7 @@ def not_utf8(path: Path) -> DataError:
         line = next((number for number, data in enumerate(stream, 1) if not _is_utf8(data)), 1)
     fault = disguised(path, head)
     hint = fault.hint if fault else as_utf8("latin1")
-    return DataError("DATA-003", f"{path}:{line}: this line is not UTF-8.", hint)
+    return data_error("DATA-003", f"{path}:{line}", "this line is not UTF-8.", hint)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
-from lightune.data.faults import raise_faults
+from lightune.data.faults import data_error, raise_faults
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
 from lightune.data.tables import Table
-from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
 # Duplicates are told in one note with their count; which rows they are, `lightune check` says.
@@ -63,9 +62,8 @@ def draw_task(checked: Checked, block: DataBlock, seed: int) -> Task:
     task = _sized(task, block, seed, checked.tables.validation_was_given)
     for name, split in (("training", task.train), ("validation", task.validation), ("test", task.test)):
         if len(split) == 0:
-            raise DataError(
-                "DATA-030", f"{task.source}: the {name} split is empty.", " ".join([*task.notes, "Give more rows."])
-            )
+            hint = " ".join([*task.notes, "Give more rows."])
+            raise data_error("DATA-030", task.source, f"the {name} split is empty.", hint)
     _require_every_class(task)
     return task
 
@@ -125,5 +123,5 @@ def _require_every_class(task: Task) -> None:
     counts = Counter(task.train.labels)
     absent = [name for index, name in enumerate(task.labels) if not counts[index]]
     if absent:
-        message = f"{task.source}: no training example has the label {', '.join(absent)}."
-        raise DataError("DATA-032", message, "Raise data.train_examples, or give each class a few rows.")
+        text = f"no training example has the label {', '.join(absent)}."
+        raise data_error("DATA-032", task.source, text, "Raise data.train_examples, or give each class a few rows.")
