@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import FORMAT_VERSION, AdaptedModel, ArtifactConfig, merged_model, save_adapter
-from lightune.data.encoding import Encoded, encode
+from lightune.data.encoding import Encoded, cut_notes, encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits
@@ -134,9 +134,7 @@ def _set_up(
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
-    cut, total = (sum(map(count, encoded.values())) for count in (lambda found: found.truncated, len))
-    if cut:
-        notes.append(f"{cut:,} of {total:,} texts were cut at {loaded.max_length} tokens; what follows was not read.")
+    notes += cut_notes(encoded.values(), loaded.max_length)
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
     reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
     for note in notes:

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from lightune.data.faults import data_error
-from lightune.data.tables import Table, wrong_separator
+from lightune.data.separated import wrong_separator
+from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")

@@ -84,6 +84,13 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]],
     return Encoded(builder.rows(), truncated)
 
 
+def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
+    """Return a note on how many texts of all splits were cut, or none when none was."""
+    found = list(splits)
+    cut, total = sum(encoded.truncated for encoded in found), sum(map(len, found))
+    return [f"{cut:,} of {total:,} texts were cut at {max_length} tokens; what follows was not read."] if cut else []
+
+
 def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
     """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens)."""
     return dict(tokenizer.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt"))

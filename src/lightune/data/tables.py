@@ -14,11 +14,9 @@ from lightune.data.disguise import HEAD_BYTES, as_utf8, disguised
 from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
-from lightune.data.separated import SEPARATORS, read_separated, stream_csv, wrong_separator
+from lightune.data.separated import SEPARATORS, read_separated
 from lightune.data.storage import IN_MEMORY_BYTES, Chained
 from lightune.errors import DataError
-
-__all__ = ["READERS", "SEPARATORS", "Table", "join", "not_utf8", "read_table", "stream_csv", "wrong_separator"]
 
 READERS = ("csv", "tsv", "jsonl", "parquet")
 

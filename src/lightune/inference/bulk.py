@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from lightune.data.columns import TEXT_NAMES, is_missing
-from lightune.data.tables import SEPARATORS, not_utf8, stream_csv, wrong_separator
+from lightune.data.separated import SEPARATORS, stream_csv, wrong_separator
+from lightune.data.tables import not_utf8
 from lightune.errors import DataError, RecipeError, did_you_mean
 from lightune.inference.classifier import Classifier, Text
 from lightune.progress import Reporter, Silent

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightune.errors import ArtifactError, HubError
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_classifier
+from lightune.models.own_head import label_names
 
 CONFIG_FILE = "config.json"
 # The Hub cannot be reached, has no such model, or could have none of that name.
@@ -34,16 +35,15 @@ def own_labels(folder: Path) -> list[str]:
     path = folder / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        names = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
-        count = len(names) or int(config.get("num_labels", 2))
+        names = label_names(config)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-014", f"{path}: cannot be understood ({error}).") from error
     kind = config.get("problem_type")
-    if count < 2 or kind in {"regression", "multi_label_classification"}:
-        what = "regression" if count < 2 or kind == "regression" else "several labels a text"
+    if len(names) < 2 or kind in {"regression", "multi_label_classification"}:
+        what = "regression" if len(names) < 2 or kind == "regression" else "several labels a text"
         hint = "Models that give each text one of two or more labels are evaluated."
         raise ArtifactError("ARTIFACT-015", f"{folder}: this model is made for {what}.", hint)
-    return [names.get(index, f"LABEL_{index}") for index in range(count)]
+    return names
 
 
 def _find(name: str) -> ModelSource:

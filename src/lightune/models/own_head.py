@@ -43,7 +43,7 @@ def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
     kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
     if "ForSequenceClassification" not in kind:
         return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
-    names = _label_names(raw)
+    names = label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
     if names == list(labels):  # names that differ only by case are told apart by their spelling
         folded = wanted = names
@@ -62,7 +62,7 @@ def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
     return OwnHead(None, note)
 
 
-def _label_names(raw: Mapping[str, Any]) -> list[str]:
+def label_names(raw: Mapping[str, Any]) -> list[str]:
     """Return the label names by row; a configuration leaves them out when they are LABEL_0 and LABEL_1."""
     named = raw.get("id2label")
     if not isinstance(named, dict) or not all(str(number).isdecimal() for number in named):
