@@ -89,6 +89,25 @@ def test_metrics_by_a_column_as_a_table(run, sorted_file, capsys):
     assert sum(line[:1] in (["right"], ["turned"], ["(none)"]) for line in lines) == 3
 
 
+def test_guessed_columns_are_said_on_stderr_and_stated_ones_are_not(run, tiny_data, tmp_path, capsys):
+    renamed = tmp_path / "renamed.csv"
+    text = tiny_data["test"].read_text(encoding="utf-8").replace("text,label", "sentence,sentiment", 1)
+    renamed.write_text(text, encoding="utf-8")
+    assert main(["evaluate", run, "--test", str(renamed), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "Columns taken by name: text = sentence, label = sentiment." in printed.err
+    json.loads(printed.out)
+    stated = ["--text-column", "sentence", "--label-column", "sentiment"]
+    assert main(["evaluate", run, "--test", str(renamed), *stated]) == 0
+    assert main(["evaluate", run, "--test", str(tiny_data["test"])]) == 0
+    assert "taken by name" not in capsys.readouterr().err
+
+
+def test_columns_without_a_file_are_a_usage_error(run, capsys):
+    assert main(["evaluate", run, "--text-column", "text"]) == 2
+    assert "go with --test" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_a_column_that_is_not_there_is_answered_with_those_that_are(run, sorted_file, own, capsys):
     file = [] if own else ["--test", sorted_file]

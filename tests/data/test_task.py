@@ -18,6 +18,7 @@ from lightune.data.tables import read_table
 from lightune.data.task import Split, Task, labelled_split, load_task, stratified
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
+from tiny import write_csv
 
 Rows = list[tuple[str, str]]
 Load = Callable[..., Task]
@@ -164,6 +165,17 @@ def test_without_duplicates_nothing_is_said(load: Load, policy: str):
     task = load(numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy)
     assert task.notes == ["Columns taken by name: text = text, label = label."]
     assert len(task.train) == 16
+
+
+def test_a_column_to_group_by_is_kept_whatever_its_values(tmp_path: Path):
+    """Twenty users of one row each suggest no groups; asked for, they are kept beside the rows they belong to."""
+    rows = [(f"text {number}", ("no", "yes")[number % 2], f"user {number}") for number in range(20)]
+    path = write_csv(tmp_path / "train.csv", rows, ("text", "label", "user"))
+    block = DataBlock(source={"train": str(path)})
+    assert load_task(block, 1).test.groups == {}
+    test = load_task(block, 1, group_by="user").test
+    assert list(test.groups["user"]) == [f"user {text.split()[1]}" for (text,) in test.texts]
+    assert load_task(block, 1, group_by="none").test.groups == {}
 
 
 def test_only_what_was_guessed_is_called_so(load: Load):
@@ -344,7 +356,7 @@ def test_another_file_is_labelled_by_the_names_a_model_knows(tmp_path: Path):
     rows.to_parquet(str(tmp_path / "a.parquet"))
     table = read_table(tmp_path / "a.parquet")
     assert text_columns(table, None) == (["text"], True)
-    assert labelled_split(table, DataBlock(), ["neg", "pos"]).labels == [1, 0, 1]
+    assert labelled_split(table, DataBlock(), ["neg", "pos"])[0].labels == [1, 0, 1]
 
 
 def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():

@@ -11,6 +11,7 @@ import lightune
 from lightune.errors import DataError
 from lightune.inference import bulk
 from lightune.inference.bulk import answered_rows, write_rows
+from lightune.progress import Silent
 from tiny import sentences, write_csv
 
 TEXTS = [text for text, _ in sentences(6, seed=31)]
@@ -67,6 +68,22 @@ def test_another_text_column_is_found_by_its_usual_name(classifier, tmp_path, he
     cells[column] = TEXTS[0]
     _, row = answered_rows(classifier, _raw(tmp_path, f"{header}\n{','.join(cells)}\n"))
     assert row[-2] == classifier.predict(TEXTS[0])[0].label
+
+
+def test_a_column_that_was_guessed_is_told(classifier, tmp_path):
+    class Listener(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    source = _raw(tmp_path, "review,stars\nlovely film,5\n")
+    guessing, stated = Listener(), Listener()
+    list(answered_rows(classifier, source, reporter=guessing))
+    list(answered_rows(classifier, source, "review", stated))
+    assert guessing.notes == ["Columns taken by name: text = review."]
+    assert stated.notes == []
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,21 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     MODEL is a run folder, or any sequence classifier with a head of its own: a folder or a name on the Hugging Face
     Hub. The labels of such a model are matched with the file's by name, LABEL_0, LABEL_1, ... also by number.
     """
+    if test is None and (how["text_column"] or how["label_column"]):
+        raise click.UsageError(
+            "--text-column and --label-column go with --test; a run knows the columns of its own test."
+        )
+
     from lightune.inference.classifier import load
     from lightune.inference.scoring import evaluate_file, evaluate_own_test
+    from lightune.progress import default_reporter
 
     classifier = load(run, how["base_model"], how["device"])
     if test is None:
         result = evaluate_own_test(classifier, run, how["by"])
     else:
-        result = evaluate_file(classifier, test, how["text_column"], how["label_column"], how["by"])
+        columns = how["text_column"], how["label_column"], how["by"]
+        result = evaluate_file(classifier, test, *columns, reporter=default_reporter())
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0

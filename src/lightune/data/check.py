@@ -42,9 +42,7 @@ class Checked:
     @property
     def guess(self) -> str:
         """Which columns were guessed, as a note; empty when none was."""
-        named = (f"text = {' + '.join(self.texts)}", f"label = {self.label}")
-        taken = ", ".join(name for name, guessed in zip(named, self.guessed, strict=True) if guessed)
-        return f"Columns taken by name: {taken}." if taken else ""
+        return columns.guess_note(self.texts, self.label, self.guessed)
 
 
 def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | None = None) -> Checked:

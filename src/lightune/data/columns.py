@@ -39,6 +39,13 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
     return [max(widths, key=lambda name: widths[name])], True
 
 
+def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> str:
+    """Return a note on which columns (text, label) were guessed, or nothing when both were stated."""
+    named = (f"text = {' + '.join(texts)}", f"label = {label}")
+    taken = ", ".join(name for name, is_guess in zip(named, guessed, strict=True) if is_guess)
+    return f"Columns taken by name: {taken}." if taken else ""
+
+
 def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tuple[str, bool]:
     """Return (the label column, whether it was guessed); DataError when there is none."""
     if wanted is not None:

@@ -89,14 +89,17 @@ class Split:
         return Split(_take(self.texts, rows), labels, groups)
 
 
-def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str) -> Split:
-    """Return rows of a table that was passed over, with their labels and groups."""
+def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by: str | None = None) -> Split:
+    """Return rows of a table that was passed over, with their labels, and their groups by the columns that suggest any.
+
+    `group_by` names a further column to keep, if the table has it.
+    """
     table = scan.table
-    grouped = columns.group_columns(table, [*texts, label])
+    grouped = {*columns.group_columns(table, [*texts, label]), *({group_by} & set(table.columns))}
     return Split(
         Picked(Joined([table.columns[name] for name in texts]), rows),
         scan.labels[rows].tolist(),
-        {name: Picked(table.columns[name], rows) for name in grouped},
+        {name: Picked(table.columns[name], rows) for name in table.columns if name in grouped},
     )
 
 

@@ -44,21 +44,24 @@ class Task:
         return digest.hexdigest()
 
 
-def load_task(block: DataBlock, seed: int, class_weights: str = "none", tables: Tables | None = None) -> Task:
+def load_task(
+    block: DataBlock, seed: int, class_weights: str = "none", tables: Tables | None = None, group_by: str | None = None
+) -> Task:
     """Check and load the data a recipe names; DataError lists all that is wrong with file and row.
 
     Training and validation rows are drawn by the seed, stratified by label; test rows do not depend on it, so that
-    runs with different seeds are compared on the same examples. `tables` take the place of the block's source.
+    runs with different seeds are compared on the same examples. `tables` take the place of the block's source;
+    `group_by` names a column to group by, whatever its values.
     """
     checked = check_data(block, class_weights, tables)
     raise_faults(checked.faults)
-    return draw_task(checked, block, seed)
+    return draw_task(checked, block, seed, group_by)
 
 
-def draw_task(checked: Checked, block: DataBlock, seed: int) -> Task:
+def draw_task(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> Task:
     """Draw the splits from data without faults; DataError when one comes out empty, or training without a label."""
     assert checked.tables is not None
-    task = _with_test(_whole(checked))
+    task = _with_test(_whole(checked, group_by))
     task = _sized(task, block, seed, checked.tables.validation_was_given)
     for name, split in (("training", task.train), ("validation", task.validation), ("test", task.test)):
         if len(split) == 0:
@@ -68,20 +71,24 @@ def draw_task(checked: Checked, block: DataBlock, seed: int) -> Task:
     return task
 
 
-def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> Split:
-    """Return a table's texts and labels, by label names that are already known (of a trained model, say)."""
-    texts, _ = columns.text_columns(table, block.text_column)
-    label, _ = columns.label_column(table, block.label_column, texts)
+def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[Split, str]:
+    """Return (a table's texts and labels, a note on which columns were guessed).
+
+    The label names are known already (of a trained model, say).
+    """
+    texts, guessed_text = columns.text_columns(table, block.text_column)
+    label, guessed_label = columns.label_column(table, block.label_column, texts)
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
     raise_faults(found.faults)
-    return split_of(found, found.rows, texts, label)
+    return split_of(found, found.rows, texts, label), columns.guess_note(texts, label, (guessed_text, guessed_label))
 
 
-def _whole(checked: Checked) -> Task:
+def _whole(checked: Checked, group_by: str | None) -> Task:
     """Return all rows that may be used, split as the tables are."""
     assert checked.tables is not None
     splits = {
-        name: split_of(scan, checked.kept[name], checked.texts, checked.label) for name, scan in checked.scans.items()
+        name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
+        for name, scan in checked.scans.items()
     }
     warned = [f"{fault.place}: {fault.text}" for fault in checked.warnings if fault.code not in COUNTED]
     return Task(

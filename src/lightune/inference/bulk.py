@@ -48,6 +48,9 @@ def answered_rows(
             message = f"{source}:{first}: there is a column called {taken[0]} already."
             raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
         columns = _text_columns(source, header, text_column, classifier)
+        taken_by_name = [header[column] for column in columns]
+        if text_column is None and taken_by_name != classifier.text_columns:
+            (reporter or Silent()).note(f"Columns taken by name: text = {' + '.join(taken_by_name)}.")
         yield [*header, *ADDED]
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]

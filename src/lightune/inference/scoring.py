@@ -16,6 +16,7 @@ from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.label_names import names_in_file
+from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
 from lightune.record import Evaluation, RunRecord
 
@@ -26,11 +27,12 @@ def evaluate_file(
     text_column: str | None = None,
     label_column: str | None = None,
     by: str | None = None,
+    reporter: Reporter | None = None,
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
-    matched with the file's; see `names_in_file`.
+    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed.
     """
     table = read_source(str(path), split="test")
     wanted = classifier.text_columns
@@ -41,11 +43,13 @@ def evaluate_file(
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
     try:
-        split = labelled_split(table, block, _label_names(classifier, table, block))
+        split, guess = labelled_split(table, block, _label_names(classifier, table, block))
     except DataError as error:
         # A run has that option, an evaluation has not.
         hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
         raise DataError(error.code, error.message, hint) from error
+    if guess:
+        (reporter or Silent()).note(guess)
     # Every row is in the split: one that could not be used would have been an error.
     return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
 
@@ -64,16 +68,11 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
             "ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE."
         ) from error
     block = DataBlock.model_validate({**record.recipe["data"], "revision": record.data.revision})
-    task = load_task(block, record.recipe["training"]["seed"])
+    task = load_task(block, record.recipe["training"]["seed"], group_by=by)
     if task.sha256() != record.data.sha256:
         message = f"{task.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
-    try:
-        split = _grouped(task.test, by, task.test.groups, f"{task.source}, test split")
-    except DataError as error:
-        # A run keeps the columns with few, repeated values alone.
-        raise DataError(error.code, error.message, f"{error.hint} Any column of a file: pass --test FILE.") from error
-    return _evaluate(classifier, split)
+    return _evaluate(classifier, _grouped(task.test, by, task.test.groups, f"{task.source}, test split"))
 
 
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
