@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lightune.artifact import write_json
 from lightune.data.task import Task
 from lightune.evaluation.metrics import probabilities
 from lightune.evaluation.significance import compare
+from lightune.methods import METHODS
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
@@ -41,14 +43,16 @@ class Outcome:
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will lie in `folder`."""
+        comparison = self._comparison()
+        usual_rate = METHODS[self.recipe.method.name].default_learning_rate
         fields = {
             "status": "completed" if self.sections["reload_check"]["passed"] else "reload_failed",
             "run_folder": folder.as_posix(),
             "recipe": self.recipe.model_dump(mode="json"),
             "environment": self.environment,
             "data": self._data(),
-            "comparison": self._comparison(),
-            "notes": self.notes,
+            "comparison": comparison,
+            "notes": [*advice(comparison["probe_verdict"], self.sections["training"], usual_rate), *self.notes],
         }
         return RunRecord.model_validate({**fields, **self.sections})
 
@@ -113,3 +117,16 @@ class Outcome:
             "probe_mcnemar_p_value": to_probe.p_value,
             "probe_verdict": to_probe.verdict,
         }
+
+
+def advice(probe_verdict: str, training: Mapping[str, Any], usual_rate: float) -> list[str]:
+    """Return what to try after a run that lost to the probe; nothing after any other.
+
+    `training` is the record's section, `usual_rate` the method's own learning rate.
+    """
+    if probe_verdict != "worse":
+        return []
+    rate = training["learning_rate"]
+    low = f" The learning rate, {rate:g}, is below the method's usual {usual_rate:g}." if rate < usual_rate else ""
+    more = f"more may help, e.g. --epochs {3 * len(training['epochs'])}"
+    return [f"Worse than the probe, which costs next to nothing, after {training['steps']} steps: {more}.{low}"]
