@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.data.task import Task
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
 from lightune.models.quantize import round_weights
+from lightune.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,25 @@ class ArtifactConfig:
     seed: int
     model_precision: str = "fp32"
 
+    @classmethod
+    def of(cls, recipe: Recipe, loaded: LoadedModel, method: Method, task: Task) -> ArtifactConfig:
+        """Return the configuration of what a run trained."""
+        source = loaded.source
+        return cls(
+            format_version=FORMAT_VERSION,
+            base_model=str(Path(recipe.model).resolve()) if source.revision is None else recipe.model,
+            base_revision=source.revision,
+            base_sha256=fingerprint(source),
+            method=recipe.method.name,
+            method_options=method.options(),
+            labels=task.labels,
+            max_length=loaded.max_length,
+            text_columns=task.text_columns,
+            label_column=task.label_column,
+            seed=recipe.training.seed,
+            model_precision=recipe.model_precision,
+        )
+
 
 @dataclass
 class AdaptedModel:
@@ -62,10 +83,11 @@ def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folde
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in method.state(model).items()}
+    given = method.state_to_save(model)
+    tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in given.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     method.write_config(model, folder)
-    write_json(folder / CONFIG_FILE, asdict(config))
+    write_json(folder / CONFIG_FILE, asdict(replace(config, method_options=method.saved_as().options())))
     write_manifest(folder)
     return (folder / WEIGHTS_FILE).stat().st_size
 
@@ -149,9 +171,10 @@ def merged_model(adapted: AdaptedModel) -> nn.Module | None:
         return None
     fresh = load_classifier(loaded.source, config.labels, config.seed, config.max_length)
     round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
-    model = method.attach(fresh.model, fresh.anatomy, config.seed).model
-    method.load_state(model, method.state(adapted.model))
-    return method.merged(model.eval().to(loaded.model.device))
+    plain = method.saved_as()
+    model = plain.attach(fresh.model, fresh.anatomy, config.seed).model
+    plain.load_state(model, method.state_to_save(adapted.model))
+    return plain.merged(model.eval().to(loaded.model.device))
 
 
 def adapter_folder(folder: Path) -> Path:

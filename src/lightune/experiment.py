@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import FORMAT_VERSION, AdaptedModel, ArtifactConfig, merged_model, save_adapter
+from lightune.artifact import AdaptedModel, ArtifactConfig, merged_model, save_adapter
 from lightune.data.encoding import Encoded, cut_notes, encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
-from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.evaluation.evaluate import evaluate, predict_logits, to_device
 from lightune.evaluation.probe import majority_class, probe, tfidf
 from lightune.evaluation.watch import Watch, watch_texts
 from lightune.inference.reload import EXAMPLES, check_reload
@@ -27,7 +27,7 @@ from lightune.inference.speed import measure_speed
 from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
-from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.models.load import LoadedModel, find_model, load_classifier
 from lightune.models.quantize import require_precision, weight_bytes
 from lightune.outcome import Outcome
 from lightune.progress import Reporter, program_reporter
@@ -36,6 +36,7 @@ from lightune.recipes.compose import as_recipe
 from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator, require_installed
+from lightune.training.batches import training_batches
 from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Examples, Loop
@@ -129,7 +130,8 @@ def _set_up(
 ) -> _Experiment:
     source = find_model(recipe.model, recipe.model_revision)
     recipe = recipe.pinned(source.revision, task.revision)
-    loaded = load_classifier(source, task.labels, recipe.training.seed, recipe.data.max_length, recipe.model_precision)
+    seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
+    loaded = load_classifier(source, task.labels, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
@@ -152,7 +154,9 @@ def _carry_out(run: _Experiment) -> Outcome:
     attachment, sections["training"] = _train(run)
     run.reporter.phase("After: the same test examples again")
     after_scores, sections["after"] = _evaluate(run, attachment.model)
-    adapted = AdaptedModel(run.loaded, attachment.model, run.method, _artifact_config(run))
+    adapted = AdaptedModel(
+        run.loaded, attachment.model, run.method, ArtifactConfig.of(run.recipe, run.loaded, run.method, run.task)
+    )
     adapter_bytes = save_adapter(adapted.model, run.method, adapted.config, run.folder / "adapter")
     trainable = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
     sections["model"] |= {
@@ -217,6 +221,9 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     settings = run.recipe.training
     attachment = run.method.attach(run.loaded.model, run.loaded.anatomy, settings.seed)
     attachment.model.to(run.device)
+    if run.method.needs_data:
+        batches = training_batches(run.loaded.tokenizer, run.encoded["train"], settings)
+        run.method.start_from_data(attachment.model, (to_device(batch, run.device) for batch in batches))
     precision = runtime.choose_precision(settings.precision, run.device)
     accelerator = make_accelerator(
         run.device, precision, settings.report_to, run.folder, run.recipe.name, run.recipe.model_dump(mode="json")
@@ -277,22 +284,3 @@ def _adapted_speed(run: _Experiment, adapted: AdaptedModel) -> dict[str, Any]:
     if run.recipe.model_precision != "fp32":
         run.notes.append(f"Merging turns the weights held in {run.recipe.model_precision} into an fp32 model.")
     return speeds | measure_speed(merged, run.loaded, texts, run.batch_size, "merged_")
-
-
-def _artifact_config(run: _Experiment) -> ArtifactConfig:
-    source = run.loaded.source
-    name = run.recipe.model
-    return ArtifactConfig(
-        format_version=FORMAT_VERSION,
-        base_model=str(Path(name).resolve()) if source.revision is None else name,
-        base_revision=source.revision,
-        base_sha256=fingerprint(source),
-        method=run.recipe.method.name,
-        method_options=run.method.options(),
-        labels=run.task.labels,
-        max_length=run.loaded.max_length,
-        text_columns=run.task.text_columns,
-        label_column=run.task.label_column,
-        seed=run.recipe.training.seed,
-        model_precision=run.recipe.model_precision,
-    )

@@ -45,15 +45,16 @@ def describe() -> list[dict[str, Any]]:
     """Return what can be said of each method without loading a model, for tables and JSON."""
     rows = []
     for name, kind in METHODS.items():
+        method = kind()
         rows.append(
             {
                 "name": name,
                 "summary": (kind.__doc__ or "").strip().splitlines()[0],
                 "default_learning_rate": kind.default_learning_rate,
-                "mergeable": kind.mergeable,
-                "reversible": kind.reversible,
+                "mergeable": method.mergeable,
+                "reversible": method.reversible,
                 "paper": kind.paper,
-                "options": kind().options(),
+                "options": method.options(),
             }
         )
     return rows

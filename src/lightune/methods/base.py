@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from lightune.errors import ArtifactError
+from lightune.errors import ArtifactError, RecipeError
 
 if TYPE_CHECKING:
     import torch
@@ -32,16 +32,47 @@ class Attachment:
 class Method:
     """The base of every method; a subclass's fields are its options.
 
-    `attach` freezes what the method leaves alone and unfreezes what it trains, the head always included.
+    `attach` freezes what the method leaves alone and unfreezes what it trains, the head always included. What a method
+    is, it says by class variables (or by properties, where it hangs on the options):
+
+    - `mergeable`: the adapter can be folded into the base weights, which gives a stock model.
+    - `reversible`: `model.disable_adapter()` gives the untouched model back.
+    - `starts_unchanged`: until it is trained, the attached model answers as the untouched one.
+    - `base_is_frozen`: no weight of the untouched model is trained, besides the head.
+    - `needs_data`: its start is computed from training texts (`start_from_data`).
+    - `virtual_tokens`: positions that it puts before each text, which the text then lacks.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     default_learning_rate: ClassVar[float]
-    mergeable: ClassVar[bool] = False
-    base_is_frozen: ClassVar[bool] = True
-    reversible: ClassVar[bool] = False
     paper: ClassVar[str] = ""
     aliases: ClassVar[Mapping[str, str]] = {}
+    base_is_frozen: ClassVar[bool] = True
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether the adapter can be folded into the base weights."""
+        return False
+
+    @property
+    def reversible(self) -> bool:
+        """Whether switching the adapter off gives the untouched model back."""
+        return False
+
+    @property
+    def starts_unchanged(self) -> bool:
+        """Whether the attached model answers as the untouched one until it is trained."""
+        return True
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether `start_from_data` has something to do."""
+        return False
+
+    @property
+    def virtual_tokens(self) -> int:
+        """How many of the model's positions the method takes for itself."""
+        return 0
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Change the model so that it can be trained; new parameters are drawn from generators keyed by the seed."""
@@ -51,8 +82,29 @@ class Method:
         """Return the number of parameters the method trains on this untouched model, from its own formula."""
         raise NotImplementedError
 
+    def start_from_data(self, model: nn.Module, batches: Iterable[dict[str, torch.Tensor]]) -> None:
+        """Compute the start from batches of training texts; called once, after `attach` and before training."""
+
+    def before_training(self, model: nn.Module, total_steps: int) -> None:
+        """Learn how many optimizer steps there will be; called once, before the first."""
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Do what the method does after optimizer step `step` (from 1), while the gradients are still there."""
+
+    def rate_factors(self, model: nn.Module) -> dict[str, float]:
+        """Return by what the learning rate of a parameter (by name) is multiplied; 1 for those not named."""
+        return {}
+
+    def saved_as(self) -> Method:
+        """Return the method that a saved adapter belongs to: itself, unless saving turns it into a simpler one."""
+        return self
+
+    def state_to_save(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Return the tensors of the saved adapter, which fit `saved_as()`; `state` unless that is another method."""
+        return self.state(model)
+
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Return what has to be saved, by name: the trained parameters."""
+        """Return all that training changes, by name: what a checkpoint holds."""
         return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
 
     def load_state(self, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -72,6 +124,16 @@ class Method:
     def options(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def require_unadapted(model: nn.Module) -> None:
+    """Raise RecipeError when the model carries an adapter already: a second one would train beside it unnoticed."""
+    from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if isinstance(model, PeftModel) or any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        message = "the model has an adapter already; attaching a second one to it is not supported."
+        raise RecipeError("RECIPE-035", message, "Load the base model afresh, or merge the first adapter.")
 
 
 def freeze_all_but(model: nn.Module, modules: list[str]) -> tuple[str, ...]:

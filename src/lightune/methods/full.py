@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lightune.methods import registry
-from lightune.methods.base import Attachment, Method, count_parameters
+from lightune.methods.base import Attachment, Method, count_parameters, require_unadapted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,7 @@ class Full(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze everything."""
+        require_unadapted(model)
         model.requires_grad_(True)
         return Attachment(model, tuple(name for name, _ in model.named_children()))
 

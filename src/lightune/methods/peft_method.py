@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
-from lightune.errors import RecipeError
-from lightune.methods.base import Attachment, Method, require_same_tensors
+from lightune.errors import RecipeError, is_out_of_memory
+from lightune.methods.base import Attachment, Method, count_parameters, require_same_tensors, require_unadapted
+from lightune.models.anatomy import LINEAR_ROLES
 
 if TYPE_CHECKING:
     import torch
@@ -17,32 +18,78 @@ if TYPE_CHECKING:
 
     from lightune.models.anatomy import Anatomy
 
+# What PEFT raises when a configuration does not suit a model.
+REFUSALS = (ValueError, TypeError, NotImplementedError, AttributeError, KeyError, IndexError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class PeftMethod(Method):
-    """A method whose modules come from PEFT; a subclass names its targets and its PeftConfig."""
+    """A method whose modules come from PEFT; a subclass names its targets, its PeftConfig and its formula."""
 
-    def targets(self, anatomy: Anatomy) -> list[str]:
-        """Return the full names of the modules to adapt."""
-        raise NotImplementedError
+    def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
+        """Return the full names of the modules to adapt: those of `roles`, if the method has that option."""
+        return anatomy.modules(getattr(self, "roles", LINEAR_ROLES))
 
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:
-        """Return PEFT's configuration for these targets; the head goes into `modules_to_save`."""
+        """Return PEFT's configuration for this model; see `configured`."""
         raise NotImplementedError
+
+    def added_parameters(self, module: nn.Module) -> int:
+        """Return how many parameters the method adds to one target module."""
+        raise NotImplementedError
+
+    def configured(self, kind: type, model: nn.Module, anatomy: Anatomy, **options: Any) -> Any:
+        """Return a PeftConfig of this kind for sequence classification, with targets and head by full names.
+
+        A kind that has no such field goes without; Conv1D layers (GPT-2) store their weight transposed.
+        """
+        from peft import TaskType
+        from transformers.pytorch_utils import Conv1D
+
+        targets = self.targets(model, anatomy)
+        modules = dict(model.named_modules())
+        kinds = [modules[name] for name in targets if name in modules]
+        given = {
+            "task_type": TaskType.SEQ_CLS,
+            "target_modules": targets,
+            "exclude_modules": anatomy.head,
+            "modules_to_save": anatomy.head,
+            "fan_in_fan_out": bool(kinds) and all(isinstance(module, Conv1D) for module in kinds),
+            **options,
+        }
+        known = {field.name for field in fields(kind)}
+        return kind(**{name: value for name, value in given.items() if name in known or name in options})
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Wrap the model in a PeftModel; RecipeError when PEFT finds nothing to adapt or cannot adapt it."""
         from peft import get_peft_model
 
-        config = self.peft_config(model, anatomy)
+        require_unadapted(model)
         try:
             with runtime.seeded(seed, "adapter"):
-                adapted = get_peft_model(model, config)
-        except ValueError as error:
-            message = f"the method cannot adapt these modules: {', '.join(self.targets(anatomy)[:6])}."
-            raise RecipeError("RECIPE-034", message, f"PEFT says: {str(error).splitlines()[0]}") from error
-        changed = tuple(adapted.base_model.targeted_module_names)
+                adapted = get_peft_model(model, self.peft_config(model, anatomy))
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            raise self._refused(model, anatomy, error) from error
+        changed = tuple(getattr(adapted.base_model, "targeted_module_names", ()))
         return Attachment(adapted, (*changed, *anatomy.head))
+
+    def _refused(self, model: nn.Module, anatomy: Anatomy, error: Exception) -> RecipeError:
+        message = f"the method cannot adapt these modules: {', '.join(self.targets(model, anatomy)[:6])}."
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return RecipeError("RECIPE-034", message, f"PEFT says: {said}")
+
+    def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
+        """Sum of what each target gets, plus the head."""
+        return sum(map(self.added_parameters, self.target_modules_of(model, anatomy))) + count_parameters(
+            model, anatomy.head
+        )
+
+    def target_modules_of(self, model: nn.Module, anatomy: Anatomy) -> list[Any]:
+        """Return the target modules themselves; names are matched as PEFT does, by their ends."""
+        endings = tuple(f".{name}" for name in self.targets(model, anatomy))
+        return [module for name, module in model.named_modules() if f".{name}".endswith(endings)]
 
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """Return the tensors as PEFT saves them: adapter weights and the head."""
@@ -59,10 +106,15 @@ class PeftMethod(Method):
 
     def write_config(self, model: nn.Module, folder: Path) -> None:
         """Write PEFT's adapter_config.json, so that PeftModel.from_pretrained reads the folder."""
-        config: Any = model.peft_config["default"]  # type: ignore[index]
-        training, config.inference_mode = config.inference_mode, True
-        config.save_pretrained(str(folder))
-        config.inference_mode = training
+        self.config_to_save(model).save_pretrained(str(folder))
+
+    def config_to_save(self, model: nn.Module) -> Any:
+        """Return a copy of the attached configuration, set for inference."""
+        import copy
+
+        config: Any = copy.deepcopy(model.peft_config["default"])  # type: ignore[index]
+        config.inference_mode = True
+        return config
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """Fold the adapter into the base weights and return the stock model."""

@@ -97,10 +97,12 @@ def load_classifier(
     seed: int,
     max_length: int | None = None,
     precision: str = "fp32",
+    reserved: int = 0,
 ) -> LoadedModel:
     """Load the model as AutoModelForSequenceClassification with these label names.
 
-    `precision` is how its layers' weights are held (models/quantize.py); all else is fp32.
+    `precision` is how its layers' weights are held (models/quantize.py); all else is fp32. `reserved` is the number of
+    positions that are not for texts.
 
     A head that the checkpoint brings is used where its labels are these, in whatever order. Parameters that the
     checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
@@ -119,7 +121,7 @@ def load_classifier(
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
     _agree(model, tokenizer)
-    limit = cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length), max_length)
+    limit = cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length) - reserved, max_length)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit)
     if is_held:
         _use(found, loaded)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from lightune import runtime
+from lightune.data.encoding import Encoded, collate
 from lightune.recipe import TrainingBlock
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 # Rows are sorted by length inside pools of this many steps: enough for little padding, few enough to stay random.
 POOL_STEPS = 50
@@ -34,6 +40,15 @@ def epoch_steps(lengths: Sequence[int], settings: TrainingBlock, epoch: int) -> 
         steps = [order[start : start + step] for start in range(0, len(order), step)]
     for rows in steps:
         yield [rows[first : first + micro] for first in range(0, len(rows), micro)]
+
+
+def training_batches(
+    tokenizer: PreTrainedTokenizerBase, encoded: Encoded, settings: TrainingBlock
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the padded micro-batches of the first epoch, without labels."""
+    for step in epoch_steps(encoded.lengths, settings, 1):
+        for rows in step:
+            yield collate(tokenizer, [encoded.rows[row] for row in rows])
 
 
 def steps_per_epoch(examples: int, settings: TrainingBlock) -> int:

@@ -93,7 +93,9 @@ class Loop:
         import torch
 
         total = steps_per_epoch(len(self.train.encoded), self.settings) * self.settings.num_train_epochs
-        optimizer = make_optimizer(self.model, self.settings, self.learning_rate)
+        self.method.before_training(self.model, total)
+        factors = self.method.rate_factors(self.model)
+        optimizer = make_optimizer(self.model, self.settings, self.learning_rate, factors)
         self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.schedule = Schedule(optimizer, self.settings, total)
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
@@ -153,6 +155,7 @@ class Loop:
         norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
         norm = self._finite(float(norm), "gradient norm")
         self.optimizer.step()
+        self.method.after_step(self.accelerator.unwrap_model(self.model), self.done.steps + 1)
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
@@ -18,29 +19,37 @@ FOLLOW_VALIDATION = ("reduce_lr_on_plateau", "greedy")
 TAKE_NOTHING = ("constant", "constant_with_warmup")
 
 
-def decayed(model: nn.Module) -> tuple[list[Any], list[Any]]:
-    """Return the trainable parameters that are decayed, and those that are not: biases and norms."""
+def decayed(model: nn.Module) -> dict[str, bool]:
+    """Say of each trainable parameter, by name, whether it is decayed; biases and norms are not."""
     no_decay = set()
     for module_name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
         for name, _ in module.named_parameters(recurse=False):
             if is_norm or name.endswith("bias"):
                 no_decay.add(f"{module_name}.{name}" if module_name else name)
-    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    return [value for name, value in trained if name not in no_decay], [v for name, v in trained if name in no_decay]
+    return {name: name not in no_decay for name, value in model.named_parameters() if value.requires_grad}
 
 
-def make_optimizer(model: nn.Module, settings: TrainingBlock, learning_rate: float) -> Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over the trainable parameters."""
+def make_optimizer(
+    model: nn.Module, settings: TrainingBlock, learning_rate: float, rate_factors: Mapping[str, float] | None = None
+) -> Optimizer:
+    """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over the trainable parameters.
+
+    `rate_factors` multiplies the rate of single parameters, by name. The first group has the plain rate.
+    """
     import torch
 
-    with_decay, without = decayed(model)
-    groups = [
-        {"params": with_decay, "weight_decay": settings.weight_decay},
-        {"params": without, "weight_decay": 0.0},
-    ]
+    factors = rate_factors or {}
+    groups: dict[tuple[float, bool], list[Any]] = {(1.0, True): [], (1.0, False): []}
+    named = dict(model.named_parameters())
+    for name, has_decay in decayed(model).items():
+        groups.setdefault((factors.get(name, 1.0), has_decay), []).append(named[name])
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {"params": found, "lr": learning_rate * factor, "weight_decay": settings.weight_decay if has_decay else 0.0}
+            for (factor, has_decay), found in groups.items()
+            if found
+        ],
         lr=learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
