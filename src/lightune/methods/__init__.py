@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lightune.errors import RecipeError, did_you_mean
-from lightune.methods import full, head, lora  # noqa: F401  (each registers itself)
+from lightune.methods import bitfit, bottleneck, full, head, lora, prefix, top_layers  # noqa: F401  (register themselves)
 from lightune.methods.base import Attachment, Method
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import check_role

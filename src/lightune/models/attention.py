@@ -1,0 +1,122 @@
+"""The one attention function: scaled dot-product attention, with a key/value prefix where a module carries one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lightune.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+NAME = "lightune"
+# Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
+SLOT = "lightune_prefix_source"
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values that stand before every text, each (key/value heads, tokens, head width).
+
+    Without a gate they are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190). With a
+    gate, (heads,), they are attended to apart: softmax(q K^T) V + tanh(gate) softmax(q P_k^T) P_v (Zhang et al. 2023,
+    arXiv:2303.16199), so that a gate of zero leaves the model unchanged.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    gate: torch.Tensor | None = None
+
+
+class PrefixSource(Protocol):
+    """Gives an attention module its prefix, and may look at the keys and values that pass."""
+
+    def prefix(self) -> Prefix | None:
+        """Return the prefix for this call, or None."""
+
+    def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See the keys and values of the tokens, (rows, key/value heads, tokens, head width)."""
+
+
+def use_attention(model: Any) -> None:
+    """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be exchanged."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    if not getattr(model, "_supports_attention_backend", False) and not getattr(model, "_supports_sdpa", False):
+        raise RecipeError(
+            "RECIPE-039", f"{model.config.model_type} computes its attention itself, so no prefix can be put into it.",
+            "A prefix needs a model whose attention goes through transformers' attention interface.",
+        )  # fmt: skip
+    model.set_attn_implementation(NAME)
+
+
+def attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
+
+    Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
+    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already, so a prefix has none.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    source: PrefixSource | None = vars(module).get(SLOT)
+    prefix = None
+    if source is not None:
+        source.observe(key, value)
+        prefix = source.prefix()
+    if prefix is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    if prefix.gate is None:
+        mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
+        key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
+        return sdpa_attention_forward(module, query, key, value, mask, is_causal=False, **options)
+    found, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    return found + _attended_apart(prefix, query, options.get("scaling")), None
+
+
+def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.cat([prefix.to(to.dtype).expand(len(to), -1, -1, -1), to], dim=2)
+
+
+def _with_prefix(
+    mask: torch.Tensor | None, query: torch.Tensor, length: int, is_causal: bool | None, module: nn.Module
+) -> torch.Tensor | None:
+    """Return the mask with columns that let every token see the prefix; a causal one is made where none was given."""
+    import torch
+    from torch.nn.functional import pad
+
+    if is_causal is None:
+        is_causal = bool(getattr(module, "is_causal", True))
+    if mask is None and is_causal:
+        tokens = query.shape[2]
+        mask = torch.ones(1, 1, tokens, tokens, dtype=torch.bool, device=query.device).tril()
+    if mask is None:
+        return None
+    return pad(mask, (length, 0), value=True if mask.dtype == torch.bool else 0.0)
+
+
+def _attended_apart(prefix: Prefix, query: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """tanh(gate) softmax(q P_k^T) P_v, (rows, tokens, heads, head width)."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    groups = query.shape[1] // len(prefix.keys)
+    keys, values = (part.to(query.dtype).repeat_interleave(groups, 0) for part in (prefix.keys, prefix.values))
+    rows = len(query)
+    found = scaled_dot_product_attention(
+        query, keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), scale=scaling
+    )
+    assert prefix.gate is not None
+    return (found * prefix.gate.tanh().to(query.dtype)[:, None, None]).transpose(1, 2)

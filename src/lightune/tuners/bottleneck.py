@@ -1,0 +1,120 @@
+"""Adapter layers as a PEFT tuner: a small network after a linear layer, or beside the part that ends with it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft.config import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import nn
+from transformers.activations import ACT2FN
+
+from lightune.tuners.registering import peft_type
+from lightune.tuners.widths import input_width, output_width
+
+
+@dataclass
+class BottleneckConfig(PeftConfig):
+    """Options of adapter layers; `inputs` names, for a parallel one's target, the layer whose input it reads."""
+
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    modules_to_save: list[str] | None = None
+    layers_to_transform: list[int] | None = None
+    layers_pattern: str | None = None
+    reduction_factor: float = 16.0
+    non_linearity: str = "relu"
+    dropout: float = 0.0
+    scaling: float = 1.0
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
+        super().__post_init__()
+        self.peft_type = peft_type("bottleneck")
+        if isinstance(self.target_modules, list):
+            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
+
+
+class BottleneckLayer(nn.Module, BaseTunerLayer):
+    """h + s W_up f(W_down h) with h = W x + b, or h + s W_up f(W_down z) with the input z of another layer.
+
+    W_down: width / reduction factor x width of what is read; W_up starts at zero.
+    """
+
+    adapter_layer_names = ("bottleneck_down", "bottleneck_up")
+    other_param_names = ("bottleneck_options",)
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: BottleneckConfig, reads: nn.Module | None):
+        super().__init__()
+        self.base_layer = base_layer
+        self.bottleneck_down, self.bottleneck_up = nn.ModuleDict(), nn.ModuleDict()
+        self.bottleneck_options: dict[str, BottleneckConfig] = {}
+        self._active_adapter: str | list[str] = adapter_name
+        self._disable_adapters = False
+        self.merged_adapters: list[str] = []
+        self._width = output_width(base_layer) if reads is None else input_width(reads)
+        # What the other layer was given, by thread: two texts may be under way in two threads.
+        self._given: dict[int, torch.Tensor] = {}
+        self._is_parallel = reads is not None
+        if reads is not None:
+            reads.register_forward_pre_hook(self._note)
+        self.update_layer(adapter_name, config)
+
+    def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
+        """Add an adapter."""
+        width = max(1, round(self._width / config.reduction_factor))
+        self.bottleneck_options[adapter_name] = config
+        self.bottleneck_down[adapter_name] = nn.Linear(self._width, width)
+        up = nn.Linear(width, output_width(self.get_base_layer()))
+        nn.init.zeros_(up.weight)
+        nn.init.zeros_(up.bias)
+        self.bottleneck_up[adapter_name] = up
+        self._move_adapter_to_device_of_base_layer(adapter_name)
+        self.set_adapter(self.active_adapters)
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the base layer's output with the adapters' added; shapes (rows, tokens, width)."""
+        found: torch.Tensor = self.base_layer(x, *args, **kwargs)
+        read = self._given.pop(threading.get_ident()) if self._is_parallel else None
+        for name in () if self.disable_adapters else self.active_adapters:
+            if name in self.bottleneck_up:
+                found = found + self._adapt(name, found if read is None else read)
+        return found
+
+    def _adapt(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        options = self.bottleneck_options[name]
+        inner = ACT2FN[options.non_linearity](self.bottleneck_down[name](hidden))
+        inner = nn.functional.dropout(inner, options.dropout, self.training)
+        return options.scaling * self.bottleneck_up[name](inner)
+
+    def _note(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._given[threading.get_ident()] = args[0]
+
+
+class BottleneckModel(BaseTuner):
+    """A model with adapter layers after (or parallel to the part that ends with) its target modules."""
+
+    prefix = "bottleneck_"
+    tuner_layer_cls = BottleneckLayer
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (PEFT declares it so; it stays empty)
+
+    def _create_and_replace(
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, BottleneckLayer):
+            target.update_layer(adapter_name, peft_config)
+            return
+        source = peft_config.inputs.get(current_key)
+        reads = None if source is None else self.model.get_submodule(source)
+        self._replace_module(parent, target_name, BottleneckLayer(target, adapter_name, peft_config, reads), target)

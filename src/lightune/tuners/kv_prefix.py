@@ -1,0 +1,166 @@
+"""Prefix tuning as a PEFT tuner: trained keys and values before every text, inside the one attention function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.config import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import nn
+
+from lightune.models.attention import SLOT, Prefix, use_attention
+from lightune.tuners.registering import peft_type
+
+RANDOM_SPREAD = 0.02
+
+
+@dataclass
+class KVPrefixConfig(PeftConfig):
+    """Options of a prefix; a gate starts at zero, a projection is the inner width of the small network (or none)."""
+
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    modules_to_save: list[str] | None = None
+    layers_to_transform: list[int] | None = None
+    layers_pattern: str | None = None
+    num_virtual_tokens: int = 16
+    gated: bool = True
+    projection: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
+        super().__post_init__()
+        self.peft_type = peft_type("kv_prefix")
+        if isinstance(self.target_modules, list):
+            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The shape of an attention: how many heads ask, how many have keys and values, how wide each is."""
+
+    query: int
+    key_value: int
+    width: int
+
+    @classmethod
+    def of(cls, config: Any) -> Heads:
+        """Read it from a model's configuration."""
+        query = int(config.num_attention_heads)
+        width = getattr(config, "head_dim", None) or config.hidden_size // query
+        return cls(query, int(getattr(config, "num_key_value_heads", None) or query), int(width))
+
+
+class Projection(nn.Module):
+    """Keys and values as W_2 tanh(W_1 E): the reparametrisation of Li and Liang 2021, arXiv:2101.00190.
+
+    E: tokens x inner, W_1: inner x inner, W_2: 2 (heads x width) x inner.
+    """
+
+    def __init__(self, tokens: int, inner: int, heads: Heads) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(tokens, inner))
+        self.hidden = nn.Linear(inner, inner)
+        self.out = nn.Linear(inner, 2 * heads.key_value * heads.width)
+        nn.init.normal_(self.out.weight, std=RANDOM_SPREAD)
+        nn.init.zeros_(self.out.bias)
+        self._heads = heads
+
+    def forward(self) -> torch.Tensor:
+        """Return keys and values, (2, key/value heads, tokens, head width)."""
+        flat = self.out(torch.tanh(self.hidden(self.embedding)))
+        return flat.view(len(flat), 2, self._heads.key_value, self._heads.width).permute(1, 2, 0, 3)
+
+
+class KVPrefixLayer(nn.Module, BaseTunerLayer):
+    """Wraps an attention module and is its source of a prefix; the attention function does the rest."""
+
+    adapter_layer_names = ("kv_prefix_states", "kv_prefix_projection", "kv_prefix_gate")
+    other_param_names = ()
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: KVPrefixConfig, heads: Heads) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.kv_prefix_states, self.kv_prefix_gate = nn.ParameterDict(), nn.ParameterDict()
+        self.kv_prefix_projection = nn.ModuleDict()
+        self._active_adapter: str | list[str] = adapter_name
+        self._disable_adapters = False
+        self.merged_adapters: list[str] = []
+        self._heads = heads
+        self._seen: list[torch.Tensor] | None = None
+        vars(base_layer)[SLOT] = self
+        self.update_layer(adapter_name, config)
+
+    def update_layer(self, adapter_name: str, config: KVPrefixConfig) -> None:
+        """Add a prefix."""
+        heads, tokens = self._heads, config.num_virtual_tokens
+        if config.projection is not None:
+            self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads)
+        else:
+            states = torch.randn(2, heads.key_value, tokens, heads.width) * RANDOM_SPREAD
+            self.kv_prefix_states[adapter_name] = nn.Parameter(states)
+        if config.gated:
+            self.kv_prefix_gate[adapter_name] = nn.Parameter(torch.zeros(heads.query))
+        self.set_adapter(self.active_adapters)
+
+    def states(self, name: str) -> torch.Tensor:
+        """Return the keys and values of an adapter, (2, key/value heads, tokens, head width)."""
+        is_projected = name in self.kv_prefix_projection
+        found: torch.Tensor = self.kv_prefix_projection[name]() if is_projected else self.kv_prefix_states[name]
+        return found
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the attention module, which asks for the prefix on its way."""
+        return self.base_layer(*args, **kwargs)
+
+    def prefix(self) -> Prefix | None:
+        """Return the active prefix; None when it is switched off."""
+        if self.disable_adapters or not self.active_adapters:
+            return None
+        name = self.active_adapters[0]
+        keys, values = self.states(name)
+        return Prefix(keys, values, self.kv_prefix_gate.get(name))
+
+    def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Keep the first row's keys and values while `remember` is at work."""
+        if self._seen is not None and not self._seen:
+            self._seen += [key[0].detach().clone(), value[0].detach().clone()]
+
+    def remember(self, on: bool) -> None:
+        """Begin to watch the tokens' keys and values, or end it."""
+        self._seen = [] if on else None
+
+    def start_from_seen(self, name: str) -> None:
+        """Make the prefix what was seen."""
+        assert self._seen, "no text has passed"
+        with torch.no_grad():
+            self.kv_prefix_states[name].copy_(torch.stack(self._seen))
+
+
+class KVPrefixModel(BaseTuner):
+    """A model whose target attention modules have a prefix; its attention goes through the one attention function."""
+
+    prefix = "kv_prefix_"
+    tuner_layer_cls = KVPrefixLayer
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (PEFT declares it so; it stays empty)
+
+    def _prepare_model(self, peft_config: Any, model: nn.Module) -> None:
+        use_attention(model)
+
+    def _create_and_replace(
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, KVPrefixLayer):
+            target.update_layer(adapter_name, peft_config)
+        else:
+            layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
+            setattr(parent, target_name, layer.to(next(target.parameters()).device))

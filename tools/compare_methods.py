@@ -1,0 +1,207 @@
+"""Train every method on the same texts with the same budget: find learning rates, and compare with full fine-tuning.
+
+FOLDER holds train.csv and validation.csv (Rotten Tomatoes, say). Results are appended to OUT, one line a run; runs that
+stand there already are not repeated.
+
+python tools/compare_methods.py FOLDER sweep --out sweep.jsonl lora prefix --rates 3e-4 1e-3 3e-3 --seeds 0 1
+python tools/compare_methods.py FOLDER close --out close.jsonl full lora prefix bottleneck --seeds 0 1 2 3 4
+python tools/compare_methods.py FOLDER table --out close.jsonl
+
+`sweep` trains and tests on rows of train.csv alone (1,000 rows apart are the test); `close` tests on validation.csv. A
+method is given by its name, with options after a colon: lora:init_lora_weights=pissa,rank=4
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+import argparse
+import csv
+import json
+import random
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
+from lightune.data.encoding import encode
+from lightune.data.task import Task, load_task
+from lightune.evaluation.evaluate import evaluate
+from lightune.evaluation.watch import watch_texts
+from lightune.methods import make_method
+from lightune.models.load import find_model, load_classifier
+from lightune.progress import Silent
+from lightune.recipe import DataBlock, TrainingBlock
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.batches import training_batches
+from lightune.training.head_start import start_from_probe
+from lightune.training.loop import Examples, Loop
+
+SELECTION_ROWS = 1000
+# The same for all: what `rotten-tomatoes-tuned` found for 500 labels, but for the learning rate.
+FRAME = {
+    "num_train_epochs": 8,
+    "train_sampling_strategy": "group_by_length",
+    "token_masking": 0.1,
+    "weight_averaging": 0.5,
+    "load_best_model_at_end": False,
+}
+DRAWS = 10_000
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", choices=["sweep", "close", "table"])
+    parser.add_argument("methods", nargs="*")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--rates", type=float, nargs="*", default=[])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--labels", type=int, default=500, help="labelled texts for training")
+    parser.add_argument("--set", dest="settings", nargs="*", default=[], help="training settings, key=value")
+    given = parser.parse_intermixed_args()
+    if given.what == "table":
+        print(table(read(given.out)))
+        return
+    frame = FRAME | {key: yaml.safe_load(value) for key, value in (entry.split("=", 1) for entry in given.settings)}
+    with tempfile.TemporaryDirectory() as place:
+        files = split_files(given.folder, given.what, Path(place))
+        for spec in given.methods:
+            for rate in given.rates or [None]:
+                for seed in given.seeds:
+                    row = {"what": given.what, "spec": spec, "rate": rate, "seed": seed, "frame": frame,
+                           "labels": given.labels}  # fmt: skip
+                    run_once(row, given.out, given.model, files)
+
+
+def split_files(folder: Path, what: str, place: Path) -> tuple[str, str]:
+    """Return (training file, test file): for a sweep both from train.csv, and apart."""
+    if what == "close":
+        return str(folder / "train.csv"), str(folder / "validation.csv")
+    with (folder / "train.csv").open(encoding="utf-8", newline="") as source:
+        header, *rows = csv.reader(source)
+    random.Random(20261125).shuffle(rows)
+    for name, part in (("test.csv", rows[:SELECTION_ROWS]), ("train.csv", rows[SELECTION_ROWS:])):
+        with (place / name).open("w", encoding="utf-8", newline="") as sink:
+            csv.writer(sink).writerows([header, *part])
+    return str(place / "train.csv"), str(place / "test.csv")
+
+
+def run_once(row: dict[str, Any], out: Path, model: str, files: tuple[str, str]) -> None:
+    """Train and test once, and append what came out, unless it stands there."""
+    if any(all(done.get(key) == value for key, value in row.items()) for done in read(out)):
+        return
+    name, options = parsed(row["spec"])
+    method = make_method(name, options)
+    task = the_task(files, row["labels"], row["seed"])
+    settings = TrainingBlock.model_validate({**row["frame"], "seed": row["seed"]})
+    loaded = load_classifier(find_model(model), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
+    encoded = {split: encode(loaded.tokenizer, getattr(task, split).texts, loaded.max_length)
+               for split in ("train", "validation", "test")}  # fmt: skip
+    layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
+    if settings.head_start == "probe":
+        seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded["train"], 64)
+        start_from_probe(layer, seen.head_inputs, task.train.labels)
+    attached = method.attach(loaded.model, loaded.anatomy, settings.seed).model
+    if method.needs_data:
+        method.start_from_data(attached, training_batches(loaded.tokenizer, encoded["train"], settings))
+    trained = sum(value.numel() for value in attached.parameters() if value.requires_grad)
+    whole = sum(value.numel() for value in loaded.model.parameters())
+    rate = row["rate"] or method.default_learning_rate
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Loop(
+            model=attached, method=method, tokenizer=loaded.tokenizer,
+            train=Examples(encoded["train"], task.train.labels),
+            validation=Examples(encoded["validation"], task.validation.labels),
+            settings=settings, learning_rate=rate, eval_batch_size=64, folder=Path(folder),
+            accelerator=make_accelerator(torch.device("cpu"), "fp32", (), Path(folder), "compare", {}),
+            reporter=Silent(),
+        )  # fmt: skip
+        started = time.process_time()
+        fitted = loop.fit()
+        spent = time.process_time() - started
+    logits, figures = evaluate(loop.model, loaded.tokenizer, encoded["test"], task.test, 64)
+    right = (logits.argmax(1) == np.asarray(task.test.labels)).astype(int).tolist()
+    found = {"used_rate": rate, "accuracy": figures["accuracy"], "loss": figures["loss"], "steps": fitted.steps,
+             "train_loss": fitted.epochs[-1]["train_loss"], "trained_percent": 100 * trained / whole,
+             "cpu_seconds": spent, "right": right}  # fmt: skip
+    with out.open("a", encoding="utf-8") as sink:
+        sink.write(json.dumps({**row, **found}) + "\n")
+    print(f"{row['spec']:40s} rate {rate:.0e} seed {row['seed']}  accuracy {found['accuracy']:.3f}  "
+          f"loss {found['loss']:.2f}  train loss {found['train_loss']:.2f}  {spent:.0f} s", flush=True)  # fmt: skip
+
+
+@cache
+def the_task(files: tuple[str, str], labels: int, seed: int) -> Task:
+    """Return the task; the ten validation rows are read and choose nothing."""
+    block = DataBlock.model_validate(
+        {"source": {"train": files[0], "test": files[1]}, "train_examples": labels, "validation_examples": 10}
+    )
+    return load_task(block, seed)
+
+
+def parsed(spec: str) -> tuple[str, dict[str, Any]]:
+    """Return (name, options) of `name:key=value,key=value`."""
+    name, _, rest = spec.partition(":")
+    return name, {
+        key: yaml.safe_load(value) for key, _, value in (part.partition("=") for part in rest.split(",") if rest)
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the runs that were written down."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Return a table: a row for each method and rate, with its difference from full fine-tuning where both have run."""
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["spec"], run["used_rate"]), []).append(run)
+    closing = runs[0]["what"] == "close"
+    full = {run["seed"]: run["right"] for run in runs if closing and run["spec"] == "full"}
+    titles = ("method", "learning rate", "trained", "mean accuracy", "spread", "each seed", "mean loss",
+              "against full, 95%", "processor s")  # fmt: skip
+    lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
+    for (spec, rate), found in groups.items():
+        scores = [run["accuracy"] for run in found]
+        cells = (
+            spec,
+            f"{rate:.0e}".replace("e-0", "e-"),
+            f"{found[0]['trained_percent']:.2f}%",
+            f"{np.mean(scores):.3f}",
+            f"{np.std(scores, ddof=1):.3f}" if len(scores) > 1 else "-",
+            " ".join(f"{score:.3f}" for score in scores),
+            f"{np.mean([run['loss'] for run in found]):.2f}",
+            difference(found, full) if full and spec != "full" else "-",
+            f"{np.mean([run['cpu_seconds'] for run in found]):.0f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def difference(runs: list[dict[str, Any]], full: dict[int, list[int]]) -> str:
+    """Return mean and 95% interval of (method - full) in points, by drawing seeds and test texts anew."""
+    gaps = np.array([np.subtract(run["right"], full[run["seed"]]) for run in runs if run["seed"] in full], dtype=float)
+    draw = np.random.default_rng(0)
+    means = []
+    for _ in range(DRAWS):
+        seeds = draw.integers(len(gaps), size=len(gaps))
+        texts = draw.integers(gaps.shape[1], size=gaps.shape[1])
+        means.append(gaps[seeds][:, texts].mean())
+    low, high = np.quantile(means, [0.025, 0.975]) * 100
+    return f"{gaps.mean() * 100:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+if __name__ == "__main__":
+    main()
