@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightune.models.anatomy import Anatomy
 
 WEIGHTS_FILE = "adapter_model.safetensors"
+CLAIMED = "lightune_is_adapted"
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,22 @@ class Method:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def require_unadapted(model: nn.Module) -> None:
-    """Raise RecipeError when the model carries an adapter already: a second one would train beside it unnoticed."""
+def claim(model: nn.Module) -> None:
+    """Mark the model as adapted; RecipeError when it is already: a second adapter would train beside it unnoticed."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    if isinstance(model, PeftModel) or any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+    has_adapter = isinstance(model, PeftModel) or any(isinstance(module, BaseTunerLayer) for module in model.modules())
+    if has_adapter or vars(model).get(CLAIMED):
         message = "the model has an adapter already; attaching a second one to it is not supported."
         raise RecipeError("RECIPE-035", message, "Load the base model afresh, or merge the first adapter.")
+    vars(model)[CLAIMED] = True
+
+
+def released(model: nn.Module) -> nn.Module:
+    """Return the model without its mark: it is a stock model again."""
+    vars(model).pop(CLAIMED, None)
+    return model
 
 
 def freeze_all_but(model: nn.Module, modules: list[str]) -> tuple[str, ...]:

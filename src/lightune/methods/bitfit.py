@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lightune.errors import RecipeError
 from lightune.methods import registry
-from lightune.methods.base import Attachment, Method, count_parameters, freeze_all_but, require_unadapted
+from lightune.methods.base import Attachment, Method, claim, count_parameters, freeze_all_but, released
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ class BitFit(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze the biases; RecipeError for a model that has none."""
-        require_unadapted(model)
+        claim(model)
         biases = _biases(model, anatomy)
         if not biases:
             message = f"the layers of {anatomy.model_type} have no biases, so BitFit has nothing to train."
@@ -44,7 +44,7 @@ class BitFit(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """The trained model is a stock model already."""
-        return model
+        return released(model)
 
 
 def _biases(model: nn.Module, anatomy: Anatomy) -> dict[str, nn.Parameter]:

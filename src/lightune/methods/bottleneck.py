@@ -39,7 +39,7 @@ class Bottleneck(PeftMethod):
 
     preset: Literal["seq_bn", "double_seq_bn", "par_bn"] = "seq_bn"
     reduction_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    non_linearity: Literal["relu", "gelu", "silu", "tanh", "leaky_relu"] = "relu"
+    non_linearity: Literal["relu", "gelu", "silu", "tanh", "leaky_relu"] = "gelu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     scaling: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lightune.methods import registry
-from lightune.methods.base import Attachment, Method, count_parameters, require_unadapted
+from lightune.methods.base import Attachment, Method, claim, count_parameters, released
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ class Full(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze everything."""
-        require_unadapted(model)
+        claim(model)
         model.requires_grad_(True)
         return Attachment(model, tuple(name for name, _ in model.named_children()))
 
@@ -36,4 +36,4 @@ class Full(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """The trained model is a stock model already."""
-        return model
+        return released(model)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lightune.methods import registry
-from lightune.methods.base import Attachment, Method, count_parameters, freeze_all_but, require_unadapted
+from lightune.methods.base import Attachment, Method, claim, count_parameters, freeze_all_but, released
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ class Head(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Freeze everything below the head."""
-        require_unadapted(model)
+        claim(model)
         return Attachment(model, freeze_all_but(model, anatomy.head))
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
@@ -34,4 +34,4 @@ class Head(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """The trained model is a stock model already."""
-        return model
+        return released(model)

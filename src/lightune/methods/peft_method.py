@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
 from lightune.errors import RecipeError, is_out_of_memory
-from lightune.methods.base import Attachment, Method, count_parameters, require_same_tensors, require_unadapted
+from lightune.methods.base import Attachment, Method, claim, count_parameters, released, require_same_tensors
 from lightune.models.anatomy import LINEAR_ROLES
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PeftMethod(Method):
         """Wrap the model in a PeftModel; RecipeError when PEFT finds nothing to adapt or cannot adapt it."""
         from peft import get_peft_model
 
-        require_unadapted(model)
+        claim(model)
         try:
             with runtime.seeded(seed, "adapter"):
                 adapted = get_peft_model(model, self.peft_config(model, anatomy))
@@ -118,4 +118,4 @@ class PeftMethod(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """Fold the adapter into the base weights and return the stock model."""
-        return model.merge_and_unload() if self.mergeable else None  # type: ignore[operator]
+        return released(model.merge_and_unload()) if self.mergeable else None  # type: ignore[operator]

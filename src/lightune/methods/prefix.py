@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 class Prefix(PeftMethod):
     """softmax(q [P_k; K]^T) [P_v; V] with trained P in every attention.  Li and Liang 2021, arXiv:2101.00190.
 
-    `start`: `gate` attends to the prefix apart, behind a gate that starts at zero (Zhang et al. 2023,
-    arXiv:2303.16199), so that the model starts unchanged; `tokens` begins with the keys and values of words drawn at
-    random; `random` with small numbers. `projection` is the inner width of a small network that P comes from while it
-    is trained; it is folded away when saved. P_k, P_v: key/value heads x num_virtual_tokens x head width.
+    `start`: `tokens` begins with the keys and values of words drawn at random, `random` with small numbers. A `gated`
+    prefix is attended to apart, behind a gate for each head that starts at zero (Zhang et al. 2023, arXiv:2303.16199),
+    so that the model starts unchanged. `projection` is the inner width of a small network that P comes from while it is
+    trained; it starts at random and is folded away when saved. P_k, P_v: key/value heads x num_virtual_tokens x width.
     """
 
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 16
-    start: Literal["gate", "tokens", "random"] = "gate"
+    start: Literal["tokens", "random"] = "tokens"
+    gated: bool = True
     projection: Annotated[int, Field(ge=1)] | None = None
 
     default_learning_rate: ClassVar[float] = 1e-2
@@ -43,7 +44,7 @@ class Prefix(PeftMethod):
     @property
     def starts_unchanged(self) -> bool:
         """A gate of zero lets nothing of the prefix through."""
-        return self.start == "gate"
+        return self.gated
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the attention modules."""
@@ -55,10 +56,8 @@ class Prefix(PeftMethod):
         from lightune.tuners.kv_prefix import KVPrefixConfig
 
         register_all()
-        tokens, gated = self.num_virtual_tokens, self.start == "gate"
-        return self.configured(
-            KVPrefixConfig, model, anatomy, num_virtual_tokens=tokens, gated=gated, projection=self.projection
-        )
+        options = {"num_virtual_tokens": self.num_virtual_tokens, "gated": self.gated, "projection": self.projection}
+        return self.configured(KVPrefixConfig, model, anatomy, **options)
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Wrap the attention modules; with `tokens`, take the start from a pass over random words."""
@@ -116,5 +115,5 @@ class Prefix(PeftMethod):
         states = self.num_virtual_tokens * both
         if inner is not None:
             states = self.num_virtual_tokens * inner + inner * (inner + 1) + both * (inner + 1)
-        gates = heads.query if self.start == "gate" else 0
+        gates = heads.query if self.gated else 0
         return len(self.targets(model, anatomy)) * (states + gates) + count_parameters(model, anatomy.head)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lightune.errors import RecipeError
 from lightune.methods import registry
-from lightune.methods.base import Attachment, Method, count_parameters, freeze_all_but, require_unadapted
+from lightune.methods.base import Attachment, Method, claim, count_parameters, freeze_all_but, released
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ class TopLayers(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze them; RecipeError for more layers than the model has."""
-        require_unadapted(model)
+        claim(model)
         return Attachment(model, freeze_all_but(model, [*self._names(anatomy), *anatomy.head]))
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
@@ -40,7 +40,7 @@ class TopLayers(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """The trained model is a stock model already."""
-        return model
+        return released(model)
 
     def _names(self, anatomy: Anatomy) -> list[str]:
         count = anatomy.layer_count
