@@ -32,7 +32,7 @@ def case(request: pytest.FixtureRequest, load_lively: Load) -> Case:
     """One case; where the table says that the method is refused, the reason must be the one that stands there."""
     spec: Spec = request.param
     is_recording = request.config.getoption("--record-support") is not None
-    wanted = support()[spec.name].get(spec.architecture) if not is_recording else None
+    wanted = support().get(spec.name, {}).get(spec.architecture) if not is_recording else None
     try:
         made = make_case(spec, load_lively)
     except RecipeError as error:

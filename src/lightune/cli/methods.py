@@ -1,6 +1,8 @@
-"""`lightune methods`: what can be trained, and with which options."""
+"""`lightune methods`: what can be trained, on which architectures, and with which options."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -8,37 +10,87 @@ from lightune.cli.options import as_json, example, print_json
 
 EXAMPLES = example("""
 lightune methods
+lightune methods lora
 lightune methods --json
 """)
 
 
 @click.command("methods", epilog=EXAMPLES)
+@click.argument("name", required=False)
 @as_json
-def command(as_json: bool) -> int:
-    """List the adaptation methods: default learning rate, whether they merge, options with defaults, paper."""
-    from lightune.methods import describe
+def command(name: str | None, as_json: bool) -> int:
+    """List the adaptation methods and where each works, or show one with its options."""
+    from lightune.methods import METHODS, describe
 
-    rows = describe()
+    if name is not None:
+        METHODS[name]  # an unknown name is answered with the valid ones
+    rows = [row for row in describe() if name in (None, row["name"])]
     if as_json:
         print_json({"methods": rows})
-        return 0
+    elif name is None:
+        _print_all(rows)
+    else:
+        _print_one(rows[0])
+    return 0
+
+
+def _print_all(rows: list[dict[str, Any]]) -> None:
+    console = _console()
+    table = _table("method", "learning rate", "merges", "paper")
+    for row in rows:
+        table.add_row(row["name"], _rate(row), "yes" if row["mergeable"] else "no", row["paper"])
+    console.print(table)
+    known = list(rows[0]["architectures"])
+    console.print("\n[bold]where each works[/bold], by the outcome of its tests")
+    marks = _table("method", *(str(number) for number in range(1, len(known) + 1)), gap=1)
+    for row in rows:
+        marks.add_row(row["name"], *("-" if row["architectures"][kind] else "+" for kind in known))
+    console.print(marks)
+    legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
+    console.print(f"{legend}\n\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    console = _console()
+    console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", markup=True)
+    console.print(f"\nlearning rate {_rate(row)}; {_says(row)}\n{row['paper']}")
+    if row["options"]:
+        console.print("\n[bold]options[/bold], with their defaults")
+        for option, value in row["options"].items():
+            console.print(f"  {option} = {_shown(value)}", markup=False)
+    refused = {kind: reason for kind, reason in row["architectures"].items() if reason}
+    console.print(f"\nworks on {len(row['architectures']) - len(refused)} of {len(row['architectures'])} architectures")
+    for kind, reason in refused.items():
+        console.print(f"  not on {kind}: {reason}", markup=False)
+
+
+def _says(row: dict[str, Any]) -> str:
+    return ", ".join(
+        [
+            "merges into the model" if row["mergeable"] else "does not merge",
+            "can be switched off" if row["reversible"] else "not reversible",
+            "starts from the unchanged model" if row["starts_unchanged"] else "starts from a changed model",
+        ]
+    )
+
+
+def _rate(row: dict[str, Any]) -> str:
+    return f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
+
+
+def _console() -> Any:
     from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _table(*titles: str, gap: int = 3) -> Any:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for title in ("method", "learning rate", "merges", "paper"):
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    for title in titles:
         table.add_column(title, no_wrap=True)
-    for row in rows:
-        rate = f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
-        table.add_row(row["name"], rate, "yes" if row["mergeable"] else "no", row["paper"])
-    console = Console(highlight=False)
-    console.print(table)
-    for row in rows:
-        if row["options"]:
-            console.print(f"\n[bold]options of {row['name']}[/bold], with their defaults")
-            for name, value in row["options"].items():
-                console.print(f"  {name} = {_shown(value)}", markup=False)
-    return 0
+    return table
 
 
 def _shown(value: object) -> str:

@@ -12,6 +12,7 @@ from lightune.errors import RecipeError, did_you_mean
 from lightune.methods import bitfit, bottleneck, full, head, lora, prefix, top_layers  # noqa: F401  (register themselves)
 from lightune.methods.base import Attachment, Method
 from lightune.methods.registry import METHODS
+from lightune.methods.support import support
 from lightune.models.anatomy import check_role
 
 __all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
@@ -42,7 +43,10 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
 
 
 def describe() -> list[dict[str, Any]]:
-    """Return what can be said of each method without loading a model, for tables and JSON."""
+    """Return what can be said of each method without loading a model, for tables and JSON.
+
+    `architectures` says, for each, why the method does not work there; nothing where it does.
+    """
     rows = []
     for name, kind in METHODS.items():
         method = kind()
@@ -53,8 +57,10 @@ def describe() -> list[dict[str, Any]]:
                 "default_learning_rate": kind.default_learning_rate,
                 "mergeable": method.mergeable,
                 "reversible": method.reversible,
+                "starts_unchanged": method.starts_unchanged,
                 "paper": kind.paper,
                 "options": method.options(),
+                "architectures": support().get(name, {}),
             }
         )
     return rows

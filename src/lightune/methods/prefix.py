@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lightune import runtime
+from lightune.errors import RecipeError
 from lightune.methods import registry
 from lightune.methods.base import Attachment, count_parameters
 from lightune.methods.peft_method import PeftMethod
+from lightune.models.config import token_limit
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +74,13 @@ class Prefix(PeftMethod):
         from lightune.tuners.kv_prefix import KVPrefixLayer
 
         layers = [module for module in model.modules() if isinstance(module, KVPrefixLayer)]
-        stock = model.get_base_model()
+        stock, tokens = model.get_base_model(), self.num_virtual_tokens
+        limit = token_limit(stock.config.to_dict(), None)
+        if tokens > limit:
+            message = f"method.num_virtual_tokens: {tokens} virtual tokens, but the model has {limit} positions."
+            raise RecipeError("RECIPE-056", message, "Give fewer, or method.start=random.")
         words = stock.get_input_embeddings().num_embeddings
-        ids = torch.randint(words, (1, self.num_virtual_tokens), generator=runtime.generator(seed, "prefix words"))
+        ids = torch.randint(words, (1, tokens), generator=runtime.generator(seed, "prefix words"))
         for layer in layers:
             layer.remember(True)
         with torch.no_grad(), model.disable_adapter():

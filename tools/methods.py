@@ -1,0 +1,96 @@
+"""Run the contract of methods on every architecture, and write what came of it: support.json and docs/methods.md.
+
+python tools/methods.py            # runs the tests (a quarter of an hour), writes both
+python tools/methods.py --page     # writes the page from the outcome written down before
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lightune.methods import describe
+from lightune.methods.support import support
+from lightune.models.architectures import ARCHITECTURES
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "methods.md"
+TABLE = ROOT / "src" / "lightune" / "methods" / "support.json"
+
+BEFORE = """# Methods
+
+What can be trained. Made by `python tools/methods.py` from the methods' own words and from the outcome of their
+contract tests; nothing here is typed by hand. `lightune methods NAME` shows a method's options.
+
+"Merges": the trained adapter folds into the weights, which gives a stock model. "Switches off": without the adapter the
+base model answers as if nothing had been trained. "Starts unchanged": so does the adapted model before its first step.
+
+| method | what is trained | learning rate | merges | switches off | starts unchanged | paper |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+BETWEEN = """
+## Method by architecture
+
+A dot says that every test of the contract passes there: the start, padding, gradients, frozen weights, the number of
+parameters, saving, strict loading in a fresh process, merging, switching off. A number is the reason why not.
+
+"""
+
+AFTER = """
+A method that PEFT has and this table has not goes by its PEFT name with PEFT's own options:
+`lightune run --method hra --set method.r=4`. To add one of your own: [adding_a_method.md](adding_a_method.md).
+"""
+
+
+def main() -> None:
+    """Run the tests unless told not to, and write the page."""
+    if "--page" not in sys.argv[1:]:
+        record()
+        support.cache_clear()
+    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+
+
+def record() -> None:
+    """Run the contract over all methods and architectures, and keep the outcome."""
+    with tempfile.TemporaryDirectory() as place:
+        found = Path(place) / "support.json"
+        command = [sys.executable, "-m", "pytest", "tests/methods/test_contract.py", "-m", "long or not long",
+                   "-k", "not fresh_process and not the_table", "--record-support", str(found)]  # fmt: skip
+        status = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+        TABLE.write_bytes(found.read_bytes())
+    if status:
+        print("Some tests failed; the table says where.", file=sys.stderr)
+
+
+def page() -> str:
+    """Return the page."""
+    rows = describe()
+    listed = [
+        f"| {row['name']} | {row['summary']} | {row['default_learning_rate']:.0e} | {_yes(row['mergeable'])} | "
+        f"{_yes(row['reversible'])} | {_yes(row['starts_unchanged'])} | {row['paper']} |".replace("e-0", "e-")
+        for row in rows
+    ]
+    reasons: dict[str, int] = {}
+    kinds = list(ARCHITECTURES)
+    marks = [f"| method | {' | '.join(kinds)} |", f"|{' --- |' * (len(kinds) + 1)}"]
+    for row in rows:
+        cells = [_cell(row["architectures"].get(kind, "not tested"), reasons) for kind in kinds]
+        marks.append(f"| {row['name']} | {' | '.join(cells)} |")
+    notes = [f"{number}. {reason}" for reason, number in reasons.items()]
+    return BEFORE + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
+
+
+def _cell(reason: str, reasons: dict[str, int]) -> str:
+    return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "•"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+if __name__ == "__main__":
+    main()
