@@ -26,7 +26,6 @@ from lightune.inference.reload import EXAMPLES, check_reload
 from lightune.inference.speed import measure_speed
 from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
-from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel, find_model, load_classifier
 from lightune.models.quantize import require_precision, weight_bytes
 from lightune.outcome import Outcome
@@ -163,7 +162,7 @@ def _carry_out(run: _Experiment) -> Outcome:
         "trainable_parameters": trainable,
         "trainable_percent": 100 * trainable / sections["model"]["parameters"],
         "adapter_bytes": adapter_bytes,
-        "peft_loadable": isinstance(run.method, PeftMethod),
+        "peft_loadable": run.method.peft_loadable,
     }
     sections["reload_check"] = _check_reload(run, attachment)
     sections["inference"] |= _adapted_speed(run, adapted)

@@ -45,6 +45,7 @@ class Bottleneck(PeftMethod):
 
     default_learning_rate: ClassVar[float] = 1e-3
     reversible: ClassVar[bool] = True
+    peft_loadable: ClassVar[bool] = False  # PEFT needs our tuner: lightune.tuners.register_all()
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
     aliases: ClassVar[Mapping[str, str]] = {"config": "preset", "adapter_dropout": "dropout"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune import runtime
 from lightune.errors import RecipeError, is_out_of_memory
@@ -25,6 +25,8 @@ REFUSALS = (ValueError, TypeError, NotImplementedError, AttributeError, KeyError
 @dataclass(frozen=True)
 class PeftMethod(Method):
     """A method whose modules come from PEFT; a subclass names its targets, its PeftConfig and its formula."""
+
+    peft_loadable: ClassVar[bool] = True
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the full names of the modules to adapt: those of `roles`, if the method has that option."""
