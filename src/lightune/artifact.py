@@ -174,19 +174,19 @@ def find_base(config: ArtifactConfig, base_model: str | None = None) -> ModelSou
 
 
 def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_base: bool = False) -> AdaptedModel:
-    """Attach the method and put the saved tensors in; on a shared base the trained ones get memory of their own first.
+    """Attach the method and put the saved tensors in; what the method trains gets memory of its own first.
 
-    Without that, a method that trains weights of the base would change them under everybody else.
+    Without that, a method that trains weights of the base would change them under everybody else on a shared one. It is
+    done on any base, for a matrix product's last bit hangs on where its numbers lie.
     """
+    from lightune.models.shared import give_own_storage
+
     try:
         method = make_method(config.method, config.method_options)
         model = method.attach(loaded.model, loaded.anatomy, config.seed).model
     except LightuneError as error:
         raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
-    if shares_base:
-        from lightune.models.shared import give_own_storage
-
-        give_own_storage(value for value in model.parameters() if value.requires_grad)
+    give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
     return AdaptedModel(loaded, model.eval(), method, config, shares_base)
 

@@ -99,10 +99,10 @@ def test_a_mixed_batch_is_answered_as_by_each_adapter_alone(adapters, architectu
         (one,) = bank.predict(TEXTS[0], adapter=name)
         assert one == alone.predict(TEXTS[0])[0]
     labels = {answer.label for answer in found}
-    assert len(labels) > 4, "answers too alike to show anything"
+    assert len(labels) > 3, "answers too alike to show anything"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS))
 def test_an_adapter_of_any_method_leaves_the_base_as_it_was(tiny_models, tmp_path, method):
     """Loading writes in place: without memory of their own, trained weights of the base would change for everybody."""
     base = tiny_models["bert"]
