@@ -73,7 +73,7 @@ class ArtifactConfig:
 
 @dataclass
 class AdaptedModel:
-    """A loaded base model with its adapter in place; `shares_base` says that others stand on the same frozen tensors."""
+    """A loaded base model with its adapter in place; `shares_base`: others stand on the same frozen tensors."""
 
     loaded: LoadedModel
     model: nn.Module

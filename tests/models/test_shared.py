@@ -122,6 +122,7 @@ def test_a_copy_has_a_configuration_and_parameters_of_its_own(load_tiny: Load) -
     other: Any = copy_on_same_tensors(model)
     other.set_attn_implementation("eager")
     other.requires_grad_(False)
+    assert other.model.layers[0].self_attn.config is other.config
     assert model.config._attn_implementation == "sdpa"
     assert all(value.requires_grad for value in model.parameters())
     give_own_storage(other.score.parameters())

@@ -91,16 +91,16 @@ class AdapterBank:
         """
         if isinstance(adapter, str):
             return self[adapter].predict(texts)
-        rows = [texts] if isinstance(texts, str) else list(texts)
-        if len(rows) != len(adapter):
-            message = f"{len(rows)} texts, but {len(adapter)} names of adapters."
+        rows, names = [texts] if isinstance(texts, str) else list(texts), list(adapter)
+        if len(rows) != len(names):
+            message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
             raise RecipeError("RECIPE-092", message, "Name one for each text, or a single one for all.")
-        asked = {name: self[name] for name in adapter}
-        for number, (text, name) in enumerate(zip(rows, adapter, strict=True), 1):
+        asked = {name: self[name] for name in names}
+        for number, (text, name) in enumerate(zip(rows, names, strict=True), 1):
             asked[name].row(text, number)  # so that a fault is called by its place among all texts
         answers: dict[int, Prediction] = {}
         for name, classifier in asked.items():
-            places = [place for place, wanted in enumerate(adapter) if wanted == name]
+            places = [place for place, wanted in enumerate(names) if wanted == name]
             answers.update(zip(places, classifier.predict([rows[place] for place in places]), strict=True))
         return [answers[place] for place in range(len(rows))]
 
