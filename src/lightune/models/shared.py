@@ -109,7 +109,7 @@ def _resize(layer: Any, rows: int) -> None:
 def _draw_anew(model: Any, modules: Iterable[str], seed: int) -> None:
     """Draw the modules' own parameters as transformers draws missing ones: on the CPU, whatever device they lie on.
 
-    transformers leaves alone what bears its flag; the flags lie on objects of this copy, not on the shared memory.
+    transformers leaves alone what bears its flag, so that nothing is written into the memory that others share.
     """
     device = model.device
     for part in (*model.parameters(), *model.buffers()):
