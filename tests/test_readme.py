@@ -81,6 +81,8 @@ def test_the_quickstart_keeps_its_promise(tmp_path):
 
 @pytest.mark.long
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    """One block after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102 (our own README)
+        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 (our own README)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightune.errors import LightuneError
     from lightune.experiment import run
+    from lightune.inference.adapters import AdapterBank, load_adapters
     from lightune.inference.classifier import Classifier, Prediction, load
     from lightune.methods.base import Method
     from lightune.recipe import Recipe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdapterBank": "lightune.inference.adapters",
     "Classifier": "lightune.inference.classifier",
     "LightuneError": "lightune.errors",
     "Method": "lightune.methods.base",
@@ -32,10 +34,12 @@ _HOMES = {
     "Recipe": "lightune.recipe",
     "RunRecord": "lightune.record",
     "load": "lightune.inference.classifier",
+    "load_adapters": "lightune.inference.adapters",
     "run": "lightune.experiment",
 }
 
 __all__ = [
+    "AdapterBank",
     "Classifier",
     "LightuneError",
     "Method",
@@ -44,6 +48,7 @@ __all__ = [
     "RunRecord",
     "__version__",
     "load",
+    "load_adapters",
     "run",
 ]
 

@@ -7,6 +7,7 @@ pickled.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -18,13 +19,15 @@ from lightune.data.task import Task
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
-from lightune.models.load import LoadedModel, find_model, fingerprint, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_classifier
 from lightune.models.quantize import round_weights
 from lightune.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from lightune.models.shared import SharedBase
 
 MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "lightune.json"
@@ -70,12 +73,13 @@ class ArtifactConfig:
 
 @dataclass
 class AdaptedModel:
-    """A loaded base model with its adapter in place."""
+    """A loaded base model with its adapter in place; `shares_base`: others stand on the same frozen tensors."""
 
     loaded: LoadedModel
     model: nn.Module
     method: Method
     config: ArtifactConfig
+    shares_base: bool = False
 
 
 def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folder: Path) -> int:
@@ -144,29 +148,60 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
     """
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
+    source = find_base(config, base_model)
+    loaded = load_classifier(source, config.labels, config.seed, config.max_length, config.model_precision)
+    return put_on(loaded, folder, config)
+
+
+def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> AdaptedModel:
+    """Load a verified adapter folder onto a base in memory that others stand on too, as strictly; see `load_adapter`.
+
+    Raises ArtifactError when the adapter wants its base's weights held in another precision.
+    """
+    if config.model_precision != base.precision:
+        message = f"{folder}: made on weights held in {config.model_precision}; those in memory are {base.precision}."
+        raise ArtifactError("ARTIFACT-041", message, "Load it by itself, or with others that have its model_precision.")
+    return put_on(base.classifier(config.labels, config.seed, config.max_length), folder, config, shares_base=True)
+
+
+def find_base(config: ArtifactConfig, base_model: str | None = None) -> ModelSource:
+    """Return where the base of an adapter lies, its bytes checked; `base_model` says so if it moved."""
     source = find_model(base_model or config.base_model, None if base_model else hub_revision(config))
     if fingerprint(source) != config.base_sha256:
         message = f"{source.name} is not the base model this adapter was trained on ({config.base_model})."
         raise ArtifactError("ARTIFACT-007", message, "Give the original base model's folder or revision.")
-    loaded = load_classifier(source, config.labels, config.seed, config.max_length, config.model_precision)
+    return source
+
+
+def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_base: bool = False) -> AdaptedModel:
+    """Attach the method and put the saved tensors in; what the method trains gets memory of its own first.
+
+    Without that, a method that trains weights of the base would change them under everybody else on a shared one. It is
+    done on any base, for a matrix product's last bit hangs on where its numbers lie.
+    """
+    from lightune.models.shared import give_own_storage
+
     try:
         method = make_method(config.method, config.method_options)
         model = method.attach(loaded.model, loaded.anatomy, config.seed).model
     except LightuneError as error:
         raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
+    give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
-    return AdaptedModel(loaded, model.eval(), method, config)
+    return AdaptedModel(loaded, model.eval(), method, config, shares_base)
 
 
 def merged_model(adapted: AdaptedModel) -> nn.Module | None:
-    """Return the stock fp32 model with the adapter folded in (the given one may be used up), or None if impossible.
+    """Return the stock fp32 model with the adapter folded in, or None if impossible.
+
+    The given one may be used up, unless it shares its base: then a copy is.
 
     Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
     that they stand for, and the adapter is folded into that one.
     """
     config, method, loaded = adapted.config, adapted.method, adapted.loaded
     if config.model_precision == "fp32":
-        return method.merged(adapted.model)
+        return method.merged(copy.deepcopy(adapted.model) if adapted.shares_base else adapted.model)
     if not method.mergeable:
         return None
     fresh = load_classifier(loaded.source, config.labels, config.seed, config.max_length)

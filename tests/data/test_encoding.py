@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightune.data.encoding import Encoded, TokenRows, collate, encode, length_sorted_batches
+from tiny import sentences
 
 # With [CLS] and [SEP] these are 4, 6, 9 and 3 tokens.
 TEXTS = [("a film",), ("the plot was dull",), ("this was a very very warm book",), ("soup",)]
@@ -112,3 +114,12 @@ def test_many_tokens_lie_in_a_file(tokenizer: Any, monkeypatch: pytest.MonkeyPat
 
 def test_texts_may_come_from_anything_that_can_be_gone_through(tokenizer: Any):
     assert list(encode(tokenizer, dict.fromkeys(TEXTS), 64).rows) == list(encode(tokenizer, TEXTS, 64).rows)
+
+
+def test_threads_that_cut_at_different_lengths_do_not_cut_for_each_other(tokenizer: Any):
+    """The length is a state of the tokenizer, which they share."""
+    texts = [(text,) for text, _ in sentences(400, seed=1)]
+    limits = [4, 6, 8, 10] * 8
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda limit: max(encode(tokenizer, texts, limit).lengths), limits))
+    assert found == limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CHUNK_TEXTS = 1024
+# A tokenizer keeps the length at which it cuts as a state of its own: two threads would set it for each other.
+_TOKENIZING = threading.Lock()
 TokenRow = dict[str, list[int]]
 
 
@@ -74,11 +77,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]],
     builder, truncated, remaining = _Builder(), 0, iter(texts)
     while chunk := list(islice(remaining, CHUNK_TEXTS)):
         columns = [list(column) for column in zip(*chunk, strict=True)]
-        given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
-        if given.encodings is not None:
+        with _TOKENIZING:
+            given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
+            # A tokenizer written in Python does not say what it cut.
+            uncut = None if given.encodings is not None else tokenizer(*columns, verbose=False)["input_ids"]
+        if uncut is None:
             truncated += sum(bool(encoding.overflowing) for encoding in given.encodings)
-        else:  # a tokenizer written in Python does not say what it cut
-            truncated += sum(len(ids) > max_length for ids in tokenizer(*columns, verbose=False)["input_ids"])
+        else:
+            truncated += sum(len(ids) > max_length for ids in uncut)
         names = [name for name in ("input_ids", "token_type_ids") if name in given]
         builder.add([{name: given[name][row] for name in names} for row in range(len(chunk))])
     return Encoded(builder.rows(), truncated)

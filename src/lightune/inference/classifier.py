@@ -21,6 +21,7 @@ from lightune.models.finished import load_finished
 from lightune.models.load import LoadedModel
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
@@ -104,16 +105,20 @@ class Classifier:
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
-        rows = [tuple(text) if isinstance(text, list | tuple) else (text,) for text in texts]
-        for number, row in enumerate(rows, 1):
-            if len(row) != len(self.text_columns):
-                raise self._wrong_parts(number, len(row))
-            if any(is_missing(part) for part in row):
-                raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
-            if not all(isinstance(part, str) and is_writable(part) for part in row):
-                raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
+        rows = [self.row(text, number) for number, text in enumerate(texts, 1)]
         encoded = encode(self.tokenizer, rows, self.max_length)
         return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
+
+    def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
+        """Return the parts of a text; DataError, which calls it by its number, unless it can be classified."""
+        row = tuple(text) if isinstance(text, list | tuple) else (text,)
+        if len(row) != len(self.text_columns):
+            raise self._wrong_parts(number, len(row))
+        if any(is_missing(part) for part in row):
+            raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
+        if not all(isinstance(part, str) and is_writable(part) for part in row):
+            raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
+        return row
 
     def _wrong_parts(self, number: int, given: int) -> DataError:
         names, count = ", ".join(self.text_columns), len(self.text_columns)
@@ -132,10 +137,11 @@ class Classifier:
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
-        if self._unmerged is not None:
-            self._model = merged_model(self._unmerged) or self._model
-            self._unmerged = None
         model: Any = self._model
+        if self._unmerged is not None:
+            model = merged_model(self._unmerged) or self._model
+            if not self._unmerged.shares_base:  # what was folded in cannot be folded in again
+                self._model, self._unmerged = model, None
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -144,6 +150,13 @@ class Classifier:
             best = int(row.argmax())
             shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
             yield Prediction(self.labels[best], float(row[best]), shares)
+
+
+def classifier_of(adapted: AdaptedModel, device: torch.device) -> Classifier:
+    """Return the classifier that an adapted model is, on the device."""
+    config = adapted.config
+    signature = Signature(config.labels, config.text_columns, config.label_column)
+    return Classifier(adapted.loaded, adapted.model.to(device), signature, adapted)
 
 
 def load(folder: Path | str, base_model: str | None = None, device: str = "auto") -> Classifier:
@@ -156,9 +169,7 @@ def load(folder: Path | str, base_model: str | None = None, device: str = "auto"
     target = runtime.choose_device(device)
     if holds_adapter(Path(folder)):
         adapted = load_adapter(folder, base_model)
-        config = adapted.config
-        signature = Signature(config.labels, config.text_columns, config.label_column)
-        return Classifier(adapted.loaded, adapted.model.to(target), signature, adapted)
+        return classifier_of(adapted, target)
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is none.")
     loaded, labels = load_finished(str(folder))

@@ -74,14 +74,18 @@ def task_config(name: str, folder: Path, labels: Sequence[str]) -> Any:
 
     with explained(name):
         return AutoConfig.from_pretrained(
-            folder,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            problem_type="single_label_classification",
-            local_files_only=True,
-            trust_remote_code=False,
+            folder, local_files_only=True, trust_remote_code=False, **label_settings(labels)
         )
+
+
+def label_settings(labels: Sequence[str]) -> dict[str, Any]:
+    """Return what a configuration says about the labels of a single-label classifier."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+    }
 
 
 @contextmanager

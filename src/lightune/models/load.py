@@ -121,14 +121,21 @@ def load_classifier(
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
     _agree(model, tokenizer)
-    limit = cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length) - reserved, max_length)
+    limit = text_limit(model, tokenizer, max_length, reserved)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit)
     if is_held:
-        _use(found, loaded)
+        settle_head(found, loaded)
     return loaded
 
 
-def _use(found: OwnHead, loaded: LoadedModel) -> None:
+def text_limit(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int | None, reserved: int = 0
+) -> int:
+    """Return at how many tokens texts are cut; RecipeError when more are wanted than the model takes."""
+    return cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length) - reserved, wanted)
+
+
+def settle_head(found: OwnHead, loaded: LoadedModel) -> None:
     """Put the checkpoint's own head to use if it can be used whole, and note what became of it."""
     if found.order is not None and not loaded.anatomy.new_modules:
         found.arrange(loaded.model.get_submodule(loaded.anatomy.output_layer))

@@ -1,0 +1,126 @@
+"""Several adapters on one base model in memory, chosen by name for each call or each text."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightune import runtime
+from lightune.artifact import adapter_folder, find_base, load_onto, read_config
+from lightune.errors import ArtifactError, RecipeError, did_you_mean
+from lightune.inference.classifier import Classifier, Prediction, Text, classifier_of
+
+if TYPE_CHECKING:
+    from lightune.models.shared import SharedBase
+
+
+class AdapterBank:
+    """Adapters by name on one base, whatever their methods and labels; make one with `lightune.load_adapters`.
+
+    `bank["x"]` is a Classifier that answers as if its adapter were loaded alone. All of them share the frozen tensors
+    of the base, so train or merge none of their models in place (`save_pretrained` merges a copy). Several threads may
+    ask at once.
+    """
+
+    def __init__(self, base: SharedBase, base_sha256: str) -> None:
+        """Begin without adapters; `base_sha256` is the fingerprint of the base's files."""
+        self._base, self._base_sha256 = base, base_sha256
+        self._classifiers: dict[str, Classifier] = {}
+        self._adding = threading.Lock()
+
+    def __repr__(self) -> str:
+        """Name the base and the adapters."""
+        return f"<AdapterBank {self._base.loaded.source.name}: {', '.join(self.names)}>"
+
+    def __len__(self) -> int:
+        """Return the number of adapters."""
+        return len(self._classifiers)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names, in the order in which they were added."""
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether there is an adapter of this name."""
+        return name in self._classifiers
+
+    def __getitem__(self, name: str) -> Classifier:
+        """Return the classifier of this name. Raises RecipeError when there is none."""
+        if name not in self._classifiers:
+            hint = f"{did_you_mean(str(name), self.names)} There are: {', '.join(self.names) or 'none'}.".strip()
+            raise RecipeError("RECIPE-090", f'there is no adapter "{name}".', hint)
+        return self._classifiers[name]
+
+    @property
+    def names(self) -> list[str]:
+        """The adapters' names, in the order in which they were added."""
+        return list(self._classifiers)
+
+    def add(self, name: str, folder: Path | str) -> Classifier:
+        """Load one more run folder (or its adapter folder); no weights of the base are read or copied.
+
+        Raises ArtifactError for a damaged folder, or an adapter of another base or precision; RecipeError when the name
+        is taken.
+        """
+        with self._adding:  # the generators that draw new weights are the whole process's
+            if name in self:
+                raise RecipeError("RECIPE-091", f'there is an adapter "{name}" already.', "Remove it first.")
+            place = adapter_folder(Path(folder))
+            config = read_config(place)
+            if config.base_sha256 != self._base_sha256:
+                own, here = config.base_model, self._base.loaded.source.name
+                message = f"{place}: trained on another base model ({own}) than the one in memory ({here})."
+                raise ArtifactError("ARTIFACT-040", message, "Load it by itself, or with others of its base.")
+            adapted = load_onto(self._base, place, config)
+            self._classifiers[name] = classifier_of(adapted, self._base.device)
+            return self._classifiers[name]
+
+    def remove(self, name: str) -> None:
+        """Forget an adapter; its memory is free once nobody holds its classifier. RecipeError when there is none."""
+        self[name]  # says so when there is none
+        del self._classifiers[name]
+        gc.collect()  # modules refer to each other in circles
+
+    def predict(self, texts: Text | Sequence[Text], adapter: str | Sequence[str]) -> list[Prediction]:
+        """Classify texts with one adapter, or each with the one that stands in its place, in the order given.
+
+        The texts of one adapter are answered together, as its classifier alone would answer them.
+        """
+        if isinstance(adapter, str):
+            return self[adapter].predict(texts)
+        rows, names = [texts] if isinstance(texts, str) else list(texts), list(adapter)
+        if len(rows) != len(names):
+            message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
+            raise RecipeError("RECIPE-092", message, "Name one for each text, or a single one for all.")
+        asked = {name: self[name] for name in names}
+        for number, (text, name) in enumerate(zip(rows, names, strict=True), 1):
+            asked[name].row(text, number)  # so that a fault is called by its place among all texts
+        answers: dict[int, Prediction] = {}
+        for name, classifier in asked.items():
+            places = [place for place, wanted in enumerate(names) if wanted == name]
+            answers.update(zip(places, classifier.predict([rows[place] for place in places]), strict=True))
+        return [answers[place] for place in range(len(rows))]
+
+
+def load_adapters(
+    folders: Mapping[str, Path | str], base_model: str | None = None, device: str = "auto"
+) -> AdapterBank:
+    """Load run folders (or adapter folders) by name, all on one base model, which is loaded once.
+
+    `base_model` says where the base lies now, if it moved. Every adapter is verified and loaded strictly. Raises
+    RecipeError when none is named, and what `AdapterBank.add` raises.
+    """
+    from lightune.models.shared import load_base
+
+    if not folders:
+        raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
+    target = runtime.choose_device(device)
+    config = read_config(adapter_folder(Path(next(iter(folders.values())))))
+    base = load_base(find_base(config, base_model), config.model_precision, target)
+    bank = AdapterBank(base, config.base_sha256)
+    for name, folder in folders.items():
+        bank.add(name, folder)
+    return bank
