@@ -9,7 +9,22 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lightune.errors import RecipeError, did_you_mean
-from lightune.methods import full, head, lora  # noqa: F401  (each registers itself)
+from lightune.methods import (  # noqa: F401  (each registers itself)
+    adalora,
+    boft,
+    fourierft,
+    full,
+    head,
+    ia3,
+    ln_tuning,
+    loha,
+    lokr,
+    lora,
+    miss,
+    oft,
+    randlora,
+    vera,
+)
 from lightune.methods.base import Attachment, Method
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import check_role

@@ -39,10 +39,6 @@ class Lora(PeftMethod):
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
     aliases: ClassVar[Mapping[str, str]] = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"}
 
-    def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
-        """Return the modules of the roles, or the given target modules."""
-        return list(self.target_modules) if self.target_modules else anatomy.modules(self.roles)
-
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:
         """Return a LoraConfig."""
         from peft import LoraConfig
