@@ -22,6 +22,8 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
     lora,
     miss,
     oft,
+    p_tuning,
+    prompt_tuning,
     randlora,
     vera,
 )
