@@ -17,10 +17,11 @@ lightune methods --json
 def command(as_json: bool) -> int:
     """List the adaptation methods: default learning rate, whether they merge, options with defaults, paper."""
     from lightune.methods import describe
+    from lightune.methods.peft_named import usable_names
 
-    rows = describe()
+    rows, others = describe(), usable_names()
     if as_json:
-        print_json({"methods": rows})
+        print_json({"methods": rows, "by_peft_name": others})
         return 0
     from rich.console import Console
     from rich.table import Table
@@ -33,6 +34,7 @@ def command(as_json: bool) -> int:
         table.add_row(row["name"], rate, "yes" if row["mergeable"] else "no", row["paper"])
     console = Console(highlight=False)
     console.print(table)
+    console.print(f"\nand by PEFT's own names, with PEFT's own options: {', '.join(others)}", soft_wrap=True)
     for row in rows:
         if row["options"]:
             console.print(f"\n[bold]options of {row['name']}[/bold], with their defaults")

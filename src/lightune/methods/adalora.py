@@ -77,7 +77,7 @@ class AdaLora(PeftMethod):
             deltaT=self.interval,
             beta1=self.beta1,
             beta2=self.beta2,
-            orth_reg_weight=self.orthogonality,
+            orth_reg_weight=0.0,  # PEFT adds it to the model's own loss, which is not the one trained on: see penalty
             total_step=1,
         )
 
@@ -99,6 +99,15 @@ class AdaLora(PeftMethod):
         """Note how important each entry was, and set the least important to zero."""
         model.base_model.update_and_allocate(step)  # type: ignore[union-attr, operator]
 
+    def penalty(self, model: nn.Module) -> torch.Tensor | float:
+        """Return the weighted mean of |A A^T - I| and |B^T B - I| (Frobenius norms) over all factors."""
+        import torch
+
+        named = [(name, value) for name, value in model.named_parameters() if ".lora_A." in name or ".lora_B." in name]
+        squares = [value @ value.T if ".lora_A." in name else value.T @ value for name, value in named]
+        norms = [torch.linalg.norm(square - torch.eye(len(square), device=square.device)) for square in squares]
+        return self.orthogonality * torch.stack(norms).mean()
+
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """Return the tensors in full: PEFT would cut them to what is left, which fits no newly attached model."""
         with _uncut(model):
@@ -112,7 +121,7 @@ class AdaLora(PeftMethod):
     def config_to_save(self, model: nn.Module) -> Any:
         """Return the configuration without the pattern of ranks, which would make PEFT expect cut tensors."""
         config = super().config_to_save(model)
-        config.rank_pattern = None
+        config.rank_pattern, config.orth_reg_weight = None, self.orthogonality
         return config
 
 

@@ -51,8 +51,8 @@ def minus_start(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str
     for name, module in model.named_modules():
         if hasattr(module, "lora_A_start"):
             down, up = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
-            changed[down] = torch.cat([state[down], module.lora_A_start], dim=0)  # type: ignore[list-item]
-            changed[up] = torch.cat([state[up], -module.lora_B_start], dim=1)  # type: ignore[operator]
+            changed[down] = torch.cat([state[down], module.lora_A_start], dim=0)
+            changed[up] = torch.cat([state[up], -module.lora_B_start], dim=1)
     return changed
 
 

@@ -27,6 +27,11 @@ REFUSALS = (ValueError, TypeError, NotImplementedError, AttributeError, KeyError
 class PeftMethod(Method):
     """A method whose modules come from PEFT; a subclass names its targets, its PeftConfig and its formula."""
 
+    @property
+    def label(self) -> str:
+        """The method's name in messages."""
+        return type(self).__name__
+
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the names of the modules to adapt: `target_modules` where given, else those of `roles` in full."""
         given = getattr(self, "target_modules", None)
@@ -82,7 +87,7 @@ class PeftMethod(Method):
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         is_kind = "Conv1D" in kinds and "Conv1D" in said
         what = "Conv1D layers, which keep their weights transposed" if is_kind else "these modules as asked"
-        message = f"{type(self).__name__} cannot adapt {what}: {', '.join(targets[:6])}."
+        message = f"{self.label} cannot adapt {what}: {', '.join(targets[:6])}."
         return RecipeError("RECIPE-034", message, f"PEFT says: {said}")
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
