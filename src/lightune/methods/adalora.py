@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lightune.errors import RecipeError
 from lightune.methods import registry
+from lightune.methods.base import Attachment
 from lightune.methods.peft_method import PeftMethod, in_and_out
 from lightune.models.anatomy import LINEAR_ROLES
 
@@ -61,6 +62,14 @@ class AdaLora(PeftMethod):
             raise ValueError("target_rank must be below init_rank, or there is nothing to take away")
         if self.warmup + self.final >= 1:
             raise ValueError("warmup and final are shares of all steps; together they must stay below 1")
+
+    def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
+        """Wrap the model in a PeftModel."""
+        attachment = super().attach(model, anatomy, seed)
+        for name, value in attachment.model.named_parameters():
+            if ".ranknum." in name:  # a constant, which PEFT would let train beside a base held in bf16
+                value.requires_grad_(False)
+        return attachment
 
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:
         """Return an AdaLoraConfig; the schedule is set by `before_training`, when the number of steps is known."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean
+from lightune.methods.base import Attachment
 from lightune.methods.peft_method import REFUSALS, PeftMethod
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES, check_role
@@ -32,9 +33,11 @@ REFUSED = {
     "trainable_tokens": "it trains the embeddings of chosen tokens, not layers",
     "xlora": "it mixes adapters that were trained before",
 }
-# What was measured on the others: those that begin with other answers, and those that cannot always be folded in.
+# What was measured on the others: those that begin with other answers, that cannot always be folded in, and
+# whose layers fail beside weights held in fewer bits.
 BEGIN_CHANGED = frozenset({"c3a", "unilora", "vblora"})
 UNMERGED = frozenset({"beft"})
+NEED_FP32 = frozenset({"glora", "shira", "supertuning"})
 TRIED = frozenset(
     {"adamss", "beft", "c3a", "deft", "delora", "frod", "glora", "gralora", "hira", "hra", "osf", "peanut", "psoft"}
     | {"pvera", "road", "shira", "supertuning", "tinylora", "unilora", "vblora", "waveft"}
@@ -79,6 +82,15 @@ class PeftNamed(PeftMethod):
     def label(self) -> str:
         """The name in messages."""
         return self.name
+
+    def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
+        """Wrap the model in a PeftModel; RecipeError when the base weights are held in too few bits."""
+        import torch
+
+        held = any(module.weight.dtype != torch.float32 for module in self.target_modules_of(model, anatomy))
+        if held and self.name in NEED_FP32:
+            raise RecipeError("RECIPE-034", f"{self.name} needs base weights in fp32.", "Leave model_precision out.")
+        return super().attach(model, anatomy, seed)
 
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:
         """Return the method's PeftConfig."""
