@@ -15,7 +15,7 @@ from lightune.artifact import write_json
 from lightune.data.task import Task
 from lightune.evaluation.metrics import probabilities
 from lightune.evaluation.significance import compare
-from lightune.methods import METHODS
+from lightune.methods import make_method
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
@@ -44,7 +44,8 @@ class Outcome:
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will lie in `folder`."""
         comparison = self._comparison()
-        usual_rate = METHODS[self.recipe.method.name].default_learning_rate
+        method = self.recipe.method
+        usual_rate = make_method(method.name, method.options).default_learning_rate
         fields = {
             "status": "completed" if self.sections["reload_check"]["passed"] else "reload_failed",
             "run_folder": folder.as_posix(),

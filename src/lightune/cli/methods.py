@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -21,20 +22,21 @@ lightune methods --json
 def command(name: str | None, as_json: bool) -> int:
     """List the adaptation methods and where each works, or show one with its options."""
     from lightune.methods import METHODS, describe
+    from lightune.methods.peft_named import usable_names
 
     if name is not None:
         METHODS[name]  # an unknown name is answered with the valid ones
     rows = [row for row in describe() if name in (None, row["name"])]
     if as_json:
-        print_json({"methods": rows})
+        print_json({"methods": rows, "by_peft_name": usable_names()} if name is None else {"methods": rows})
     elif name is None:
-        _print_all(rows)
+        _print_all(rows, usable_names())
     else:
         _print_one(rows[0])
     return 0
 
 
-def _print_all(rows: list[dict[str, Any]]) -> None:
+def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console = _console()
     table = _table("method", "learning rate", "merges", "paper")
     for row in rows:
@@ -47,7 +49,8 @@ def _print_all(rows: list[dict[str, Any]]) -> None:
         marks.add_row(row["name"], *("-" if row["architectures"][kind] else "+" for kind in known))
     console.print(marks)
     legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
-    console.print(f"{legend}\n\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
+    console.print(f"{legend}\n\n[bold]and by PEFT's own names[/bold], with PEFT's own options: {', '.join(others)}")
+    console.print("\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
 
 
 def _print_one(row: dict[str, Any]) -> None:

@@ -9,8 +9,30 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lightune.errors import RecipeError, did_you_mean
-from lightune.methods import bitfit, bottleneck, full, head, lora, prefix, top_layers  # noqa: F401  (register themselves)
+from lightune.methods import (  # noqa: F401  (each registers itself)
+    adalora,
+    bitfit,
+    boft,
+    bottleneck,
+    fourierft,
+    full,
+    head,
+    ia3,
+    ln_tuning,
+    loha,
+    lokr,
+    lora,
+    miss,
+    oft,
+    p_tuning,
+    prefix,
+    prompt_tuning,
+    randlora,
+    top_layers,
+    vera,
+)
 from lightune.methods.base import Attachment, Method
+from lightune.methods.peft_named import make_named
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
 from lightune.models.anatomy import check_role
@@ -21,8 +43,11 @@ __all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     """Return the method `name` with these options; RecipeError lists every fault at once.
 
-    PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so.
+    PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so. A name that is none of ours may be
+    one of PEFT's.
     """
+    if name not in METHODS:
+        return make_named(name, options or {})
     kind = METHODS[name]
     valid = [field.name for field in fields(kind)]
     given: dict[str, Any] = {}
@@ -71,8 +96,9 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
         method = TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            path = ".".join(str(part) for part in fault["loc"])
-            faults.append(f"method.{path}: {fault['msg']} (given: {fault.get('input')!r})")
+            path = ".".join(["method", *(str(part) for part in fault["loc"])])
+            of_one = f" (given: {fault.get('input')!r})" if fault["loc"] else ""
+            faults.append(f"{path}: {fault['msg']}{of_one}")
         return None
     for role in getattr(method, "roles", ()):
         try:

@@ -94,6 +94,10 @@ class Method:
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do what the method does after optimizer step `step` (from 1), while the gradients are still there."""
 
+    def penalty(self, model: nn.Module) -> torch.Tensor | float:
+        """Return what is added to the loss of each step, as a regulariser."""
+        return 0.0
+
     def rate_factors(self, model: nn.Module) -> dict[str, float]:
         """Return by what the learning rate of a parameter (by name) is multiplied; 1 for those not named."""
         return {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,9 +29,15 @@ class PeftMethod(Method):
 
     peft_loadable: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        """The method's name in messages."""
+        return type(self).__name__
+
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
-        """Return the full names of the modules to adapt: those of `roles`, if the method has that option."""
-        return anatomy.modules(getattr(self, "roles", LINEAR_ROLES))
+        """Return the names of the modules to adapt: `target_modules` where given, else those of `roles` in full."""
+        given = getattr(self, "target_modules", None)
+        return list(given) if given else anatomy.modules(getattr(self, "roles", LINEAR_ROLES))
 
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:
         """Return PEFT's configuration for this model; see `configured`."""
@@ -67,31 +74,40 @@ class PeftMethod(Method):
         from peft import get_peft_model
 
         claim(model)
+        kinds = {type(module).__name__ for module in self.target_modules_of(model, anatomy)}
         try:
             with runtime.seeded(seed, "adapter"):
                 adapted = get_peft_model(model, self.peft_config(model, anatomy))
         except REFUSALS as error:
             if is_out_of_memory(error):
                 raise
-            raise self._refused(model, anatomy, error) from error
+            raise self._refused(self.targets(model, anatomy), kinds, error) from error
         changed = tuple(getattr(adapted.base_model, "targeted_module_names", ()))
         return Attachment(adapted, (*changed, *anatomy.head))
 
-    def _refused(self, model: nn.Module, anatomy: Anatomy, error: Exception) -> RecipeError:
-        message = f"the method cannot adapt these modules: {', '.join(self.targets(model, anatomy)[:6])}."
+    def _refused(self, targets: list[str], kinds: set[str], error: Exception) -> RecipeError:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        is_kind = "Conv1D" in kinds and "Conv1D" in said
+        what = "Conv1D layers, which keep their weights transposed" if is_kind else "these modules as asked"
+        message = f"{self.label} cannot adapt {what}: {', '.join(targets[:6])}."
         return RecipeError("RECIPE-034", message, f"PEFT says: {said}")
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
-        """Sum of what each target gets, plus the head."""
-        return sum(map(self.added_parameters, self.target_modules_of(model, anatomy))) + count_parameters(
-            model, anatomy.head
-        )
+        """What the method adds, plus the head."""
+        return self.added(model, anatomy) + count_parameters(model, anatomy.head)
+
+    def added(self, model: nn.Module, anatomy: Anatomy) -> int:
+        """Return the sum of what each target gets."""
+        return sum(map(self.added_parameters, self.target_modules_of(model, anatomy)))
+
+    def full_names(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
+        """Return the full names of the target modules; those given are matched as PEFT does, by their ends."""
+        endings = tuple(f".{name}" for name in self.targets(model, anatomy))
+        return [name for name, _ in model.named_modules() if f".{name}".endswith(endings)]
 
     def target_modules_of(self, model: nn.Module, anatomy: Anatomy) -> list[Any]:
-        """Return the target modules themselves; names are matched as PEFT does, by their ends."""
-        endings = tuple(f".{name}" for name in self.targets(model, anatomy))
-        return [module for name, module in model.named_modules() if f".{name}".endswith(endings)]
+        """Return the target modules themselves."""
+        return [model.get_submodule(name) for name in self.full_names(model, anatomy)]
 
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """Return the tensors as PEFT saves them: adapter weights and the head."""
@@ -120,4 +136,25 @@ class PeftMethod(Method):
 
     def merged(self, model: nn.Module) -> nn.Module | None:
         """Fold the adapter into the base weights and return the stock model."""
-        return released(model.merge_and_unload()) if self.mergeable else None  # type: ignore[operator]
+        from peft.utils import ModulesToSaveWrapper
+
+        if not self.mergeable:
+            return None
+        # Most methods of PEFT cannot take the wrapper off a head that is more than one layer.
+        for name, module in list(model.named_modules()):
+            if isinstance(module, ModulesToSaveWrapper):
+                model.set_submodule(name, module.modules_to_save["default"])
+        return released(model.merge_and_unload())  # type: ignore[operator]
+
+
+def in_and_out(module: Any) -> tuple[int, int]:
+    """Return the (input, output) width of a linear layer; GPT-2's Conv1D stores its weight as (in, out)."""
+    if hasattr(module, "in_features"):
+        return module.in_features, module.out_features
+    return module.weight.shape[0], module.weight.shape[1]
+
+
+def dividing_block(modules: Iterable[Any], at_most: int) -> int:
+    """Return the largest block size, at most this, that divides the input width of every module."""
+    common = gcd(*(in_and_out(module)[0] for module in modules))
+    return next(size for size in range(at_most, 0, -1) if common % size == 0)

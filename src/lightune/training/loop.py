@@ -160,16 +160,17 @@ class Loop:
         return total, norm
 
     def _loss(self, rows: list[int], epoch: int) -> tuple[torch.Tensor, float]:
-        """Return (the loss to train on, the plain mean to report); without class weights they are the same."""
+        """Return (the loss to train on, the plain mean to report); they differ by class weights and penalty."""
         import torch
 
         batch = collate(self.tokenizer, self.masking.rows([(row, self.train.encoded.rows[row]) for row in rows], epoch))
         batch["labels"] = torch.tensor([self.train.labels[row] for row in rows])
         batch = to_device(batch, self.accelerator.device)
         found = self.model(**batch)
-        if not self.class_weights:
-            return found.loss, found.loss.item()
-        return weighted_loss(found.logits, batch["labels"], self._weights(rows))
+        loss, plain = found.loss, float(found.loss.item())
+        if self.class_weights:
+            loss, plain = weighted_loss(found.logits, batch["labels"], self._weights(rows))
+        return loss + self.method.penalty(self.accelerator.unwrap_model(self.model)), plain
 
     def _weights(self, rows: list[int]) -> list[float]:
         return [self.class_weights[self.train.labels[row]] for row in rows]
