@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
+from lightune.methods import make_method
 from lightune.training.class_weights import balanced_weights, weighted_loss
 
 LABELS = [0] * 7 + [1] * 2 + [2] * 3
@@ -86,3 +87,15 @@ def test_weights_change_what_is_learned_but_not_what_is_reported(uneven: Callabl
     first, second = ([line["loss"] for line in lines_of(loop)] for loop in (plain, weighted))
     assert first[0] == pytest.approx(second[0], rel=1e-6)
     assert first[2:] != pytest.approx(second[2:], rel=1e-6)
+
+
+def test_what_a_method_adds_to_the_loss_is_trained_on_with_weights_too(uneven: Callable[..., Any]):
+    """AdaLoRA's factors come nearer to orthogonal; without the penalty they do not."""
+    distances = []
+    for weight in (0.0, 5.0):
+        kept = {"class_weights": "auto", "num_train_epochs": 3, "load_best_model_at_end": False}
+        loop, _ = uneven(method="adalora", learning_rate=2e-2, **kept)
+        loop.method = make_method("adalora", {"orthogonality": weight})
+        loop.fit()
+        distances.append(make_method("adalora", {"orthogonality": 1.0}).penalty(loop.model).item())
+    assert distances[1] < 0.7 * distances[0]

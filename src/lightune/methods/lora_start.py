@@ -78,8 +78,22 @@ def start_from_inputs(model: nn.Module, rank: int, batches: Iterable[dict[str, t
 
     config: Any = model.peft_config["default"]  # type: ignore[index]
     targets = config.target_modules
-    initialize_lora_eva_weights(model, usable, forward_fn=forward, show_progress_bar=False)
+    initialize_lora_eva_weights(
+        model,
+        usable,
+        forward_fn=forward,
+        prepare_model_inputs_fn=lambda batch, _: batch["attention_mask"].bool(),
+        prepare_layer_inputs_fn=_without_pads,
+        show_progress_bar=False,
+    )
     config.target_modules = targets  # PEFT shortens the names
+
+
+def _without_pads(inputs: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
+    """Return a layer's inputs as (tokens, width); what has no row per token (relative positions) is taken whole."""
+    first = inputs[0] if isinstance(inputs, tuple | list) else inputs
+    rows = first.reshape(-1, first.shape[-1])
+    return rows[mask.flatten()] if len(rows) == mask.numel() else rows
 
 
 def _layers(model: nn.Module) -> list[Any]:
