@@ -34,6 +34,11 @@ def test_the_page_of_architectures_is_the_table_in_the_code():
     assert architectures.PAGE.read_text(encoding="utf-8") == architectures.page(), "run: python tools/architectures.py"
 
 
+def test_the_page_of_methods_is_what_their_tests_gave():
+    methods = _tool("methods")
+    assert methods.PAGE.read_text(encoding="utf-8") == methods.page(), "run: python tools/methods.py --page"
+
+
 def test_the_readme_shows_the_package_as_it_is():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = readme.split("## The tree", 1)[1].split("```text", 1)[1].split("```", 1)[0]

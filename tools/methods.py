@@ -70,7 +70,7 @@ def page() -> str:
     """Return the page."""
     rows = describe()
     listed = [
-        f"| {row['name']} | {row['summary']} | {row['default_learning_rate']:.0e} | {_yes(row['mergeable'])} | "
+        f"| {row['name']} | {row['summary'].split('.  ')[0]} | {row['default_learning_rate']:.0e} | {_yes(row['mergeable'])} | "
         f"{_yes(row['reversible'])} | {_yes(row['starts_unchanged'])} | {row['paper']} |".replace("e-0", "e-")
         for row in rows
     ]
@@ -78,7 +78,8 @@ def page() -> str:
     kinds = list(ARCHITECTURES)
     marks = [f"| method | {' | '.join(kinds)} |", f"|{' --- |' * (len(kinds) + 1)}"]
     for row in rows:
-        cells = [_cell(row["architectures"].get(kind, "not tested"), reasons) for kind in kinds]
+        said = {kind: row["architectures"].get(kind, "not tested") for kind in kinds}
+        cells = [_cell(_generally(said[kind], row["name"], kind), reasons) for kind in kinds]
         marks.append(f"| {row['name']} | {' | '.join(cells)} |")
     notes = [f"{number}. {reason}" for reason, number in reasons.items()]
     return BEFORE + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
@@ -86,6 +87,11 @@ def page() -> str:
 
 def _cell(reason: str, reasons: dict[str, int]) -> str:
     return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "•"
+
+
+def _generally(reason: str, method: str, kind: str) -> str:
+    """Return the reason without the names that the row and the column say already."""
+    return reason.replace(kind, "this architecture").replace(f"{method} cannot", "this method cannot")
 
 
 def _yes(value: bool) -> str:

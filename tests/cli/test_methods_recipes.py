@@ -10,6 +10,8 @@ import yaml
 
 from lightune.cli.main import main
 from lightune.methods import METHODS, make_method
+from lightune.methods.support import support
+from lightune.models.architectures import ARCHITECTURES
 from lightune.recipe import parse_recipe
 
 
@@ -34,12 +36,36 @@ def test_the_options_shown_are_those_the_method_takes(capsys):
     assert (lora["options"]["rank"], lora["options"]["alpha"], lora["mergeable"]) == (8, 16, True)
 
 
-def test_the_table_has_a_row_for_each_method(capsys):
+def test_the_tables_have_a_row_for_each_method(capsys):
     assert main(["methods"]) == 0
-    table, *options = capsys.readouterr().out.split("\n\n")
+    table, marks, named, hint = capsys.readouterr().out.split("\n\n")
     assert [line.split()[0] for line in table.splitlines()] == ["method", *METHODS]
-    (lora,) = (part for part in options if part.startswith("options of lora"))
-    assert "rank = 8" in lora
+    head, *rows = marks.splitlines()[1:]
+    assert head.split() == ["method", *(str(number) for number in range(1, len(ARCHITECTURES) + 1))]
+    shown = {row.split()[0]: row.split()[1:] for row in rows[: len(METHODS)]}
+    assert list(shown) == list(METHODS)
+    for name, signs in shown.items():
+        assert signs == ["-" if reason else "+" for reason in support()[name].values()]
+    legend = " ".join(rows[len(METHODS) :])
+    assert legend == ", ".join(f"{number} {kind}" for number, kind in enumerate(ARCHITECTURES, 1))
+    assert "hra" in named
+    assert "lightune methods NAME" in hint
+
+
+def test_one_method_is_shown_with_its_options_and_where_it_does_not_work(capsys):
+    assert main(["methods", "lora"]) == 0
+    assert "  rank = 8\n" in capsys.readouterr().out
+    assert main(["methods", "prefix"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "works on 15 of 17 architectures" in shown
+    assert "not on mpnet: mpnet computes its attention itself" in shown
+    (row,) = _json(capsys, "methods", "prefix")["methods"]
+    assert row["name"] == "prefix"
+
+
+def test_a_method_that_is_not_there_is_answered_with_those_that_are(capsys):
+    assert main(["methods", "lroa"]) == 2
+    assert 'Did you mean "lora"?' in capsys.readouterr().err
 
 
 def test_the_shipped_recipes_are_listed_with_what_they_do(capsys):

@@ -13,6 +13,7 @@ import pytest
 
 from lightune.errors import RecipeError
 from lightune.methods.support import support
+from lightune.models.architectures import ARCHITECTURES
 from method_cases import SPECS, Case, Load, Spec, make_case
 
 OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
@@ -64,5 +65,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the outcomes where they were asked for."""
     path = session.config.getoption("--record-support")
     if path is not None:
-        found = session.config.stash.get(OUTCOMES, {})
+        got = session.config.stash.get(OUTCOMES, {})
+        found = {name: {kind: got[name][kind] for kind in ARCHITECTURES if kind in got[name]} for name in got}
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -12,8 +12,9 @@ from pydantic import Field
 from lightune.errors import RecipeError
 from lightune.methods import registry
 from lightune.methods.base import Attachment
-from lightune.methods.peft_method import PeftMethod, in_and_out
+from lightune.methods.peft_method import PeftMethod
 from lightune.models.anatomy import LINEAR_ROLES
+from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
     import torch

@@ -11,6 +11,7 @@ from pydantic import Field
 from lightune.methods import registry
 from lightune.methods.base import count_parameters
 from lightune.methods.peft_method import PeftMethod
+from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,16 +81,14 @@ class Bottleneck(PeftMethod):
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
         """Sum of b (in + 1) + out (b + 1) over the targets, b = in / reduction factor, plus the head."""
-        from lightune.tuners.widths import input_width, output_width
-
         modules, inputs, total = (
             dict(model.named_modules()),
             self._inputs(anatomy),
             count_parameters(model, anatomy.head),
         )
         for name in self.targets(model, anatomy):
-            out = output_width(modules[name])
-            read = input_width(modules[inputs[name]]) if inputs else out
+            out = in_and_out(modules[name])[1]
+            read = in_and_out(modules[inputs[name]])[0] if inputs else out
             inner = max(1, round(read / (self.reduction_factor or REDUCTION[self.preset])))
             total += inner * (read + 1) + out * (inner + 1)
         return total

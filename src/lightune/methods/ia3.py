@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod, in_and_out
+from lightune.methods.peft_method import PeftMethod
+from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod, dividing_block, in_and_out
+from lightune.methods.peft_method import PeftMethod, dividing_block
 from lightune.models.anatomy import LINEAR_ROLES
+from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lightune import runtime
 from lightune.errors import RecipeError, is_out_of_memory
 from lightune.methods.base import Attachment, Method, claim, count_parameters, released, require_same_tensors
+from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES
+from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,7 @@ class PeftMethod(Method):
     @property
     def label(self) -> str:
         """The method's name in messages."""
-        return type(self).__name__
+        return next((name for name, kind in METHODS.items() if kind is type(self)), type(self).__name__)
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the names of the modules to adapt: `target_modules` where given, else those of `roles` in full."""
@@ -88,8 +90,9 @@ class PeftMethod(Method):
     def _refused(self, targets: list[str], kinds: set[str], error: Exception) -> RecipeError:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         is_kind = "Conv1D" in kinds and "Conv1D" in said
-        what = "Conv1D layers, which keep their weights transposed" if is_kind else "these modules as asked"
-        message = f"{self.label} cannot adapt {what}: {', '.join(targets[:6])}."
+        those = f"these modules as asked: {', '.join(targets[:6])}"
+        what = "Conv1D layers, which keep their weights transposed" if is_kind else those
+        message = f"{self.label} cannot adapt {what}."
         return RecipeError("RECIPE-034", message, f"PEFT says: {said}")
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
@@ -145,13 +148,6 @@ class PeftMethod(Method):
             if isinstance(module, ModulesToSaveWrapper):
                 model.set_submodule(name, module.modules_to_save["default"])
         return released(model.merge_and_unload())  # type: ignore[operator]
-
-
-def in_and_out(module: Any) -> tuple[int, int]:
-    """Return the (input, output) width of a linear layer; GPT-2's Conv1D stores its weight as (in, out)."""
-    if hasattr(module, "in_features"):
-        return module.in_features, module.out_features
-    return module.weight.shape[0], module.weight.shape[1]
 
 
 def dividing_block(modules: Iterable[Any], at_most: int) -> int:

@@ -13,7 +13,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from lightune.tuners.registering import peft_type
-from lightune.tuners.widths import input_width, output_width
+from lightune.tuners.widths import in_and_out
 
 
 @dataclass
@@ -56,7 +56,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self._active_adapter: str | list[str] = adapter_name
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
-        self._width = output_width(base_layer) if reads is None else input_width(reads)
+        self._width = in_and_out(base_layer)[1] if reads is None else in_and_out(reads)[0]
         # What the other layer was given, by thread: two texts may be under way in two threads.
         self._given: dict[int, torch.Tensor] = {}
         self._is_parallel = reads is not None
@@ -69,7 +69,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         width = max(1, round(self._width / config.reduction_factor))
         self.bottleneck_options[adapter_name] = config
         self.bottleneck_down[adapter_name] = nn.Linear(self._width, width)
-        up = nn.Linear(width, output_width(self.get_base_layer()))
+        up = nn.Linear(width, in_and_out(self.get_base_layer())[1])
         nn.init.zeros_(up.weight)
         nn.init.zeros_(up.bias)
         self.bottleneck_up[adapter_name] = up
