@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from lightune.methods import describe
 from lightune.methods.support import support
@@ -69,11 +70,7 @@ def record() -> None:
 def page() -> str:
     """Return the page."""
     rows = describe()
-    listed = [
-        f"| {row['name']} | {row['summary'].split('.  ')[0]} | {row['default_learning_rate']:.0e} | {_yes(row['mergeable'])} | "
-        f"{_yes(row['reversible'])} | {_yes(row['starts_unchanged'])} | {row['paper']} |".replace("e-0", "e-")
-        for row in rows
-    ]
+    listed = [_listed(row) for row in rows]
     reasons: dict[str, int] = {}
     kinds = list(ARCHITECTURES)
     marks = [f"| method | {' | '.join(kinds)} |", f"|{' --- |' * (len(kinds) + 1)}"]
@@ -83,6 +80,12 @@ def page() -> str:
         marks.append(f"| {row['name']} | {' | '.join(cells)} |")
     notes = [f"{number}. {reason}" for reason, number in reasons.items()]
     return BEFORE + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
+
+
+def _listed(row: dict[str, Any]) -> str:
+    rate = f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
+    says = [_yes(row[key]) for key in ("mergeable", "reversible", "starts_unchanged")]
+    return f"| {' | '.join([row['name'], row['summary'].split('.  ')[0], rate, *says, row['paper']])} |"
 
 
 def _cell(reason: str, reasons: dict[str, int]) -> str:

@@ -42,11 +42,11 @@ def test_the_tables_have_a_row_for_each_method(capsys):
     assert [line.split()[0] for line in table.splitlines()] == ["method", *METHODS]
     head, *rows = marks.splitlines()[1:]
     assert head.split() == ["method", *(str(number) for number in range(1, len(ARCHITECTURES) + 1))]
-    shown = {row.split()[0]: row.split()[1:] for row in rows[: len(METHODS)]}
+    shown = {row.split()[0]: row.split()[1:] for row in rows[: len(list(METHODS))]}
     assert list(shown) == list(METHODS)
     for name, signs in shown.items():
         assert signs == ["-" if reason else "+" for reason in support()[name].values()]
-    legend = " ".join(rows[len(METHODS) :])
+    legend = " ".join(" ".join(rows[len(list(METHODS)) :]).split())
     assert legend == ", ".join(f"{number} {kind}" for number, kind in enumerate(ARCHITECTURES, 1))
     assert "hra" in named
     assert "lightune methods NAME" in hint
@@ -61,6 +61,13 @@ def test_one_method_is_shown_with_its_options_and_where_it_does_not_work(capsys)
     assert "not on mpnet: mpnet computes its attention itself" in shown
     (row,) = _json(capsys, "methods", "prefix")["methods"]
     assert row["name"] == "prefix"
+
+
+def test_a_method_of_peft_is_shown_with_peft_s_options(capsys):
+    assert main(["methods", "hra"]) == 0
+    shown = capsys.readouterr().out
+    assert "  r = 8\n" in shown
+    assert "modules_to_save" not in shown
 
 
 def test_a_method_that_is_not_there_is_answered_with_those_that_are(capsys):

@@ -22,11 +22,11 @@ lightune methods --json
 def command(name: str | None, as_json: bool) -> int:
     """List the adaptation methods and where each works, or show one with its options."""
     from lightune.methods import METHODS, describe
-    from lightune.methods.peft_named import usable_names
+    from lightune.methods.peft_named import describe_named, usable_names
 
-    if name is not None:
-        METHODS[name]  # an unknown name is answered with the valid ones
     rows = [row for row in describe() if name in (None, row["name"])]
+    if name is not None and name not in METHODS:
+        rows = [describe_named(name)]  # a name that nobody has is answered with the valid ones
     if as_json:
         print_json({"methods": rows, "by_peft_name": usable_names()} if name is None else {"methods": rows})
     elif name is None:
@@ -56,12 +56,14 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
 def _print_one(row: dict[str, Any]) -> None:
     console = _console()
     console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", markup=True)
-    console.print(f"\nlearning rate {_rate(row)}; {_says(row)}\n{row['paper']}")
+    console.print(f"\nlearning rate {_rate(row)}; {_says(row)}")
     if row["options"]:
         console.print("\n[bold]options[/bold], with their defaults")
         for option, value in row["options"].items():
             console.print(f"  {option} = {_shown(value)}", markup=False)
     refused = {kind: reason for kind, reason in row["architectures"].items() if reason}
+    if not row["architectures"]:
+        return
     console.print(f"\nworks on {len(row['architectures']) - len(refused)} of {len(row['architectures'])} architectures")
     for kind, reason in refused.items():
         console.print(f"  not on {kind}: {reason}", markup=False)

@@ -136,6 +136,23 @@ def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
     return PeftNamed(name, settings, tuple(roles), None if given is None else tuple(given))
 
 
+def describe_named(name: str) -> dict[str, Any]:
+    """Return what can be said of PEFT's method of this name, as `methods.describe` does; its options are PEFT's."""
+    method, kind = make_named(name, {}), config_kind(name)
+    own = {found.name: getattr(kind, found.name, None) for found in fields(kind) if found.name not in OURS}
+    return {
+        "name": name,
+        "summary": f"PEFT's {name}, with PEFT's own options.",
+        "default_learning_rate": method.default_learning_rate,
+        "mergeable": method.mergeable,
+        "reversible": method.reversible,
+        "starts_unchanged": method.starts_unchanged,
+        "paper": "",
+        "options": {**{key: _plain(value) for key, value in own.items()}, "roles": list(method.roles)},
+        "architectures": {},
+    }
+
+
 def config_kind(name: str) -> Any:
     """Return the class of the method's PeftConfig; RecipeError when PEFT has none of this name."""
     from peft import PeftType
@@ -169,3 +186,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any) -> None:
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise RecipeError("RECIPE-011", f"the method has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{lines}")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict) else None
