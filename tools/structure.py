@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "structure.md"
 CAPTIONS = {
     ".ci/run": "Continuous integration: lint and tests on a fresh clone.",
     ".gitignore": "What git leaves alone.",
-    "src/lightune/methods/support.json": "Which method works on which architecture, and why not; made by tools/methods.py.",
+    "src/lightune/methods/support.json": "Which method works on which architecture; made by tools/methods.py.",
     "CHANGELOG.md": "What changed, by version.",
     "CONTRIBUTING.md": "How to set up, test and propose a change.",
     "LICENSE": "MIT.",
