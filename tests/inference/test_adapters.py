@@ -18,7 +18,7 @@ import torch
 
 import lightune
 from lightune.artifact import ArtifactConfig, save_adapter
-from lightune.errors import ArtifactError, LightuneError
+from lightune.errors import ArtifactError, LightuneError, RecipeError
 from lightune.methods import METHODS, make_method
 from lightune.methods.support import support
 from lightune.models.load import find_model, fingerprint, load_classifier
@@ -107,6 +107,15 @@ def test_a_mixed_batch_is_answered_as_by_each_adapter_alone(adapters, architectu
         assert one == alone.predict(TEXTS[0])[0]
     labels = {answer.label for answer in found}
     assert len(labels) > 3, "answers too alike to show anything"
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "prefix"])
+def test_what_cannot_be_merged_makes_no_stock_model_and_says_so(bank, tmp_path, name):
+    before = bank[name].logits(TEXTS)
+    with pytest.raises(RecipeError, match=f"{name} cannot be folded into the model"):
+        bank[name].save_pretrained(tmp_path / "stock")
+    assert not (tmp_path / "stock").exists()
+    np.testing.assert_array_equal(bank[name].logits(TEXTS), before)
 
 
 @pytest.fixture(scope="module")

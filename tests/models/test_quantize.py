@@ -208,7 +208,7 @@ def test_what_trains_the_models_own_weights_needs_fp32(
     assert main(command) == 2
     assert f"RECIPE-070 model_precision: {precision}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    assert [name for name, kind in METHODS.items() if not kind.base_is_frozen] == ["full"]
+    assert [name for name, kind in METHODS.items() if not kind.base_is_frozen] == ["bitfit", "full", "top_layers"]
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4"])

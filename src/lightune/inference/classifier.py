@@ -136,10 +136,16 @@ class Classifier:
         return list(self._predictions(given)) if len(given) else []
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write a stock transformers model folder with the adapter merged in, and the tokenizer."""
+        """Write a stock transformers model folder with the adapter merged in, and the tokenizer.
+
+        Raises RecipeError for an adapter that cannot be merged.
+        """
         model: Any = self._model
         if self._unmerged is not None:
-            model = merged_model(self._unmerged) or self._model
+            model = merged_model(self._unmerged)
+            if model is None:
+                message = f"{self._unmerged.config.method} cannot be folded into the model, so it makes no stock model."
+                raise RecipeError("RECIPE-094", message, "Keep the run folder: lightune.load reads it.")
             if not self._unmerged.shares_base:  # what was folded in cannot be folded in again
                 self._model, self._unmerged = model, None
         model.save_pretrained(folder)
