@@ -31,7 +31,7 @@ class BitFit(Method):
         biases = _biases(model, anatomy)
         if not biases:
             message = f"the layers of {anatomy.model_type} have no biases, so BitFit has nothing to train."
-            raise RecipeError("RECIPE-037", message, "Choose another method; see `lightune methods`.")
+            raise RecipeError("RECIPE-057", message, "Choose another method; see `lightune methods`.")
         freeze_all_but(model, anatomy.head)
         for value in biases.values():
             value.requires_grad_(True)
