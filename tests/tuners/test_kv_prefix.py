@@ -151,3 +151,17 @@ def test_a_wrong_value_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         make_method("prefix", options)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
+def test_taken_off_by_peft_the_stock_model_is_left_and_a_second_one_is_refused(load_lively: Load, name: str) -> None:
+    loaded = load_lively("distilbert")
+    batch = batch_of(loaded)
+    model: Any = make_method(name).attach(loaded.model, loaded.anatomy, SEED).model
+    train_three_steps(model, batch)
+    with pytest.raises(ValueError, match=r"takes one"):
+        model.add_adapter("second", model.peft_config["default"])
+    stock = model.unload().eval()
+    assert not layers_of(stock)
+    body = stock.distilbert(**batch).last_hidden_state
+    assert torch.equal(body, load_lively("distilbert").model.eval().distilbert(**batch).last_hidden_state)

@@ -67,7 +67,8 @@ def attention(
     """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
 
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
-    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already, so a prefix has none.
+    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
+    began with.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

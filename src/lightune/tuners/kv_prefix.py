@@ -171,7 +171,11 @@ class KVPrefixModel(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         if isinstance(target, KVPrefixLayer):
-            target.update_layer(adapter_name, peft_config)
-        else:
-            layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
-            setattr(parent, target_name, layer.to(next(target.parameters()).device))
+            raise ValueError("a model takes one prefix; lightune.load_adapters serves several")
+        layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
+        setattr(parent, target_name, layer.to(next(target.parameters()).device))
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """Put an attention module back: nobody gives it a prefix any more."""
+        vars(new_module).pop(SLOT, None)
+        setattr(parent, child_name, new_module)
