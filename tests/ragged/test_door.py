@@ -197,6 +197,7 @@ def test_afterwards_the_door_is_gone_even_after_an_error(load_lively: Any) -> No
     assert hooks_of(model) == before
     model(**batch)
     assert seen == [int(batch["attention_mask"].sum()), batch["input_ids"].numel()]
+    assert "lightune" not in model.config.to_json_string(), "a saved model would ask for our attention function"
 
 
 def test_a_copy_made_meanwhile_answers_alike(load_lively: Any) -> None:
