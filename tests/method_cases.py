@@ -20,11 +20,12 @@ Load = Callable[..., LoadedModel]
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "bottleneck": ({"preset": "double_seq_bn"}, {"preset": "par_bn"}),
     "prefix": (
-        {"gated": False},
+        {"attended": "gated"},
+        {"attended": "prepended"},
         {"start": "random"},
-        {"start": "random", "gated": False},
+        {"start": "random", "attended": "prepended"},
         {"projection": 8},
-        {"projection": 8, "gated": False},
+        {"projection": 8, "attended": "prepended"},
     ),
     "top_layers": ({"layers": 2},),  # not on ALBERT, whose layers share one set of weights
 }

@@ -37,7 +37,8 @@ BETWEEN = """
 ## Method by architecture
 
 A dot says that every test of the contract passes there: the start, padding, gradients, frozen weights, the number of
-parameters, saving, strict loading in a fresh process, merging, switching off. A number is the reason why not.
+parameters, saving, strict loading, merging, switching off. A number is the reason why not. That a fresh process reloads
+every method is a test of its own (`pytest -m long tests/methods -k fresh_process`).
 
 """
 

@@ -28,6 +28,7 @@ from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.models.load import LoadedModel, find_model, load_classifier
 from lightune.models.quantize import require_precision, weight_bytes
+from lightune.models.shared import copy_on_same_tensors
 from lightune.outcome import Outcome
 from lightune.progress import Reporter, program_reporter
 from lightune.recipe import Recipe
@@ -132,6 +133,8 @@ def _set_up(
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
     loaded = load_classifier(source, task.labels, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
+    # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
+    method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed)
     loaded.model.to(device)  # type: ignore[arg-type]
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}

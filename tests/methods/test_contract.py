@@ -18,6 +18,7 @@ from lightune.errors import ArtifactError, RecipeError
 from lightune.methods import METHODS, describe, make_method
 from lightune.methods.support import support
 from lightune.models.load import fingerprint
+from lightune.models.shared import copy_on_same_tensors
 from method_cases import SEED, SPECS, TEXTS, Case, Load, Spec, frozen, logits_of, trainable
 from tiny import ARCHITECTURES
 
@@ -47,12 +48,24 @@ def test_attaching_to_what_is_adapted_already_is_an_error(case: Case) -> None:
                 method.attach(model, case.loaded.anatomy, SEED)
 
 
+def test_attaching_to_a_copy_leaves_the_model_as_it_was(case: Case, load_lively: Load) -> None:
+    """What a run does first, to find out whether the method fits."""
+    loaded = load_lively(case.spec.architecture)
+    before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    case.method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, SEED)
+    after = loaded.model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert torch.equal(logits_of(loaded.model, case.batch), case.base_logits)
+
+
 def test_attaching_to_nothing_is_an_error(case: Case, load_lively: Load) -> None:
     if "roles" not in case.method.options():
         return
     loaded, method = load_lively(case.spec.architecture), make_method(case.spec.name, {"roles": []})
     with pytest.raises(RecipeError, match="nothing would be adapted"):
         method.attach(loaded.model, loaded.anatomy, SEED)
+    case.method.attach(loaded.model, loaded.anatomy, SEED)  # the failure has left no mark
 
 
 def test_a_padded_batch_answers_as_its_texts_alone(case: Case) -> None:

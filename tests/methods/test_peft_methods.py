@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,36 @@ def test_a_decoder_answers_from_the_last_real_position_with_a_prompt(load_lively
         "attention_mask": torch.cat([short["attention_mask"], torch.zeros_like(pads)], dim=1),
     }
     torch.testing.assert_close(logits_of(model, padded), logits_of(model, short), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "distilbert"])
+def test_two_threads_with_a_prompt_get_their_own_answers(load_lively: Callable[..., Any], architecture: str) -> None:
+    """A decoder answers from the last real position of each text, which must be that of the thread's own batch."""
+    loaded, method = load_lively(architecture), make_method("prompt_tuning")
+    model = method.attach(loaded.model, loaded.anatomy, SEED).model
+    texts = (["a lovely film", "dull"], ["warm", "the soup was cold"])
+    batches = [dict(loaded.tokenizer(pair, padding=True, return_tensors="pt")) for pair in texts]
+    wanted = [logits_of(model, batch) for batch in batches]
+    wrong: list[int] = []
+
+    def ask(number: int) -> None:
+        for _ in range(40):
+            if not torch.equal(logits_of(model, batches[number]), wanted[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
+    before, _ = sys.getswitchinterval(), sys.setswitchinterval(1e-5)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert wrong == []
+
+
+def test_modules_of_the_head_are_not_counted_as_targets(load_lively: Callable[..., Any]) -> None:
+    """RoBERTa's head has a layer called dense too, which is trained whole."""
+    loaded, method = load_lively("roberta"), make_method("lora", {"target_modules": ["dense"]})
+    formula = method.trainable_formula(loaded.model, loaded.anatomy)
+    model = method.attach(loaded.model, loaded.anatomy, SEED).model
+    assert formula == sum(value.numel() for value in trainable(model).values())

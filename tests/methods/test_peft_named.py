@@ -114,3 +114,24 @@ def test_names_are_found_without_importing_peft() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"roles": None}, "method.roles: a list of names is needed"),
+        ({"roles": 3}, "method.roles: a list of names is needed"),
+        ({"roles": "value"}, "method.roles: a list of names is needed (given: 'value')"),
+        ({"roles": [["query"]]}, "method.roles: a list of names is needed"),
+        ({"target_modules": "q_lin"}, "method.target_modules: a list of names is needed"),
+        ({"r": "abc"}, "method.r: a whole number above 0 is needed (given: 'abc')"),
+        ({"r": 0}, "method.r: a whole number above 0 is needed"),
+        ({"r": 2.5}, "method.r: a whole number above 0 is needed"),
+        ({"apply_GS": 3}, "method.apply_GS: true or false is needed"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_faults_of_the_recipe(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        make_method("hra", options)
+    assert caught.value.code == "RECIPE-011"
+    assert said in caught.value.message

@@ -119,18 +119,29 @@ def test_without_mask_and_causality_every_token_sees_everything() -> None:
 
 def test_a_gated_prefix_is_added_with_the_share_its_gate_allows() -> None:
     given = draws()
-    gated = Prefix(given.prefix.keys, given.prefix.values, given.gate)
+    gated = Prefix(given.prefix.keys, given.prefix.values, True, given.gate)
     found, _ = attention(a_module(gated, False), given.query, given.key, given.value, padding_mask())
     alone = by_hand(given, lambda *_: False, with_prefix=True)
     plain = by_hand(given, lambda row, _, at: at < TOKENS - row, with_prefix=False)
     torch.testing.assert_close(found, plain + torch.tanh(given.gate)[:, None] * alone, rtol=0, atol=1e-5)
 
 
+def test_values_of_zero_attended_to_apart_change_nothing_and_yet_have_a_gradient() -> None:
+    given = draws()
+    values = torch.zeros_like(given.prefix.values, requires_grad=True)
+    plain, _ = attention(a_module(None, True), given.query, given.key, given.value, None)
+    apart = Prefix(given.prefix.keys, values, is_apart=True)
+    found, _ = attention(a_module(apart, True), given.query, given.key, given.value, None)
+    assert torch.equal(found, plain)
+    found.square().sum().backward()
+    assert bool((values.grad != 0).all())
+
+
 def test_a_gate_of_zero_changes_nothing_and_yet_has_a_gradient() -> None:
     given = draws()
     gate = torch.zeros(HEADS, requires_grad=True)
     plain, _ = attention(a_module(None, True), given.query, given.key, given.value, None)
-    gated = Prefix(given.prefix.keys, given.prefix.values, gate)
+    gated = Prefix(given.prefix.keys, given.prefix.values, True, gate)
     found, _ = attention(a_module(gated, True), given.query, given.key, given.value, None)
     assert torch.equal(found, plain)
     found.square().sum().backward()

@@ -50,10 +50,10 @@ def test_front_matter_holds_any_model_name(name):
     assert "license" not in found
 
 
-def test_other_methods_name_transformers_and_show_no_peft_code():
+def test_other_methods_name_lightune_and_show_no_peft_code():
     model = example_record().model.model_dump() | {"peft_loadable": False}
     card = render_card(example_record(model=model))
-    assert _front_matter(card)["library_name"] == "transformers"
+    assert _front_matter(card)["library_name"] == "lightune"
     assert "PeftModel" not in card
 
 

@@ -66,11 +66,11 @@ def test_more_tokens_than_positions_are_refused(load_lively: Load) -> None:
         make_method("prefix", {"num_virtual_tokens": 65}).attach(loaded.model, loaded.anatomy, SEED)
 
 
-@pytest.mark.parametrize("gated", [True, False])
-def test_the_network_is_folded_away_when_saved(load_lively: Load, gated: bool) -> None:
+@pytest.mark.parametrize("attended", ["apart", "gated", "prepended"])
+def test_the_network_is_folded_away_when_saved(load_lively: Load, attended: str) -> None:
     """W_2 tanh(W_1 E + b_1) + b_2, computed here."""
     loaded = load_lively("llama")
-    method = make_method("prefix", {"projection": 8, "gated": gated, "num_virtual_tokens": 5})
+    method = make_method("prefix", {"projection": 8, "attended": attended, "num_virtual_tokens": 5})
     model = method.attach(loaded.model, loaded.anatomy, SEED).model
     train_three_steps(model, batch_of(loaded))
     saved = method.state_to_save(model)
@@ -88,7 +88,7 @@ def test_the_network_is_folded_away_when_saved(load_lively: Load, gated: bool) -
 
 def test_two_threads_and_a_copy_get_their_own_answers(load_lively: Load) -> None:
     loaded = load_lively("distilbert")
-    model = make_method("prefix", {"gated": False}).attach(loaded.model, loaded.anatomy, SEED).model
+    model = make_method("prefix", {"attended": "prepended"}).attach(loaded.model, loaded.anatomy, SEED).model
     batches = [dict(loaded.tokenizer([text], return_tensors="pt")) for text in ("a lovely film", "the soup was cold")]
     wanted = [logits_of(model, batch) for batch in batches]
     twin = copy.deepcopy(model)
@@ -112,18 +112,19 @@ def test_two_threads_and_a_copy_get_their_own_answers(load_lively: Load) -> None
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "llama"])
-@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("attended", ["apart", "gated", "prepended"])
 def test_with_gradient_checkpointing_the_gradients_are_the_same(
-    load_lively: Load, architecture: str, gated: bool
+    load_lively: Load, architecture: str, attended: str
 ) -> None:
     found = []
     for checkpointing in (False, True):
         loaded = load_lively(architecture)
-        model: Any = make_method("prefix", {"gated": gated}).attach(loaded.model, loaded.anatomy, SEED).model
+        model: Any = make_method("prefix", {"attended": attended}).attach(loaded.model, loaded.anatomy, SEED).model
         with torch.no_grad():
             for layer in layers_of(model):
                 for gate in layer.kv_prefix_gate.values():
                     gate.fill_(0.3)
+                layer.kv_prefix_states["default"] += 0.1
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()
@@ -150,3 +151,17 @@ def test_a_wrong_value_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         make_method("prefix", options)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
+def test_taken_off_by_peft_the_stock_model_is_left_and_a_second_one_is_refused(load_lively: Load, name: str) -> None:
+    loaded = load_lively("distilbert")
+    batch = batch_of(loaded)
+    model: Any = make_method(name).attach(loaded.model, loaded.anatomy, SEED).model
+    train_three_steps(model, batch)
+    with pytest.raises(ValueError, match=r"takes one"):
+        model.add_adapter("second", model.peft_config["default"])
+    stock = model.unload().eval()
+    assert not layers_of(stock)
+    body = stock.distilbert(**batch).last_hidden_state
+    assert torch.equal(body, load_lively("distilbert").model.eval().distilbert(**batch).last_hidden_state)

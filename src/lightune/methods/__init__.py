@@ -57,7 +57,8 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         if known not in valid:
             faults.append(f"method.{key}: {name} has no such option. {did_you_mean(key, valid)} {_valid(kind)}")
         elif known in given:
-            faults.append(f"method.{key}: given twice (it is the same as {known}).")
+            faults.append(f"method.{known}: given twice, for {key} is another name of it." if key != known
+                          else f"method.{known}: given twice, once by another name.")  # fmt: skip
         else:
             given[known] = value
     method = _validated(kind, given, faults)
@@ -98,7 +99,7 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
         for fault in error.errors(include_url=False):
             path = ".".join(["method", *(str(part) for part in fault["loc"])])
             of_one = f" (given: {fault.get('input')!r})" if fault["loc"] else ""
-            faults.append(f"{path}: {fault['msg']}{of_one}")
+            faults.append(f"{path}: {str(fault['msg']).removeprefix('Value error, ')}{of_one}")
         return None
     for role in getattr(method, "roles", ()):
         try:

@@ -32,7 +32,8 @@ class AdaLora(PeftMethod):
 
     After `warmup` of the steps the least important entries of E are set to zero, ever more of them until, for the last
     `final` of the steps, `target_rank` are left per layer on average. `orthogonality` weighs the mean of |A A^T - I|
-    and |B^T B - I| in the loss. What is saved has `init_rank` rows still, those set to zero included.
+    and |B^T B - I| in the loss. What is saved has `init_rank` rows still, those set to zero included. An
+    epoch that is kept because it was the best may have more of them left than the last one.
     """
 
     init_rank: Annotated[int, Field(ge=2)] = 12
@@ -48,7 +49,7 @@ class AdaLora(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Zhang et al. 2023, arXiv:2303.10512"

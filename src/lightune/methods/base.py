@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -143,6 +144,17 @@ def claim(model: nn.Module) -> None:
         message = "the model has an adapter already; attaching a second one to it is not supported."
         raise RecipeError("RECIPE-035", message, "Load the base model afresh, or merge the first adapter.")
     vars(model)[CLAIMED] = True
+
+
+@contextmanager
+def claimed(model: nn.Module) -> Iterator[None]:
+    """Claim the model for what happens inside; a failure gives it back."""
+    claim(model)
+    try:
+        yield
+    except Exception:
+        released(model)
+        raise
 
 
 def released(model: nn.Module) -> nn.Module:

@@ -27,11 +27,11 @@ class BitFit(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze the biases; RecipeError for a model that has none."""
-        claim(model)
         biases = _biases(model, anatomy)
         if not biases:
             message = f"the layers of {anatomy.model_type} have no biases, so BitFit has nothing to train."
-            raise RecipeError("RECIPE-037", message, "Choose another method; see `lightune methods`.")
+            raise RecipeError("RECIPE-057", message, "Choose another method; see `lightune methods`.")
+        claim(model)
         freeze_all_but(model, anatomy.head)
         for value in biases.values():
             value.requires_grad_(True)

@@ -44,7 +44,7 @@ class Bottleneck(PeftMethod):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     scaling: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 3e-3
     reversible: ClassVar[bool] = True
     peft_loadable: ClassVar[bool] = False  # PEFT needs our tuner: lightune.tuners.register_all()
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Full(Method):
     """Train every parameter.  Howard and Ruder 2018, arXiv:1801.06146; Devlin et al. 2018, arXiv:1810.04805."""
 
-    default_learning_rate: ClassVar[float] = 5e-5
+    default_learning_rate: ClassVar[float] = 1e-4
     mergeable: ClassVar[bool] = True
     base_is_frozen: ClassVar[bool] = False
     paper: ClassVar[str] = "Devlin et al. 2018, arXiv:1810.04805"

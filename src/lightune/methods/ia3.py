@@ -28,7 +28,7 @@ class IA3(PeftMethod):
     target_modules: tuple[str, ...] | None = None
     feedforward_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 5e-3
+    default_learning_rate: ClassVar[float] = 3e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Liu et al. 2022, arXiv:2205.05638"

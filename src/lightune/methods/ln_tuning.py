@@ -22,7 +22,7 @@ class LNTuning(PeftMethod):
     Copies of them are trained, so that the untouched ones can be switched back.
     """
 
-    default_learning_rate: ClassVar[float] = 2e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"

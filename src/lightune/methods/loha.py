@@ -31,7 +31,7 @@ class Loha(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Hyeon-Woo et al. 2021, arXiv:2108.06098"

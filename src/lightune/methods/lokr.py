@@ -36,7 +36,7 @@ class Lokr(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Yeh et al. 2023, arXiv:2309.14859"

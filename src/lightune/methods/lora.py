@@ -50,7 +50,7 @@ class Lora(PeftMethod):
     init_lora_weights: Literal["default", "gaussian", "orthogonal", "pissa", "olora", "eva"] = "default"
     loraplus_lr_ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
-    default_learning_rate: ClassVar[float] = 5e-4
+    default_learning_rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
     aliases: ClassVar[Mapping[str, str]] = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"}

@@ -33,7 +33,7 @@ class Miss(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 5e-4
+    default_learning_rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Kang and Yin 2024, arXiv:2409.15371"

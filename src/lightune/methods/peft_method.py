@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune import runtime
 from lightune.errors import RecipeError, is_out_of_memory
-from lightune.methods.base import Attachment, Method, claim, count_parameters, released, require_same_tensors
+from lightune.methods.base import Attachment, Method, claimed, count_parameters, released, require_same_tensors
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
@@ -75,10 +75,9 @@ class PeftMethod(Method):
         """Wrap the model in a PeftModel; RecipeError when PEFT finds nothing to adapt or cannot adapt it."""
         from peft import get_peft_model
 
-        claim(model)
         kinds = {type(module).__name__ for module in self.target_modules_of(model, anatomy)}
         try:
-            with runtime.seeded(seed, "adapter"):
+            with claimed(model), runtime.seeded(seed, "adapter"):
                 adapted = get_peft_model(model, self.peft_config(model, anatomy))
         except REFUSALS as error:
             if is_out_of_memory(error):
@@ -106,7 +105,9 @@ class PeftMethod(Method):
     def full_names(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the full names of the target modules; those given are matched as PEFT does, by their ends."""
         endings = tuple(f".{name}" for name in self.targets(model, anatomy))
-        return [name for name, _ in model.named_modules() if f".{name}".endswith(endings)]
+        head = tuple(f"{name}." for name in anatomy.head)  # trained whole, so never adapted
+        named = [name for name, _ in model.named_modules() if f".{name}".endswith(endings)]
+        return [name for name in named if not f"{name}.".startswith(head)]
 
     def target_modules_of(self, model: nn.Module, anatomy: Anatomy) -> list[Any]:
         """Return the target modules themselves."""

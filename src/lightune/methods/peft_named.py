@@ -29,7 +29,7 @@ REFUSED = {
     "mixed": "it mixes adapters that were trained before",
     "multitask_prompt_tuning": "it needs the number of a task beside each text; use prompt_tuning",
     "poly": "it needs the number of a task beside each text",
-    "prefix_tuning": "use prefix, which does the same on every architecture",
+    "prefix_tuning": "it hands over a cache, which encoders do not take; use prefix",
     "shadow": "it is made for models that generate text",
     "trainable_tokens": "it trains the embeddings of chosen tokens, not layers",
     "xlora": "it mixes adapters that were trained before",
@@ -132,7 +132,7 @@ def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
         )
     settings = {key: value for key, value in options.items() if key not in ("roles", "target_modules")}
     roles, given = options.get("roles", LINEAR_ROLES), options.get("target_modules")
-    _check(name, settings, roles)
+    _check(name, settings, roles, given)
     return PeftNamed(name, settings, tuple(roles), None if given is None else tuple(given))
 
 
@@ -164,7 +164,7 @@ def config_kind(name: str) -> Any:
         raise RecipeError("RECIPE-036", f'PEFT has no configuration for "{name}".') from error
 
 
-def _check(name: str, settings: Mapping[str, Any], roles: Any) -> None:
+def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> None:
     """Raise RecipeError for roles there are not, and for options that the configuration has not, or does not take."""
     kind = config_kind(name)
     valid = [*(found.name for found in fields(kind) if found.name not in OURS), "roles"]
@@ -173,11 +173,17 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any) -> None:
         for key in settings
         if key not in valid
     ]
-    for role in [roles] if isinstance(roles, str) else roles:
+    faults += _wrong_kinds(kind, settings)
+    for role in roles if _is_names(roles) else ():
         try:
             check_role(role)
         except RecipeError as error:
             faults.append(f"method.roles: {error.message} {error.hint}")
+    faults += [
+        f"method.{key}: a list of names is needed (given: {value!r})"
+        for key, value in (("roles", roles), ("target_modules", targets))
+        if not _is_names(value) and not (key == "target_modules" and value is None)
+    ]
     if not faults:
         try:
             kind(**settings)
@@ -190,3 +196,22 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any) -> None:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | dict) else None
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+def _wrong_kinds(kind: Any, settings: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with options whose default is a number or a truth value; PEFT would find out too late."""
+    faults = []
+    for key, value in settings.items():
+        usual = getattr(kind, key, None)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(usual, bool) and not isinstance(value, bool | str):
+            faults.append(f"method.{key}: true or false is needed (given: {value!r})")
+        elif isinstance(usual, int) and not isinstance(usual, bool) and not (is_number and value == int(value) > 0):
+            faults.append(f"method.{key}: a whole number above 0 is needed (given: {value!r})")
+        elif isinstance(usual, float) and not is_number:
+            faults.append(f"method.{key}: a number is needed (given: {value!r})")
+    return faults

@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 @registry.register("prefix")
 @dataclass(frozen=True)
 class Prefix(PeftMethod):
-    """softmax(q [P_k; K]^T) [P_v; V] with trained P in every attention.  Li and Liang 2021, arXiv:2101.00190.
+    """softmax(q K^T) V + softmax(q P_k^T) P_v with trained P in every attention.  Li and Liang 2021, arXiv:2101.00190.
 
-    `start`: `tokens` begins with the keys and values of words drawn at random, `random` with small numbers. A `gated`
-    prefix is attended to apart, behind a gate for each head that starts at zero (Zhang et al. 2023, arXiv:2303.16199),
-    so that the model starts unchanged. `projection` is the inner width of a small network that P comes from while it is
-    trained; it starts at random and is folded away when saved. P_k, P_v: key/value heads x num_virtual_tokens x width.
+    `attended`: "apart" as above, P_v zero at the start: prefix tuning seen as an adapter (He et al. 2022,
+    arXiv:2110.04366); "gated" the same behind a gate for each head that starts at zero (Zhang et al. 2023,
+    arXiv:2303.16199); "prepended" as published, softmax(q [P_k; K]^T) [P_v; V], which does not start unchanged.
+    `start`: what does not start at zero begins as the keys and values of words drawn at random ("tokens") or as small
+    numbers ("random"). `projection` is the inner width of a small network that P comes from while it is trained; it
+    starts at random and is folded away when saved. P_k, P_v: key/value heads x num_virtual_tokens x head width.
     """
 
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 16
+    attended: Literal["apart", "gated", "prepended"] = "apart"
     start: Literal["tokens", "random"] = "tokens"
-    gated: bool = True
     projection: Annotated[int, Field(ge=1)] | None = None
 
     default_learning_rate: ClassVar[float] = 1e-2
@@ -46,8 +48,8 @@ class Prefix(PeftMethod):
 
     @property
     def starts_unchanged(self) -> bool:
-        """A gate of zero lets nothing of the prefix through."""
-        return self.gated
+        """A gate of zero, or values of zero, add nothing."""
+        return self.attended != "prepended"
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the attention modules."""
@@ -59,7 +61,11 @@ class Prefix(PeftMethod):
         from lightune.tuners.kv_prefix import KVPrefixConfig
 
         register_all()
-        options = {"num_virtual_tokens": self.num_virtual_tokens, "gated": self.gated, "projection": self.projection}
+        options = {
+            "num_virtual_tokens": self.num_virtual_tokens,
+            "attended": self.attended,
+            "projection": self.projection,
+        }
         return self.configured(KVPrefixConfig, model, anatomy, **options)
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
@@ -122,5 +128,5 @@ class Prefix(PeftMethod):
         states = self.num_virtual_tokens * both
         if inner is not None:
             states = self.num_virtual_tokens * inner + inner * (inner + 1) + both * (inner + 1)
-        gates = heads.query if self.gated else 0
+        gates = heads.query if self.attended == "gated" else 0
         return len(self.targets(model, anatomy)) * (states + gates) + count_parameters(model, anatomy.head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ class LastPosition:
     """
 
     def __init__(self) -> None:
-        self.mask: torch.Tensor | None = None
+        # By thread: two texts may be under way in two threads.
+        self._masks: dict[int, torch.Tensor] = {}
 
     def watch(self, model: Any, output_layer: str) -> None:
         """Follow the calls of an attached model."""
@@ -70,16 +72,18 @@ class LastPosition:
 
     def remember(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note the attention mask of a call by embeddings: (texts, positions)."""
-        self.mask = kwargs.get("attention_mask") if kwargs.get("inputs_embeds") is not None else None
+        if kwargs.get("inputs_embeds") is not None and kwargs.get("attention_mask") is not None:
+            self._masks[threading.get_ident()] = kwargs["attention_mask"]
 
     def pick(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[torch.Tensor] | None:
         """Return (texts, 1, width) for (texts, positions, width); encoders pass (texts, width), which stays."""
         import torch
 
-        if self.mask is None or args[0].dim() != 3:
+        mask = self._masks.pop(threading.get_ident(), None)
+        if mask is None or args[0].dim() != 3:
             return None
-        positions = torch.arange(self.mask.shape[1], device=self.mask.device)
-        last = (self.mask * positions).argmax(dim=1)
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        last = (mask * positions).argmax(dim=1)
         return (args[0][torch.arange(len(last), device=last.device), last].unsqueeze(1),)
 
 

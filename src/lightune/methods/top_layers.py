@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @registry.register("top_layers")
 @dataclass(frozen=True)
 class TopLayers(Method):
-    """Train the last `layers` layers and the head, and nothing below.  Lee et al. 2019, arXiv:1911.03090."""
+    """Train the last `layers` layers and the head, and nothing else.  Lee et al. 2019, arXiv:1911.03090."""
 
     layers: Annotated[int, Field(ge=1)] = 1
 
@@ -31,8 +31,9 @@ class TopLayers(Method):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Unfreeze them; RecipeError for more layers than the model has."""
+        names = self._names(anatomy)
         claim(model)
-        return Attachment(model, freeze_all_but(model, [*self._names(anatomy), *anatomy.head]))
+        return Attachment(model, freeze_all_but(model, [*names, *anatomy.head]))
 
     def trainable_formula(self, model: nn.Module, anatomy: Anatomy) -> int:
         """All of their parameters."""

@@ -34,7 +34,7 @@ class Vera(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: tuple[str, ...] | None = None
 
-    default_learning_rate: ClassVar[float] = 5e-3
+    default_learning_rate: ClassVar[float] = 3e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Kopiczko et al. 2023, arXiv:2310.11454"

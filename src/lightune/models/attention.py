@@ -21,13 +21,14 @@ SLOT = "lightune_prefix_source"
 class Prefix:
     """Keys and values that stand before every text, each (key/value heads, tokens, head width).
 
-    Without a gate they are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190). With a
-    gate, (heads,), they are attended to apart: softmax(q K^T) V + tanh(gate) softmax(q P_k^T) P_v (Zhang et al. 2023,
-    arXiv:2303.16199), so that a gate of zero leaves the model unchanged.
+    They are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190), or attended to apart:
+    softmax(q K^T) V + g softmax(q P_k^T) P_v with g = tanh(gate), gate: (heads,) (Zhang et al. 2023,
+    arXiv:2303.16199), or g = 1 without a gate. Then a gate of zero, or values of zero, leave the model unchanged.
     """
 
     keys: torch.Tensor
     values: torch.Tensor
+    is_apart: bool = False
     gate: torch.Tensor | None = None
 
 
@@ -80,7 +81,8 @@ def attention(
     """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
 
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
-    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already, so a prefix has none.
+    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
+    began with.
     With borders, the texts stand one after the other in a single row, and the mask says nothing.
     """
     if ragged is not None:
@@ -105,7 +107,7 @@ def _padded(
         prefix = source.prefix()
     if prefix is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    if prefix.gate is None:
+    if not prefix.is_apart:
         mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
         key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
         return sdpa_attention_forward(module, query, key, value, mask, is_causal=False, **options)
@@ -137,7 +139,7 @@ def _with_prefix(
 
 
 def _attended_apart(prefix: Prefix, query: torch.Tensor, scaling: float | None) -> torch.Tensor:
-    """tanh(gate) softmax(q P_k^T) P_v, (rows, tokens, heads, head width)."""
+    """g softmax(q P_k^T) P_v, (rows, tokens, heads, head width)."""
     from torch.nn.functional import scaled_dot_product_attention
 
     groups = query.shape[1] // len(prefix.keys)
@@ -146,5 +148,6 @@ def _attended_apart(prefix: Prefix, query: torch.Tensor, scaling: float | None) 
     found = scaled_dot_product_attention(
         query, keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), scale=scaling
     )
-    assert prefix.gate is not None
-    return (found * prefix.gate.tanh().to(query.dtype)[:, None, None]).transpose(1, 2)
+    if prefix.gate is not None:
+        found = found * prefix.gate.tanh().to(query.dtype)[:, None, None]
+    return found.transpose(1, 2)

@@ -37,7 +37,7 @@ def front_matter(record: RunRecord) -> str:
     method = tables.method_name(record)
     values: dict[str, Any] = {
         "base_model": usage.base_model(record),
-        "library_name": "peft" if record.model.peft_loadable else "transformers",
+        "library_name": "peft" if record.model.peft_loadable else "lightune",
         "pipeline_tag": "text-classification",
         "tags": ["lightune", method],
         "metrics": ["accuracy", "f1"],

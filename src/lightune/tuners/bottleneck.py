@@ -113,8 +113,7 @@ class BottleneckModel(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         if isinstance(target, BottleneckLayer):
-            target.update_layer(adapter_name, peft_config)
-            return
+            raise ValueError("a model takes one set of adapter layers; lightune.load_adapters serves several")
         source = peft_config.inputs.get(current_key)
         reads = None if source is None else self.model.get_submodule(source)
         self._replace_module(parent, target_name, BottleneckLayer(target, adapter_name, peft_config, reads), target)

@@ -18,7 +18,10 @@ RANDOM_SPREAD = 0.02
 
 @dataclass
 class KVPrefixConfig(PeftConfig):
-    """Options of a prefix; a gate starts at zero, a projection is the inner width of the small network (or none)."""
+    """Options of a prefix: `attended` "apart" (values start at zero), "gated" (so does the gate) or "prepended".
+
+    `projection` is the inner width of the small network that the prefix comes from, or None.
+    """
 
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
@@ -26,7 +29,7 @@ class KVPrefixConfig(PeftConfig):
     layers_to_transform: list[int] | None = None
     layers_pattern: str | None = None
     num_virtual_tokens: int = 16
-    gated: bool = True
+    attended: str = "apart"
     projection: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,13 +62,15 @@ class Projection(nn.Module):
     E: tokens x inner, W_1: inner x inner, W_2: 2 (heads x width) x inner.
     """
 
-    def __init__(self, tokens: int, inner: int, heads: Heads) -> None:
+    def __init__(self, tokens: int, inner: int, heads: Heads, zero_values: bool) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(tokens, inner))
         self.hidden = nn.Linear(inner, inner)
         self.out = nn.Linear(inner, 2 * heads.key_value * heads.width)
         nn.init.normal_(self.out.weight, std=RANDOM_SPREAD)
         nn.init.zeros_(self.out.bias)
+        if zero_values:
+            nn.init.zeros_(self.out.weight[heads.key_value * heads.width :])
         self._heads = heads
 
     def forward(self) -> torch.Tensor:
@@ -89,19 +94,22 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._heads = heads
+        self._attended: dict[str, str] = {}
         self._seen: list[torch.Tensor] | None = None
         vars(base_layer)[SLOT] = self
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: KVPrefixConfig) -> None:
         """Add a prefix."""
-        heads, tokens = self._heads, config.num_virtual_tokens
+        heads, tokens, is_apart = self._heads, config.num_virtual_tokens, config.attended == "apart"
+        self._attended[adapter_name] = config.attended
         if config.projection is not None:
-            self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads)
+            self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads, is_apart)
         else:
             states = torch.randn(2, heads.key_value, tokens, heads.width) * RANDOM_SPREAD
+            states[1] *= not is_apart
             self.kv_prefix_states[adapter_name] = nn.Parameter(states)
-        if config.gated:
+        if config.attended == "gated":
             self.kv_prefix_gate[adapter_name] = nn.Parameter(torch.zeros(heads.query))
         self.set_adapter(self.active_adapters)
 
@@ -121,7 +129,7 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
             return None
         name = self.active_adapters[0]
         keys, values = self.states(name)
-        return Prefix(keys, values, self.kv_prefix_gate.get(name))
+        return Prefix(keys, values, self._attended[name] != "prepended", self.kv_prefix_gate.get(name))
 
     def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
         """Keep the first row's keys and values while `remember` is at work."""
@@ -133,10 +141,13 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
         self._seen = [] if on else None
 
     def start_from_seen(self, name: str) -> None:
-        """Make the prefix what was seen."""
+        """Make the prefix what was seen; values that are to start at zero stay there."""
         assert self._seen, "no text has passed"
+        keys, values = self._seen
         with torch.no_grad():
-            self.kv_prefix_states[name].copy_(torch.stack(self._seen))
+            self.kv_prefix_states[name][0].copy_(keys)
+            if self._attended[name] != "apart":
+                self.kv_prefix_states[name][1].copy_(values)
 
 
 class KVPrefixModel(BaseTuner):
@@ -160,7 +171,11 @@ class KVPrefixModel(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         if isinstance(target, KVPrefixLayer):
-            target.update_layer(adapter_name, peft_config)
-        else:
-            layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
-            setattr(parent, target_name, layer.to(next(target.parameters()).device))
+            raise ValueError("a model takes one prefix; lightune.load_adapters serves several")
+        layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
+        setattr(parent, target_name, layer.to(next(target.parameters()).device))
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """Put an attention module back: nobody gives it a prefix any more."""
+        vars(new_module).pop(SLOT, None)
+        setattr(parent, child_name, new_module)
