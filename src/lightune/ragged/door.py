@@ -42,7 +42,7 @@ def padding_free(model: nn.Module) -> Iterator[None]:
         if stock.config._attn_implementation != NAME:
             use_attention(stock)
         door = vars(stock.base_model).setdefault(PLACE, Door(stock))
-        door.open(stock)
+        door.admit(stock)
     try:
         yield
     finally:
@@ -79,7 +79,7 @@ class Door:
         self._names = tuple(inspect.signature(stock.base_model.forward).parameters)
         self._counts_from_pad = ARCHITECTURES[stock.config.model_type].counts_from_pad
 
-    def open(self, stock: Any) -> None:
+    def admit(self, stock: Any) -> None:
         """Let this thread through without padding."""
         if not self._threads:
             layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
@@ -93,7 +93,7 @@ class Door:
         self._threads[thread] = self._threads.get(thread, 0) + 1
 
     def close(self) -> bool:
-        """Take back one `open` of this thread, and say whether the door is shut for all."""
+        """Take back one `admit` of this thread, and say whether the door is shut for all."""
         thread = threading.get_ident()
         self._threads[thread] -= 1
         if not self._threads[thread]:
