@@ -191,7 +191,7 @@ def test_a_removed_adapter_is_gone_from_memory(bank):
     assert gone() is None
     assert bank.names == list(bank) == ["lora", "head", "lora5", "bottleneck", "prefix"]
     assert "full" not in bank
-    assert len(bank) == 3
+    assert len(bank) == 5
     with pytest.raises(LightuneError, match="no adapter"):
         bank.remove("full")
 
