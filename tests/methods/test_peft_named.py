@@ -97,7 +97,7 @@ def test_target_modules_replace_the_roles(load_tiny: Callable[..., Any]) -> None
         ("hra", {"task_type": "SEQ_CLS"}, "no such option"),
         ("hra", {"bias": "all"}, "no such option"),
         ("hra", {"roles": ["valeu"]}, 'Did you mean "value"?'),
-        ("hra", {"roles": "value", "r": 4, "rr": 5}, "1 fault"),
+        ("hra", {"roles": ["value"], "r": 4, "rr": 5}, "1 fault"),
     ],
 )
 def test_a_wrong_name_or_option_is_answered_with_the_right_ones(name: str, options: dict[str, Any], said: str) -> None:

@@ -1,7 +1,8 @@
-"""The one attention function: scaled dot-product attention, with a key/value prefix where a module carries one."""
+"""The one attention function: scaled dot-product attention, over padded texts or packed ones, prefixed or not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +42,18 @@ class PrefixSource(Protocol):
         """See the keys and values of the tokens, (rows, key/value heads, tokens, head width)."""
 
 
+Attend = Callable[..., "tuple[torch.Tensor, None]"]
+
+
+class Borders(Protocol):
+    """Knows where the texts of a batch without padding begin and end; see lightune.ragged."""
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Let query, key and value, (1, heads, all tokens, head width), attend inside the texts by `attend`."""
+
+
 def use_attention(model: Any) -> None:
     """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be exchanged."""
     from transformers import AttentionInterface
@@ -62,6 +75,7 @@ def attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
+    ragged: Borders | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
@@ -69,7 +83,21 @@ def attention(
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
     added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
     began with.
+    With borders, the texts stand one after the other in a single row, and the mask says nothing.
     """
+    if ragged is not None:
+        return ragged.attend(_padded, module, (query, key, value), options)
+    return _padded(module, query, key, value, attention_mask, **options)
+
+
+def _padded(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     source: PrefixSource | None = vars(module).get(SLOT)

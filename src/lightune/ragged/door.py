@@ -1,0 +1,164 @@
+"""The context in which a classifier runs without padding: a hook at its base's door, another behind its layers."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lightune.models.architectures import ARCHITECTURES
+from lightune.models.attention import NAME, use_attention
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from lightune.ragged.layout import Layout
+
+# Where the base model keeps the door that is open on it.
+PLACE = "lightune_door"
+# What a batch can bring of each token, besides its id or its embedding.
+BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
+# A call that brings or wants one of these is left as it is: padding can be seen in it.
+LEFT_ALONE = ("past_key_values", "encoder_hidden_states", "output_hidden_states", "output_attentions")
+_OPENING = threading.Lock()
+
+
+@contextmanager
+def padding_free(model: nn.Module) -> Iterator[None]:
+    """Let the calls that this thread makes of a classifier, adapted or not, run without padding where that is possible.
+
+    Callers, hooks on the base model and heads see padded batches as before, with zeros for what was computed at
+    padding. A model whose attention cannot be exchanged runs as ever. The attention function stays in place afterwards;
+    without padding to drop it is transformers' own.
+    """
+    stock = _stock(model)
+    if stock is None or not supported(stock):
+        yield
+        return
+    with _OPENING:
+        if stock.config._attn_implementation != NAME:
+            use_attention(stock)
+        door = vars(stock.base_model).setdefault(PLACE, Door(stock))
+        door.admit(stock)
+    try:
+        yield
+    finally:
+        with _OPENING:
+            if door.close():
+                vars(stock.base_model).pop(PLACE)
+
+
+def supported(model: nn.Module) -> bool:
+    """Whether the model is (or wraps) a known architecture's classifier with transformers' own attention function."""
+    stock = _stock(model)
+    if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
+        return False
+    return stock.config._attn_implementation in ("sdpa", NAME)
+
+
+def _stock(model: nn.Module) -> Any:
+    """Return the classifier inside all that wraps it, or None."""
+    from transformers import PreTrainedModel
+
+    return next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
+
+
+class Door:
+    """Drops the padding of what enters a base model, and puts it back behind the layers.
+
+    The layout of a batch travels with the call, as the argument `ragged` that stock models pass on to attention. The
+    door itself knows only which threads have opened it, and how often.
+    """
+
+    def __init__(self, stock: Any) -> None:
+        self._threads: dict[int, int] = {}
+        self._handles: list[Any] = []
+        self._names = tuple(inspect.signature(stock.base_model.forward).parameters)
+        self._counts_from_pad = ARCHITECTURES[stock.config.model_type].counts_from_pad
+
+    def admit(self, stock: Any) -> None:
+        """Let this thread through without padding."""
+        if not self._threads:
+            layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+            stack = next(module for module in stock.base_model.modules() if layers in module.children())
+            self._handles = [
+                stock.base_model.register_forward_pre_hook(self.enter, with_kwargs=True),
+                # First of all, so that whoever else listens there sees the padded shape.
+                stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
+            ]
+        thread = threading.get_ident()
+        self._threads[thread] = self._threads.get(thread, 0) + 1
+
+    def close(self) -> bool:
+        """Take back one `admit` of this thread, and say whether the door is shut for all."""
+        thread = threading.get_ident()
+        self._threads[thread] -= 1
+        if not self._threads[thread]:
+            del self._threads[thread]
+        if self._threads:
+            return False
+        for handle in self._handles:
+            handle.remove()
+        return True
+
+    def enter(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], Any] | None:
+        """Replace a padded batch by its real tokens, (1, tokens), with the position that each has in its text."""
+        if threading.get_ident() not in self._threads:
+            return None
+        given = {**dict(zip(self._names, args, strict=False)), **kwargs}
+        layout = _layout(base.config, given)
+        if layout is None:
+            return None
+        given["position_ids"] = layout.pack(self._positions(base, given))
+        for name in BESIDE:
+            if given.get(name) is not None:
+                given[name] = layout.pack(given[name])
+        # A mask of four dimensions is taken as it is. No attention can use this one, so that none goes on without
+        # the layout unnoticed.
+        mask = given["attention_mask"]
+        given |= {"attention_mask": mask.new_zeros(1, 1, 0, 0).bool(), "ragged": layout}
+        if "use_cache" in self._names:
+            given["use_cache"] = False
+        return (), given
+
+    def leave(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        """Put the padding back."""
+        layout: Layout | None = kwargs.get("ragged")
+        if layout is None:
+            return None
+        hidden = layout.unpack(output[0])
+        if isinstance(output, tuple):
+            return (hidden, *output[1:])
+        output.last_hidden_state = hidden
+        return output
+
+    def _positions(self, base: Any, given: dict[str, Any]) -> torch.Tensor:
+        """Return the position of every token in its text, (texts, positions), as the model would count it."""
+        import torch
+
+        mask, ids, told = (given.get(name) for name in ("attention_mask", "input_ids", "position_ids"))
+        assert mask is not None
+        if told is not None:
+            return told.expand(mask.shape)
+        plain = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        if not self._counts_from_pad:
+            return plain
+        pad = base.embeddings.padding_idx
+        if ids is None:
+            return plain + pad + 1
+        counted = (ids != pad).long()
+        return counted.cumsum(1) * counted + pad
+
+
+def _layout(config: Any, given: dict[str, Any]) -> Layout | None:
+    """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
+    from lightune.ragged.layout import Layout
+
+    mask = given.get("attention_mask")
+    is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
+    if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
+        return None
+    return Layout.of(mask)  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""Where the texts of a batch lie once their padding is dropped, and attention inside their borders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightune.models.attention import Attend
+
+# A text joins a group while it has at least this share of the tokens of the group's longest.
+SIMILAR = 2 / 3
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The places of uneven texts in a small padded grid.
+
+    `tokens` (texts x longest) says which of the group's tokens stands at each place, at padding the text's last again;
+    `places` (tokens) where each token stands; `is_real` is (texts, 1, 1, longest).
+    """
+
+    tokens: torch.Tensor
+    places: torch.Tensor
+    is_real: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: torch.Tensor, longest: int) -> Grid:
+        """Lay out texts of these lengths, one after the other."""
+        columns = torch.arange(longest, device=lengths.device)
+        is_real = columns < lengths[:, None]
+        starts = lengths.cumsum(0) - lengths
+        tokens = starts[:, None] + torch.minimum(columns, lengths[:, None] - 1)
+        return cls(tokens.flatten(), is_real.flatten().nonzero().squeeze(1), is_real[:, None, None, :])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts of similar length that attention takes together: tokens `start` to `end`; no grid where all are alike."""
+
+    start: int
+    end: int
+    texts: int
+    longest: int
+    grid: Grid | None
+
+    def attend(self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any) -> torch.Tensor:
+        """Return what the group's tokens find, (tokens, heads, head width).
+
+        Parts: query, key and value, each (1, heads, all tokens, head width).
+        """
+        mask = self.mask(_is_causal(module, options), options.get("sliding_window"), parts[0].device)
+        found, _ = attend(module, *(self._padded(part) for part in parts), mask, **options)
+        found = found.flatten(0, 1)
+        return found if self.grid is None else found.index_select(0, self.grid.places)
+
+    def _padded(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, heads, all tokens, width) -> (texts, heads, longest, width)"""
+        own = packed[0].transpose(0, 1)[self.start : self.end]
+        if self.grid is not None:
+            own = own.index_select(0, self.grid.tokens)
+        return own.unflatten(0, (self.texts, self.longest)).transpose(1, 2)
+
+    def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
+        """Return who sees whom, boolean, (texts or 1, 1, longest or 1, longest); None where attention needs no telling.
+
+        A token sees those less than `window` tokens away. No token looks ahead under a causal mask, so that none sees
+        the padding behind its text; padding sees something always, or it would yield NaN.
+        """
+        is_real = None if self.grid is None or is_causal else self.grid.is_real
+        if window is None or self.longest <= window:
+            return is_real
+        columns = torch.arange(self.longest, device=device)
+        back = columns[:, None] - columns
+        near = (back < window) & (back >= 0 if is_causal else -back < window)
+        return near[None, None] if is_real is None else near & is_real | (back == 0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
+
+    `real` says at which place of the flattened batch each of the tokens stands. Made for one batch and passed along
+    with it, so that nothing is kept between calls.
+    """
+
+    shape: tuple[int, int]
+    real: torch.Tensor
+    groups: tuple[Group, ...]
+
+    @classmethod
+    def of(cls, mask: torch.Tensor) -> Layout | None:
+        """Read it from an attention mask (texts, positions); None unless there is padding, on the right alone."""
+        is_real = mask.bool()
+        lengths, order = is_real.sum(1).sort(descending=True, stable=True)
+        counts = lengths.tolist()
+        is_right = bool((is_real[:, 1:] <= is_real[:, :-1]).all())
+        if not is_right or counts[-1] == 0 or counts[-1] == mask.shape[1]:
+            return None
+        places = torch.arange(mask.numel(), device=mask.device).view_as(mask)
+        real = places[order][is_real[order]]
+        return cls((mask.shape[0], mask.shape[1]), real, tuple(_groups(counts, lengths)))
+
+    def pack(self, batch: torch.Tensor) -> torch.Tensor:
+        """(texts, positions, ...) -> (1, tokens, ...)"""
+        return batch.flatten(0, 1).index_select(0, self.real).unsqueeze(0)
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, tokens, width) -> (texts, positions, width), zero at padding"""
+        texts, positions = self.shape
+        flat = packed.new_zeros(texts * positions, packed.shape[-1])
+        return flat.index_copy(0, self.real, packed[0]).unflatten(0, self.shape)
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what every token finds in its own text, (1, tokens, heads, head width), and no weights.
+
+        `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
+        """
+        found = [group.attend(attend, module, parts, options) for group in self.groups]
+        return torch.cat(found).unsqueeze(0), None
+
+
+def _groups(counts: list[int], lengths: torch.Tensor) -> Iterator[Group]:
+    """Cut texts in order of length into groups of similar length."""
+    first = [0]
+    for row, count in enumerate(counts):
+        if count < SIMILAR * counts[first[-1]]:
+            first.append(row)
+    start = 0
+    for row, following in pairwise([*first, len(counts)]):
+        end = start + sum(counts[row:following])
+        longest = counts[row]
+        is_even = counts[following - 1] == longest
+        grid = None if is_even else Grid.of(lengths[row:following], longest)
+        yield Group(start, end, following - row, longest, grid)
+        start = end
+
+
+def _is_causal(module: nn.Module, options: Any) -> bool:
+    """As transformers' attention functions decide it: by the call, else by the module."""
+    told = options.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if told is None else told)

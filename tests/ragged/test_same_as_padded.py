@@ -1,0 +1,96 @@
+"""Without padding every architecture and every kind of method answers and learns as with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from lightune.methods import METHODS, make_method
+from lightune.methods.prompt_method import PromptMethod
+from lightune.ragged.door import supported
+from padded_and_ragged import answers, batch_of, largest_difference, texts, without_dropout
+from tiny import ARCHITECTURES
+
+OWN_ATTENTION = ("deberta-v2", "mpnet")
+SUPPORTED = [name for name in ARCHITECTURES if name not in OWN_ATTENTION]
+LIMIT = 1e-5  # relative, in fp32
+# Methods with the options that make another model of them.
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "bottleneck": {},
+    "bottleneck double": {"preset": "double_seq_bn"},
+    "bottleneck parallel": {"preset": "par_bn"},
+    "prefix": {},
+    "prefix gated": {"attended": "gated"},
+    "prefix prepended": {"attended": "prepended"},
+    "bitfit": {},
+    "ia3": {},
+    "prompt_tuning": {},
+}
+
+
+@pytest.mark.parametrize("architecture", SUPPORTED)
+def test_all_parameters_of_every_architecture(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    assert supported(model)
+    wanted = answers(model, batch, is_ragged=False)
+    rows = rows_seen(loaded)
+    found = answers(model, batch, is_ragged=True)
+    assert set(rows) == {int(batch["attention_mask"].sum())}, "a linear layer saw something but the real tokens"
+    assert largest_difference(found, wanted) < LIMIT
+
+
+def rows_seen(loaded: Any) -> list[int]:
+    """Return a list that will hold how many tokens each linear layer of each layer saw."""
+    seen: list[int] = []
+    for name in loaded.anatomy.modules(("query", "attention_out", "ffn_in", "ffn_out")):
+        module = loaded.model.get_submodule(name)
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, -2).shape[0]))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [
+        (kind, architecture)
+        for kind in KINDS
+        for architecture in ("distilbert", "bert", "roberta", "modernbert", "gpt2", "llama", "mistral")
+        if kind != "bitfit" or architecture not in ("modernbert", "llama", "mistral")  # which have no biases
+    ],
+)
+def test_kinds_of_methods_on_kinds_of_architectures(load_lively: Any, kind: str, architecture: str) -> None:
+    assert difference_with(make_method(kind.split()[0], KINDS[kind]), load_lively(architecture)) < LIMIT
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method(load_lively: Any, name: str) -> None:
+    assert difference_with(make_method(name), load_lively("distilbert")) < LIMIT
+
+
+def difference_with(method: Any, loaded: Any) -> float:
+    """Return how far logits and gradients are from the padded model's, once the method is no longer at its start."""
+    batch = batch_of(loaded, texts())
+    if isinstance(method, PromptMethod):
+        batch.pop("token_type_ids", None)
+    model = without_dropout(method.attach(loaded.model, loaded.anatomy, 3).model)
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad and value.is_floating_point():
+                value += torch.randn(value.shape, generator=draw) * 0.02
+    wanted = answers(model, batch, is_ragged=False)
+    return largest_difference(answers(model, batch, is_ragged=True), wanted)
+
+
+@pytest.mark.parametrize("architecture", OWN_ATTENTION)
+def test_what_computes_attention_itself_keeps_its_padding(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    assert not supported(model)
+    rows = rows_seen(loaded)
+    wanted, found = (answers(model, batch, is_ragged) for is_ragged in (False, True))
+    assert max(rows) == batch["attention_mask"].numel()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
