@@ -16,7 +16,6 @@ from lightune.evaluation.cost import Meter, Spent
 from lightune.evaluation.evaluate import to_device, validate
 from lightune.evaluation.metrics import Metrics
 from lightune.progress import Reporter
-from lightune.ragged.door import padding_free
 from lightune.recipe import TrainingBlock
 from lightune.training.averaging import WeightAverage
 from lightune.training.batches import epoch_steps, steps_per_epoch
@@ -105,8 +104,8 @@ class Loop:
         self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
         self.done, self.best = Fitted(), _Best(self.settings.metric_for_best_model)
         self._checkpointing(True)
-        log = (self.folder / "metrics.jsonl").open("w", encoding="utf-8")
-        with torch.random.fork_rng(), padding_free(self.model), StopRequest() as self.stop, log as self.log:
+        path = self.folder / "metrics.jsonl"
+        with torch.random.fork_rng(), StopRequest() as self.stop, path.open("w", encoding="utf-8") as self.log:
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()
             self.done.spent = self.meter.spent
