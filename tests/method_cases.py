@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +127,28 @@ def frozen(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     taught = trainable(model)
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {name: value.detach().clone() for name, value in named.items() if name not in taught}
+
+
+def wrong_answers_in_threads(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]]) -> list[int]:
+    """Ask a model in one thread for each batch, many times at once; return whose answers differed from those alone."""
+    wanted, wrong = [logits_of(model, batch) for batch in batches], []
+
+    def ask(number: int) -> None:
+        for _ in range(40):
+            if not torch.equal(logits_of(model, batches[number]), wanted[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(batches))]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    return wrong
 
 
 def train_three_steps(model: Any, batch: dict[str, torch.Tensor], method: Method | None = None) -> dict[str, float]:

@@ -80,8 +80,8 @@ def main() -> None:
             for rate in given.rates or [None]:
                 for seed in given.seeds:
                     row = {"what": given.what, "spec": spec, "rate": rate, "seed": seed, "frame": frame,
-                           "labels": given.labels}  # fmt: skip
-                    run_once(row, given.out, given.model, files)
+                           "labels": given.labels, "model": given.model}  # fmt: skip
+                    run_once(row, given.out, files)
 
 
 def split_files(folder: Path, what: str, place: Path) -> tuple[str, str]:
@@ -97,7 +97,7 @@ def split_files(folder: Path, what: str, place: Path) -> tuple[str, str]:
     return str(place / "train.csv"), str(place / "test.csv")
 
 
-def run_once(row: dict[str, Any], out: Path, model: str, files: tuple[str, str]) -> None:
+def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     """Train and test once, and append what came out, unless it stands there."""
     if any(all(done.get(key) == value for key, value in row.items()) for done in read(out)):
         return
@@ -105,18 +105,18 @@ def run_once(row: dict[str, Any], out: Path, model: str, files: tuple[str, str])
     method = make_method(name, options)
     task = the_task(files, row["labels"], row["seed"])
     settings = TrainingBlock.model_validate({**row["frame"], "seed": row["seed"]})
-    loaded = load_classifier(find_model(model), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
+    loaded = load_classifier(find_model(row["model"]), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
     encoded = {split: encode(loaded.tokenizer, getattr(task, split).texts, loaded.max_length)
                for split in ("train", "validation", "test")}  # fmt: skip
     layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
     if settings.head_start == "probe":
         seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded["train"], 64)
         start_from_probe(layer, seen.head_inputs, task.train.labels)
+    whole = loaded.model.num_parameters()
     attached = method.attach(loaded.model, loaded.anatomy, settings.seed).model
     if method.needs_data:
         method.start_from_data(attached, training_batches(loaded.tokenizer, encoded["train"], settings))
     trained = sum(value.numel() for value in attached.parameters() if value.requires_grad)
-    whole = sum(value.numel() for value in loaded.model.parameters())
     rate = row["rate"] or method.default_learning_rate
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(

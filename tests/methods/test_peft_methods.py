@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from adapter_trials import SEED, batch_of, logits_of, require_sound, train, trai
 from lightune.errors import RecipeError
 from lightune.methods import METHODS, make_method
 from lightune.methods.peft_method import PeftMethod
+from method_cases import wrong_answers_in_threads
 from tiny import ARCHITECTURES, REPRESENTATIVE
 
 NAMES = [name for name, kind in METHODS.items() if issubclass(kind, PeftMethod) and name != "lora"]
@@ -171,22 +170,7 @@ def test_two_threads_with_a_prompt_get_their_own_answers(load_lively: Callable[.
     model = method.attach(loaded.model, loaded.anatomy, SEED).model
     texts = (["a lovely film", "dull"], ["warm", "the soup was cold"])
     batches = [dict(loaded.tokenizer(pair, padding=True, return_tensors="pt")) for pair in texts]
-    wanted = [logits_of(model, batch) for batch in batches]
-    wrong: list[int] = []
-
-    def ask(number: int) -> None:
-        for _ in range(40):
-            if not torch.equal(logits_of(model, batches[number]), wanted[number]):
-                wrong.append(number)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
-    before, _ = sys.getswitchinterval(), sys.setswitchinterval(1e-5)
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(before)
-    assert wrong == []
+    assert wrong_answers_in_threads(model, batches) == []
 
 
 def test_modules_of_the_head_are_not_counted_as_targets(load_lively: Callable[..., Any]) -> None:

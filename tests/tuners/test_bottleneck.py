@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import RecipeError
 from lightune.methods import make_method
-from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable
+from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable, wrong_answers_in_threads
 
 FFN_OUT = {"distilbert": "distilbert.transformer.layer.0.ffn.lin2", "gpt2": "transformer.h.0.mlp.c_proj"}
 FFN_IN = {"distilbert": "distilbert.transformer.layer.0.ffn.lin1", "gpt2": "transformer.h.0.mlp.c_fc"}
@@ -108,19 +107,7 @@ def test_two_threads_and_a_copy_get_their_own_answers(load_lively: Load, preset:
     wanted = [logits_of(model, batch) for batch in batches]
     twin = copy.deepcopy(model)
     assert torch.equal(logits_of(twin, batches[0]), wanted[0])
-    wrong: list[int] = []
-
-    def ask(number: int) -> None:
-        for _ in range(30):
-            if not torch.equal(logits_of(model, batches[number]), wanted[number]):
-                wrong.append(number)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert wrong_answers_in_threads(model, batches) == []
 
 
 @pytest.mark.parametrize("preset", ["seq_bn", "par_bn"])

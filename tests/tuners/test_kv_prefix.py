@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from lightune.errors import RecipeError
 from lightune.methods import make_method
 from lightune.tuners.kv_prefix import Heads, KVPrefixLayer
-from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable
+from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable, wrong_answers_in_threads
 
 
 def layers_of(model: torch.nn.Module) -> list[KVPrefixLayer]:
@@ -95,19 +94,7 @@ def test_two_threads_and_a_copy_get_their_own_answers(load_lively: Load) -> None
     with torch.no_grad():
         for layer in layers_of(twin):
             layer.kv_prefix_states["default"].mul_(5)
-    wrong: list[int] = []
-
-    def ask(number: int) -> None:
-        for _ in range(30):
-            if not torch.equal(logits_of(model, batches[number]), wanted[number]):
-                wrong.append(number)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert wrong_answers_in_threads(model, batches) == []
     assert not torch.equal(logits_of(twin, batches[0]), wanted[0]), "the copy still reads the first one's prefix"
 
 
@@ -153,15 +140,16 @@ def test_a_wrong_value_is_refused(options: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
-def test_taken_off_by_peft_the_stock_model_is_left_and_a_second_one_is_refused(load_lively: Load, name: str) -> None:
+@pytest.mark.parametrize("spec", [("prefix", {}), ("bottleneck", {}), ("bottleneck", {"preset": "par_bn"})])
+def test_taken_off_by_peft_the_stock_model_is_left_and_a_second_one_is_refused(load_lively: Load, spec: Any) -> None:
     loaded = load_lively("distilbert")
     batch = batch_of(loaded)
-    model: Any = make_method(name).attach(loaded.model, loaded.anatomy, SEED).model
+    model: Any = make_method(*spec).attach(loaded.model, loaded.anatomy, SEED).model
     train_three_steps(model, batch)
     with pytest.raises(ValueError, match=r"takes one"):
         model.add_adapter("second", model.peft_config["default"])
     stock = model.unload().eval()
     assert not layers_of(stock)
+    assert not any(module._forward_pre_hooks for module in stock.modules())
     body = stock.distilbert(**batch).last_hidden_state
     assert torch.equal(body, load_lively("distilbert").model.eval().distilbert(**batch).last_hidden_state)

@@ -49,6 +49,7 @@ def interval_plot(comparison: Comparison, before_head: str = "untrained head") -
     ]
 
     def draw(axes: Axes) -> None:
+        """Draw one line for each gain, the first on top."""
         axes.axvline(0, color=INK, linewidth=1)
         for height, (name, gain, ci95, colour) in zip((1, 0), rows, strict=True):
             _draw_interval(axes, height, gain, ci95, colour)

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from peft.config import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 from transformers.activations import ACT2FN
 
-from lightune.tuners.registering import peft_type
+from lightune.tuners.registering import TargetedConfig
 from lightune.tuners.widths import in_and_out
 
 
 @dataclass
-class BottleneckConfig(PeftConfig):
+class BottleneckConfig(TargetedConfig):
     """Options of adapter layers; `inputs` names, for a parallel one's target, the layer whose input it reads."""
 
-    target_modules: list[str] | str | None = None
-    exclude_modules: list[str] | str | None = None
-    modules_to_save: list[str] | None = None
-    layers_to_transform: list[int] | None = None
-    layers_pattern: str | None = None
+    tuner_name: ClassVar[str] = "bottleneck"
+
     reduction_factor: float = 16.0
     non_linearity: str = "relu"
     dropout: float = 0.0
     scaling: float = 1.0
     inputs: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
-        super().__post_init__()
-        self.peft_type = peft_type("bottleneck")
-        if isinstance(self.target_modules, list):
-            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
 
 
 class BottleneckLayer(nn.Module, BaseTunerLayer):
@@ -59,9 +48,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self._width = in_and_out(base_layer)[1] if reads is None else in_and_out(reads)[0]
         # What the other layer was given, by thread: two texts may be under way in two threads.
         self._given: dict[int, torch.Tensor] = {}
-        self._is_parallel = reads is not None
-        if reads is not None:
-            reads.register_forward_pre_hook(self._note)
+        self._listens = None if reads is None else reads.register_forward_pre_hook(self._note)
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
@@ -79,7 +66,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the base layer's output with the adapters' added; shapes (rows, tokens, width)."""
         found: torch.Tensor = self.base_layer(x, *args, **kwargs)
-        read = self._given.pop(threading.get_ident()) if self._is_parallel else None
+        read = self._given.pop(threading.get_ident()) if self._listens is not None else None
         for name in () if self.disable_adapters else self.active_adapters:
             if name in self.bottleneck_up:
                 found = found + self._adapt(name, found if read is None else read)
@@ -90,6 +77,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         inner = ACT2FN[options.non_linearity](self.bottleneck_down[name](hidden))
         inner = nn.functional.dropout(inner, options.dropout, self.training)
         return options.scaling * self.bottleneck_up[name](inner)
+
+    def stop_listening(self) -> None:
+        """Take away what keeps the input of another layer."""
+        if self._listens is not None:
+            self._listens.remove()
 
     def _note(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._given[threading.get_ident()] = args[0]
@@ -117,3 +109,8 @@ class BottleneckModel(BaseTuner):
         source = peft_config.inputs.get(current_key)
         reads = None if source is None else self.model.get_submodule(source)
         self._replace_module(parent, target_name, BottleneckLayer(target, adapter_name, peft_config, reads), target)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        if isinstance(child, BottleneckLayer):
+            child.stop_listening()
+        super()._replace_module(parent, child_name, new_module, child)

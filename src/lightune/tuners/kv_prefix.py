@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from peft.config import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
 from lightune.models.attention import SLOT, Prefix, use_attention
-from lightune.tuners.registering import peft_type
+from lightune.tuners.registering import TargetedConfig
 
 RANDOM_SPREAD = 0.02
 
 
 @dataclass
-class KVPrefixConfig(PeftConfig):
+class KVPrefixConfig(TargetedConfig):
     """Options of a prefix: `attended` "apart" (values start at zero), "gated" (so does the gate) or "prepended".
 
     `projection` is the inner width of the small network that the prefix comes from, or None.
     """
 
-    target_modules: list[str] | str | None = None
-    exclude_modules: list[str] | str | None = None
-    modules_to_save: list[str] | None = None
-    layers_to_transform: list[int] | None = None
-    layers_pattern: str | None = None
+    tuner_name: ClassVar[str] = "kv_prefix"
+
     num_virtual_tokens: int = 16
     attended: str = "apart"
     projection: int | None = None
-
-    def __post_init__(self) -> None:
-        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
-        super().__post_init__()
-        self.peft_type = peft_type("kv_prefix")
-        if isinstance(self.target_modules, list):
-            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from peft.config import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.utils.peft_types import PeftType, register_peft_method
+
+
+@dataclass
+class TargetedConfig(PeftConfig):
+    """The options of a tuner that wraps modules; a subclass gives its `tuner_name`."""
+
+    tuner_name: ClassVar[str]
+
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    modules_to_save: list[str] | None = None
+    layers_to_transform: list[int] | None = None
+    layers_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
+        super().__post_init__()
+        self.peft_type = peft_type(self.tuner_name)
+        if isinstance(self.target_modules, list):
+            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
 
 
 def register(name: str, config_class: type, model_class: type) -> None:
