@@ -57,8 +57,7 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         if known not in valid:
             faults.append(f"method.{key}: {name} has no such option. {did_you_mean(key, valid)} {_valid(kind)}")
         elif known in given:
-            faults.append(f"method.{known}: given twice, for {key} is another name of it." if key != known
-                          else f"method.{known}: given twice, once by another name.")  # fmt: skip
+            faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are one option).")
         else:
             given[known] = value
     method = _validated(kind, given, faults)
@@ -107,6 +106,10 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
         except RecipeError as error:
             faults.append(f"method.roles: {error.message} {error.hint}")
     return method
+
+
+def _names_of(kind: type[Method], option: str) -> list[str]:
+    return [option, *(other for other, meant in kind.aliases.items() if meant == option)]
 
 
 def _valid(kind: type[Method]) -> str:
