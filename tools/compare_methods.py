@@ -1,7 +1,7 @@
 """Train every method on the same texts with the same budget: find learning rates, and compare with full fine-tuning.
 
 FOLDER holds train.csv and validation.csv (Rotten Tomatoes, say). Results are appended to OUT, one line a run; runs that
-stand there already are not repeated.
+stand there already are not repeated. Seconds are the processor's on a CPU, the wall's on another device.
 
 python tools/compare_methods.py FOLDER sweep --out sweep.jsonl lora prefix --rates 3e-4 1e-3 3e-3 --seeds 0 1
 python tools/compare_methods.py FOLDER close --out close.jsonl full lora prefix bottleneck --seeds 0 1 2 3 4
@@ -31,10 +31,11 @@ import numpy as np
 import torch
 import yaml
 
+from lightune import runtime
 from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
 from lightune.data.encoding import encode
 from lightune.data.task import Task, load_task
-from lightune.evaluation.evaluate import evaluate
+from lightune.evaluation.evaluate import evaluate, to_device
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
 from lightune.models.load import find_model, load_classifier
@@ -68,11 +69,13 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="*", default=[])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--labels", type=int, default=500, help="labelled texts for training")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--set", dest="settings", nargs="*", default=[], help="training settings, key=value")
     given = parser.parse_intermixed_args()
     if given.what == "table":
         print(table(read(given.out)))
         return
+    device = runtime.choose_device(given.device)
     frame = FRAME | {key: yaml.safe_load(value) for key, value in (entry.split("=", 1) for entry in given.settings)}
     with tempfile.TemporaryDirectory() as place:
         files = split_files(given.folder, given.what, Path(place))
@@ -80,7 +83,7 @@ def main() -> None:
             for rate in given.rates or [None]:
                 for seed in given.seeds:
                     row = {"what": given.what, "spec": spec, "rate": rate, "seed": seed, "frame": frame,
-                           "labels": given.labels, "model": given.model}  # fmt: skip
+                           "labels": given.labels, "model": given.model, "device": device.type}  # fmt: skip
                     run_once(row, given.out, files)
 
 
@@ -105,17 +108,21 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     method = make_method(name, options)
     task = the_task(files, row["labels"], row["seed"])
     settings = TrainingBlock.model_validate({**row["frame"], "seed": row["seed"]})
+    device = torch.device(row["device"])
     loaded = load_classifier(find_model(row["model"]), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
     encoded = {split: encode(loaded.tokenizer, getattr(task, split).texts, loaded.max_length)
                for split in ("train", "validation", "test")}  # fmt: skip
+    loaded.model.to(device)  # type: ignore[arg-type]
     layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
     if settings.head_start == "probe":
         seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded["train"], 64)
         start_from_probe(layer, seen.head_inputs, task.train.labels)
     whole = loaded.model.num_parameters()
     attached = method.attach(loaded.model, loaded.anatomy, settings.seed).model
+    attached.to(device)
     if method.needs_data:
-        method.start_from_data(attached, training_batches(loaded.tokenizer, encoded["train"], settings))
+        batches = training_batches(loaded.tokenizer, encoded["train"], settings)
+        method.start_from_data(attached, (to_device(batch, device) for batch in batches))
     trained = sum(value.numel() for value in attached.parameters() if value.requires_grad)
     rate = row["rate"] or method.default_learning_rate
     with tempfile.TemporaryDirectory() as folder:
@@ -124,17 +131,18 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
             train=Examples(encoded["train"], task.train.labels),
             validation=Examples(encoded["validation"], task.validation.labels),
             settings=settings, learning_rate=rate, eval_batch_size=64, folder=Path(folder),
-            accelerator=make_accelerator(torch.device("cpu"), "fp32", (), Path(folder), "compare", {}),
+            accelerator=make_accelerator(device, "fp32", (), Path(folder), "compare", {}),
             reporter=Silent(),
         )  # fmt: skip
-        started = time.process_time()
+        clock = time.process_time if device.type == "cpu" else time.perf_counter
+        started = clock()
         fitted = loop.fit()
-        spent = time.process_time() - started
+        spent = clock() - started
     logits, figures = evaluate(loop.model, loaded.tokenizer, encoded["test"], task.test, 64)
     right = (logits.argmax(1) == np.asarray(task.test.labels)).astype(int).tolist()
     found = {"used_rate": rate, "accuracy": figures["accuracy"], "loss": figures["loss"], "steps": fitted.steps,
              "train_loss": fitted.epochs[-1]["train_loss"], "trained_percent": 100 * trained / whole,
-             "cpu_seconds": spent, "right": right}  # fmt: skip
+             "seconds": spent, "right": right}  # fmt: skip
     with out.open("a", encoding="utf-8") as sink:
         sink.write(json.dumps({**row, **found}) + "\n")
     print(f"{row['spec']:40s} rate {rate:.0e} seed {row['seed']}  accuracy {found['accuracy']:.3f}  "
@@ -171,7 +179,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     closing = runs[0]["what"] == "close"
     full = {run["seed"]: run["right"] for run in runs if closing and run["spec"] == "full"}
     titles = ("method", "learning rate", "trained", "mean accuracy", "spread", "each seed", "mean loss",
-              "against full, 95%", "processor s")  # fmt: skip
+              "against full, 95%", "s")  # fmt: skip
     lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
     for (spec, rate), found in groups.items():
         scores = [run["accuracy"] for run in found]
@@ -184,7 +192,7 @@ def table(runs: list[dict[str, Any]]) -> str:
             " ".join(f"{score:.3f}" for score in scores),
             f"{np.mean([run['loss'] for run in found]):.2f}",
             difference(found, full) if full and spec != "full" else "-",
-            f"{np.mean([run['cpu_seconds'] for run in found]):.0f}",
+            f"{np.mean([run['seconds'] for run in found]):.0f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -42,6 +42,8 @@ def peft_type(name: str) -> PeftType:
     if value not in PeftType._value2member_map_:
         member: Any = str.__new__(PeftType, value)
         member._name_ = member._value_ = value
+        # From Python 3.12 on members are attributes of the class, and only `type` may set one from outside.
+        type.__setattr__(PeftType, value, member)
         PeftType._member_names_.append(value)
         PeftType._member_map_[value] = member
         PeftType._value2member_map_[value] = member
