@@ -75,6 +75,21 @@ def test_a_method_that_is_not_there_is_answered_with_those_that_are(capsys):
     assert 'Did you mean "lora"?' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("LoRA", 'Did you mean "lora"?'),
+        ("P-Tuning", 'Did you mean "p_tuning"?'),
+        ("DeLoRA", 'Did you mean "delora"?'),
+        ("prefix-tuning", "use prefix."),
+        ("Prefix_Tuning", "use prefix."),
+    ],
+)
+def test_case_and_dashes_do_not_hide_which_method_is_meant(name, said, capsys):
+    assert main(["methods", name]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_the_shipped_recipes_are_listed_with_what_they_do(capsys):
     rows = {row["name"]: row["description"] for row in _json(capsys, "recipes")["recipes"]}
     assert set(rows) >= {"quickstart", "rotten-tomatoes"}

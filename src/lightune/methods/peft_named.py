@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lightune.errors import RecipeError, did_you_mean
+from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.methods.base import Attachment
 from lightune.methods.peft_method import REFUSALS, PeftMethod
 from lightune.methods.registry import METHODS
@@ -119,15 +119,17 @@ def usable_names() -> list[str]:
 
 def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
     """Return PEFT's method of this name; RecipeError for an unknown name or option, and where it cannot classify."""
-    if name not in peft_names():
-        meant = did_you_mean(name, METHODS) or did_you_mean(name, usable_names())
+    known = spelt_like(name, [*METHODS, *peft_names()])
+    if name != known and known not in REFUSED:
+        groups = [[known]] if known else [list(METHODS), usable_names()]
+        meant = next(filter(None, (did_you_mean(name, group) for group in groups)), "")
         theirs = f"by PEFT's own names: {', '.join(usable_names())}."
         hint = f"{meant} Valid: {', '.join(METHODS)}; {theirs}"
         raise RecipeError("RECIPE-010", f'there is no method "{name}".', hint.strip())
-    if name in REFUSED:
+    if known in REFUSED:
         raise RecipeError(
             "RECIPE-036",
-            f'PEFT\'s "{name}" cannot be used for classifying texts: {REFUSED[name]}.',
+            f'PEFT\'s "{known}" cannot be used for classifying texts: {REFUSED[known]}.',
             "`lightune methods` lists those that can.",
         )
     settings = {key: value for key, value in options.items() if key not in ("roles", "target_modules")}
