@@ -12,7 +12,7 @@ from pydantic import Field
 from lightune.errors import RecipeError
 from lightune.methods import registry
 from lightune.methods.base import Attachment
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -47,7 +47,7 @@ class AdaLora(PeftMethod):
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.85
     orthogonality: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True

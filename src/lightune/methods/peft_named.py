@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.methods.base import Attachment
-from lightune.methods.peft_method import REFUSALS, PeftMethod
+from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES, check_role
 
@@ -133,7 +133,7 @@ def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
             "`lightune methods` lists those that can.",
         )
     settings = {key: value for key, value in options.items() if key not in ("roles", "target_modules")}
-    roles, given = options.get("roles", LINEAR_ROLES), options.get("target_modules")
+    roles, given = options.get("roles", LINEAR_ROLES), named_targets(options.get("target_modules"))
     _check(name, settings, roles, given)
     return PeftNamed(name, settings, tuple(roles), None if given is None else tuple(given))
 
