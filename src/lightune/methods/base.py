@@ -78,6 +78,11 @@ class Method:
         """How many of the model's positions the method takes for itself."""
         return 0
 
+    @property
+    def by_preset(self) -> Mapping[str, float]:
+        """What a preset puts in the place of options that are None."""
+        return {}
+
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Change the model so that it can be trained; new parameters are drawn from generators keyed by the seed."""
         raise NotImplementedError

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.methods.base import Attachment
+from lightune.methods.choices import choices
 from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES, check_role
@@ -151,6 +152,8 @@ def describe_named(name: str) -> dict[str, Any]:
         "starts_unchanged": method.starts_unchanged,
         "paper": "",
         "options": {**{key: _plain(value) for key, value in own.items()}, "roles": list(method.roles)},
+        "choices": {key: found for key, found in choices(kind).items() if key in own},
+        "by_preset": {},
         "architectures": {},
     }
 
