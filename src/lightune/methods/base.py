@@ -40,7 +40,7 @@ class Method:
     - `mergeable`: the adapter can be folded into the base weights, which gives a stock model.
     - `reversible`: `model.disable_adapter()` gives the untouched model back.
     - `starts_unchanged`: until it is trained, the attached model answers as the untouched one.
-    - `peft_loadable`: PEFT alone reads what is saved.
+    - `peft_loadable`: PEFT alone reads what is saved; `own_tuner`: PEFT does once lightune's tuners are registered.
     - `base_is_frozen`: no weight of the untouched model is trained, besides the head.
     - `needs_data`: its start is computed from training texts (`start_from_data`).
     - `virtual_tokens`: positions that it puts before each text, which the text then lacks.
@@ -52,6 +52,7 @@ class Method:
     aliases: ClassVar[Mapping[str, str]] = {}
     base_is_frozen: ClassVar[bool] = True
     peft_loadable: ClassVar[bool] = False
+    own_tuner: ClassVar[bool] = False
 
     @property
     def mergeable(self) -> bool:

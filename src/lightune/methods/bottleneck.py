@@ -46,7 +46,8 @@ class Bottleneck(PeftMethod):
 
     default_learning_rate: ClassVar[float] = 3e-3
     reversible: ClassVar[bool] = True
-    peft_loadable: ClassVar[bool] = False  # PEFT needs our tuner: lightune.tuners.register_all()
+    peft_loadable: ClassVar[bool] = False
+    own_tuner: ClassVar[bool] = True
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
     aliases: ClassVar[Mapping[str, str]] = {"config": "preset", "adapter_dropout": "dropout"}
 
