@@ -33,7 +33,7 @@ class AdaLora(PeftMethod):
     After `warmup` of the steps the least important entries of E are set to zero, ever more of them until, for the last
     `final` of the steps, `target_rank` are left per layer on average. `orthogonality` weighs the mean of |A A^T - I|
     and |B^T B - I| in the loss. What is saved has `init_rank` rows still, those set to zero included. An
-    epoch that is kept because it was the best may have more of them left than the last one.
+    epoch that ends before `final` begins is not kept as the best one, nor does training stop early there.
     """
 
     init_rank: Annotated[int, Field(ge=2)] = 12
@@ -109,6 +109,11 @@ class AdaLora(PeftMethod):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Note how important each entry was, and set the least important to zero."""
         model.base_model.update_and_allocate(step)  # type: ignore[union-attr, operator]
+
+    def is_settled(self, model: nn.Module, step: int) -> bool:
+        """Say whether no more than `target_rank` are left."""
+        config: Any = model.peft_config["default"]  # type: ignore[index]
+        return step >= config.total_step - config.tfinal
 
     def penalty(self, model: nn.Module) -> torch.Tensor | float:
         """Return the weighted mean of |A A^T - I| and |B^T B - I| (Frobenius norms) over all factors."""

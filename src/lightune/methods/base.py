@@ -101,6 +101,10 @@ class Method:
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do what the method does after optimizer step `step` (from 1), while the gradients are still there."""
 
+    def is_settled(self, model: nn.Module, step: int) -> bool:
+        """Say whether the weights after this optimizer step may be kept as the best; not before a budget is reached."""
+        return True
+
     def penalty(self, model: nn.Module) -> torch.Tensor | float:
         """Return what is added to the loss of each step, as a regulariser."""
         return 0.0
