@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +329,19 @@ def test_a_pair_of_text_columns_and_three_labels_go_all_the_way(tiny_recipe, tmp
     assert {name: group.examples for name, group in record.after.groups["kind"].items()} == {"x": 15, "y": 15}
     found = _predictions(tmp_path / "run")
     assert [(row["text"], row["text_pair"], row["kind"]) for row in found] == [(a, b, kind) for a, b, _, kind in rows]
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param("lora", marks=pytest.mark.long), "prefix", {"name": "bottleneck", "preset": "par_bn"}]
+)
+def test_the_card_s_code_for_peft_answers_as_the_run_does(method, tiny_recipe, tmp_path, monkeypatch):
+    """Run as it stands in the card by a fresh process, which knows of our tuners only what the code says."""
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny_recipe("distilbert", method, num_train_epochs=1, learning_rate=2e-2)
+    lightune.run(recipe, "run-1")
+    code = re.findall(r"^```python\n(.*?)^```$", Path("run-1/README.md").read_text(), flags=re.MULTILINE | re.DOTALL)[1]
+    assert ("tuners.register_all()" in code) == (method != "lora")
+    code = code.replace("print(labels[answer])", "print(model(**batch).logits.tolist())")
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wanted = lightune.load("run-1", device="cpu").logits(["A text to classify."])
+    np.testing.assert_allclose(json.loads(answer.stdout.splitlines()[-1]), wanted, atol=1e-5)

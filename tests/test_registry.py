@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightune.errors import RecipeError
+from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.registry import Registry
 
 
@@ -49,3 +49,24 @@ def test_a_name_is_taken_once(fruits: Registry[str]):
     with pytest.raises(ValueError, match="fruit 'pear' is registered already"):
         fruits.register("pear")("another")
     assert fruits["pear"] == "PEAR"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("P-TUNING", "p_tuning"),
+        ("ptuning", "p_tuning"),
+        ("prefix-tunning", "Prefix_Tuning"),
+        ("lo-ra", "lora"),
+        ("_", None),
+        ("-x-", None),
+    ],
+)
+def test_case_dashes_and_underscores_do_not_count(wrong: str, meant: str | None):
+    valid = ["p_tuning", "Prefix_Tuning", "lora"]
+    assert did_you_mean(wrong, valid) == (f'Did you mean "{meant}"?' if meant else "")
+    assert spelt_like(wrong, valid) == (None if wrong == "prefix-tunning" else meant)
+
+
+def test_of_names_that_are_spelt_alike_the_first_is_meant():
+    assert did_you_mean("TEXT", ["Text", "text"]) == 'Did you mean "Text"?'

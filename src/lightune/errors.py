@@ -79,7 +79,27 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
-    """Return `Did you mean "x"?` for the closest valid name, or an empty string when nothing is close."""
-    names = {name.lower(): name for name in valid}
-    close = get_close_matches(wrong.lower(), list(names), n=1, cutoff=0.6)
+    """Return `Did you mean "x"?` for the closest valid name, or an empty string when nothing is close.
+
+    Case, dashes and underscores do not count.
+    """
+    names = _by_letters(valid)
+    close = get_close_matches(_letters(wrong), list(names), n=1, cutoff=0.6)
     return f'Did you mean "{names[close[0]]}"?' if close else ""
+
+
+def spelt_like(wrong: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name that differs in nothing but case, dashes and underscores, if there is one."""
+    return _by_letters(valid).get(_letters(wrong))
+
+
+def _by_letters(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(_letters(name), name)
+    return found
+
+
+def _letters(name: str) -> str:
+    folded = name.casefold()
+    return folded.replace("-", "").replace("_", "") or folded

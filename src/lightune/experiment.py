@@ -166,6 +166,7 @@ def _carry_out(run: _Experiment) -> Outcome:
         "trainable_percent": 100 * trainable / sections["model"]["parameters"],
         "adapter_bytes": adapter_bytes,
         "peft_loadable": run.method.peft_loadable,
+        "own_tuner": run.method.own_tuner,
     }
     sections["reload_check"] = _check_reload(run, attachment)
     sections["inference"] |= _adapted_speed(run, adapted)

@@ -37,6 +37,7 @@ class ModelRecord(Section):
     """The pre-trained model and what was added to it; `head` says whose head answered before training.
 
     `precision` is how its layers' weights are held, `weight_bytes` what all its weights take before anything is added.
+    PEFT alone reads a `peft_loadable` adapter, and one with an `own_tuner` once lightune's tuners are registered.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ModelRecord(Section):
     trainable_percent: float
     adapter_bytes: int
     peft_loadable: bool
+    own_tuner: bool = False
     precision: str = "fp32"
     weight_bytes: int | None = None
 

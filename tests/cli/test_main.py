@@ -15,6 +15,7 @@ import torch
 import lightune
 import lightune.methods
 from lightune.cli.main import COMMANDS, Terminated, main
+from lightune.cli.options import wrapped
 from lightune.errors import InterruptedRunError
 from lightune.recipes.compose import compose
 from tiny import sentences, write_csv
@@ -70,6 +71,52 @@ def test_an_error_has_its_familys_exit_code_and_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     _expect_error(capsys, main(arguments), status, code, hint)
     assert list(tmp_path.iterdir()) == []
+
+
+def _on_a_terminal(columns: int, *arguments: str) -> list[str]:
+    """Return the lines that the command writes on stderr when that is a terminal of this width."""
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    command = [sys.executable, "-m", "lightune", *arguments]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+        return os.read(ours, 100_000).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("arguments", [["methods", "lroa"], ["runn"], ["run", "--set", "training.lr=1"]])
+def test_an_error_is_wrapped_to_the_width_of_the_terminal(arguments, capfd):
+    assert main(arguments) == 2
+    printed = capfd.readouterr().err
+    assert max(map(len, printed.splitlines())) > 80, "nothing to wrap"
+    lines = _on_a_terminal(80, *arguments)
+    assert 40 < max(map(len, lines)) <= 80
+    assert " ".join(lines).split() == printed.split()
+
+
+def test_what_a_reader_copies_is_never_broken():
+    """Each of these would end beyond column 30; the path alone is wider than that."""
+    path = "/data/a-folder-with/a-very-long-name/that-goes-on/train.csv"
+    whole = [
+        "`hf auth login`", "--set data.max_length=128", '"a label of words"', "pip install 'lightune[track]'", path,
+        "lightune run --train train.csv --test test.csv", "'it is so'",
+    ]  # fmt: skip
+    for part in whole:
+        for filler in range(31):
+            text = f"  {'x' * filler} then {part} and then go on, well-known as it is."
+            found = wrapped(text, 30)
+            assert part in found
+            assert found.split() == text.split()
+            assert all(line.startswith("  ") for line in found.split("\n"))
+            assert all(len(line) <= 30 for line in found.split("\n") if part not in line and "xxx" not in line)
+
+
+def test_lines_that_fit_stay_as_they_are():
+    text = "RECIPE-001 one\n\n  two   three\t.\n"
+    assert wrapped(text, 16) == text
 
 
 def test_diverged_training_ends_with_5(tiny_models, tmp_path, capsys):

@@ -63,6 +63,39 @@ def test_one_method_is_shown_with_its_options_and_where_it_does_not_work(capsys)
     assert row["name"] == "prefix"
 
 
+def _options(capsys, name: str) -> dict[str, str]:
+    """Return what the command prints of each option, which may be more than one line long."""
+    assert main(["methods", name]) == 0
+    printed = capsys.readouterr().out.split("options, with their defaults\n")[1].split("\n\n")[0]
+    found = re.findall(r"^  (\w+) = (.*(?:\n(?!  \w+ = ).*)*)", printed, flags=re.MULTILINE)
+    return {option: " ".join(said.split()) for option, said in found}
+
+
+def test_options_that_take_few_values_are_shown_with_them(capsys):
+    lora = _options(capsys, "lora")
+    assert lora["init_lora_weights"] == "default (one of default, gaussian, orthogonal, pissa, olora, eva)"
+    assert (lora["rank"], lora["use_dora"], lora["target_modules"]) == ("8", "False", "none")
+    assert _options(capsys, "prefix")["attended"] == "apart (one of apart, gated, prepended)"
+    assert _options(capsys, "hra")["r"] == "8"
+    (row,) = _json(capsys, "methods", "prefix")["methods"]
+    assert row["choices"] == {"attended": ["apart", "gated", "prepended"], "start": ["tokens", "random"]}
+
+
+def test_what_a_preset_decides_is_shown_with_the_value_of_the_default_preset(capsys):
+    """Pfeiffer et al. 2020: a sixteenth of the width, added as it is."""
+    shown = _options(capsys, "bottleneck")
+    assert shown["preset"] == "seq_bn (one of seq_bn, double_seq_bn, par_bn)"
+    assert shown["reduction_factor"] == "the preset decides (16 with seq_bn)"
+    assert shown["scaling"] == "the preset decides (1 with seq_bn)"
+
+
+def test_every_value_shown_is_taken(capsys):
+    for row in _json(capsys, "methods")["methods"]:
+        for option, values in row["choices"].items():
+            for value in values:
+                assert make_method(row["name"], {option: value}).options()[option] == value
+
+
 def test_a_method_of_peft_is_shown_with_peft_s_options(capsys):
     assert main(["methods", "hra"]) == 0
     shown = capsys.readouterr().out
@@ -73,6 +106,21 @@ def test_a_method_of_peft_is_shown_with_peft_s_options(capsys):
 def test_a_method_that_is_not_there_is_answered_with_those_that_are(capsys):
     assert main(["methods", "lroa"]) == 2
     assert 'Did you mean "lora"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("LoRA", 'Did you mean "lora"?'),
+        ("P-Tuning", 'Did you mean "p_tuning"?'),
+        ("DeLoRA", 'Did you mean "delora"?'),
+        ("prefix-tuning", "use prefix."),
+        ("Prefix_Tuning", "use prefix."),
+    ],
+)
+def test_case_and_dashes_do_not_hide_which_method_is_meant(name, said, capsys):
+    assert main(["methods", name]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_the_shipped_recipes_are_listed_with_what_they_do(capsys):

@@ -243,6 +243,28 @@ def test_pairs_and_single_texts_can_stand_in_one_batch(tiny_models, tmp_path):
         bank.predict([pair, TEXTS[0], pair], adapter=["pairs", "single", "single"])
 
 
+def test_a_tuple_of_two_strings_is_one_pair_and_a_list_is_many_texts(tiny_models, tmp_path):
+    base = tiny_models["bert"]
+    folders = {
+        "pairs": make_adapter(base, tmp_path / "p", "head", LABELS[2], columns=("premise", "hypothesis")),
+        "single": make_adapter(base, tmp_path / "s", "head", LABELS[3]),
+    }
+    bank = lightune.load_adapters(folders, device="cpu")
+    pair, texts = (TEXTS[0], TEXTS[1]), [TEXTS[0], TEXTS[1]]
+    (alone,) = bank.predict(pair, adapter="pairs")
+    assert bank.predict(pair, adapter=["pairs"]) == bank.predict([pair], adapter=["pairs"]) == [alone]
+    assert len(bank.predict(texts, adapter="single")) == len(bank.predict(texts, adapter=["single"] * 2)) == 2
+    with pytest.raises(LightuneError, match="differ in number: 1 and 2") as caught:
+        bank.predict(pair, adapter=["single", "single"])
+    assert "several texts come as a list" in caught.value.hint
+    with pytest.raises(LightuneError, match="differ in number: 2 and 1"):
+        bank.predict(texts, adapter=["pairs"])
+    for asked in ("single", ["single"]):
+        with pytest.raises(LightuneError, match="text 1 has 2 parts; this classifier takes 1") as caught:
+            bank.predict(pair, adapter=asked)
+        assert "as a list" in caught.value.hint
+
+
 def test_a_folder_of_another_base_or_damaged_is_refused_and_the_rest_stays(bank, adapters, tmp_path):
     other = adapters("bert")["lora"]
     with pytest.raises(ArtifactError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from hand_counts import BY_HAND, DISTILBERT_HEAD
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import RecipeError
-from lightune.methods import make_method
+from lightune.methods import METHODS, make_method
 from lightune.models.load import ModelSource, load_classifier
 from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable
 from tiny import ARCHITECTURES
@@ -22,6 +23,29 @@ from tiny import ARCHITECTURES
 def test_peft_spellings_are_accepted() -> None:
     spelt = make_method("lora", {"r": 4, "lora_alpha": 32, "lora_dropout": 0.1})
     assert spelt == make_method("lora", {"rank": 4, "alpha": 32, "dropout": 0.1})
+
+
+def test_pefts_word_for_its_usual_start_is_accepted() -> None:
+    assert make_method("lora", {"init_lora_weights": True}) == make_method("lora")
+    for other in (False, 1, "true"):
+        with pytest.raises(RecipeError, match=r"method\.init_lora_weights"):
+            make_method("lora", {"init_lora_weights": other})
+
+
+TAKE_TARGETS = [name for name, kind in METHODS.items() if "target_modules" in kind.__dataclass_fields__]
+
+
+@pytest.mark.parametrize("name", [*TAKE_TARGETS, "hra"])
+def test_pefts_word_for_all_linear_layers_means_those_of_the_blocks(load_tiny: Load, name: str) -> None:
+    """In BERT's two blocks: query, key, value, the output of attention, and both of the feed-forward part."""
+    parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+             "intermediate.dense", "output.dense")  # fmt: skip
+    loaded = load_tiny("bert")
+    method = make_method(name, {"target_modules": "all-linear", "roles": ["query"]})
+    assert make_method(name, json.loads(json.dumps(method.options()))) == method
+    wanted = {f"bert.encoder.layer.{number}.{part}" for number in (0, 1) for part in parts}
+    assert set(method.full_names(loaded.model, loaded.anatomy)) == wanted
+    assert set(method.attach(loaded.model, loaded.anatomy, SEED).changed) == {*wanted, *loaded.anatomy.head}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +60,7 @@ def test_peft_spellings_are_accepted() -> None:
         ({"roles": ["query", "valeu"]}, 'Did you mean "value"?'),
         ({"roles": "query"}, "method.roles"),
         ({"r": 4, "rank": 8}, "given twice"),
+        ({"target_modules": "query"}, "method.target_modules: Input should be a valid tuple"),
         ({"rang": 4}, 'Did you mean "rank"?'),
     ],
 )

@@ -57,6 +57,17 @@ def test_other_methods_name_lightune_and_show_no_peft_code():
     assert "PeftModel" not in card
 
 
+def test_a_tuner_of_our_own_is_said_to_need_lightune_beside_peft():
+    model = example_record().model.model_dump() | {"peft_loadable": False, "own_tuner": True}
+    card = render_card(example_record(model=model))
+    assert _front_matter(card)["library_name"] == "lightune"
+    assert "With PEFT, which needs lightune for this kind of adapter: register\\_all() makes it known" in card
+    assert "without lightune" not in card
+    code = card[card.index("With PEFT") :]
+    assert code.index("tuners.register_all()\n") < code.index("PeftModel.from_pretrained(")
+    assert "register_all" not in render_card(example_record())
+
+
 @pytest.mark.parametrize("labels", [("negative", "positive"), FIVE])
 def test_sections_and_figures(labels):
     record = example_record(labels)

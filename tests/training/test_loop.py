@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,23 @@ def assert_stopped_untouched(loop: Any, before: Weights, said: str) -> None:
     assert caught.value.exit_code == 5
     assert "--learning-rate" in caught.value.hint
     assert same(weights_of(loop), before)
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_adalora_keeps_no_epoch_that_has_more_ranks_than_its_budget(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, keep_best: bool
+) -> None:
+    """Each epoch is worse than the one before; after the seventh of ten, 12 layers have 8 entries each. Patience counts
+    from there."""
+    losses = (float(number) for number in range(1, 11))
+    monkeypatch.setattr("lightune.training.loop.validate", lambda *given: replace(validate(*given), loss=next(losses)))
+    options = {"num_train_epochs": 10, "metric_for_best_model": "loss", "early_stopping_patience": 2}
+    loop = make_loop(method="adalora", learning_rate=2e-2, load_best_model_at_end=keep_best, **options)
+    fitted = loop.fit()
+    assert len(fitted.epochs) == 9
+    assert fitted.best_epoch == (7 if keep_best else 9)
+    entries = [value for name, value in loop.model.named_parameters() if ".lora_E." in name]
+    assert sum(int((value != 0).sum()) for value in entries) == 12 * 8
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

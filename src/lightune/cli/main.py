@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from lightune import __version__
+from lightune.cli.options import wrapped
 from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean, is_out_of_memory
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
@@ -99,8 +100,9 @@ def _print_anything() -> None:
 def _failed(error: BaseException, debug: bool) -> int:
     """Print what went wrong and return the exit status."""
     if isinstance(error, click.ClickException):
-        error.show()
-        return 2
+        shown = io.StringIO()
+        error.show(shown)
+        return _say(shown.getvalue().rstrip("\n"), 2)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _say("interrupted.", 130)
     if isinstance(error, Terminated):
@@ -135,6 +137,11 @@ def _resource_error(error: BaseException) -> ResourceError | None:
 
 
 def _say(text: str, status: int) -> int:
+    """Print on stderr, within a terminal's width; what goes into a file or a pipe keeps its lines."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        text = wrapped(text, Console(stderr=True).width)
     click.echo(text, err=True)
     return status
 

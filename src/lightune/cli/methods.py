@@ -60,13 +60,21 @@ def _print_one(row: dict[str, Any]) -> None:
     if row["options"]:
         console.print("\n[bold]options[/bold], with their defaults")
         for option, value in row["options"].items():
-            console.print(f"  {option} = {_shown(value)}", markup=False)
+            console.print(f"  {option} = {_default(row, option, value)}", markup=False)
     refused = {kind: reason for kind, reason in row["architectures"].items() if reason}
     if not row["architectures"]:
         return
     console.print(f"\nworks on {len(row['architectures']) - len(refused)} of {len(row['architectures'])} architectures")
     for kind, reason in refused.items():
         console.print(f"  not on {kind}: {reason}", markup=False)
+
+
+def _default(row: dict[str, Any], option: str, value: object) -> str:
+    """Return an option's default, or who decides where there is none, and its values where they are a closed set."""
+    if value is None and option in row["by_preset"]:
+        return f"the preset decides ({row['by_preset'][option]:g} with {row['options']['preset']})"
+    choices = row["choices"].get(option, [])
+    return _shown(value) + (f"  (one of {', '.join(map(_shown, choices))})" if len(choices) > 1 else "")
 
 
 def _says(row: dict[str, Any]) -> str:
@@ -99,4 +107,6 @@ def _table(*titles: str, gap: int = 3) -> Any:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+import textwrap
 from typing import Any, TextIO
 
 import click
@@ -14,6 +16,12 @@ from lightune.errors import DataError
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 base_model = click.option("--base-model", metavar="FOLDER", help="Where the base model lies now, if it moved.")
+# What a reader copies in one go: what stands in backticks or quotes, commands with their flags, a flag with its value.
+FLAG = r"--[\w-]+(?: [^\s-]\S*)?"
+WHOLE = re.compile(
+    rf"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|lightune [a-z]+(?: {FLAG})+|pip install(?: {FLAG}| [^\s-]\S*)|{FLAG}"
+)
+HOLD = "\0"
 
 
 def print_json(value: Any) -> None:
@@ -54,3 +62,28 @@ def piped_lines() -> list[str]:
     if len(texts) < len(lines):
         click.echo(f"{len(lines) - len(texts)} blank lines of stdin were skipped.", err=True)
     return texts
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return the text with lines broken at blanks, none of them inside a command, a flag with its value, or quotes.
+
+    A word or command that is wider than a line stays whole. What goes on in the next line keeps the line's indent.
+    """
+    return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    wrapper = textwrap.TextWrapper(
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.fill(WHOLE.sub(lambda found: found.group().replace(" ", HOLD), text)).replace(HOLD, " ")

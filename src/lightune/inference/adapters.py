@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lightune import runtime
 from lightune.artifact import adapter_folder, find_base, load_onto, read_config
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
-from lightune.inference.classifier import Classifier, Prediction, Text, classifier_of
+from lightune.inference.classifier import Classifier, Prediction, Text, as_texts, classifier_of
 
 if TYPE_CHECKING:
     from lightune.models.shared import SharedBase
@@ -87,14 +87,21 @@ class AdapterBank:
     def predict(self, texts: Text | Sequence[Text], adapter: str | Sequence[str]) -> list[Prediction]:
         """Classify texts with one adapter, or each with the one that stands in its place, in the order given.
 
-        The texts of one adapter are answered together, as its classifier alone would answer them.
+        A string is one text, and so is a tuple of two strings, a pair; a list is many. The texts of one adapter are
+        answered together, as its classifier alone would answer them. Raises RecipeError when `adapter` is a list of
+        another number of names than there are texts, or holds an unknown one; DataError for a text that does not suit
+        its adapter.
         """
         if isinstance(adapter, str):
             return self[adapter].predict(texts)
-        rows, names = [texts] if isinstance(texts, str) else list(texts), list(adapter)
+        rows, names = list(as_texts(texts)), list(adapter)
         if len(rows) != len(names):
             message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
-            raise RecipeError("RECIPE-092", message, "Name one for each text, or a single one for all.")
+            hint = (
+                "Name one for each text, or a single one, not in a list, for all. "
+                "A tuple of two strings is one text, a pair; several texts come as a list."
+            )
+            raise RecipeError("RECIPE-092", message, hint)
         asked = {name: self[name] for name in names}
         for number, (text, name) in enumerate(zip(rows, names, strict=True), 1):
             asked[name].row(text, number)  # so that a fault is called by its place among all texts

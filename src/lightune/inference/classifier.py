@@ -122,7 +122,7 @@ class Classifier:
 
     def _wrong_parts(self, number: int, given: int) -> DataError:
         names, count = ", ".join(self.text_columns), len(self.text_columns)
-        hint = "Give each text by itself." if count == 1 else (
+        hint = "A tuple of two strings is one pair; give single texts as a list of strings." if count == 1 else (
             f"It takes pairs ({names}): from Python as tuples; on the command line --file with these columns."
         )  # fmt: skip
         return DataError(
@@ -130,9 +130,8 @@ class Classifier:
         )
 
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
-        """Classify a text (or a pair of texts) or many, in the order given."""
-        is_pair = isinstance(texts, tuple) and len(texts) == len(self.text_columns) and isinstance(texts[0], str)
-        given: Any = [texts] if isinstance(texts, str) or is_pair else texts
+        """Classify a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says."""
+        given = as_texts(texts)
         return list(self._predictions(given)) if len(given) else []
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -156,6 +155,13 @@ class Classifier:
             best = int(row.argmax())
             shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
             yield Prediction(self.labels[best], float(row[best]), shares)
+
+
+def as_texts(texts: Text | Sequence[Text]) -> Sequence[Text]:
+    """Return what was given as many texts: a string or a tuple of two strings, a pair, is one; a list is many."""
+    is_pair = isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(part, str) for part in texts)
+    found: Any = [texts] if isinstance(texts, str) or is_pair else texts
+    return found
 
 
 def classifier_of(adapted: AdaptedModel, device: torch.device) -> Classifier:

@@ -32,6 +32,7 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
     vera,
 )
 from lightune.methods.base import Attachment, Method
+from lightune.methods.choices import choices
 from lightune.methods.peft_named import make_named
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
@@ -70,7 +71,8 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
 def describe() -> list[dict[str, Any]]:
     """Return what can be said of each method without loading a model, for tables and JSON.
 
-    `architectures` says, for each, why the method does not work there; nothing where it does.
+    `choices` holds the allowed values of the options that have but a few, `by_preset` what a preset puts in the place
+    of options that are None. `architectures` says, for each, why the method does not work there; nothing where it does.
     """
     rows = []
     for name, kind in METHODS.items():
@@ -85,6 +87,8 @@ def describe() -> list[dict[str, Any]]:
                 "starts_unchanged": method.starts_unchanged,
                 "paper": kind.paper,
                 "options": method.options(),
+                "choices": choices(kind),
+                "by_preset": dict(method.by_preset),
                 "architectures": support().get(name, {}),
             }
         )

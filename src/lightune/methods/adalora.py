@@ -12,7 +12,7 @@ from pydantic import Field
 from lightune.errors import RecipeError
 from lightune.methods import registry
 from lightune.methods.base import Attachment
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -33,7 +33,7 @@ class AdaLora(PeftMethod):
     After `warmup` of the steps the least important entries of E are set to zero, ever more of them until, for the last
     `final` of the steps, `target_rank` are left per layer on average. `orthogonality` weighs the mean of |A A^T - I|
     and |B^T B - I| in the loss. What is saved has `init_rank` rows still, those set to zero included. An
-    epoch that is kept because it was the best may have more of them left than the last one.
+    epoch that ends before `final` begins is not kept as the best one, nor does training stop early there.
     """
 
     init_rank: Annotated[int, Field(ge=2)] = 12
@@ -47,7 +47,7 @@ class AdaLora(PeftMethod):
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.85
     orthogonality: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
@@ -109,6 +109,11 @@ class AdaLora(PeftMethod):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Note how important each entry was, and set the least important to zero."""
         model.base_model.update_and_allocate(step)  # type: ignore[union-attr, operator]
+
+    def is_settled(self, model: nn.Module, step: int) -> bool:
+        """Say whether no more than `target_rank` are left."""
+        config: Any = model.peft_config["default"]  # type: ignore[index]
+        return step >= config.total_step - config.tfinal
 
     def penalty(self, model: nn.Module) -> torch.Tensor | float:
         """Return the weighted mean of |A A^T - I| and |B^T B - I| (Frobenius norms) over all factors."""

@@ -40,7 +40,7 @@ class Method:
     - `mergeable`: the adapter can be folded into the base weights, which gives a stock model.
     - `reversible`: `model.disable_adapter()` gives the untouched model back.
     - `starts_unchanged`: until it is trained, the attached model answers as the untouched one.
-    - `peft_loadable`: PEFT alone reads what is saved.
+    - `peft_loadable`: PEFT alone reads what is saved; `own_tuner`: PEFT does once lightune's tuners are registered.
     - `base_is_frozen`: no weight of the untouched model is trained, besides the head.
     - `needs_data`: its start is computed from training texts (`start_from_data`).
     - `virtual_tokens`: positions that it puts before each text, which the text then lacks.
@@ -52,6 +52,7 @@ class Method:
     aliases: ClassVar[Mapping[str, str]] = {}
     base_is_frozen: ClassVar[bool] = True
     peft_loadable: ClassVar[bool] = False
+    own_tuner: ClassVar[bool] = False
 
     @property
     def mergeable(self) -> bool:
@@ -78,6 +79,11 @@ class Method:
         """How many of the model's positions the method takes for itself."""
         return 0
 
+    @property
+    def by_preset(self) -> Mapping[str, float]:
+        """What a preset puts in the place of options that are None."""
+        return {}
+
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Change the model so that it can be trained; new parameters are drawn from generators keyed by the seed."""
         raise NotImplementedError
@@ -94,6 +100,10 @@ class Method:
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Do what the method does after optimizer step `step` (from 1), while the gradients are still there."""
+
+    def is_settled(self, model: nn.Module, step: int) -> bool:
+        """Say whether the weights after this optimizer step may be kept as the best; not before a budget is reached."""
+        return True
 
     def penalty(self, model: nn.Module) -> torch.Tensor | float:
         """Return what is added to the loss of each step, as a regulariser."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod, dividing_block
+from lightune.methods.peft_method import PeftMethod, Targets, dividing_block
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -32,7 +32,7 @@ class Boft(PeftMethod):
     block_size: Annotated[int, Field(ge=2)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True

@@ -46,9 +46,15 @@ class Bottleneck(PeftMethod):
 
     default_learning_rate: ClassVar[float] = 3e-3
     reversible: ClassVar[bool] = True
-    peft_loadable: ClassVar[bool] = False  # PEFT needs our tuner: lightune.tuners.register_all()
+    peft_loadable: ClassVar[bool] = False
+    own_tuner: ClassVar[bool] = True
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
     aliases: ClassVar[Mapping[str, str]] = {"config": "preset", "adapter_dropout": "dropout"}
+
+    @property
+    def by_preset(self) -> Mapping[str, float]:
+        """The preset's reduction factor and scaling."""
+        return {"reduction_factor": REDUCTION[self.preset], "scaling": SCALING[self.preset]}
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the linear layers that end the adapted sub-layers."""
@@ -64,10 +70,10 @@ class Bottleneck(PeftMethod):
             BottleneckConfig,
             model,
             anatomy,
-            reduction_factor=self.reduction_factor or REDUCTION[self.preset],
+            reduction_factor=self.reduction_factor or self.by_preset["reduction_factor"],
             non_linearity=self.non_linearity,
             dropout=self.dropout,
-            scaling=self.scaling or SCALING[self.preset],
+            scaling=self.scaling or self.by_preset["scaling"],
             inputs=self._inputs(anatomy),
         )
 
@@ -89,6 +95,6 @@ class Bottleneck(PeftMethod):
         for name in self.targets(model, anatomy):
             out = in_and_out(modules[name])[1]
             read = in_and_out(modules[inputs[name]])[0] if inputs else out
-            inner = max(1, round(read / (self.reduction_factor or REDUCTION[self.preset])))
+            inner = max(1, round(read / (self.reduction_factor or self.by_preset["reduction_factor"])))
             total += inner * (read + 1) + out * (inner + 1)
         return total

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -33,7 +33,7 @@ class FourierFT(PeftMethod):
     scaling: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 150.0
     location_seed: int = 777
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 1e-1
     mergeable: ClassVar[bool] = True

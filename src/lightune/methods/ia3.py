@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.tuners.widths import in_and_out
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class IA3(PeftMethod):
     """
 
     roles: tuple[str, ...] = ("key", "value", "ffn_out")
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
     feedforward_modules: tuple[str, ...] | None = None
 
     default_learning_rate: ClassVar[float] = 3e-2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -29,7 +29,7 @@ class Loha(PeftMethod):
     rank_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     module_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lightune.methods import registry
 from lightune.methods.base import Attachment, Method
 from lightune.methods.lora_start import keep_start, minus_start, require_rewritable, start_from_inputs
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 
     from lightune.models.anatomy import Anatomy
 
+Start = Annotated[
+    Literal["default", "gaussian", "orthogonal", "pissa", "olora", "eva"],
+    BeforeValidator(lambda given: "default" if given is True else given),  # PEFT's way to ask for its default
+]
+
 
 @registry.register("lora")
 @dataclass(frozen=True)
 class Lora(PeftMethod):
     """W x + (alpha / rank) B A x; A: rank x in, B: out x rank, zero at the start.  Hu et al. 2021, arXiv:2106.09685.
 
-    `target_modules` names modules by PEFT's rules and replaces `roles`; `use_rslora` scales by alpha / sqrt(rank)
-    (Kalajdzievski 2023, arXiv:2312.03732). `use_dora` trains the length of every row of W + (alpha / rank) B A as well
-    (Liu et al. 2024, arXiv:2402.09353). `loraplus_lr_ratio` is the rate of B over that of A (LoRA+, Hayou et al. 2024,
-    arXiv:2402.12354). `init_lora_weights` says how A and B start:
+    `target_modules` names modules by PEFT's rules and replaces `roles`; "all-linear" stands for the linear layers of
+    all blocks. `use_rslora` scales by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732). `use_dora` trains the
+    length of every row of W + (alpha / rank) B A as well (Liu et al. 2024, arXiv:2402.09353). `loraplus_lr_ratio` is
+    the rate of B over that of A (LoRA+, Hayou et al. 2024, arXiv:2402.12354). `init_lora_weights` says how A and B
+    start; true is PEFT's word for "default":
 
     - "gaussian" draws A from N(0, 1 / rank^2); "orthogonal" starts both with random factors whose product is zero.
     - "pissa" takes the largest singular vectors of W (Meng et al. 2024, arXiv:2404.02948), "olora" the first columns
@@ -44,10 +50,10 @@ class Lora(PeftMethod):
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
     use_rslora: bool = False
     use_dora: bool = False
-    init_lora_weights: Literal["default", "gaussian", "orthogonal", "pissa", "olora", "eva"] = "default"
+    init_lora_weights: Start = "default"
     loraplus_lr_ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     default_learning_rate: ClassVar[float] = 1e-3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod, dividing_block
+from lightune.methods.peft_method import PeftMethod, Targets, dividing_block
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -33,7 +33,7 @@ class Oft(PeftMethod):
     use_cayley_neumann: bool = True
     module_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 3e-3
     mergeable: ClassVar[bool] = True

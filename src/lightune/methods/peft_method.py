@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
 
 from lightune import runtime
 from lightune.errors import RecipeError, is_out_of_memory
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 
 # What PEFT raises when a configuration does not suit a model.
 REFUSALS = (ValueError, TypeError, NotImplementedError, AttributeError, KeyError, IndexError, RuntimeError)
+ALL_LINEAR = "all-linear"
+
+
+def named_targets(given: Any) -> Any:
+    """Return PEFT's word for all linear layers as a list of one name, and anything else as it is."""
+    return (ALL_LINEAR,) if isinstance(given, str) and given.lower() == ALL_LINEAR else given
+
+
+# Modules by PEFT's rules; "all-linear" stands for the linear layers of all blocks, which are those of all linear roles.
+Targets = Annotated[tuple[str, ...] | None, BeforeValidator(named_targets)]
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class PeftMethod(Method):
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
         """Return the names of the modules to adapt: `target_modules` where given, else those of `roles` in full."""
         given = getattr(self, "target_modules", None)
+        if given == (ALL_LINEAR,):
+            return anatomy.modules(LINEAR_ROLES)
         return list(given) if given else anatomy.modules(getattr(self, "roles", LINEAR_ROLES))
 
     def peft_config(self, model: nn.Module, anatomy: Anatomy) -> Any:

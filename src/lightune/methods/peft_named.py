@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lightune.errors import RecipeError, did_you_mean
+from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.methods.base import Attachment
-from lightune.methods.peft_method import REFUSALS, PeftMethod
+from lightune.methods.choices import choices
+from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES, check_role
 
@@ -119,19 +120,21 @@ def usable_names() -> list[str]:
 
 def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
     """Return PEFT's method of this name; RecipeError for an unknown name or option, and where it cannot classify."""
-    if name not in peft_names():
-        meant = did_you_mean(name, METHODS) or did_you_mean(name, usable_names())
+    known = spelt_like(name, [*METHODS, *peft_names()])
+    if name != known and known not in REFUSED:
+        groups = [[known]] if known else [list(METHODS), usable_names()]
+        meant = next(filter(None, (did_you_mean(name, group) for group in groups)), "")
         theirs = f"by PEFT's own names: {', '.join(usable_names())}."
         hint = f"{meant} Valid: {', '.join(METHODS)}; {theirs}"
         raise RecipeError("RECIPE-010", f'there is no method "{name}".', hint.strip())
-    if name in REFUSED:
+    if known in REFUSED:
         raise RecipeError(
             "RECIPE-036",
-            f'PEFT\'s "{name}" cannot be used for classifying texts: {REFUSED[name]}.',
+            f'PEFT\'s "{known}" cannot be used for classifying texts: {REFUSED[known]}.',
             "`lightune methods` lists those that can.",
         )
     settings = {key: value for key, value in options.items() if key not in ("roles", "target_modules")}
-    roles, given = options.get("roles", LINEAR_ROLES), options.get("target_modules")
+    roles, given = options.get("roles", LINEAR_ROLES), named_targets(options.get("target_modules"))
     _check(name, settings, roles, given)
     return PeftNamed(name, settings, tuple(roles), None if given is None else tuple(given))
 
@@ -149,6 +152,8 @@ def describe_named(name: str) -> dict[str, Any]:
         "starts_unchanged": method.starts_unchanged,
         "paper": "",
         "options": {**{key: _plain(value) for key, value in own.items()}, "roles": list(method.roles)},
+        "choices": {key: found for key, found in choices(kind).items() if key in own},
+        "by_preset": {},
         "architectures": {},
     }
 

@@ -42,7 +42,8 @@ class Prefix(PeftMethod):
 
     default_learning_rate: ClassVar[float] = 1e-2
     reversible: ClassVar[bool] = True
-    peft_loadable: ClassVar[bool] = False  # PEFT needs our tuner: lightune.tuners.register_all()
+    peft_loadable: ClassVar[bool] = False
+    own_tuner: ClassVar[bool] = True
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
     aliases: ClassVar[Mapping[str, str]] = {"prefix_length": "num_virtual_tokens"}
 

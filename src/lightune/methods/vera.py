@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
-from lightune.methods.peft_method import PeftMethod
+from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.tuners.widths import in_and_out
 
@@ -32,7 +32,7 @@ class Vera(PeftMethod):
     d_initial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     projection_seed: int = 0
     roles: tuple[str, ...] = LINEAR_ROLES
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 3e-2
     mergeable: ClassVar[bool] = True

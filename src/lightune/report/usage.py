@@ -46,19 +46,18 @@ def python_code(record: RunRecord) -> str:
 
 
 def peft_code(record: RunRecord) -> str | None:
-    """Return Python that loads the adapter with PEFT and transformers alone, or None where PEFT cannot."""
-    if not record.model.peft_loadable:
+    """Return Python that loads the adapter with PEFT, without lightune where that can be; None where PEFT cannot."""
+    if not (record.model.peft_loadable or record.model.own_tuner):
         return None
-    name = _quoted(base_model(record))
-    commit = record.model.revision
-    # Packaged weights are recorded by their hash, which is no revision of the Hub.
-    revision = "" if commit is None or commit.startswith("sha256:") else f", revision={_quoted(commit)}"
+    is_ours = record.model.own_tuner
+    known, register = ("from lightune import tuners\n", "tuners.register_all()\n") if is_ours else ("", "")
+    name, revision = _quoted(base_model(record)), _revision(record)
     text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
     return f"""import torch
-from peft import PeftModel
+{known}from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-labels = {json.dumps(record.data.labels, ensure_ascii=False)}
+{register}labels = {json.dumps(record.data.labels, ensure_ascii=False)}
 name = {name}
 tokenizer = AutoTokenizer.from_pretrained(name{revision})
 base = AutoModelForSequenceClassification.from_pretrained(name{revision}, num_labels=len(labels))
@@ -69,6 +68,19 @@ with torch.inference_mode():
     answer = model(**batch).logits.argmax(dim=-1).item()
 print(labels[answer])
 """
+
+
+def _revision(record: RunRecord) -> str:
+    """Return the argument that pins the base; packaged weights are recorded by their hash, which is none of the Hub."""
+    commit = record.model.revision
+    return "" if commit is None or commit.startswith("sha256:") else f", revision={_quoted(commit)}"
+
+
+def peft_title(record: RunRecord) -> str:
+    """Return what stands above that code: PEFT lacks the tuners of our own, and has to be told of them."""
+    if record.model.own_tuner:
+        return "With PEFT, which needs lightune for this kind of adapter: register_all() makes it known to PEFT first"
+    return "With PEFT, without lightune"
 
 
 def _inside(record: RunRecord, name: str) -> str:

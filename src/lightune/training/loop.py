@@ -121,7 +121,7 @@ class Loop:
                 self._interrupted(self.stop.number)
             self.meter.resume()
             patience = self.settings.early_stopping_patience
-            if patience and epoch - self.best.epoch >= patience:
+            if patience and self.best.epoch and epoch - self.best.epoch >= patience:
                 self.reporter.note(f"stopped early: {patience} epochs without a better {self.best.metric}")
                 return
 
@@ -240,7 +240,8 @@ class Loop:
             f"validation accuracy {found.accuracy:.3f}"
         )
         self.done.best_epoch = self.best.epoch if self.settings.load_best_model_at_end else epoch
-        if self.best.improved(epoch, found) and self.settings.load_best_model_at_end:
+        is_settled = self.method.is_settled(self.accelerator.unwrap_model(self.model), self.done.steps)
+        if is_settled and self.best.improved(epoch, found) and self.settings.load_best_model_at_end:
             self.done.best_epoch = epoch
             self._save("best", with_optimizer=False)
 

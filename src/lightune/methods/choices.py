@@ -1,0 +1,40 @@
+"""Which values an option takes, read from its type, where they are a closed set."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+def choices(kind: type) -> dict[str, list[Any]]:
+    """Return, by option, the allowed values as JSON has them; options that take more than a closed set are left out.
+
+    A plain truth value is left out too: its default says what it is.
+    """
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except NameError:  # PEFT's own classes name types that are imported for type checkers alone
+        return {}
+    found = {name: _values(hint) for name, hint in hints.items() if hint is not bool}
+    return {name: values for name, values in found.items() if values}
+
+
+def _values(hint: Any) -> list[Any]:
+    """Return the values of a type, or none when it has no end of them."""
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _values(inside[0])
+    if origin is Literal:
+        return list(inside)
+    if origin in (Union, types.UnionType):
+        return _together([_values(part) for part in inside])
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [member.value for member in hint]
+    return [True, False] if hint is bool else [None] if hint is type(None) else []
+
+
+def _together(parts: Sequence[list[Any]]) -> list[Any]:
+    values = [value for part in parts for value in part]
+    return values if all(parts) and any(isinstance(value, str) for value in values) else []
