@@ -49,7 +49,7 @@ class AdaLora(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: Targets = None
 
-    default_learning_rate: ClassVar[float] = 1e-2
+    default_learning_rate: ClassVar[float] = 3e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Zhang et al. 2023, arXiv:2303.10512"

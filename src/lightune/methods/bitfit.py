@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class BitFit(Method):
     """Train every bias of the model, and the head.  Ben Zaken et al. 2021, arXiv:2106.10199."""
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 3e-3
     mergeable: ClassVar[bool] = True
     base_is_frozen: ClassVar[bool] = False
     paper: ClassVar[str] = "Ben Zaken et al. 2021, arXiv:2106.10199"

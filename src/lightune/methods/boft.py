@@ -34,7 +34,7 @@ class Boft(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: Targets = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Liu et al. 2023, arXiv:2311.06243"

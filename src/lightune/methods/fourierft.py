@@ -35,7 +35,7 @@ class FourierFT(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: Targets = None
 
-    default_learning_rate: ClassVar[float] = 1e-1
+    default_learning_rate: ClassVar[float] = 3e-2
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Gao et al. 2024, arXiv:2405.03003"

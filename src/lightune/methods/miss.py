@@ -33,7 +33,7 @@ class Miss(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: Targets = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 3e-4
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Kang and Yin 2024, arXiv:2409.15371"

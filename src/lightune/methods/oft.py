@@ -35,7 +35,7 @@ class Oft(PeftMethod):
     roles: tuple[str, ...] = LINEAR_ROLES
     target_modules: Targets = None
 
-    default_learning_rate: ClassVar[float] = 3e-3
+    default_learning_rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Qiu et al. 2023, arXiv:2306.07280"

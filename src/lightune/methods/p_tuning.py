@@ -32,7 +32,7 @@ class PTuning(PromptMethod):
     encoder: Literal["mlp", "lstm", "none"] = "mlp"
     encoder_width: Annotated[int, Field(ge=1)] | None = None
 
-    default_learning_rate: ClassVar[float] = 1e-3
+    default_learning_rate: ClassVar[float] = 1e-2
     paper: ClassVar[str] = "Liu et al. 2021, arXiv:2103.10385"
     aliases: ClassVar[Mapping[str, str]] = {
         "num_virtual_tokens": "virtual_tokens",

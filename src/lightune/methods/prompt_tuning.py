@@ -29,7 +29,7 @@ class PromptTuning(PromptMethod):
     virtual_tokens: Annotated[int, Field(ge=1)] = 20
     init: Literal["vocabulary", "random"] = "vocabulary"
 
-    default_learning_rate: ClassVar[float] = 3e-2
+    default_learning_rate: ClassVar[float] = 3e-1
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
     aliases: ClassVar[Mapping[str, str]] = {"num_virtual_tokens": "virtual_tokens"}
 

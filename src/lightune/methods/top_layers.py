@@ -24,7 +24,7 @@ class TopLayers(Method):
 
     layers: Annotated[int, Field(ge=1)] = 1
 
-    default_learning_rate: ClassVar[float] = 1e-4
+    default_learning_rate: ClassVar[float] = 1e-3
     mergeable: ClassVar[bool] = True
     base_is_frozen: ClassVar[bool] = False
     paper: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
