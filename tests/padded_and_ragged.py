@@ -38,10 +38,12 @@ def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
     return model.train()
 
 
-def answers(model: Any, batch: dict[str, torch.Tensor], is_ragged: bool) -> dict[str, torch.Tensor]:
+def answers(
+    model: Any, batch: dict[str, torch.Tensor], is_ragged: bool, logits_only: bool = False
+) -> dict[str, torch.Tensor]:
     """Return the logits and the gradient of every trained parameter, of one step on alternating labels."""
     model.zero_grad(set_to_none=True)
-    with padding_free(model) if is_ragged else nullcontext():
+    with padding_free(model, logits_only) if is_ragged else nullcontext():
         found = model(**batch, labels=torch.arange(len(batch["attention_mask"])) % 2)
         found.loss.backward()
     taught = {name: value for name, value in model.named_parameters() if value.requires_grad}

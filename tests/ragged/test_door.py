@@ -30,8 +30,8 @@ def tokens_at(module: torch.nn.Module) -> list[int]:
     return seen
 
 
-def logits_of(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    with torch.no_grad(), padding_free(model):
+def logits_of(model: Any, batch: dict[str, torch.Tensor], logits_only: bool = False) -> torch.Tensor:
+    with torch.no_grad(), padding_free(model, logits_only):
         return model(**batch).logits
 
 
@@ -132,7 +132,7 @@ def test_with_gradient_checkpointing(load_lively: Any, architecture: str, leaves
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         seen = tokens_at(loaded.model.get_submodule(loaded.anatomy.modules(["query"])[0]))
-        with padding_free(model):
+        with padding_free(model, logits_only=True):
             answer = model(**batch, labels=torch.arange(len(WORDS)) % 2)
             if not leaves_early:
                 answer.loss.backward()
@@ -146,19 +146,26 @@ def test_with_gradient_checkpointing(load_lively: Any, architecture: str, leaves
 
 
 def test_two_models_and_two_threads_at_once(load_lively: Any) -> None:
-    """Each thread asks both models for batches of its own, opening and shutting their doors all the time."""
+    """Each thread asks both models for batches of its own, opening and shutting their doors all the time.
+
+    One wants logits alone, the other all that the layers make.
+    """
     models = [load_lively("distilbert"), load_lively("mistral")]
     batches = [[batch_of(loaded, texts(words, seed=4)) for words in (WORDS, (2, 17, 6))] for loaded in models]
     for loaded in models:
         loaded.model.eval()
-    wanted = [[logits_of(models[at].model, batch) for batch in batches[at]] for at in (0, 1)]
+    wanted = [
+        [logits_of(models[at].model, batch, bool(thread)) for thread, batch in enumerate(batches[at])] for at in (0, 1)
+    ]
     wrong: list[object] = []
 
     def ask(thread: int) -> None:
         try:
             for _ in range(25):
                 for at in (0, 1):
-                    if not torch.equal(logits_of(models[at].model, batches[at][thread]), wanted[at][thread]):
+                    if not torch.equal(
+                        logits_of(models[at].model, batches[at][thread], bool(thread)), wanted[at][thread]
+                    ):
                         wrong.append((thread, at))
         except Exception as error:
             wrong.append(error)
@@ -235,3 +242,25 @@ def test_dropout_still_drops(load_lively: Any) -> None:
     loaded = load_lively("distilbert")
     batch, model = batch_of(loaded, texts()), loaded.model.train()
     assert not torch.equal(logits_of(model, batch), logits_of(model, batch))
+
+
+def test_a_batch_without_padding_is_narrowed_too(load_lively: Any) -> None:
+    loaded = load_lively("distilbert")
+    batch, model = batch_of(loaded, texts((7,))), without_dropout(loaded.model)
+    seen = tokens_at(model.get_submodule(loaded.anatomy.modules(["ffn_out"])[-1]))
+    wanted = answers(model, batch, is_ragged=False)
+    assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT
+    assert seen == [9, 1]
+
+
+def test_whoever_listens_behind_the_base_model_gets_every_token(load_lively: Any) -> None:
+    loaded = load_lively("bert")
+    batch, model = batch_of(loaded, texts()), loaded.model.eval()
+    heard: list[torch.Tensor] = []
+    model.base_model.register_forward_hook(lambda _, args, output: heard.append(output.last_hidden_state))
+    with torch.no_grad():
+        model(**batch)
+        with padding_free(model, logits_only=True):
+            model(**batch)
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(heard[1][real], heard[0][real], rtol=1e-4, atol=1e-5)

@@ -15,7 +15,8 @@ class Architecture:
     `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer, or several
     (a gated feed-forward part has two inputs); a fused projection stands under each role it plays. `head` lists the
     classification head's modules, the one that makes the logits last, and `output` its last linear layer where that
-    lies inside it. `counts_from_pad` says that position numbers begin after the pad id.
+    lies inside it. `counts_from_pad` says that position numbers begin after the pad id. `reads_first` says that the head
+    reads the first token alone, and that a layer's keys and values are what their modules make of its input.
     """
 
     layers: str
@@ -29,6 +30,7 @@ class Architecture:
     head: tuple[str, ...]
     output: str = ""
     counts_from_pad: bool = False
+    reads_first: bool = False
 
     @property
     def output_layer(self) -> str:
@@ -57,6 +59,7 @@ def _bert_like(
         head=head,
         output=output,
         counts_from_pad=counts_from_pad,
+        reads_first=True,
     )
 
 
@@ -84,6 +87,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_out="ffn.lin2",
         attention="attention",
         head=("pre_classifier", "classifier"),
+        reads_first=True,
     ),
     "bert": _bert_like("bert"),
     "roberta": _ROBERTA_LIKE,
@@ -95,6 +99,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         query="attention.self.query_proj",
         key="attention.self.key_proj",
         value="attention.self.value_proj",
+        reads_first=False,
     ),
     "mpnet": replace(
         _bert_like("mpnet", output="classifier.out_proj", counts_from_pad=True),
@@ -103,6 +108,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         value="attention.attn.v",
         attention_out="attention.attn.o",
         attention="attention.attn",
+        reads_first=False,
     ),
     # All layers share the weights of one group (published models have one), which therefore counts as one layer.
     "albert": Architecture(

@@ -27,12 +27,13 @@ _OPENING = threading.Lock()
 
 
 @contextmanager
-def padding_free(model: nn.Module) -> Iterator[None]:
+def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     """Let the calls that this thread makes of a classifier, adapted or not, run without padding where that is possible.
 
     Callers, hooks on the base model and heads see padded batches as before, with zeros for what was computed at
-    padding. A model whose attention cannot be exchanged runs as ever. The attention function stays in place afterwards;
-    without padding to drop it is transformers' own.
+    padding. With `logits_only` nothing but the logits is wanted: where the head reads the first token alone, the last
+    layer works for that one, and leaves zeros elsewhere. A model whose attention cannot be exchanged runs as ever. The
+    attention function stays in place afterwards; without padding to drop it is transformers' own.
     """
     stock = _stock(model)
     if stock is None or not supported(stock):
@@ -42,7 +43,7 @@ def padding_free(model: nn.Module) -> Iterator[None]:
         if stock.config._attn_implementation != NAME:
             use_attention(stock)
         door = vars(stock.base_model).setdefault(PLACE, Door(stock))
-        door.admit(stock)
+        door.admit(stock, logits_only)
     try:
         yield
     finally:
@@ -74,28 +75,29 @@ class Door:
     """
 
     def __init__(self, stock: Any) -> None:
-        self._threads: dict[int, int] = {}
+        self._threads: dict[int, list[bool]] = {}  # whether logits alone are wanted, the last opening last
         self._handles: list[Any] = []
         self._names = tuple(inspect.signature(stock.base_model.forward).parameters)
-        self._counts_from_pad = ARCHITECTURES[stock.config.model_type].counts_from_pad
+        self._row = ARCHITECTURES[stock.config.model_type]
 
-    def admit(self, stock: Any) -> None:
+    def admit(self, stock: Any, logits_only: bool) -> None:
         """Let this thread through without padding."""
         if not self._threads:
-            layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+            layers = stock.get_submodule(self._row.layers)
             stack = next(module for module in stock.base_model.modules() if layers in module.children())
             self._handles = [
                 stock.base_model.register_forward_pre_hook(self.enter, with_kwargs=True),
                 # First of all, so that whoever else listens there sees the padded shape.
                 stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
-        thread = threading.get_ident()
-        self._threads[thread] = self._threads.get(thread, 0) + 1
+            if self._row.reads_first:
+                self._handles.append(layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
+        self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
         """Take back one `admit` of this thread, and say whether the door is shut for all."""
         thread = threading.get_ident()
-        self._threads[thread] -= 1
+        self._threads[thread].pop()
         if not self._threads[thread]:
             del self._threads[thread]
         if self._threads:
@@ -106,10 +108,13 @@ class Door:
 
     def enter(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], Any] | None:
         """Replace a padded batch by its real tokens, (1, tokens), with the position that each has in its text."""
-        if threading.get_ident() not in self._threads:
+        opened = self._threads.get(threading.get_ident())
+        if not opened:
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
-        layout = _layout(base.config, given)
+        # Whoever listens behind the base model wants every token.
+        narrows = opened[-1] and self._row.reads_first and not base._forward_hooks
+        layout = _layout(base.config, given, narrows)
         if layout is None:
             return None
         given["position_ids"] = layout.pack(self._positions(base, given))
@@ -123,6 +128,19 @@ class Door:
         if "use_cache" in self._names:
             given["use_cache"] = False
         return (), given
+
+    def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+        """Leave the last layer with the first token of each text, and with the keys and values of all of them."""
+        layout: Layout | None = kwargs.get("ragged")
+        if layout is None or not layout.narrows:
+            return None
+        from lightune.ragged.layout import Narrowed
+
+        hidden, *others = args
+        modules = {name.replace(".base_layer", ""): module for name, module in reversed([*layer.named_modules()])}
+        keys, values = (modules[path](hidden) for role in ("key", "value") for path in self._row.paths(role))
+        narrowed = Narrowed(layout, keys, values)
+        return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
 
     def leave(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Put the padding back."""
@@ -144,7 +162,7 @@ class Door:
         if told is not None:
             return told.expand(mask.shape)
         plain = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
-        if not self._counts_from_pad:
+        if not self._row.counts_from_pad:
             return plain
         pad = base.embeddings.padding_idx
         if ids is None:
@@ -153,7 +171,7 @@ class Door:
         return counted.cumsum(1) * counted + pad
 
 
-def _layout(config: Any, given: dict[str, Any]) -> Layout | None:
+def _layout(config: Any, given: dict[str, Any], narrows: bool) -> Layout | None:
     """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
     from lightune.ragged.layout import Layout
 
@@ -161,4 +179,4 @@ def _layout(config: Any, given: dict[str, Any]) -> Layout | None:
     is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
     if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
         return None
-    return Layout.of(mask)  # type: ignore[arg-type]
+    return Layout.of(mask, narrows)  # type: ignore[arg-type]

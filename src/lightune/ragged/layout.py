@@ -40,8 +40,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of similar length that attention takes together: tokens `start` to `end`; no grid where all are alike."""
+    """Texts of similar length that attention takes together: tokens `start` to `end`; no grid where all are alike.
 
+    They are the batch's texts from `first` on, in the order of length.
+    """
+
+    first: int
     start: int
     end: int
     texts: int
@@ -57,6 +61,18 @@ class Group:
         found, _ = attend(module, *(self._padded(part) for part in parts), mask, **options)
         found = found.flatten(0, 1)
         return found if self.grid is None else found.index_select(0, self.grid.places)
+
+    def attend_once(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> torch.Tensor:
+        """Return what one token of each text finds in all of it, (texts, heads, head width).
+
+        Parts: query (1, heads, texts of the batch, head width), key and value (1, heads, all tokens, head width).
+        """
+        query = parts[0][0].transpose(0, 1)[self.first : self.first + self.texts].unsqueeze(2)
+        mask = None if self.grid is None else self.grid.is_real
+        found, _ = attend(module, query, *(self._padded(part) for part in parts[1:]), mask, **options)
+        return found.flatten(0, 1)
 
     def _padded(self, packed: torch.Tensor) -> torch.Tensor:
         """(1, heads, all tokens, width) -> (texts, heads, longest, width)"""
@@ -84,36 +100,44 @@ class Group:
 class Layout:
     """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
 
-    `real` says at which place of the flattened batch each of the tokens stands. Made for one batch and passed along
-    with it, so that nothing is kept between calls.
+    `real` says at which place of the flattened batch each of the tokens stands, `firsts` (texts) where among the tokens
+    each text begins; with `narrows`, the last layer is left with those. Made for one batch and passed along with it, so
+    that nothing is kept between calls.
     """
 
     shape: tuple[int, int]
     real: torch.Tensor
+    firsts: torch.Tensor
     groups: tuple[Group, ...]
+    narrows: bool = False
 
     @classmethod
-    def of(cls, mask: torch.Tensor) -> Layout | None:
-        """Read it from an attention mask (texts, positions); None unless there is padding, on the right alone."""
+    def of(cls, mask: torch.Tensor, narrows: bool = False) -> Layout | None:
+        """Read it from an attention mask (texts, positions); None if padding stands elsewhere than on the right.
+
+        None as well where there is no padding, unless the last layer is narrowed.
+        """
         is_real = mask.bool()
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
         counts = lengths.tolist()
         is_right = bool((is_real[:, 1:] <= is_real[:, :-1]).all())
-        if not is_right or counts[-1] == 0 or counts[-1] == mask.shape[1]:
+        if not is_right or counts[-1] == 0 or (counts[-1] == mask.shape[1] and not narrows):
             return None
         places = torch.arange(mask.numel(), device=mask.device).view_as(mask)
         real = places[order][is_real[order]]
-        return cls((mask.shape[0], mask.shape[1]), real, tuple(_groups(counts, lengths)))
+        firsts = lengths.cumsum(0) - lengths
+        return cls((mask.shape[0], mask.shape[1]), real, firsts, tuple(_groups(counts, lengths)), narrows)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """(texts, positions, ...) -> (1, tokens, ...)"""
         return batch.flatten(0, 1).index_select(0, self.real).unsqueeze(0)
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
-        """(1, tokens, width) -> (texts, positions, width), zero at padding"""
+        """(1, tokens, width) -> (texts, positions, width), zero at padding; (1, texts, width) if the layer narrows."""
         texts, positions = self.shape
         flat = packed.new_zeros(texts * positions, packed.shape[-1])
-        return flat.index_copy(0, self.real, packed[0]).unflatten(0, self.shape)
+        places = self.real[self.firsts] if self.narrows else self.real
+        return flat.index_copy(0, places, packed[0]).unflatten(0, self.shape)
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
@@ -123,6 +147,28 @@ class Layout:
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
         found = [group.attend(attend, module, parts, options) for group in self.groups]
+        return torch.cat(found).unsqueeze(0), None
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The last layer of a batch: the first token of each text asks, all its tokens answer.
+
+    `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens; what the layer itself makes
+    of the first tokens alone is not looked at.
+    """
+
+    layout: Layout
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
+        query = parts[0]
+        answering = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
+        found = [group.attend_once(attend, module, (query, *answering), options) for group in self.layout.groups]
         return torch.cat(found).unsqueeze(0), None
 
 
@@ -138,7 +184,7 @@ def _groups(counts: list[int], lengths: torch.Tensor) -> Iterator[Group]:
         longest = counts[row]
         is_even = counts[following - 1] == longest
         grid = None if is_even else Grid.of(lengths[row:following], longest)
-        yield Group(start, end, following - row, longest, grid)
+        yield Group(row, start, end, following - row, longest, grid)
         start = end
 
 
