@@ -25,10 +25,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Tiny models gain nothing from more threads, and lose much to waiting ones when the machine has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CONTRACT = "test_contract.py"
 # Child processes import the very package under test, whatever folder they are started in.
 PACKAGE_ROOT = Path(find_spec("lightune").origin).resolve().parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+CONTRACT = "test_contract.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

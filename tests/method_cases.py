@@ -35,11 +35,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 # By default what PEFT carries out runs on three; lora (the default method), our own tuners and the baselines run on all
 # of REPRESENTATIVE.
 FEW = ("distilbert", "gpt2", "llama")
-PEFTS = {name for name, kind in METHODS.items() if issubclass(kind, PeftMethod)} - {
-    "lora",
-    "prefix",
-    "bottleneck",
-}
+PEFTS = {name for name, kind in METHODS.items() if issubclass(kind, PeftMethod)} - {"lora", "prefix", "bottleneck"}
 VARIED_ON = ("distilbert", "gpt2", "modernbert", "llama")
 
 
