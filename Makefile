@@ -12,9 +12,9 @@ run: $(VENV)/.run
 	$(BIN)/lightune run
 	@echo "The command is $(BIN)/lightune; after '. $(BIN)/activate' it is just lightune."
 
-# Each file in one process: what its tests share is made once.
+# Each file in one process, but the longest: tests/conftest.py.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long

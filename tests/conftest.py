@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Child processes import the very package under test, whatever folder they are started in.
 PACKAGE_ROOT = Path(find_spec("lightune").origin).resolve().parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+CONTRACT = "test_contract.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the many short tests of the methods' contract last, so that two processes end together."""
+    items.sort(key=lambda item: item.path.name == CONTRACT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under `--dist loadfile` share out the contract by its cases; as one file it would keep one process busy alone.
+
+    Every other file stays in one process, where what its tests share is made once.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndCases(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return test.partition("[")[2] or file if file.endswith(CONTRACT) else file
+
+    return FilesAndCases(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -64,16 +88,49 @@ def tiny_recipe(tiny_models: dict[str, Path], tiny_data: dict[str, Path]) -> Cal
 
 
 @pytest.fixture(scope="session")
-def load_tiny(tiny_models: dict[str, Path]) -> Callable[..., object]:
-    """Return a function that loads a tiny model afresh as a classifier (a LoadedModel)."""
+def read_tiny(tiny_models: dict[str, Path]) -> Callable[..., object]:
+    """Return a function that reads a tiny model as a classifier (a LoadedModel): for tests of reading."""
     from lightune.models.load import ModelSource, load_classifier
 
-    def load(
+    def read(
         architecture: str = "distilbert", labels: Sequence[str] = ("negative", "positive"), seed: int = 1
     ) -> object:
         return load_classifier(ModelSource(architecture, tiny_models[architecture], None), labels, seed)
 
+    return read
+
+
+@pytest.fixture(scope="session")
+def load_tiny(read_tiny: Callable[..., object]) -> Callable[..., object]:
+    """Return a function that does as read_tiny, but gives copies of what was read once, which is far quicker."""
+    from lightune.progress import quiet_libraries
+
+    known: dict[tuple[str, tuple[str, ...], int], object] = {}
+
+    def load(
+        architecture: str = "distilbert", labels: Sequence[str] = ("negative", "positive"), seed: int = 1
+    ) -> object:
+        key = (architecture, tuple(labels), seed)
+        if key not in known:
+            known[key] = read_tiny(*key)
+        quiet_libraries()  # as reading does
+        return copy.deepcopy(known[key])
+
     return load
+
+
+@pytest.fixture(scope="session")
+def folder_of_embedded() -> Callable[[], Path | None]:
+    """The function embedded.folder, which hashes 90 MB each time, as one that does so once."""
+    from lightune.models import embedded
+
+    return cache(embedded.folder)
+
+
+@pytest.fixture
+def hashed_once(monkeypatch: pytest.MonkeyPatch, folder_of_embedded: Callable[[], Path | None]) -> None:
+    """Hash the embedded model once for all tests that ask for this: `check` does so for every file."""
+    monkeypatch.setattr("lightune.models.embedded.folder", folder_of_embedded)
 
 
 @dataclass(frozen=True)
@@ -88,10 +145,12 @@ class FinishedRun:
 def tiny_run(tiny_recipe: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """One LoRA run of the tiny DistilBERT through the public API, shared by all; do not write into its folder."""
     import lightune
+    from reloading_here import reloading_here
 
     folder = tmp_path_factory.mktemp("runs") / "tiny-1"
     recipe = tiny_recipe("distilbert", "lora", num_train_epochs=8, learning_rate=2e-2)
-    return FinishedRun(folder, lightune.run(recipe, folder))
+    with reloading_here():
+        return FinishedRun(folder, lightune.run(recipe, folder))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lightune.methods import METHODS, Method, make_method
+from lightune.methods.peft_method import PeftMethod
 from lightune.models.load import LoadedModel
 from tiny import ARCHITECTURES, REPRESENTATIVE
 
@@ -31,6 +32,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "top_layers": ({"layers": 2},),  # not on ALBERT, whose layers share one set of weights
 }
+# By default what PEFT carries out runs on three; lora (the default method), our own tuners and the baselines run on all
+# of REPRESENTATIVE.
+FEW = ("distilbert", "gpt2", "llama")
+PEFTS = {name for name, kind in METHODS.items() if issubclass(kind, PeftMethod)} - {"lora", "prefix", "bottleneck"}
 VARIED_ON = ("distilbert", "gpt2", "modernbert", "llama")
 
 
@@ -50,7 +55,9 @@ class Spec:
     @property
     def is_by_default(self) -> bool:
         """Whether it runs without the marker `long`."""
-        return self.architecture in (VARIED_ON if self.options else REPRESENTATIVE)
+        if self.options:
+            return self.architecture in VARIED_ON
+        return self.architecture in (FEW if self.name in PEFTS else REPRESENTATIVE)
 
 
 SPECS = [

@@ -21,6 +21,7 @@ from lightune import experiment
 from lightune.cli.main import main
 from lightune.errors import ArtifactError, DataError, HubError, RecipeError, TrainingDivergedError
 from lightune.record import RunRecord
+from reloading_here import reloading_here
 from tiny import write_csv
 
 # DESIGN's contract: the files of a run folder and the keys of results.json.
@@ -86,7 +87,8 @@ def finished(tiny_run, tiny_recipe, tmp_path_factory):
     def folder(name: str) -> Path:
         if name not in made:
             made[name] = tmp_path_factory.mktemp(name) / "run"
-            experiment.run(tiny_recipe(*name.split("-"), num_train_epochs=3), made[name])
+            with reloading_here():
+                experiment.run(tiny_recipe(*name.split("-"), num_train_epochs=3), made[name])
         return made[name]
 
     return folder
@@ -158,7 +160,8 @@ def test_a_checkpoint_with_a_head_for_these_labels_starts_from_what_it_knows(tin
     lightune.load(tiny_run.folder).save_pretrained(tmp_path / "published")
     recipe = tiny_recipe("distilbert", "head", num_train_epochs=1)
     recipe = recipe.model_copy(update={"model": str(tmp_path / "published")})
-    found = lightune.run(recipe, tmp_path / "run")
+    with reloading_here():
+        found = lightune.run(recipe, tmp_path / "run")
     first = tiny_run.record.after
     assert (found.before.accuracy, found.before.confusion_matrix) == (first.accuracy, first.confusion_matrix)
     assert found.before.loss == pytest.approx(first.loss, abs=1e-5)
@@ -205,7 +208,8 @@ def test_the_run_folder_describes_itself(tiny_run):
 def test_the_recipe_left_in_the_folder_repeats_the_run_to_the_last_answer(tiny_run, tmp_path, capfd):
     """Through the command line: the JSON on stdout is results.json, and nothing else is there."""
     again = tmp_path / "again"
-    assert main(["run", str(tiny_run.folder / "recipe.yaml"), "--output", str(again), "--json"]) == 0
+    with reloading_here():
+        assert main(["run", str(tiny_run.folder / "recipe.yaml"), "--output", str(again), "--json"]) == 0
     printed = capfd.readouterr().out
     assert json.loads(printed) == _results(again)
     assert (again / "predictions.csv").read_bytes() == (tiny_run.folder / "predictions.csv").read_bytes()

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from reloading_here import reloading_here
+
 NOTEBOOK = json.loads((Path(__file__).parents[1] / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
@@ -55,7 +57,8 @@ def test_its_cells_run_in_order(tmp_path: Path, tiny_models: dict[str, Path], mo
     monkeypatch.chdir(tmp_path)
     cells = [code.replace('model="minilm"', f'model="{tiny_models["distilbert"].as_posix()}"') for code in CODE]
     assert cells != CODE
-    record, shown = _run_all(cells)
+    with reloading_here():
+        record, shown = _run_all(cells)
     assert record.run_folder == "runs/first-1"
     assert record.reload_check.passed
     assert record.after.examples == 150

@@ -15,6 +15,7 @@ import pytest
 
 from lightune import experiment
 from lightune.cli.main import main
+from lightune.inference import speed
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 # The quickstart with few examples: the same code on the same model in seconds.
@@ -44,6 +45,8 @@ def test_the_commands_of_the_readme_work(tmp_path, tiny_data, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     for name, split in (("train", "train"), ("test", "test"), ("reviews", "validation")):
         (tmp_path / f"{name}.csv").write_text(tiny_data[split].read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("WARM_UP", "SINGLE_TEXTS", "BULK_TEXTS"):
+        monkeypatch.setattr(speed, name, 1)  # measured on two texts instead of 300, three times a run
     commands = _commands()
     assert commands[0] == "lightune run"
     assert main(["run", *SMALL]) == 0
@@ -52,7 +55,7 @@ def test_the_commands_of_the_readme_work(tmp_path, tiny_data, monkeypatch, capsy
     monkeypatch.setattr(experiment, "check_reload", lambda *_: (unchecked, ""))
     for line in commands[1:]:
         if line.startswith("lightune run"):
-            line += " --epochs 1 --train-examples 40 --validation-examples 20 --test-examples 40"
+            line += " --epochs 1 --train-examples 20 --validation-examples 10 --test-examples 20"
         assert _execute(line, monkeypatch, capsys) == 0, line
     assert (tmp_path / "answers.csv").read_text(encoding="utf-8").startswith("text,label,prediction,confidence\n")
     assert (tmp_path / "runs" / "mine" / "report.html").is_file()

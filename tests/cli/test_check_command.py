@@ -13,6 +13,8 @@ import pytest
 from lightune.cli.main import main
 from lightune.data import scan
 
+pytestmark = pytest.mark.usefixtures("hashed_once")
+
 Check = Callable[..., dict[str, Any]]
 Rows = list[tuple[str, ...]]
 WORDS = ("quiet", "loud", "tender", "bitter", "early", "late", "simple", "strange", "narrow", "famous", "distant")

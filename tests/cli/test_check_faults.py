@@ -12,6 +12,8 @@ import pytest
 
 from lightune.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("hashed_once")
+
 NAMES = ("negative", "positive")
 # Line 1 is the header; row n stands on line n + 1.
 ROWS = [(f"a review with number {number}", NAMES[number % 2]) for number in range(1, 21)]

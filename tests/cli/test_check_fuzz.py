@@ -44,6 +44,7 @@ FILES = st.sampled_from(sorted(VALID)).flatmap(
 )
 
 
+@pytest.mark.usefixtures("hashed_once")
 @pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_whatever_a_file_holds_it_is_read_or_refused(examples: int, tmp_path: Path):
     @settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow])

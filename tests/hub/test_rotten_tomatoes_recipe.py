@@ -90,6 +90,7 @@ def test_the_run_lies_in_the_next_free_folder_and_what_was_printed_is_its_record
     assert json.loads((tomatoes.folder / "results.json").read_text(encoding="utf-8")) == tomatoes.printed
     assert tomatoes.printed["status"] == "completed"
     assert tomatoes.printed["reload_check"]["passed"] is True
+    assert tomatoes.printed["reload_check"]["largest_logit_difference"] <= 1e-4
 
 
 def test_the_hub_was_asked_once_and_then_left_alone(tomatoes):

@@ -155,9 +155,9 @@ def test_a_fresh_process_finds_the_same_logits(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_the_checkpoint_lacks_is_drawn_from_the_seed_and_nothing_else(load_tiny: Load, architecture: str) -> None:
+def test_what_the_checkpoint_lacks_is_drawn_from_the_seed_and_nothing_else(read_tiny: Load, architecture: str) -> None:
     torch.manual_seed(11)
-    first, again, other = (load_tiny(architecture, seed=seed).model.state_dict() for seed in (5, 5, 6))
+    first, again, other = (read_tiny(architecture, seed=seed).model.state_dict() for seed in (5, 5, 6))
     assert all(torch.equal(first[name], again[name]) for name in first)
     changed = {name for name in first if not torch.equal(first[name], other[name])}
     drawn = {name for name in NEW[architecture] if not name.endswith((".bias", "norm.weight"))}

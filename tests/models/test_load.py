@@ -48,8 +48,8 @@ def change_json(path: Path, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("architecture", REPRESENTATIVE)
-def test_the_labels_are_in_the_config_and_the_model_is_a_stock_classifier(load_tiny: Load, architecture: str) -> None:
-    model = load_tiny(architecture, labels=["bad", "so-so", "good"]).model
+def test_the_labels_are_in_the_config_and_the_model_is_a_stock_classifier(read_tiny: Load, architecture: str) -> None:
+    model = read_tiny(architecture, labels=["bad", "so-so", "good"]).model
     assert model.config.id2label == {0: "bad", 1: "so-so", 2: "good"}
     assert model.config.label2id == {"bad": 0, "so-so": 1, "good": 2}
     assert type(model).__module__.startswith("transformers.models.")
@@ -57,23 +57,23 @@ def test_the_labels_are_in_the_config_and_the_model_is_a_stock_classifier(load_t
     assert not model.training
 
 
-def test_the_same_seed_draws_the_same_head_whatever_the_global_generators_say(load_tiny: Load) -> None:
+def test_the_same_seed_draws_the_same_head_whatever_the_global_generators_say(read_tiny: Load) -> None:
     torch.manual_seed(11)
-    first = load_tiny("distilbert", seed=5).model.state_dict()
+    first = read_tiny("distilbert", seed=5).model.state_dict()
     torch.manual_seed(12)
-    second = load_tiny("distilbert", seed=5).model.state_dict()
+    second = read_tiny("distilbert", seed=5).model.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_another_seed_draws_another_head_and_changes_nothing_else(load_tiny: Load) -> None:
-    first, second = (load_tiny("distilbert", seed=seed).model.state_dict() for seed in (5, 6))
+def test_another_seed_draws_another_head_and_changes_nothing_else(read_tiny: Load) -> None:
+    first, second = (read_tiny("distilbert", seed=seed).model.state_dict() for seed in (5, 6))
     changed = {name for name in first if not torch.equal(first[name], second[name])}
     assert changed == {"pre_classifier.weight", "classifier.weight"}
 
 
-def test_loading_leaves_the_global_generators_alone(load_tiny: Load) -> None:
+def test_loading_leaves_the_global_generators_alone(read_tiny: Load) -> None:
     before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
-    load_tiny("distilbert", seed=99)
+    read_tiny("distilbert", seed=99)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
     assert np.array_equal(before[2], np.random.get_state()[1])
@@ -94,15 +94,15 @@ def test_a_tokenizer_with_padding_and_truncation_of_its_own_loses_them(copied: C
     assert len(tokenizer("a " * 20)["input_ids"]) == 22  # not 5
 
 
-def test_a_decoder_without_a_pad_token_gets_one_and_its_model_knows(load_tiny: Load) -> None:
-    loaded = load_tiny("gpt2")
+def test_a_decoder_without_a_pad_token_gets_one_and_its_model_knows(read_tiny: Load) -> None:
+    loaded = read_tiny("gpt2")
     assert loaded.tokenizer.pad_token == loaded.tokenizer.eos_token == "[SEP]"
     assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id == 3
 
 
-def test_the_longest_text_is_what_model_and_tokenizer_take(load_tiny: Load, tiny_models: dict[str, Path]) -> None:
-    assert load_tiny("distilbert").max_length == 64
-    assert load_tiny("gpt2").max_length == 64
+def test_the_longest_text_is_what_model_and_tokenizer_take(read_tiny: Load, tiny_models: dict[str, Path]) -> None:
+    assert read_tiny("distilbert").max_length == 64
+    assert read_tiny("gpt2").max_length == 64
     assert load_folder(tiny_models["bert"], max_length=16).max_length == 16
 
 

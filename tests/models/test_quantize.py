@@ -24,6 +24,7 @@ from lightune.models import quantize
 from lightune.models.anatomy import LINEAR_ROLES
 from lightune.models.load import LoadedModel, ModelSource, load_classifier
 from lightune.models.quantize import require_precision, round_weights, weight_bytes
+from reloading_here import reloading_here
 from tiny import ARCHITECTURES
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the extra `quantized` is absent")
@@ -174,7 +175,8 @@ def test_a_run_with_held_weights_is_reloaded_the_same_and_merges_exactly(
     tiny_recipe: Callable[..., Any], tmp_path: Path, precision: str
 ) -> None:
     recipe = tiny_recipe("bert", "lora", learning_rate=2e-2).model_copy(update={"model_precision": precision})
-    record = lightune.run(recipe, tmp_path / "run")
+    with reloading_here():
+        record = lightune.run(recipe, tmp_path / "run")
     assert record.reload_check.largest_logit_difference == 0.0
     assert record.model.precision == precision
     assert record.model.parameters == 21_922
