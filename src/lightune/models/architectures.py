@@ -15,8 +15,8 @@ class Architecture:
     `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer, or several
     (a gated feed-forward part has two inputs); a fused projection stands under each role it plays. `head` lists the
     classification head's modules, the one that makes the logits last, and `output` its last linear layer where that
-    lies inside it. `counts_from_pad` says that position numbers begin after the pad id. `reads_first` says that the head
-    reads the first token alone, and that a layer's keys and values are what their modules make of its input.
+    lies inside it. `counts_from_pad` says that position numbers begin after the pad id. `reads_first` says that the
+    head reads the first token alone, and that a layer's keys and values are what their modules make of its input.
     """
 
     layers: str
