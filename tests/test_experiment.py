@@ -336,7 +336,12 @@ def test_a_pair_of_text_columns_and_three_labels_go_all_the_way(tiny_recipe, tmp
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param("lora", marks=pytest.mark.long), "prefix", {"name": "bottleneck", "preset": "par_bn"}]
+    "method",
+    [
+        "prefix",
+        pytest.param("lora", marks=pytest.mark.long),
+        pytest.param({"name": "bottleneck", "preset": "par_bn"}, marks=pytest.mark.long),
+    ],
 )
 def test_the_card_s_code_for_peft_answers_as_the_run_does(method, tiny_recipe, tmp_path, monkeypatch):
     """Run as it stands in the card by a fresh process, which knows of our tuners only what the code says."""

@@ -229,15 +229,15 @@ def test_a_plateau_schedule_hears_each_validation_of_the_loop(make_loop: MakeLoo
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(make_loop: MakeLoop) -> None:
-    """With contrary validation labels the first epoch is the best one by loss."""
+    """With contrary validation labels an early epoch is the best one by loss."""
     after: dict[int, Weights] = {}
-    loop = make_loop(contrary=True, num_train_epochs=3, learning_rate=2e-2, metric_for_best_model="loss")
+    loop = make_loop(contrary=True, num_train_epochs=8, learning_rate=2e-2, metric_for_best_model="loss")
     loop.reporter = Watcher(after_epoch=lambda epoch: after.update({epoch: weights_of(loop)}))
     fitted = loop.fit()
     losses = [epoch["validation_loss"] for epoch in fitted.epochs]
-    assert losses.index(min(losses)) + 1 == fitted.best_epoch < 3
+    assert losses.index(min(losses)) + 1 == fitted.best_epoch < 8
     assert same(weights_of(loop), after[fitted.best_epoch])
-    assert not same(weights_of(loop), after[3])
+    assert not same(weights_of(loop), after[8])
 
 
 def test_the_last_epoch_is_kept_if_so_set(make_loop: MakeLoop) -> None:

@@ -12,6 +12,7 @@ from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.metrics import Metrics, measure, measure_by_group
 from lightune.progress import Reporter, Silent
+from lightune.ragged.door import padding_free
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,8 @@ def predict_logits(
     was_training = model.training
     model.eval()
     parts = []
-    with torch.inference_mode(), (reporter or Silent()).steps("evaluating", len(batches)) as advance:
+    progress = (reporter or Silent()).steps("evaluating", len(batches))
+    with torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
         for rows in batches:
             batch = collate(tokenizer, [encoded.rows[row] for row in rows])
             parts.append(model(**to_device(batch, device)).logits.float().cpu())

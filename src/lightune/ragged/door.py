@@ -53,9 +53,14 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
 
 
 def supported(model: nn.Module) -> bool:
-    """Whether the model is (or wraps) a known architecture's classifier with transformers' own attention function."""
+    """Whether the model is (or wraps) a known architecture's classifier with transformers' own attention, on a CPU.
+
+    On a GPU the many small calls of attention cost more than padding does; docs/LOG.md has the figures.
+    """
     stock = _stock(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
+        return False
+    if next(stock.parameters()).device.type != "cpu":
         return False
     return stock.config._attn_implementation in ("sdpa", NAME)
 

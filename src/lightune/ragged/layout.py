@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
 from lightune.models.attention import Attend
-
-# A text joins a group while it has at least this share of the tokens of the group's longest.
-SIMILAR = 2 / 3
+from lightune.ragged.similar import groups_of_similar_length
 
 
 @dataclass(frozen=True)
@@ -174,17 +171,12 @@ class Narrowed:
 
 def _groups(counts: list[int], lengths: torch.Tensor) -> Iterator[Group]:
     """Cut texts in order of length into groups of similar length."""
-    first = [0]
-    for row, count in enumerate(counts):
-        if count < SIMILAR * counts[first[-1]]:
-            first.append(row)
     start = 0
-    for row, following in pairwise([*first, len(counts)]):
-        end = start + sum(counts[row:following])
-        longest = counts[row]
-        is_even = counts[following - 1] == longest
-        grid = None if is_even else Grid.of(lengths[row:following], longest)
-        yield Group(row, start, end, following - row, longest, grid)
+    for rows in groups_of_similar_length(counts):
+        own = counts[rows]
+        end = start + sum(own)
+        grid = None if own[-1] == own[0] else Grid.of(lengths[rows], own[0])
+        yield Group(rows.start, start, end, len(own), own[0], grid)
         start = end
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate
+from lightune.ragged.similar import groups_of_similar_length
 from lightune.recipe import TrainingBlock
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def epoch_steps(lengths: Sequence[int], settings: TrainingBlock, epoch: int) -> 
         steps = [order[start : start + step] for start in range(0, len(order), step)]
     for rows in steps:
         yield [rows[first : first + micro] for first in range(0, len(rows), micro)]
+
+
+def parts_of_similar_length(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Cut a batch into parts of similar length, the longest texts first: less padding for a model that needs it."""
+    order = sorted(rows, key=lambda row: -lengths[row])
+    return [order[part] for part in groups_of_similar_length([lengths[row] for row in order])]
 
 
 def training_batches(

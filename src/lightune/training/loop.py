@@ -14,11 +14,12 @@ from lightune.data.encoding import Encoded, collate
 from lightune.errors import InterruptedRunError, TrainingDivergedError
 from lightune.evaluation.cost import Meter, Spent
 from lightune.evaluation.evaluate import to_device, validate
-from lightune.evaluation.metrics import Metrics
 from lightune.progress import Reporter
+from lightune.ragged.door import padding_free, supported
 from lightune.recipe import TrainingBlock
 from lightune.training.averaging import WeightAverage
-from lightune.training.batches import epoch_steps, steps_per_epoch
+from lightune.training.batches import epoch_steps, parts_of_similar_length, steps_per_epoch
+from lightune.training.best import Best
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
@@ -74,13 +75,14 @@ class Loop:
     schedule: Schedule = field(init=False)
     trained: list[Any] = field(init=False)
     done: Fitted = field(init=False)
-    best: _Best = field(init=False)
+    best: Best = field(init=False)
     stop: StopRequest = field(init=False)
     log: TextIO = field(init=False)
     meter: Meter = field(init=False)
     class_weights: dict[int, float] = field(init=False)
     masking: TokenMasking = field(init=False)
     average: WeightAverage = field(init=False)
+    cuts_batches: bool = field(init=False)
     advance: Callable[..., None] = field(init=False)
 
     def fit(self) -> Fitted:
@@ -101,11 +103,18 @@ class Loop:
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
         self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
         self.masking = TokenMasking(self.tokenizer, self.settings.token_masking, self.settings.seed)
+        # On a CPU padding costs more than further calls; a GPU waits for the calls.
+        self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
         self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
-        self.done, self.best = Fitted(), _Best(self.settings.metric_for_best_model)
+        self.done, self.best = Fitted(), Best(self.settings.metric_for_best_model)
         self._checkpointing(True)
         path = self.folder / "metrics.jsonl"
-        with torch.random.fork_rng(), StopRequest() as self.stop, path.open("w", encoding="utf-8") as self.log:
+        with (
+            torch.random.fork_rng(),
+            StopRequest() as self.stop,
+            path.open("w", encoding="utf-8") as self.log,
+            padding_free(self.model, logits_only=True),
+        ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()
             self.done.spent = self.meter.spent
@@ -128,7 +137,10 @@ class Loop:
     def _run_epoch(self, epoch: int) -> float:
         self.model.train()
         losses = 0.0
-        for micro_batches in epoch_steps(self.train.encoded.lengths, self.settings, epoch):
+        lengths = self.train.encoded.lengths
+        for micro_batches in epoch_steps(lengths, self.settings, epoch):
+            if self.cuts_batches:
+                micro_batches = [part for batch in micro_batches for part in parts_of_similar_length(batch, lengths)]
             loss, norm = self._train_step(epoch, micro_batches)
             rows = sum(map(len, micro_batches))
             losses += loss * rows
@@ -280,21 +292,3 @@ class Loop:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         else:
             model.gradient_checkpointing_disable()
-
-
-@dataclass
-class _Best:
-    """The best epoch so far by the metric; of equals the one with the lower validation loss."""
-
-    metric: str
-    epoch: int = 0
-    value: tuple[float, float] = (-math.inf, -math.inf)
-
-    def improved(self, epoch: int, found: Metrics) -> bool:
-        """Take the epoch if it is the best so far, and say so."""
-        first = -found.loss if self.metric == "loss" else float(getattr(found, self.metric))
-        value = (first, -found.loss)
-        if value <= self.value:
-            return False
-        self.epoch, self.value = epoch, value
-        return True
