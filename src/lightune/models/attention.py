@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lightune.errors import RecipeError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 NAME = "lightune"
 # Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
 SLOT = "lightune_prefix_source"
+# What stock models may ask of an attention function besides what is done here.
+MORE = ("softcap", "position_bias", "cache")
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,16 @@ def attention(
     With borders, the texts stand one after the other in a single row, and the mask says nothing.
     """
     if ragged is not None:
-        return ragged.attend(_padded, module, (query, key, value), options)
-    return _padded(module, query, key, value, attention_mask, **options)
+        # Inside its borders every token sees one at least, itself, as _dropped wants it.
+        drops = options.get("dropout") and query.device.type == "cpu"
+        is_plain = all(options.get(name) is None for name in MORE)
+        attend = _dropped if drops and is_plain else _stock
+        return ragged.attend(partial(_padded, attend), module, (query, key, value), options)
+    return _padded(_stock, module, query, key, value, attention_mask, **options)
 
 
 def _padded(
+    attend: Attend,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -98,21 +106,56 @@ def _padded(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     source: PrefixSource | None = vars(module).get(SLOT)
     prefix = None
     if source is not None:
         source.observe(key, value)
         prefix = source.prefix()
     if prefix is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return attend(module, query, key, value, attention_mask, **options)
     if not prefix.is_apart:
         mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
         key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
-        return sdpa_attention_forward(module, query, key, value, mask, is_causal=False, **options)
-    found, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return attend(module, query, key, value, mask, is_causal=False, **options)
+    found, _ = attend(module, query, key, value, attention_mask, **options)
     return found + _attended_apart(prefix, query, options.get("scaling")), None
+
+
+def _stock(*parts: Any, **options: Any) -> tuple[torch.Tensor, None]:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    return sdpa_attention_forward(*parts, **options)
+
+
+def _dropped(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """drop(softmax(s Q K^T)) V; torch's own function leaves its fast path for a CPU as soon as anything is dropped.
+
+    No row of the mask, boolean, may be without a key.
+    """
+    import torch
+
+    from lightune.models.dropout import quick_dropout
+
+    grouped = query.shape[1] // key.shape[1]
+    if grouped > 1:
+        key, value = (part.repeat_interleave(grouped, 1) for part in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if mask is None and is_causal and query.shape[2] > 1:
+        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return (quick_dropout(scores.softmax(-1), dropout) @ value).transpose(1, 2), None
 
 
 def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:

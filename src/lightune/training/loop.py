@@ -23,6 +23,7 @@ from lightune.training.best import Best
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
+from lightune.training.lean import lean
 from lightune.training.optimizer import Schedule, make_optimizer
 from lightune.training.token_masking import TokenMasking
 
@@ -114,6 +115,7 @@ class Loop:
             StopRequest() as self.stop,
             path.open("w", encoding="utf-8") as self.log,
             padding_free(self.model, logits_only=True),
+            lean(self.model),
         ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()

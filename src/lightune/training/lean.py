@@ -1,0 +1,38 @@
+"""Stock modules that do the same in fewer passes while a model is trained on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextmanager
+def lean(model: nn.Module) -> Iterator[None]:
+    """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
+
+    Nothing but the random numbers of dropout changes. On another device than a CPU nothing changes at all.
+    """
+    swapped = _swapped(model) if next(model.parameters()).device.type == "cpu" else []
+    for module, leaner, _ in swapped:
+        module.__class__ = leaner
+    try:
+        yield
+    finally:
+        for module, _, stock in swapped:
+            module.__class__ = stock
+
+
+def _swapped(model: nn.Module) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:
+    """Return (module, its lean class, its own class) of each that has one."""
+    from peft.tuners.lora.layer import Linear
+    from torch import nn
+
+    from lightune.models.dropout import QuickDropout
+    from lightune.tuners.lean_lora import LeanLora
+
+    leaner: dict[type[nn.Module], type[nn.Module]] = {nn.Dropout: QuickDropout, Linear: LeanLora}
+    return [(module, leaner[type(module)], type(module)) for module in model.modules() if type(module) in leaner]
