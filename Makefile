@@ -1,12 +1,13 @@
 # make run    set up and run the main job on the embedded model and data
 # make test   set up and pass the tests
 # make check  everything: format, lint, types, layers, tests
+# make benchmark  measure against what people would use instead, and write docs/performance.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: run test test-long test-quantized lint check clean
+.PHONY: run test test-long test-quantized benchmark lint check clean
 
 run: $(VENV)/.run
 	$(BIN)/lightune run
@@ -24,6 +25,11 @@ test-quantized: $(VENV)/.dev
 	$(PIP) -e '.[offline,dev,quantized]'
 	$(BIN)/python -m pytest tests/models/test_quantize.py
 	$(BIN)/python -m pip uninstall --yes --quiet bitsandbytes
+
+# Another csv with the columns text and label: make benchmark TEXTS=reviews.csv
+benchmark: $(VENV)/.run
+	$(PIP) -e '.[offline,benchmark]'
+	$(BIN)/python -m benchmarks $(if $(TEXTS),--texts $(TEXTS))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,93 @@
+"""Run every row, each in a process of its own, keep the figures and write docs/performance.md.
+
+python -m benchmarks [--texts FILE] [--only ROW ...]      # measure, then write the page
+python -m benchmarks --page                               # write the page from the figures kept before
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import Row
+
+ROWS = ("training_dynamic", "training_expert", "training_max_length", "bulk", "one_text", "cold", "peak_memory")
+WITHOUT_TEXTS = ("cold",)
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FIGURES, PAGE = DOCS / "performance.json", DOCS / "performance.md"
+HEAD = """# Performance
+
+Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json; each row can be measured by itself, as
+`python -m benchmarks.bulk --json`. All arms of a row run in turn in one process, A B A B. "Times" is how many times
+faster (or smaller) an arm is than the first one: the median of the pairs, their quartiles in brackets. An arm that is
+named twice shows how far two equal arms differ.
+"""
+
+
+def main() -> None:
+    """Measure what was asked for, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--only", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--page", action="store_true")
+    given = parser.parse_args()
+    kept: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    for name in [] if given.page else given.only:
+        print(name, flush=True)
+        kept[name] = measured(name, given.texts)
+        FIGURES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(kept), encoding="utf-8")
+
+
+def measured(name: str, texts: Path | None) -> Any:
+    """Return what one row printed. Threads are bound to cores, for all arms alike."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
+    if texts is not None and name not in WITHOUT_TEXTS:
+        command += ["--texts", str(texts)]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_PROC_BIND": "true"})
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def page(kept: dict[str, Any]) -> str:
+    """Return the page: a table for each row."""
+    lines = [HEAD]
+    for name in ROWS:
+        for given in kept.get(name, {}).get("rows", []):
+            row = Row(**given)
+            lines += [f"## {row.name[0].upper()}{row.name[1:]}", "", *table(row), ""]
+        if name in kept:
+            lines += [f"{conditions(kept[name]['machine'])}", ""]
+    return "\n".join(lines)
+
+
+def table(row: Row) -> list[str]:
+    """Return a table of the arms, and the notes below it."""
+    unit = row.unit if row.kind == "memory" else f"{row.unit}/s"
+    lines = [f"| {row.texts} | {unit} | times |", "| --- | --- | --- |"]
+    first = next(iter(row.seconds))
+    for arm in row.seconds:
+        middle, low, high = row.ratio(arm, first)
+        times = "1" if arm == first else f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        lines.append(f"| {arm} | {row.speed(arm):.3g} | {times} |")
+    notes = [
+        f"{name}: {value:.2g}" if isinstance(value, float) else f"{name}: {value}" for name, value in row.notes.items()
+    ]
+    return [*lines, "", *(f"{note[0].upper()}{note[1:]}." for note in notes)]
+
+
+def conditions(machine: dict[str, Any]) -> str:
+    """Return a line on what the figures depend on."""
+    kind = "with" if machine["bf16"] else "without"
+    return (
+        f"*{machine['processor']}, {machine['threads']} threads, {kind} bf16; Python {machine['python']}, torch "
+        f"{machine['torch']}, transformers {machine['transformers']}, PEFT {machine['peft']}.*"
+    )
+
+
+if __name__ == "__main__":
+    main()

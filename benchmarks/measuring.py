@@ -1,0 +1,151 @@
+"""What every row shares: the command line, texts, models, and measuring arms in turn."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SEED = 20261126
+
+
+@dataclass
+class Row:
+    """One comparison: seconds (or megabytes) of each arm by round, the peer first, and what else was found.
+
+    `work` is how many units a round does; with `kind` "memory" less is better and nothing is divided.
+    """
+
+    name: str
+    unit: str
+    texts: str
+    seconds: dict[str, list[float]]
+    work: float = 1.0
+    notes: dict[str, Any] = field(default_factory=dict)
+    kind: str = "speed"
+
+    def speed(self, arm: str) -> float:
+        """Return the median of units a second, or of megabytes."""
+        middle = statistics.median(self.seconds[arm])
+        return middle if self.kind == "memory" else self.work / middle
+
+    def ratio(self, arm: str, to: str) -> tuple[float, float, float]:
+        """Return how many times faster, or smaller, an arm is than another: median and quartiles of the pairs."""
+        pairs = [b / a for a, b in zip(self.seconds[arm], self.seconds[to], strict=True)]
+        low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else (pairs[0],) * 3
+        return statistics.median(pairs), low, high
+
+
+def in_turn(arms: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, list[float]]:
+    """Run arms A B C A B C ... and return their seconds; a first round is not counted.
+
+    An arm that returns a number has timed itself; else the whole call counts.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(rounds + 1):
+        for name, arm in arms.items():
+            started = time.perf_counter()
+            own = arm()
+            taken = time.perf_counter() - started if own is None else own
+            if turn:
+                seconds[name].append(taken)
+    return seconds
+
+
+def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """Return the command line that all rows have."""
+    found = argparse.ArgumentParser(description=description)
+    found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
+    found.add_argument("--rounds", type=int, default=rounds, help="rounds that count")
+    found.add_argument("--json", action="store_true", help="print JSON")
+    return found
+
+
+def load_texts(path: Path | None, count: int) -> tuple[str, list[str], list[int]]:
+    """Return (name of the source, texts, label numbers), shuffled alike each time."""
+    if path is None:
+        from lightune.data.task import load_task
+        from lightune.recipe import DataBlock
+
+        task = load_task(DataBlock.model_validate({"source": "reviews"}), SEED)
+        source, rows = (
+            "embedded reviews",
+            [(text[0], label) for text, label in zip(task.train.texts, task.train.labels, strict=True)],
+        )
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            found = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+        names = sorted({label for _, label in found})
+        source, rows = path.name, [(text, names.index(label)) for text, label in found]
+    random.Random(SEED).shuffle(rows)
+    rows = [rows[at % len(rows)] for at in range(count)]
+    return source, [text for text, _ in rows], [label for _, label in rows]
+
+
+def load_model(name: str, seed: int = SEED) -> Any:
+    """Return a LoadedModel: minilm, or a DistilBERT of the published size with random weights and minilm's words."""
+    from dataclasses import replace
+
+    import torch
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    from lightune.models.anatomy import anatomy_of
+    from lightune.models.load import find_model, load_classifier
+
+    loaded = load_classifier(find_model("minilm"), ("a", "b"), seed, None, "fp32", 0)
+    if name == "minilm":
+        return loaded
+    torch.manual_seed(seed)
+    model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=len(loaded.tokenizer)))
+    return replace(loaded, model=model, anatomy=anatomy_of(model))
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    import peft
+    import torch
+    import transformers
+
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "bf16": bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")),
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "OMP_PROC_BIND": os.environ.get("OMP_PROC_BIND", ""),
+    }
+
+
+def show(rows: Sequence[Row], as_json: bool) -> None:
+    """Print rows as JSON or as lines: each arm's speed, and how many times faster than the first."""
+    if as_json:
+        print(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}))
+        return
+    for row in rows:
+        print(f"{row.name} ({row.texts})")
+        first = next(iter(row.seconds))
+        for arm in row.seconds:
+            middle, low, high = row.ratio(arm, first)
+            unit = row.unit if row.kind == "memory" else f"{row.unit}/s"
+            print(f"  {arm:44s} {row.speed(arm):9.2f} {unit:9s} {middle:5.2f} times ({low:.2f} to {high:.2f})")
+        for name, value in row.notes.items():
+            print(f"  {name}: {value:.3g}" if isinstance(value, float) else f"  {name}: {value}")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

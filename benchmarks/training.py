@@ -1,0 +1,174 @@
+"""Two ways to train the same adapted model on the same texts: the peers' Trainer, and lightune's loop."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from benchmarks.measuring import SEED, Row, in_turn, load_model, load_texts
+from lightune.data.encoding import encode
+from lightune.methods import make_method
+from lightune.progress import Silent
+from lightune.recipe import TrainingBlock
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.loop import Examples, Loop
+
+BATCH = 16
+RATE = 1e-4
+# Dropout is on everywhere, at the rates the models came with and at 0.1 in LoRA.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "LoRA on query and value": ("lora", {"roles": ("query", "value"), "dropout": 0.1}),
+    "LoRA on all roles": ("lora", {"dropout": 0.1}),
+    "prefix": ("prefix", {}),
+    "bottleneck": ("bottleneck", {}),
+}
+
+
+@dataclass
+class Ready:
+    """A loaded model with its method attached, and its encoded texts."""
+
+    loaded: Any
+    method: Any
+    model: Any
+    examples: Examples
+
+
+def ready(model: str, method: str, texts: list[str], labels: list[int]) -> Ready:
+    """Load a model, attach a method, encode the texts."""
+    name, options = METHODS[method]
+    loaded, made = load_model(model), make_method(name, options)
+    attached = made.attach(loaded.model, loaded.anatomy, SEED).model
+    rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
+    return Ready(loaded, made, attached, Examples(rows, labels))
+
+
+def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
+    """Return an epoch of the Trainer, as seconds between its first step and its last."""
+    width = arguments.pop("pad_to", None)
+    columns = set(given.loaded.tokenizer.model_input_names)
+    if given.loaded.anatomy.model_type == "distilbert":
+        columns -= {"token_type_ids"}
+    rows = [
+        {**{key: value for key, value in row.items() if key in columns}, "labels": label}
+        for row, label in zip(given.examples.encoded.rows, given.examples.labels, strict=True)
+    ]
+    padding = {"padding": "max_length", "max_length": width} if width else {"padding": True}
+    collator = DataCollatorWithPadding(given.loaded.tokenizer, **padding)
+
+    def epoch() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = TrainingArguments(
+                folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=RATE, report_to="none",
+                save_strategy="no", logging_strategy="no", use_cpu=True, disable_tqdm=True, seed=SEED, **arguments,
+            )  # fmt: skip
+            clock = Clock()
+            trainer = Trainer(given.model, settings, train_dataset=rows, data_collator=collator, callbacks=[clock])
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+        return clock.seconds
+
+    return epoch
+
+
+def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[], float]:
+    """Return an epoch of lightune's loop, as its own seconds."""
+    block = TrainingBlock(
+        num_train_epochs=1, per_device_train_batch_size=BATCH, seed=SEED, load_best_model_at_end=False, **settings
+    )
+    first = Examples(encode(given.loaded.tokenizer, [("a",)], 8), [0])
+
+    def epoch() -> float:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            loop = Loop(
+                model=given.model, method=given.method, tokenizer=given.loaded.tokenizer, train=given.examples,
+                validation=first, settings=block, learning_rate=RATE, eval_batch_size=1, folder=folder,
+                accelerator=make_accelerator(torch.device("cpu"), precision, (), folder, "benchmark", {}),
+                reporter=Silent(),
+            )  # fmt: skip
+            return loop.fit().spent.runtime
+
+    return epoch
+
+
+class Clock(TrainerCallback):
+    """Notes how long training itself took."""
+
+    seconds = 0.0
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Stop."""
+        self.seconds = time.perf_counter() - self._started
+
+
+def compared(model: str, method: str, texts: Path | None, steps: int, rounds: int, **peers: dict[str, Any]) -> Row:
+    """Measure the peers, given by name with their arguments, and lightune on `steps` batches a round."""
+    source, found, labels = load_texts(texts, steps * BATCH)
+    arms: dict[str, Callable[[], float | None]] = {
+        name: peer(ready(model, method, found, labels), **arguments) for name, arguments in peers.items()
+    }
+    again = next(iter(peers))
+    arms[f"{again}, again"] = peer(ready(model, method, found, labels), **peers[again])
+    mine = ready(model, method, found, labels)
+    arms["lightune"] = ours(mine)
+    row = Row(f"training, {model}, {method}", "samples", source, in_turn(arms, rounds), steps * BATCH)
+    row.notes["share of lightune's step in matrix products"] = product_share(mine, row, steps)
+    return row
+
+
+def product_share(given: Ready, row: Row, steps: int) -> float:
+    """Return the time of a step's own matrix products, alone, over the time of the step."""
+    shapes = products(given)
+    started = time.perf_counter()
+    for _ in range(3):
+        for left, right in shapes:
+            torch.mm(left, right)
+    alone = (time.perf_counter() - started) / 3
+    return alone * steps / sorted(row.seconds["lightune"])[len(row.seconds["lightune"]) // 2]
+
+
+def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the factors of the products that linear layers compute in a step of average length, there and back.
+
+    A frozen layer multiplies once there and once back, a trained one twice back, what lies before the first trained one
+    only there.
+    """
+    from lightune.ragged.door import padding_free
+
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        tokens, (out, into) = args[0].flatten(0, -2).shape[0], module.weight.shape
+        there = torch.randn(tokens, into), torch.randn(into, out)
+        found.append(there)
+        if output.requires_grad and args[0].requires_grad:
+            found.append((torch.randn(tokens, out), torch.randn(out, into)))
+        if module.weight.requires_grad:
+            found.append((torch.randn(out, tokens), torch.randn(tokens, into)))
+
+    hooks = [
+        module.register_forward_hook(note) for module in given.model.modules() if isinstance(module, torch.nn.Linear)
+    ]
+    rows = sorted(range(len(given.examples.labels)), key=lambda at: given.examples.encoded.lengths[at])
+    picked = rows[:: max(1, len(rows) // BATCH)][:BATCH]
+    batch = given.loaded.tokenizer.pad([given.examples.encoded.rows[at] for at in picked], return_tensors="pt")
+    if given.loaded.anatomy.model_type == "distilbert":
+        batch.pop("token_type_ids", None)
+    with padding_free(given.model, logits_only=True):
+        given.model.train()(**batch)
+    for hook in hooks:
+        hook.remove()
+    return found

@@ -1,0 +1,60 @@
+"""What the benchmarks count: arms in turn, ratios of pairs, the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.__main__ import ROWS, page
+from benchmarks.measuring import Row, in_turn, load_texts
+
+MACHINE = {
+    "processor": "one",
+    "threads": 2,
+    "bf16": False,
+    "python": "3",
+    "torch": "2",
+    "transformers": "5",
+    "peft": "0",
+}
+
+
+def test_arms_run_in_turn_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+
+    def arm(name: str, seconds: float | None) -> float | None:
+        order.append(name)
+        return seconds and seconds * len(order)
+
+    found = in_turn({"a": lambda: arm("a", 1.0), "b": lambda: arm("b", None)}, rounds=2)
+    assert order == ["a", "b"] * 3
+    assert found["a"] == [3.0, 5.0]  # its own clock: the third and the fifth call
+    assert len(found["b"]) == 2
+    assert all(0 <= seconds < 1 for seconds in found["b"])
+
+
+def test_a_ratio_is_the_median_of_pairs_not_of_arms() -> None:
+    row = Row("x", "texts", "t", {"slow": [2.0, 30.0, 8.0], "fast": [1.0, 10.0, 2.0]}, work=20)
+    assert row.ratio("fast", "slow")[0] == 3.0  # of 2, 3 and 4; the medians alone would say 4
+    assert row.speed("fast") == 10.0
+    assert Row("x", "MB", "t", {"a": [5.0, 7.0, 6.0]}, kind="memory").speed("a") == 6.0
+
+
+def test_the_page_has_a_table_for_each_row_and_says_what_the_figures_depend_on() -> None:
+    row = {"name": "bulk", "unit": "texts", "texts": "reviews", "seconds": {"peer": [4.0, 4.0], "lightune": [2.0, 1.0]}}
+    written = page(
+        {ROWS[0]: {"machine": MACHINE, "rows": [{**row, "work": 8.0, "notes": {"share": 0.5}, "kind": "speed"}]}}
+    )
+    assert "| peer | 2 | 1 |" in written
+    assert "| lightune | 5.33 | 3.00 (1.50 to 4.50) |" in written
+    assert "Share: 0.5." in written
+    assert "*one, 2 threads, without bf16;" in written
+
+
+def test_texts_come_from_a_file_or_from_the_embedded_reviews(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    path.write_text("text,label\ngood,pos\nbad,neg\n", encoding="utf-8")
+    source, texts, labels = load_texts(path, 4)
+    assert (source, sorted(texts), sorted(labels)) == ("few.csv", ["bad", "bad", "good", "good"], [0, 0, 1, 1])
+    source, texts, labels = load_texts(None, 3)
+    assert source == "embedded reviews"
+    assert len(texts) == len(labels) == 3
