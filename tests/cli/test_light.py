@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from saved_adapters import make_adapter
+
 HEAVY = ["torch", "transformers", "peft", "datasets", "accelerate", "sklearn", "scipy", "matplotlib"]
 
 
@@ -33,6 +35,12 @@ def test_importing_the_package_loads_nothing_heavy():
 )
 def test_a_command_that_needs_no_model_loads_nothing_heavy(arguments):
     assert _heavy_after(f"from lightune.cli.main import main; assert main({arguments}) == 0") == ""
+
+
+def test_a_text_is_answered_from_a_run_folder_without_anything_heavy(tiny_models, tmp_path):
+    run = make_adapter(tiny_models["distilbert"], tmp_path / "adapter", "lora", ["no", "yes"])
+    asked = ["predict", str(run), "a lovely film"]
+    assert _heavy_after(f"from lightune.cli.main import main; assert main({asked}) == 0") == ""
 
 
 def test_the_check_itself_would_notice():

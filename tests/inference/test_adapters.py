@@ -17,11 +17,10 @@ import pytest
 import torch
 
 import lightune
-from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, LightuneError, RecipeError
-from lightune.methods import METHODS, make_method
+from lightune.methods import METHODS
 from lightune.methods.support import support
-from lightune.models.load import find_model, fingerprint, load_classifier
+from saved_adapters import make_adapter
 from tiny import sentences
 
 TEXTS = [text for text, _ in sentences(24, seed=51)]
@@ -35,28 +34,6 @@ ADAPTERS = {
     "bottleneck": ("bottleneck", 3, 5, 64),
     "prefix": ("prefix", 5, 6, 64),
 }
-
-
-def make_adapter(
-    base: Path | str, folder: Path, method: str, labels: list[str], seed: int = 1, max_length: int = 64,
-    precision: str = "fp32", columns: tuple[str, ...] = ("text",),
-) -> Path:  # fmt: skip
-    """Save an adapter whose trained numbers are drawn at random: unlike those of the base and of every other."""
-    source = find_model(str(base))
-    loaded = load_classifier(source, labels, seed, max_length, precision)
-    made = make_method(method)
-    model = made.attach(loaded.model, loaded.anatomy, seed).model
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for value in model.parameters():
-            if value.requires_grad:
-                value.add_(torch.randn(value.shape, generator=draw) * 0.2)
-    config = ArtifactConfig(
-        1, str(base), source.revision, fingerprint(source), method, made.options(), labels, max_length, list(columns),
-        "label", seed, precision,
-    )  # fmt: skip
-    save_adapter(model, made, config, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

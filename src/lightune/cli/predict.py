@@ -69,17 +69,22 @@ def command(
     if output is not None and output.exists():
         raise click.UsageError(f"--output {output} is there already; it is not overwritten.")
 
-    from lightune.inference.classifier import load
+    from lightune.inference.quick import quick_predictions
 
-    classifier = load(run, how["base_model"], how["device"])
-    classifier.batch_size = how["batch_size"]
-    if source is not None:
-        return _file(classifier, source, text_column, output, as_json)
-    answers = classifier.predict(lines)
+    is_quick = source is None and how["device"] in ("auto", "cpu")
+    answers = quick_predictions(run, lines, how["base_model"]) if is_quick else None
+    if answers is None:
+        from lightune.inference.classifier import load
+
+        classifier = load(run, how["base_model"], how["device"])
+        classifier.batch_size = how["batch_size"]
+        if source is not None:
+            return _file(classifier, source, text_column, output, as_json)
+        answers = classifier.predict(lines)
     if as_json:
         listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
         return _print({"predictions": listed})
-    width = max(map(len, classifier.labels))
+    width = max(map(len, answers[0].probabilities))
     for text, answer in zip(lines, answers, strict=True):
         click.echo(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}")
     return 0

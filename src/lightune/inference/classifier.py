@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +132,7 @@ class Classifier:
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
         """Classify a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says."""
         given = as_texts(texts)
-        return list(self._predictions(given)) if len(given) else []
+        return predictions(self.labels, self.logits(given)) if len(given) else []
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer.
@@ -150,11 +150,15 @@ class Classifier:
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def _predictions(self, texts: Sequence[Text]) -> Iterator[Prediction]:
-        for row in probabilities(self.logits(texts).astype(np.float64)):
-            best = int(row.argmax())
-            shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
-            yield Prediction(self.labels[best], float(row[best]), shares)
+
+def predictions(labels: Sequence[str], logits: NDArray[Any]) -> list[Prediction]:
+    """Return what logits, (texts, labels), say."""
+    found = []
+    for row in probabilities(logits.astype(np.float64)):
+        best = int(row.argmax())
+        shares = {label: float(share) for label, share in zip(labels, row, strict=True)}
+        found.append(Prediction(labels[best], float(row[best]), shares))
+    return found
 
 
 def as_texts(texts: Text | Sequence[Text]) -> Sequence[Text]:

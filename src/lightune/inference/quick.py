@@ -1,0 +1,132 @@
+"""A few texts answered soon after the start: DistilBERT and BERT in numpy, without torch, transformers or PEFT.
+
+Importing those takes several seconds, computing a text takes a few hundredths of one. What this path cannot do for
+certain it leaves to the usual one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lightune.data.columns import is_missing, is_writable
+from lightune.inference.classifier import Prediction, predictions
+from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, linear_layers, logits_of
+
+if TYPE_CHECKING:
+    from lightune.artifact import ArtifactConfig
+
+# Beyond these the usual path, which computes faster, has made up for its start.
+MOST_TEXTS, MOST_CHARACTERS = 16, 16_000
+PEFT_PREFIX = "base_model.model."
+# Tokenizer classes that take what the file says as it is.
+GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
+
+def quick_predictions(run: str, texts: Sequence[str], base_model: str | None = None) -> list[Prediction] | None:
+    """Return what `lightune.load(run).predict(texts)` returns, or None where that has to be asked; see quick_logits."""
+    found = quick_logits(run, texts, base_model)
+    return None if found is None else predictions(*found)
+
+
+def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[list[str], Array] | None:
+    """Return (labels, logits (texts, labels)) of a run folder, or None where the usual path has to answer.
+
+    It answers for plain LoRA, and for methods whose saved tensors are the model's own, on single texts. Raises
+    ArtifactError for a damaged folder or a base that is another model.
+    """
+    from lightune.artifact import adapter_folder, find_base, holds_adapter, read_config
+
+    if not _is_small(texts) or not Path(run).is_dir() or not holds_adapter(Path(run)):
+        return None
+    folder = adapter_folder(Path(run))
+    config = read_config(folder)
+    if config.model_precision != "fp32" or len(config.text_columns) != 1:
+        return None
+    base = find_base(config, base_model).folder
+    raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    family = FAMILIES.get(raw.get("model_type"))
+    if family is None or raw.get(family.activation) != "gelu":
+        return None
+    ids = _token_ids(base, texts, config.max_length)
+    tensors = _tensors(base, folder, config, linear_layers(raw, family))
+    if ids is None or tensors is None:
+        return None
+    return config.labels, np.stack([logits_of(tensors, raw, family, row) for row in ids])
+
+
+def _is_small(texts: Sequence[str]) -> bool:
+    if not 0 < len(texts) <= MOST_TEXTS or sum(map(len, texts)) > MOST_CHARACTERS:
+        return False
+    return not any(is_missing(text) or not is_writable(text) for text in texts)
+
+
+def _token_ids(base: Path, texts: Sequence[str], max_length: int) -> list[list[int]] | None:
+    """Return each text's tokens, or None where the tokenizer's file and its settings might disagree."""
+    from tokenizers import Tokenizer
+
+    files = [base / name for name in ("tokenizer.json", "tokenizer_config.json")]
+    if not all(path.is_file() for path in files):
+        return None
+    told, settings = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    if settings.get("tokenizer_class") not in GENERIC and not _agree(told.get("normalizer") or {}, settings):
+        return None
+    tokenizer = Tokenizer.from_file(str(files[0]))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:
+    """Whether BERT's tokenizer class would prepare texts as the file does."""
+    told = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
+    is_same = all(name not in settings or settings[name] == normalizer.get(key) for key, name in told.items())
+    return normalizer.get("type") == "BertNormalizer" and is_same
+
+
+def _tensors(base: Path, folder: Path, config: ArtifactConfig, linear: Mapping[str, list[str]]) -> Tensors | None:
+    """Return the classifier's tensors with the trained ones in place, or None where some would not be understood."""
+    from safetensors.numpy import load_file
+
+    from lightune.methods.base import WEIGHTS_FILE
+
+    parts = sorted(base.glob("*.safetensors"))
+    if len(parts) != 1:
+        return None
+    prefix = linear["query"][0].partition(".")[0] + "."
+    heads = ("classifier.", "pre_classifier.")
+    found = {
+        name if name.startswith((prefix, *heads)) else prefix + name: value
+        for name, value in load_file(parts[0]).items()
+    }
+    saved = {name.removeprefix(PEFT_PREFIX): value for name, value in load_file(folder / WEIGHTS_FILE).items()}
+    factors = {name: saved.pop(name) for name in list(saved) if ".lora_" in name}
+    if factors and not _add_lora(found, factors, config):
+        return None
+    known = {*found, *(f"{stem}{end}" for stem in (*heads, f"{prefix}pooler.dense.") for end in ("weight", "bias"))}
+    if not set(saved) <= known or any(value.dtype != np.float32 for value in saved.values()):
+        return None
+    return {**found, **saved} if "classifier.weight" in saved else None
+
+
+def _add_lora(found: dict[str, Array], factors: dict[str, Array], config: ArtifactConfig) -> bool:
+    """Add s B A to the weights that plain LoRA adapted, and say whether that was all there was to do."""
+    options = config.method_options
+    if config.method != "lora" or options.get("use_dora") or len(factors) % 2:
+        return False
+    scale = options["alpha"] / (math.sqrt(options["rank"]) if options["use_rslora"] else options["rank"])
+    for name, a in factors.items():
+        layer, end = name.rsplit(".lora_", 1)
+        if end not in ("A.weight", "B.weight"):
+            return False
+        if end == "A.weight":
+            target, b = f"{layer}.weight", factors.get(f"{layer}.lora_B.weight")
+            if b is None or target not in found or found[target].shape != (len(b), a.shape[1]):
+                return False
+            found[target] = found[target] + np.float32(scale) * (b @ a)
+    return True

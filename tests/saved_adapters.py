@@ -1,0 +1,35 @@
+"""Saved adapters without a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightune.artifact import ArtifactConfig, save_adapter
+from lightune.methods import make_method
+from lightune.models.load import find_model, fingerprint, load_classifier
+
+
+def make_adapter(
+    base: Path | str, folder: Path, method: str, labels: list[str], seed: int = 1, max_length: int = 64,
+    precision: str = "fp32", columns: tuple[str, ...] = ("text",), options: Mapping[str, Any] | None = None,
+) -> Path:  # fmt: skip
+    """Save an adapter whose trained numbers are drawn at random: unlike those of the base and of every other."""
+    source = find_model(str(base))
+    loaded = load_classifier(source, labels, seed, max_length, precision)
+    made = make_method(method, options)
+    model = made.attach(loaded.model, loaded.anatomy, seed).model
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad:
+                value.add_(torch.randn(value.shape, generator=draw) * 0.2)
+    config = ArtifactConfig(
+        1, str(base), source.revision, fingerprint(source), method, made.options(), labels, max_length, list(columns),
+        "label", seed, precision,
+    )  # fmt: skip
+    save_adapter(model, made, config, folder)
+    return folder
