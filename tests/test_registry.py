@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like
+from lightune.methods import make_method
 from lightune.registry import Registry
 
 
@@ -70,3 +71,18 @@ def test_case_dashes_and_underscores_do_not_count(wrong: str, meant: str | None)
 
 def test_of_names_that_are_spelt_alike_the_first_is_meant():
     assert did_you_mean("TEXT", ["Text", "text"]) == 'Did you mean "Text"?'
+
+
+def test_a_truth_value_is_no_number() -> None:
+    with pytest.raises(RecipeError, match=r"method\.rank: a number is needed \(given: True\)"):
+        make_method("lora", {"rank": True})
+
+
+def test_all_linear_stands_alone() -> None:
+    with pytest.raises(RecipeError, match="all-linear stands for all of them"):
+        make_method("lora", {"target_modules": ["all-linear", "query"]})
+
+
+def test_an_alias_is_suggested_too() -> None:
+    with pytest.raises(RecipeError, match='Did you mean "r"'):
+        make_method("lora", {"R": 4})

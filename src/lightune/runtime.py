@@ -69,6 +69,8 @@ def choose_device(wanted: str) -> torch.device:
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted not in (*there, "auto"):
+        raise RecipeError("RECIPE-020", f'there is no kind of device "{wanted}".', f"Valid: auto, {', '.join(there)}.")
     if wanted == "auto":
         wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:

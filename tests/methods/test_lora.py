@@ -60,7 +60,7 @@ def test_pefts_word_for_all_linear_layers_means_those_of_the_blocks(load_tiny: L
         ({"roles": ["query", "valeu"]}, 'Did you mean "value"?'),
         ({"roles": "query"}, "method.roles"),
         ({"r": 4, "rank": 8}, "given twice"),
-        ({"target_modules": "query"}, "method.target_modules: Input should be a valid tuple"),
+        ({"target_modules": "query"}, "method.target_modules: a list is needed, [name] for one"),
         ({"rang": 4}, 'Did you mean "rank"?'),
     ],
 )

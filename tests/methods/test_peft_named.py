@@ -127,7 +127,10 @@ def test_names_are_found_without_importing_peft() -> None:
         ({"r": "abc"}, "method.r: a whole number above 0 is needed (given: 'abc')"),
         ({"r": 0}, "method.r: a whole number above 0 is needed"),
         ({"r": 2.5}, "method.r: a whole number above 0 is needed"),
+        ({"r": 4.0}, "method.r: a whole number above 0 is needed"),
+        ({"r": float("inf")}, "method.r: a whole number above 0 is needed"),
         ({"apply_GS": 3}, "method.apply_GS: true or false is needed"),
+        ({"apply_GS": "maybe"}, "method.apply_GS: true or false is needed"),
     ],
 )
 def test_values_of_the_wrong_kind_are_faults_of_the_recipe(options: dict[str, Any], said: str) -> None:
@@ -135,3 +138,22 @@ def test_values_of_the_wrong_kind_are_faults_of_the_recipe(options: dict[str, An
         make_method("hra", options)
     assert caught.value.code == "RECIPE-011"
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("pvera", {"pvera_dropout": -1}, "method.pvera_dropout: a share from 0 to below 1 is needed"),
+        ("pvera", {"pvera_dropout": float("nan")}, "method.pvera_dropout: a finite number is needed"),
+        ("pvera", {"projection_prng_key": -1}, "method.projection_prng_key: a whole number of 0 or more is needed"),
+    ],
+)
+def test_shares_and_seeds_have_bounds_of_their_own(name: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        make_method(name, options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "option"), [("pvera", "projection_prng_key"), ("gralora", "hybrid_r")])
+def test_a_default_of_none_at_all_can_be_said_aloud(name: str, option: str) -> None:
+    assert make_method(name, {option: 0}).options()[option] == 0

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from lightune.data.encoding import encode
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
-from lightune.ragged.door import padding_free
+from lightune.ragged.door import padding_free, supported
 from padded_and_ragged import WORDS, answers, batch_of, largest_difference, texts, without_dropout
 
 LIMIT = 1e-5
@@ -253,11 +254,68 @@ def test_a_batch_without_padding_is_narrowed_too(load_lively: Any) -> None:
     assert seen == [9, 1]
 
 
-def test_whoever_listens_behind_the_base_model_gets_every_token(load_lively: Any) -> None:
+class Through(torch.nn.Module):
+    """A wrapper that names what it wraps as it likes."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer(*args, **kwargs)
+
+
+@pytest.mark.parametrize("wrapped", ["layer", "attention"])
+def test_a_last_layer_whose_keys_are_not_found_is_left_whole(load_lively: Any, wrapped: str) -> None:
+    loaded = load_lively("bert")
+    batch, model = batch_of(loaded, texts()), without_dropout(loaded.model)
+    wanted = answers(model, batch, is_ragged=False)
+    layers = model.base_model.encoder.layer
+    if wrapped == "layer":
+        layers[-1] = Through(layers[-1])
+    else:
+        layers[-1].attention.self = Through(layers[-1].attention.self)
+    found = answers(model, batch, True, logits_only=True)
+    assert largest_difference(dict(zip(wanted, found.values(), strict=True)), wanted) < LIMIT
+
+
+def test_a_head_of_another_class_is_given_every_token(load_lively: Any) -> None:
+    loaded = load_lively("distilbert")
+    batch, model = batch_of(loaded, texts()), without_dropout(loaded.model)
+
+    class Mean(type(model)):  # type: ignore[misc]
+        def forward(self, input_ids: Any, attention_mask: Any, labels: Any = None) -> Any:
+            hidden = self.distilbert(input_ids=input_ids, attention_mask=attention_mask)[0]
+            logits = self.classifier((hidden * attention_mask[..., None]).sum(1) / attention_mask.sum(1)[:, None])
+            return SequenceClassifierOutput(torch.nn.functional.cross_entropy(logits, labels), logits)
+
+    model.__class__ = Mean
+    wanted = answers(model, batch, is_ragged=False)
+    assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT
+
+
+def test_a_feed_forward_part_that_runs_in_chunks_keeps_its_padding(load_lively: Any) -> None:
+    loaded = load_lively("bert")
+    loaded.model.config.chunk_size_feed_forward = 4
+    assert not supported(loaded.model)
+
+
+@pytest.mark.parametrize("place", ["", "encoder", "encoder.layer.1"])
+def test_whoever_listens_behind_the_layers_gets_every_token(load_lively: Any, place: str) -> None:
     loaded = load_lively("bert")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()
     heard: list[torch.Tensor] = []
-    model.base_model.register_forward_hook(lambda _, args, output: heard.append(output.last_hidden_state))
+    module = model.base_model.get_submodule(place)
+    tokens = int(batch["attention_mask"].sum())
+
+    def hear(_: Any, args: Any, output: Any) -> None:
+        heard.append(output if isinstance(output, torch.Tensor) else output[0])
+
+    module.register_forward_hook(hear)
+    if place == "encoder.layer.1":  # inside, texts stand one after the other
+        logits_of(model, batch, logits_only=True)
+        assert heard[0].shape[:2] == (1, tokens)
+        return
     with torch.no_grad():
         model(**batch)
         with padding_free(model, logits_only=True):

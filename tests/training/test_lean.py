@@ -45,7 +45,8 @@ def test_lora_gives_the_same_logits_and_gradients(load_lively: Any, architecture
 
 
 @pytest.mark.parametrize("options", [{"use_dora": True}, {"init_lora_weights": "pissa"}], ids=str)
-def test_a_kind_of_lora_that_is_not_plain_goes_peft_s_way(load_lively: Any, options: dict[str, Any]) -> None:
+def test_other_kinds_of_lora_give_the_same_too(load_lively: Any, options: dict[str, Any]) -> None:
+    """DoRA goes PEFT's way; PiSSA is plain LoRA over other weights."""
     model, batch = adapted(load_lively, **options)
     without_dropout(model)
     wanted = answers(model, batch, is_ragged=False)
@@ -103,6 +104,28 @@ def test_gradients_with_dropout_are_those_of_the_function_that_was_computed(load
         after, before = loss(1e-6).item(), loss(-2e-6).item()
         assert (after - before) / 2e-6 == pytest.approx(slope, rel=1e-6)
         assert loss(0).item() == before, "the same seed drops the same"
+
+
+def test_whoever_listens_inside_hears_what_peft_s_layer_computes(load_lively: Any) -> None:
+    model, batch = adapted(load_lively)
+    without_dropout(model)
+    heard: list[torch.Tensor] = []
+    layer = next(module for module in model.modules() if isinstance(module, Linear))
+    layer.base_layer.register_forward_hook(lambda _, args, output: heard.append(output))
+    with torch.no_grad():
+        model(**batch)
+        with lean(model):
+            model(**batch)
+    assert torch.equal(heard[0], heard[1])
+
+
+def test_a_layer_without_an_active_adapter_is_its_base(load_lively: Any) -> None:
+    model, _ = adapted(load_lively)
+    layer = next(module for module in model.modules() if isinstance(module, Linear))
+    layer._active_adapter = []
+    x = torch.randn(3, layer.in_features)
+    with lean(model):
+        assert torch.equal(layer(x), layer.base_layer(x))
 
 
 def test_bf16_by_autocast_is_left_to_peft(load_lively: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,21 +35,29 @@ def predict_logits(
 
     device = next(model.parameters()).device
     batches = list(length_sorted_batches(encoded, batch_size))
-    was_training = model.training
-    model.eval()
     parts = []
     progress = (reporter or Silent()).steps("evaluating", len(batches))
-    with torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
+    with in_eval_mode(model), torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
         for rows in batches:
             batch = collate(tokenizer, [encoded.rows[row] for row in rows])
             parts.append(model(**to_device(batch, device)).logits.float().cpu())
             advance()
-    model.train(was_training)
     order = np.concatenate([np.asarray(rows) for rows in batches])
     logits = torch.cat(parts).numpy()
     result = np.empty_like(logits)
     result[order] = logits
     return result
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch a model's dropout off, and put its mode back whatever happens."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -93,7 +93,7 @@ class AdapterBank:
         its adapter.
         """
         if isinstance(adapter, str):
-            return self[adapter].predict(texts)
+            return self[adapter].predict(texts if isinstance(texts, str | tuple) else list(texts))
         rows, names = list(as_texts(texts)), list(adapter)
         if len(rows) != len(names):
             message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
@@ -122,7 +122,7 @@ def load_adapters(
     """
     from lightune.models.shared import load_base
 
-    if not folders:
+    if not folders or not isinstance(folders, Mapping):
         raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
     target = runtime.choose_device(device)
     config = read_config(adapter_folder(Path(next(iter(folders.values())))))

@@ -116,7 +116,12 @@ class Classifier:
             raise self._wrong_parts(number, len(row))
         if any(is_missing(part) for part in row):
             raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
-        if not all(isinstance(part, str) and is_writable(part) for part in row):
+        wrong = next((part for part in row if not isinstance(part, str)), None)
+        if wrong is not None:
+            raise DataError(
+                "DATA-043", f"text {number} is no text but {type(wrong).__name__}.", "Give each as a string."
+            )
+        if not all(map(is_writable, row)):
             raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
         return row
 

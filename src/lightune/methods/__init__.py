@@ -56,9 +56,12 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     for key, value in (options or {}).items():
         known = kind.aliases.get(key, key)
         if known not in valid:
-            faults.append(f"method.{key}: {name} has no such option. {did_you_mean(key, valid)} {_valid(kind)}")
+            meant = did_you_mean(key, [*valid, *kind.aliases])
+            faults.append(" ".join(filter(None, [f"method.{key}: {name} has no such option.", meant, _valid(kind)])))
         elif known in given:
             faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are one option).")
+        elif isinstance(value, bool) and type(getattr(kind, known, None)) in (int, float):
+            faults.append(f"method.{key}: a number is needed (given: {value!r})")
         else:
             given[known] = value
     method = _validated(kind, given, faults)
@@ -102,7 +105,8 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
         for fault in error.errors(include_url=False):
             path = ".".join(["method", *(str(part) for part in fault["loc"])])
             of_one = f" (given: {fault.get('input')!r})" if fault["loc"] else ""
-            faults.append(f"{path}: {str(fault['msg']).removeprefix('Value error, ')}{of_one}")
+            said = "a list is needed, [name] for one" if fault["type"] == "tuple_type" else str(fault["msg"])
+            faults.append(f"{path}: {said.removeprefix('Value error, ')}{of_one}")
         return None
     for role in getattr(method, "roles", ()):
         try:
@@ -117,5 +121,9 @@ def _names_of(kind: type[Method], option: str) -> list[str]:
 
 
 def _valid(kind: type[Method]) -> str:
-    shown = ", ".join(f"{field.name} (default {field.default})" for field in fields(kind))
+    shown = ", ".join(f"{field.name} (default {_as_typed(field.default)})" for field in fields(kind))
     return f"Valid: {shown}." if shown else "It has no options."
+
+
+def _as_typed(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else "none" if value is None else str(value)

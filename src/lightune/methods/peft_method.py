@@ -33,8 +33,16 @@ def named_targets(given: Any) -> Any:
     return (ALL_LINEAR,) if isinstance(given, str) and given.lower() == ALL_LINEAR else given
 
 
+def _checked_targets(given: Any) -> Any:
+    """Return the same; ValueError for a name that stands beside PEFT's word for all."""
+    found = named_targets(given)
+    if isinstance(found, list | tuple) and ALL_LINEAR in found and len(found) > 1:
+        raise ValueError(f"{ALL_LINEAR} stands for all of them, so it stands alone")
+    return found
+
+
 # Modules by PEFT's rules; "all-linear" stands for the linear layers of all blocks, which are those of all linear roles.
-Targets = Annotated[tuple[str, ...] | None, BeforeValidator(named_targets)]
+Targets = Annotated[tuple[str, ...] | None, BeforeValidator(_checked_targets)]
 
 
 @dataclass(frozen=True)

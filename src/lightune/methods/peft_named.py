@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -173,8 +174,9 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
     """Raise RecipeError for roles there are not, and for options that the configuration has not, or does not take."""
     kind = config_kind(name)
     valid = [*(found.name for found in fields(kind) if found.name not in OURS), "roles"]
+    listed = f"Valid: {', '.join(valid)}."
     faults = [
-        f"method.{key}: {name} has no such option. {did_you_mean(key, valid)} Valid: {', '.join(valid)}."
+        " ".join(filter(None, [f"method.{key}: {name} has no such option.", did_you_mean(key, valid), listed]))
         for key in settings
         if key not in valid
     ]
@@ -209,14 +211,20 @@ def _is_names(value: Any) -> bool:
 
 def _wrong_kinds(kind: Any, settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with options whose default is a number or a truth value; PEFT would find out too late."""
+    types = {found.name: str(found.type) for found in fields(kind)}
     faults = []
     for key, value in settings.items():
         usual = getattr(kind, key, None)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(usual, bool) and not isinstance(value, bool | str):
-            faults.append(f"method.{key}: true or false is needed (given: {value!r})")
-        elif isinstance(usual, int) and not isinstance(usual, bool) and not (is_number and value == int(value) > 0):
-            faults.append(f"method.{key}: a whole number above 0 is needed (given: {value!r})")
-        elif isinstance(usual, float) and not is_number:
-            faults.append(f"method.{key}: a number is needed (given: {value!r})")
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(usual, bool):
+            takes_words = any(word in types[key] for word in ("str", "Literal"))
+            if not isinstance(value, bool) and not (takes_words and isinstance(value, str)):
+                faults.append(f"method.{key}: true or false is needed (given: {value!r})")
+        elif isinstance(usual, int) and not (is_whole and value >= min(usual, 1)):
+            least = "of 0 or more" if usual == 0 else "above 0"
+            faults.append(f"method.{key}: a whole number {least} is needed (given: {value!r})")
+        elif isinstance(usual, float) and not (is_whole or (isinstance(value, float) and isfinite(value))):
+            faults.append(f"method.{key}: a finite number is needed (given: {value!r})")
+        elif isinstance(usual, float) and "dropout" in key and not 0 <= value < 1:
+            faults.append(f"method.{key}: a share from 0 to below 1 is needed (given: {value!r})")
     return faults

@@ -31,9 +31,10 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     """Let the calls that this thread makes of a classifier, adapted or not, run without padding where that is possible.
 
     Callers, hooks on the base model and heads see padded batches as before, with zeros for what was computed at
-    padding. With `logits_only` nothing but the logits is wanted: where the head reads the first token alone, the last
-    layer works for that one, and leaves zeros elsewhere. A model whose attention cannot be exchanged runs as ever. The
-    attention function stays in place afterwards; without padding to drop it is transformers' own.
+    padding. With `logits_only` nothing but the logits is wanted: where a stock head reads the first token alone, the
+    last layer works for that one, and leaves zeros elsewhere, unless somebody listens behind it. A model whose
+    attention cannot be exchanged runs as ever. The attention function stays in place afterwards; without padding to
+    drop it is transformers' own.
     """
     stock = _stock(model)
     if stock is None or not supported(stock):
@@ -42,8 +43,9 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     with _OPENING:
         if stock.config._attn_implementation != NAME:
             use_attention(stock)
-        door = vars(stock.base_model).setdefault(PLACE, Door(stock))
+        door = vars(stock.base_model).get(PLACE) or Door(stock)
         door.admit(stock, logits_only)
+        vars(stock.base_model)[PLACE] = door
     try:
         yield
     finally:
@@ -60,7 +62,7 @@ def supported(model: nn.Module) -> bool:
     stock = _stock(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
         return False
-    if next(stock.parameters()).device.type != "cpu":
+    if next(stock.parameters()).device.type != "cpu" or getattr(stock.config, "chunk_size_feed_forward", 0):
         return False
     return stock.config._attn_implementation in ("sdpa", NAME)
 
@@ -84,19 +86,21 @@ class Door:
         self._handles: list[Any] = []
         self._names = tuple(inspect.signature(stock.base_model.forward).parameters)
         self._row = ARCHITECTURES[stock.config.model_type]
+        self._layers = stock.get_submodule(self._row.layers)
+        self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
+        # Another class may have a head of its own, which reads more.
+        self._reads_first = self._row.reads_first and type(stock).__module__.startswith("transformers.")
 
     def admit(self, stock: Any, logits_only: bool) -> None:
         """Let this thread through without padding."""
         if not self._threads:
-            layers = stock.get_submodule(self._row.layers)
-            stack = next(module for module in stock.base_model.modules() if layers in module.children())
             self._handles = [
                 stock.base_model.register_forward_pre_hook(self.enter, with_kwargs=True),
                 # First of all, so that whoever else listens there sees the padded shape.
-                stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
+                self._stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
-            if self._row.reads_first:
-                self._handles.append(layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
+            if self._reads_first:
+                self._handles.append(self._layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
@@ -117,9 +121,7 @@ class Door:
         if not opened:
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
-        # Whoever listens behind the base model wants every token.
-        narrows = opened[-1] and self._row.reads_first and not base._forward_hooks
-        layout = _layout(base.config, given, narrows)
+        layout = _layout(base.config, given, opened[-1] and self._narrows(base))
         if layout is None:
             return None
         given["position_ids"] = layout.pack(self._positions(base, given))
@@ -134,6 +136,20 @@ class Door:
             given["use_cache"] = False
         return (), given
 
+    def _narrows(self, base: Any) -> bool:
+        """Whether the last layer can be left with first tokens: nobody listens behind it, keys and values are found."""
+        last: Any = self._layers[-1]
+        own = 1  # the hook that puts the padding back
+        if not self._reads_first or base._forward_hooks or last._forward_hooks or len(self._stack._forward_hooks) > own:
+            return False
+        return len(self._keys_and_values(last)) == 2
+
+    def _keys_and_values(self, layer: nn.Module) -> list[nn.Module]:
+        """Return the modules of the two roles in a layer, adapted or not, as far as they are found."""
+        named = {name.replace(".base_layer", ""): module for name, module in reversed([*layer.named_modules()])}
+        paths = [path for role in ("key", "value") for path in self._row.paths(role)]
+        return [named[path] for path in paths if path in named]
+
     def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
         """Leave the last layer with the first token of each text, and with the keys and values of all of them."""
         layout: Layout | None = kwargs.get("ragged")
@@ -142,8 +158,7 @@ class Door:
         from lightune.ragged.layout import Narrowed
 
         hidden, *others = args
-        modules = {name.replace(".base_layer", ""): module for name, module in reversed([*layer.named_modules()])}
-        keys, values = (modules[path](hidden) for role in ("key", "value") for path in self._row.paths(role))
+        keys, values = (module(hidden) for module in self._keys_and_values(layer))
         narrowed = Narrowed(layout, keys, values)
         return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def lean(model: nn.Module) -> Iterator[None]:
     """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
 
-    Nothing but the random numbers of dropout changes. On another device than a CPU nothing changes at all.
+    Nothing but the random numbers of dropout changes, and rates are met to 1/65536. On another device than a CPU
+    nothing changes at all. One context at a time: a model is trained by one loop.
     """
     swapped = _swapped(model) if next(model.parameters()).device.type == "cpu" else []
     for module, leaner, _ in swapped:

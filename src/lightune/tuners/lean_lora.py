@@ -16,21 +16,27 @@ class LeanLora(Linear):
     """W x + s B A drop(x), the second term added in the product; whatever is not plain LoRA goes PEFT's way.
 
     Plain is: one active adapter, without bias, magnitude or another variant, over an unmerged nn.Linear, all in one
-    type of numbers.
+    type of numbers, and nobody listens inside.
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return (..., out) of (..., in)."""
-        name = self.active_adapters[0]
-        if args or kwargs or not self._is_plain(name, x):
+        if args or kwargs or not self._is_plain(x):
             return super().forward(x, *args, **kwargs)
+        (name,) = self.active_adapters
         dropout = self.lora_dropout[name]
         rate = dropout.p if isinstance(dropout, nn.Dropout) and self.training else 0.0
         factors = self.lora_A[name].weight, self.lora_B[name].weight
-        return _Added.apply(self.base_layer(x), x, *factors, float(self.scaling[name]), rate)
+        return _Added.apply(self.base_layer(x).contiguous(), x, *factors, float(self.scaling[name]), rate)
 
-    def _is_plain(self, name: str, x: torch.Tensor) -> bool:
-        if len(self.active_adapters) != 1 or name not in self.lora_A or self.disable_adapters or self.merged:
+    def _is_plain(self, x: torch.Tensor) -> bool:
+        if len(self.active_adapters) != 1 or self.disable_adapters or self.merged:
+            return False
+        (name,) = self.active_adapters
+        if name not in self.lora_A:
+            return False
+        parts = (self.base_layer, self.lora_A[name], self.lora_B[name], self.lora_dropout[name])
+        if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
             return False
         if name in self.lora_variant or self.lora_B[name].bias is not None or type(self.base_layer) is not nn.Linear:
             return False
