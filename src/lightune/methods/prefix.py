@@ -40,7 +40,7 @@ class Prefix(PeftMethod):
     start: Literal["tokens", "random"] = "tokens"
     projection: Annotated[int, Field(ge=1)] | None = None
 
-    default_learning_rate: ClassVar[float] = 3e-2
+    default_learning_rate: ClassVar[float] = 1e-2
     reversible: ClassVar[bool] = True
     peft_loadable: ClassVar[bool] = False
     own_tuner: ClassVar[bool] = True
