@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,17 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def guessed(name: str) -> Architecture:
+    """Return a row of the table as a guess has it: that a head reads the first token alone is for a test to show."""
+    return replace(ARCHITECTURES[name], reads_first=False)
+
+
 def test_all_seventeen_known_rows_are_rediscovered() -> None:
     found = [proposal_for(tiny_config(name, words=60)) for name in ARCHITECTURES]
     exact = [
         name
         for name, proposal in zip(ARCHITECTURES, found, strict=True)
-        if not proposal.unclear and proposal.architecture() == ARCHITECTURES[name]
+        if not proposal.unclear and proposal.architecture() == guessed(name)
     ]
     assert len(exact) == 17, set(ARCHITECTURES) - set(exact)
 
@@ -118,7 +124,7 @@ def test_the_row_is_shown_as_it_would_stand_in_the_table() -> None:
     shown = as_row("gpt_neox", proposal_for(config_of("gpt_neox", **LAYERS)))
     assert eval(f"{{{shown}}}", {"Architecture": Architecture}) == {"gpt_neox": GPT_NEOX}  # noqa: S307
     roberta = as_row("roberta", proposal_for(tiny_config("roberta", words=60)))
-    assert eval(f"{{{roberta}}}", {"Architecture": Architecture}) == {"roberta": ARCHITECTURES["roberta"]}  # noqa: S307
+    assert eval(f"{{{roberta}}}", {"Architecture": Architecture}) == {"roberta": guessed("roberta")}  # noqa: S307
 
 
 def test_an_unknown_architecture_is_refused_with_the_row_it_needs(folder: Callable[..., Path]) -> None:
