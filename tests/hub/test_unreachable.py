@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from small_hub import closed_port, environment, listening_but_silent
@@ -59,8 +58,8 @@ def test_status_7_and_what_to_do(outcomes: dict[tuple[str, str], Any], case: tup
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
 def test_within_ten_seconds(outcomes: dict[tuple[str, str], Any], kind: str) -> None:
-    """On a machine with other work the imports alone may take longer; there the waiting is what counts."""
+    """Where a refusal at once takes over three seconds, other work slows the imports; there only the waiting counts."""
     closed, silent = outcomes["closed", kind].seconds, outcomes["silent", kind].seconds
     assert silent - closed < 7
-    if psutil.getloadavg()[0] < psutil.cpu_count():
-        assert max(closed, silent) < 10
+    if closed < 3:
+        assert silent < 10
