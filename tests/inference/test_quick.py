@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import lightune
 from lightune.errors import ArtifactError
@@ -126,3 +128,34 @@ def test_a_tokenizer_whose_settings_contradict_its_file_is_left_to_the_usual_pat
     assert quick_logits(str(made()), TEXTS, str(base)) is not None
     path.write_text(json.dumps({**settings, "tokenizer_class": "BertTokenizer", "do_lower_case": False}))
     assert quick_logits(str(made()), TEXTS, str(base)) is None
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_base_in_half_precision_is_left_to_the_usual_path(
+    tiny_models: dict[str, Path], tmp_path: Path, kind: torch.dtype
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_models["bert"], base)
+    path = base / "model.safetensors"
+    halved = {name: value.to(kind) for name, value in load_file(path).items()}
+    save_file(halved, path, metadata={"format": "pt"})
+    folder = make_adapter(base, tmp_path / "adapter", "lora", ["no", "yes"])
+    assert quick_logits(str(folder), TEXTS) is None
+    assert lightune.load(folder, device="cpu").logits(TEXTS).shape == (len(TEXTS), 2)
+
+
+def test_a_base_whose_tensors_have_older_names_is_left_to_the_usual_path(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """BERT's first checkpoints call a norm's weight gamma and its bias beta."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny_models["bert"], base)
+    path = base / "model.safetensors"
+    older = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in load_file(path).items()
+    }
+    save_file(older, path, metadata={"format": "pt"})
+    folder = make_adapter(base, tmp_path / "adapter", "lora", ["no", "yes"])
+    assert quick_logits(str(folder), TEXTS) is None
+    assert lightune.load(folder, device="cpu").logits(TEXTS).shape == (len(TEXTS), 2)

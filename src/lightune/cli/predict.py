@@ -69,18 +69,25 @@ def command(
     if output is not None and output.exists():
         raise click.UsageError(f"--output {output} is there already; it is not overwritten.")
 
+    if source is not None:
+        return _file(_classifier(run, how), source, text_column, output, as_json)
+    return _texts(run, lines, how, as_json)
+
+
+def _classifier(run: str, how: dict[str, Any]) -> Classifier:
+    from lightune.inference.classifier import load
+
+    classifier = load(run, how["base_model"], how["device"])
+    classifier.batch_size = how["batch_size"]
+    return classifier
+
+
+def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
     from lightune.inference.quick import quick_predictions
 
-    is_quick = source is None and how["device"] in ("auto", "cpu")
-    answers = quick_predictions(run, lines, how["base_model"]) if is_quick else None
+    answers = quick_predictions(run, lines, how["base_model"]) if how["device"] in ("auto", "cpu") else None
     if answers is None:
-        from lightune.inference.classifier import load
-
-        classifier = load(run, how["base_model"], how["device"])
-        classifier.batch_size = how["batch_size"]
-        if source is not None:
-            return _file(classifier, source, text_column, output, as_json)
-        answers = classifier.predict(lines)
+        answers = _classifier(run, how).predict(lines)
     if as_json:
         listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
         return _print({"predictions": listed})

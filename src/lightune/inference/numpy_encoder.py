@@ -57,6 +57,25 @@ def linear_layers(raw: Mapping[str, Any], family: Family) -> dict[str, list[str]
     return found
 
 
+def is_plain(raw: Mapping[str, Any], family: Family) -> bool:
+    """Whether a configuration asks for nothing but what is computed here."""
+    positions = raw.get("position_embedding_type", "absolute")
+    return raw.get(family.activation) == "gelu" and positions == "absolute" and not raw.get("is_decoder")
+
+
+def needed(raw: Mapping[str, Any], family: Family) -> set[str]:
+    """Return the names of all tensors that `logits_of` reads."""
+    linear = linear_layers(raw, family)
+    stems = [name.rsplit(".attention", 1)[0] for name in linear["query"]]
+    modules = [
+        *(name for names in linear.values() for name in names),
+        *(f"{stem}.{norm}" for stem in stems for norm in family.norms),
+        *(f"{family.base}.embeddings.LayerNorm", family.pool[0], "classifier"),
+    ]
+    embedded = {f"{family.base}.embeddings.{name}.weight" for name in family.embeddings}
+    return embedded | {f"{name}.{part}" for name in modules for part in ("weight", "bias")}
+
+
 def logits_of(tensors: Tensors, raw: Mapping[str, Any], family: Family, ids: Sequence[int]) -> Array:
     """Return the logits, (labels), of one text."""
     epsilon = float(raw.get(family.epsilon, 1e-12)) if family.epsilon else 1e-12

@@ -16,7 +16,7 @@ import numpy as np
 
 from lightune.data.columns import is_missing, is_writable
 from lightune.inference.classifier import Prediction, predictions
-from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, linear_layers, logits_of
+from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 
 if TYPE_CHECKING:
     from lightune.artifact import ArtifactConfig
@@ -51,11 +51,11 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     base = find_base(config, base_model).folder
     raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
     family = FAMILIES.get(raw.get("model_type"))
-    if family is None or raw.get(family.activation) != "gelu":
+    if family is None or not is_plain(raw, family):
         return None
     ids = _token_ids(base, texts, config.max_length)
-    tensors = _tensors(base, folder, config, linear_layers(raw, family))
-    if ids is None or tensors is None:
+    tensors = _tensors(base, folder, config, family.base)
+    if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
     return config.labels, np.stack([logits_of(tensors, raw, family, row) for row in ids])
 
@@ -89,29 +89,33 @@ def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> 
     return normalizer.get("type") == "BertNormalizer" and is_same
 
 
-def _tensors(base: Path, folder: Path, config: ArtifactConfig, linear: Mapping[str, list[str]]) -> Tensors | None:
+def _tensors(base: Path, folder: Path, config: ArtifactConfig, name_of_base: str) -> Tensors | None:
     """Return the classifier's tensors with the trained ones in place, or None where some would not be understood."""
-    from safetensors.numpy import load_file
-
     from lightune.methods.base import WEIGHTS_FILE
 
     parts = sorted(base.glob("*.safetensors"))
-    if len(parts) != 1:
+    read = [_read_fp32(path) for path in (*parts, folder / WEIGHTS_FILE)]
+    if len(read) != 2 or read[0] is None or read[1] is None:
         return None
-    prefix = linear["query"][0].partition(".")[0] + "."
-    heads = ("classifier.", "pre_classifier.")
-    found = {
-        name if name.startswith((prefix, *heads)) else prefix + name: value
-        for name, value in load_file(parts[0]).items()
-    }
-    saved = {name.removeprefix(PEFT_PREFIX): value for name, value in load_file(folder / WEIGHTS_FILE).items()}
+    prefix, heads = f"{name_of_base}.", ("classifier.", "pre_classifier.")
+    found = {name if name.startswith((prefix, *heads)) else prefix + name: value for name, value in read[0].items()}
+    saved = {name.removeprefix(PEFT_PREFIX): value for name, value in read[1].items()}
     factors = {name: saved.pop(name) for name in list(saved) if ".lora_" in name}
     if factors and not _add_lora(found, factors, config):
         return None
     known = {*found, *(f"{stem}{end}" for stem in (*heads, f"{prefix}pooler.dense.") for end in ("weight", "bias"))}
-    if not set(saved) <= known or any(value.dtype != np.float32 for value in saved.values()):
-        return None
-    return {**found, **saved} if "classifier.weight" in saved else None
+    return {**found, **saved} if set(saved) <= known and "classifier.weight" in saved else None
+
+
+def _read_fp32(path: Path) -> dict[str, Array] | None:
+    """Return a file's tensors, or None where some are held in fewer bits, which numpy may not even know."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        names = list(file.keys())
+        if any(file.get_slice(name).get_dtype() not in ("F32", "I64") for name in names):
+            return None
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _add_lora(found: dict[str, Array], factors: dict[str, Array], config: ArtifactConfig) -> bool:

@@ -89,7 +89,8 @@ class Door:
         self._layers = stock.get_submodule(self._row.layers)
         self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
         # Another class may have a head of its own, which reads more.
-        self._reads_first = self._row.reads_first and type(stock).__module__.startswith("transformers.")
+        is_stock = type(stock).__module__.startswith("transformers.")
+        self._answering = self._keys_and_values() if self._row.reads_first and is_stock else []
 
     def admit(self, stock: Any, logits_only: bool) -> None:
         """Let this thread through without padding."""
@@ -99,7 +100,7 @@ class Door:
                 # First of all, so that whoever else listens there sees the padded shape.
                 self._stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
-            if self._reads_first:
+            if len(self._answering) == 2:
                 self._handles.append(self._layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
@@ -137,16 +138,16 @@ class Door:
         return (), given
 
     def _narrows(self, base: Any) -> bool:
-        """Whether the last layer can be left with first tokens: nobody listens behind it, keys and values are found."""
+        """Whether the last layer can be left with first tokens: keys and values are found, nobody listens behind it."""
         last: Any = self._layers[-1]
         own = 1  # the hook that puts the padding back
-        if not self._reads_first or base._forward_hooks or last._forward_hooks or len(self._stack._forward_hooks) > own:
-            return False
-        return len(self._keys_and_values(last)) == 2
+        is_heard = base._forward_hooks or last._forward_hooks or len(self._stack._forward_hooks) > own
+        return len(self._answering) == 2 and not is_heard
 
-    def _keys_and_values(self, layer: nn.Module) -> list[nn.Module]:
-        """Return the modules of the two roles in a layer, adapted or not, as far as they are found."""
-        named = {name.replace(".base_layer", ""): module for name, module in reversed([*layer.named_modules()])}
+    def _keys_and_values(self) -> list[nn.Module]:
+        """Return the modules of the two roles in the last layer, adapted or not, as far as they are found."""
+        last = self._layers[-1]
+        named = {name.replace(".base_layer", ""): module for name, module in reversed([*last.named_modules()])}
         paths = [path for role in ("key", "value") for path in self._row.paths(role)]
         return [named[path] for path in paths if path in named]
 
@@ -158,7 +159,7 @@ class Door:
         from lightune.ragged.layout import Narrowed
 
         hidden, *others = args
-        keys, values = (module(hidden) for module in self._keys_and_values(layer))
+        keys, values = (module(hidden) for module in self._answering)
         narrowed = Narrowed(layout, keys, values)
         return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
 

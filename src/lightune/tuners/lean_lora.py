@@ -51,6 +51,7 @@ class _Added(torch.autograd.Function):
     def forward(
         ctx: Any, base: torch.Tensor, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, rate: float
     ) -> torch.Tensor:
+        """Return base + scale drop(x) A^T B^T; base (..., out), x (..., in), A (rank, in), B (out, rank)."""
         ctx.scale, ctx.rate = scale, rate
         bits = draw_bits(x) if rate else None
         inner = _rows(x if bits is None else drop(x, rate, bits)) @ a.t()
@@ -62,6 +63,7 @@ class _Added(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of base, x, A and B, of the shapes of those."""
         x, inner, a, b, bits = ctx.saved_tensors
         outer = _rows(gradient)
         to_inner = (outer @ b).mul_(ctx.scale)
