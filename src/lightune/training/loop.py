@@ -96,19 +96,7 @@ class Loop:
         import torch
 
         total = steps_per_epoch(len(self.train.encoded), self.settings) * self.settings.num_train_epochs
-        self.method.before_training(self.model, total)
-        factors = self.method.rate_factors(self.model)
-        optimizer = make_optimizer(self.model, self.settings, self.learning_rate, factors)
-        self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.schedule = Schedule(optimizer, self.settings, total)
-        self.trained = [value for value in self.model.parameters() if value.requires_grad]
-        self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
-        self.masking = TokenMasking(self.tokenizer, self.settings.token_masking, self.settings.seed)
-        # On a CPU padding costs more than further calls; a GPU waits for the calls.
-        self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
-        self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
-        self.done, self.best = Fitted(), Best(self.settings.metric_for_best_model)
-        self._checkpointing(True)
+        self._prepare(total)
         path = self.folder / "metrics.jsonl"
         with (
             torch.random.fork_rng(),
@@ -122,6 +110,22 @@ class Loop:
             self.done.spent = self.meter.spent
         self._restore_best()
         return self.done
+
+    def _prepare(self, total: int) -> None:
+        """Make what a fit of so many steps works with."""
+        self.method.before_training(self.model, total)
+        factors = self.method.rate_factors(self.model)
+        optimizer = make_optimizer(self.model, self.settings, self.learning_rate, factors)
+        self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.schedule = Schedule(optimizer, self.settings, total)
+        self.trained = [value for value in self.model.parameters() if value.requires_grad]
+        self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
+        self.masking = TokenMasking(self.tokenizer, self.settings.token_masking, self.settings.seed)
+        # On a CPU padding costs more than further calls; a GPU waits for the calls.
+        self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
+        self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
+        self.done, self.best = Fitted(), Best(self.settings.metric_for_best_model)
+        self._checkpointing(True)
 
     def _fit_epochs(self) -> None:
         for epoch in range(1, self.settings.num_train_epochs + 1):
