@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lightune.errors import RecipeError, did_you_mean
 from lightune.models.architectures import ARCHITECTURES, Architecture
@@ -54,6 +54,13 @@ class Anatomy:
     def output_layer(self) -> str:
         """The last linear layer, whose outputs are the logits."""
         return self.architecture.output_layer
+
+
+def stock_classifier(model: nn.Module) -> Any:
+    """Return the transformers model inside all that wraps it, or None."""
+    from transformers import PreTrainedModel
+
+    return next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
 
 
 def check_role(role: str) -> str:

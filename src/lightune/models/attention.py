@@ -86,8 +86,14 @@ def attention(
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
     added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
     began with.
-    With borders, the texts stand one after the other in a single row, and the mask says nothing.
+    With borders, the texts stand one after the other in a single row, and the mask says nothing. On a CPU bf16 is
+    widened to fp32 for as long: its small products are slow there.
     """
+    import torch
+
+    if value.dtype == torch.bfloat16 and value.device.type == "cpu":
+        wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
+        return wide.to(value.dtype), None
     if ragged is not None:
         # Inside its borders every token sees one at least, itself, as _dropped wants it.
         drops = options.get("dropout") and query.device.type == "cpu"

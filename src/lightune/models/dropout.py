@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,30 +14,56 @@ from torch.autograd.function import once_differentiable
 STEPS = 2**16
 
 
-def quick_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
-    """Return m x / (1 - rate), m = 0 with probability `rate` and 1 else, of any shape (Srivastava et al. 2014).
+@dataclass(frozen=True)
+class Mask:
+    """Which elements of a tensor are kept: `numbers` are 16 random bits for each, or the mask itself, zeros and ones.
 
-    The rate is rounded to 1/65536, and the scale fits the rounded one. torch's generator gives the seed of each mask,
-    so that runs repeat and layers that are computed again meet the same mask. The gradient keeps the mask's bits, two
-    bytes an element.
+    Dropped are those whose bits are below `level`, in steps of 1/65536.
     """
-    return _Drop.apply(x, rate, draw_bits(x))
+
+    numbers: torch.Tensor
+    level: int
+
+    @property
+    def scale(self) -> float:
+        """What keeps the mean: 1 / (1 - rate)."""
+        return STEPS / (STEPS - self.level) if self.level < STEPS else 0.0
+
+    def cover(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x with zeros for what is dropped; nothing is scaled."""
+        if self.numbers.is_floating_point():
+            return x * self.numbers.view(x.shape)
+        return _compared(self, x).mul_(x)
+
+    def cover_(self, x: torch.Tensor) -> torch.Tensor:
+        """Do so in place."""
+        return x.mul_(self.numbers.view(x.shape) if self.numbers.is_floating_point() else _compared(self, x))
 
 
-def draw_bits(x: torch.Tensor) -> torch.Tensor:
-    """Return 16 random bits for each element, as signed numbers."""
+def draw_mask(x: torch.Tensor, rate: float) -> Mask:
+    """Return a mask for a tensor; the rate is rounded to 1/65536.
+
+    torch's generator gives the seed of each mask, so that runs repeat and layers that are computed again meet the same
+    mask. It takes two bytes an element, as bits where the mask itself would take more.
+    """
     seed = int(torch.randint(2**63 - 1, ()))
     words = np.random.SFC64(seed).random_raw((x.numel() + 3) // 4)
-    return torch.from_numpy(words.view(np.int16)[: x.numel()]).view(x.shape)
+    bits = Mask(torch.from_numpy(words.view(np.int16)[: x.numel()]), round(rate * STEPS))
+    return Mask(_compared(bits, x), bits.level) if x.dtype.itemsize == 2 else bits
 
 
-def drop(x: torch.Tensor, rate: float, bits: torch.Tensor) -> torch.Tensor:
-    """Return what `quick_dropout` does, for given bits."""
-    level = round(rate * STEPS)
-    if level == STEPS:
-        return torch.zeros_like(x)
-    mask = torch.ge(bits, level - STEPS // 2, out=torch.empty_like(x, memory_format=torch.contiguous_format))
-    return mask.mul_(x).mul_(STEPS / (STEPS - level))
+def _compared(mask: Mask, like: torch.Tensor) -> torch.Tensor:
+    """Return zeros and ones from bits, in the shape and type of another tensor."""
+    out = torch.empty_like(like, memory_format=torch.contiguous_format)
+    if mask.level == STEPS:
+        return out.zero_()
+    return torch.ge(mask.numbers.view(like.shape), mask.level - STEPS // 2, out=out)
+
+
+def quick_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
+    """Return m x / (1 - rate), m = 0 with probability `rate` and 1 else, of any shape (Srivastava et al. 2014)."""
+    found: torch.Tensor = _Drop.apply(x, draw_mask(x, rate))
+    return found
 
 
 class QuickDropout(nn.Dropout):
@@ -49,12 +76,13 @@ class QuickDropout(nn.Dropout):
 
 class _Drop(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, rate: float, bits: torch.Tensor) -> torch.Tensor:
-        ctx.rate = rate
-        ctx.save_for_backward(bits)
-        return drop(x, rate, bits)
+    def forward(ctx: Any, x: torch.Tensor, mask: Mask) -> torch.Tensor:
+        ctx.level = mask.level
+        ctx.save_for_backward(mask.numbers)
+        return mask.cover(x).mul_(mask.scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return drop(gradient, ctx.rate, *ctx.saved_tensors), None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        mask = Mask(*ctx.saved_tensors, ctx.level)
+        return mask.cover(gradient).mul_(mask.scale), None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lightune.models.anatomy import stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.attention import NAME, use_attention
 
@@ -36,7 +37,7 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     attention cannot be exchanged runs as ever. The attention function stays in place afterwards; without padding to
     drop it is transformers' own.
     """
-    stock = _stock(model)
+    stock = stock_classifier(model)
     if stock is None or not supported(stock):
         yield
         return
@@ -59,19 +60,12 @@ def supported(model: nn.Module) -> bool:
 
     On a GPU the many small calls of attention cost more than padding does; docs/LOG.md has the figures.
     """
-    stock = _stock(model)
+    stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
         return False
     if next(stock.parameters()).device.type != "cpu" or getattr(stock.config, "chunk_size_feed_forward", 0):
         return False
     return stock.config._attn_implementation in ("sdpa", NAME)
-
-
-def _stock(model: nn.Module) -> Any:
-    """Return the classifier inside all that wraps it, or None."""
-    from transformers import PreTrainedModel
-
-    return next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
 
 
 class Door:
@@ -139,9 +133,12 @@ class Door:
 
     def _narrows(self, base: Any) -> bool:
         """Whether the last layer can be left with first tokens: keys and values are found, nobody listens behind it."""
+        from lightune.models.bf16 import widen
+
         last: Any = self._layers[-1]
-        own = 1  # the hook that puts the padding back
-        is_heard = base._forward_hooks or last._forward_hooks or len(self._stack._forward_hooks) > own
+        # Our own hooks there put back padding and precision, and look at nothing.
+        own = (self.leave, widen)
+        is_heard = base._forward_hooks or last._forward_hooks or set(self._stack._forward_hooks.values()) - set(own)
         return len(self._answering) == 2 and not is_heard
 
     def _keys_and_values(self) -> list[nn.Module]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from lightune.models.attention import Attend
 from lightune.ragged.similar import groups_of_similar_length
@@ -35,16 +36,25 @@ class Grid:
         return cls(tokens.flatten(), is_real.flatten().nonzero().squeeze(1), is_real[:, None, None, :])
 
 
+class _Spread(torch.autograd.Function):
+    """Put tokens into a grid; what stands at padding is a copy that nothing looks at, so it has no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(places)
+        return x.index_select(0, tokens)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return gradient.index_select(0, *ctx.saved_tensors), None, None
+
+
 @dataclass(frozen=True)
 class Group:
-    """Texts of similar length that attention takes together: tokens `start` to `end`; no grid where all are alike.
+    """Texts of similar length that attention takes together, so many `tokens` in all; no grid where all are alike."""
 
-    They are the batch's texts from `first` on, in the order of length.
-    """
-
-    first: int
-    start: int
-    end: int
+    tokens: int
     texts: int
     longest: int
     grid: Grid | None
@@ -52,7 +62,7 @@ class Group:
     def attend(self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any) -> torch.Tensor:
         """Return what the group's tokens find, (tokens, heads, head width).
 
-        Parts: query, key and value, each (1, heads, all tokens, head width).
+        Parts: their query, key and value, each (tokens, heads, head width).
         """
         mask = self.mask(_is_causal(module, options), options.get("sliding_window"), parts[0].device)
         found, _ = attend(module, *(self._padded(part) for part in parts), mask, **options)
@@ -64,18 +74,17 @@ class Group:
     ) -> torch.Tensor:
         """Return what one token of each text finds in all of it, (texts, heads, head width).
 
-        Parts: query (1, heads, texts of the batch, head width), key and value (1, heads, all tokens, head width).
+        Parts: its query (texts, heads, head width), the text's key and value, each (tokens, heads, head width).
         """
-        query = parts[0][0].transpose(0, 1)[self.first : self.first + self.texts].unsqueeze(2)
+        query = parts[0].unsqueeze(2)
         mask = None if self.grid is None else self.grid.is_real
         found, _ = attend(module, query, *(self._padded(part) for part in parts[1:]), mask, **options)
         return found.flatten(0, 1)
 
-    def _padded(self, packed: torch.Tensor) -> torch.Tensor:
-        """(1, heads, all tokens, width) -> (texts, heads, longest, width)"""
-        own = packed[0].transpose(0, 1)[self.start : self.end]
+    def _padded(self, own: torch.Tensor) -> torch.Tensor:
+        """(tokens, heads, width) -> (texts, heads, longest, width)"""
         if self.grid is not None:
-            own = own.index_select(0, self.grid.tokens)
+            own = _Spread.apply(own, self.grid.tokens, self.grid.places)
         return own.unflatten(0, (self.texts, self.longest)).transpose(1, 2)
 
     def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
@@ -143,7 +152,10 @@ class Layout:
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
-        found = [group.attend(attend, module, parts, options) for group in self.groups]
+        # Cut once: the gradient of a slice would be a tensor of zeros as large as the whole, for each group.
+        sizes = [group.tokens for group in self.groups]
+        cut = zip(*(part[0].transpose(0, 1).split(sizes) for part in parts), strict=True)
+        found = [group.attend(attend, module, own, options) for group, own in zip(self.groups, cut, strict=True)]
         return torch.cat(found).unsqueeze(0), None
 
 
@@ -164,20 +176,24 @@ class Narrowed:
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
         query = parts[0]
-        answering = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
-        found = [group.attend_once(attend, module, (query, *answering), options) for group in self.layout.groups]
+        heads = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
+        answering = [part.to(query.dtype) for part in heads]
+        groups = self.layout.groups
+        cut = zip(
+            query[0].transpose(0, 1).split([group.texts for group in groups]),
+            *(part[0].transpose(0, 1).split([group.tokens for group in groups]) for part in answering),
+            strict=True,
+        )
+        found = [group.attend_once(attend, module, own, options) for group, own in zip(groups, cut, strict=True)]
         return torch.cat(found).unsqueeze(0), None
 
 
 def _groups(counts: list[int], lengths: torch.Tensor) -> Iterator[Group]:
     """Cut texts in order of length into groups of similar length."""
-    start = 0
     for rows in groups_of_similar_length(counts):
         own = counts[rows]
-        end = start + sum(own)
         grid = None if own[-1] == own[0] else Grid.of(lengths[rows], own[0])
-        yield Group(rows.start, start, end, len(own), own[0], grid)
-        start = end
+        yield Group(sum(own), len(own), own[0], grid)
 
 
 def _is_causal(module: nn.Module, options: Any) -> bool:

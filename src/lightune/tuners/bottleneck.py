@@ -74,9 +74,9 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
 
     def _adapt(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         options = self.bottleneck_options[name]
-        inner = ACT2FN[options.non_linearity](self.bottleneck_down[name](hidden))
+        inner = ACT2FN[options.non_linearity](_linear(self.bottleneck_down[name], hidden))
         inner = nn.functional.dropout(inner, options.dropout, self.training)
-        return options.scaling * self.bottleneck_up[name](inner)
+        return options.scaling * _linear(self.bottleneck_up[name], inner)
 
     def stop_listening(self) -> None:
         """Take away what keeps the input of another layer."""
@@ -85,6 +85,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
 
     def _note(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._given[threading.get_ident()] = args[0]
+
+
+def _linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    """Return x W^T + b in the type of x, which is bf16 where the frozen layers are."""
+    return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
 class BottleneckModel(BaseTuner):

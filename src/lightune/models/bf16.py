@@ -1,0 +1,112 @@
+"""Frozen layers that compute in bf16, for a while, while what is trained beside them stays in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
+
+from lightune.models.anatomy import stock_classifier
+from lightune.models.architectures import ARCHITECTURES
+from lightune.models.attention import NAME
+from lightune.models.held import HeldLinear
+
+HALF = torch.bfloat16
+
+
+@contextmanager
+def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
+    """Let the frozen layers of a classifier, adapted or not, compute in bf16 for as long as the context lasts.
+
+    Linear layers round their frozen weights and their inputs to bf16 (8 bits of mantissa, products summed in fp32).
+    Where attention is lightune's, which computes in fp32 whatever it is given, all that passes between the layers is
+    bf16 too. Embeddings, the head and everything that is trained stay as they are; the weights come back afterwards.
+    """
+    stock = stock_classifier(model)
+    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+    streams = stock.config._attn_implementation == NAME
+    swapped = [(module, type(module)) for module in layers.modules() if type(module) in TOLERANT]
+    rounded = _rounded(layers, [module for module, _ in swapped], streams)
+    handles = _cast_between(stock, layers) if streams else []
+    kept = [(value, value.data) for value in rounded]
+    try:
+        for module, stock_class in swapped:
+            module.__class__ = TOLERANT[stock_class]
+        for value in rounded:
+            value.data = value.data.to(HALF)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for value, data in kept:
+            value.data = data
+        for module, stock_class in swapped:
+            module.__class__ = stock_class
+
+
+class HalfLinear(nn.Linear):
+    """A linear layer that takes inputs of any type, multiplies in its weight's, and answers in the input's."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return x W^T + b: (..., in) to (..., out)."""
+        return _product(input, self.weight, self.bias)
+
+
+class HalfConv1D(Conv1D):
+    """The same for GPT-2's linear layer, whose weight is (in, out)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x W + b: (..., in) to (..., out)."""
+        return _product(x, self.weight.t(), self.bias)
+
+
+# Trained ones among them keep weights in fp32, and compute in it.
+TOLERANT: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: HalfLinear,
+    HeldLinear: HalfLinear,
+    Conv1D: HalfConv1D,
+}
+
+
+def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+    """Give what the layers answer back in fp32, as the head expects it."""
+    if isinstance(output, tuple):
+        return (output[0].float(), *output[1:])
+    output.last_hidden_state = output.last_hidden_state.float()
+    return output
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    if bias is not None and bias.dtype != weight.dtype:
+        bias = bias.to(weight.dtype)  # a trained one, whose gradient comes back in its own type
+    return linear(x.to(weight.dtype), weight, bias).to(x.dtype)
+
+
+def _rounded(layers: nn.Module, products: list[nn.Module], streams: bool) -> list[nn.Parameter]:
+    """Return the frozen parameters to round: of the linear layers, and of norms where those meet bf16."""
+    inside = [value for module in products for value in module.parameters(recurse=False)]
+    norms = [value for module in layers.modules() if streams for value in _vectors(module)]
+    found = {id(value): value for value in (*inside, *norms)}.values()
+    return [value for value in found if value.dtype == torch.float32 and not value.requires_grad]
+
+
+def _vectors(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a norm; none where one of them is trained, for it takes them in one type alone."""
+    own = list(module.parameters(recurse=False))
+    return own if all(value.ndim == 1 and not value.requires_grad for value in own) else []
+
+
+def _cast_between(stock: Any, layers: nn.Module) -> list[Any]:
+    """Round what enters the layers, and widen what leaves their stack."""
+    stack = next(module for module in stock.base_model.modules() if layers in module.children())
+
+    def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (args[0].to(HALF), *args[1:])
+
+    first: Any = next(iter(layers.children()))
+    return [first.register_forward_pre_hook(narrow), stack.register_forward_hook(widen, with_kwargs=True)]
