@@ -84,5 +84,6 @@ class _Drop(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        mask = Mask(*ctx.saved_tensors, ctx.level)
+        (numbers,) = ctx.saved_tensors
+        mask = Mask(numbers, ctx.level)
         return mask.cover(gradient).mul_(mask.scale), None

@@ -87,9 +87,10 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self._given[threading.get_ident()] = args[0]
 
 
-def _linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+def _linear(layer: Any, x: torch.Tensor) -> torch.Tensor:
     """Return x W^T + b in the type of x, which is bf16 where the frozen layers are."""
-    return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+    found: torch.Tensor = nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+    return found
 
 
 class BottleneckModel(BaseTuner):
