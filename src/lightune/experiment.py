@@ -41,7 +41,7 @@ from lightune.training.batches import training_batches
 from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Loop
-from lightune.training.ranks import all_ranks
+from lightune.training.ranks import all_ranks, ending_together
 from lightune.training.row_loss import Examples
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def run(
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
     task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     if runtime.rank():
-        _train(_set_up(recipe, method, device, task, Path(os.devnull), reporter, []))
+        with ending_together():
+            _train(_set_up(recipe, method, device, task, Path(os.devnull), reporter, []))
         return RunRecord.model_validate_json(all_ranks().told())
-    with folder as place:
+    with ending_together(), folder as place:
         said = [*notes, *runtime.device_notes(device), *task.notes]
         experiment = _set_up(recipe, method, device, task, place.working, reporter, said)
         record = _carry_out(experiment).write(place.working, place.final)

@@ -15,7 +15,14 @@ import click
 
 from lightune import __version__, runtime
 from lightune.cli.options import wrapped
-from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean, is_out_of_memory
+from lightune.errors import (
+    InterruptedRunError,
+    LightuneError,
+    ResourceError,
+    TrainingDivergedError,
+    did_you_mean,
+    is_out_of_memory,
+)
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
@@ -127,10 +134,10 @@ def _failed(error: BaseException, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     known = error if isinstance(error, LightuneError) else _resource_error(error)
-    if isinstance(known, InterruptedRunError):
-        return _say(str(known), 128 + known.signal_number)
     if known is not None:
-        return _say(str(known), known.exit_code)
+        is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
+        status = 128 + known.signal_number if isinstance(known, InterruptedRunError) else known.exit_code
+        return status if is_told else _say(str(known), status)
     text = f"BUG-001 this is a fault of lightune: {type(error).__name__}: {error}"
     return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
 

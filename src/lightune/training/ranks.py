@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lightune import runtime
-from lightune.errors import ResourceError
+from lightune.errors import InterruptedRunError, ResourceError, TrainingDivergedError
 
 if TYPE_CHECKING:
     import torch
@@ -118,6 +118,16 @@ class Ranks:
 def all_ranks() -> Ranks:
     """Return this process among those that a launcher started."""
     return Ranks(runtime.rank(), runtime.ranks())
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Let no rank end with what all of them found before the first has seen to it: torchrun would end that one too."""
+    try:
+        yield
+    except (InterruptedRunError, TrainingDivergedError):
+        all_ranks().told()
+        raise
 
 
 @contextmanager
