@@ -5,6 +5,7 @@ Only this module turns a recipe into objects.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from lightune.models.load import LoadedModel, find_model, load_classifier
 from lightune.models.quantize import require_precision, weight_bytes
 from lightune.models.shared import copy_on_same_tensors
 from lightune.outcome import Outcome
-from lightune.progress import Reporter, program_reporter
+from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
 from lightune.recipes.compose import as_recipe
 from lightune.record import RunRecord
@@ -39,7 +40,9 @@ from lightune.training.accelerate_setup import make_accelerator, require_install
 from lightune.training.batches import training_batches
 from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
-from lightune.training.loop import Examples, Loop
+from lightune.training.loop import Loop
+from lightune.training.ranks import all_ranks, ending_together
+from lightune.training.row_loss import Examples
 
 if TYPE_CHECKING:
     import torch
@@ -98,10 +101,11 @@ def run(
     `data` takes the place of the recipe's source: a list of dicts or of (text, label) pairs, a dict of columns, a
     DataFrame, a datasets.Dataset, or a mapping of split names to these (a DatasetDict is one).
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
-    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint.
+    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. Of several
+    processes, started by torchrun, the first does all but the training alone; each returns the record.
     """
     recipe = as_recipe(recipe)
-    reporter = reporter or program_reporter()
+    reporter = Silent() if runtime.rank() else reporter or program_reporter()
     method = make_method(recipe.method.name, recipe.method.options)
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
@@ -113,10 +117,16 @@ def run(
         tables = python_tables(data)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
     task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
-    with folder as place:
+    if runtime.rank():
+        with ending_together():
+            _train(_set_up(recipe, method, device, task, Path(os.devnull), reporter, []))
+        return RunRecord.model_validate_json(all_ranks().told())
+    with ending_together(), folder as place:
         said = [*notes, *runtime.device_notes(device), *task.notes]
         experiment = _set_up(recipe, method, device, task, place.working, reporter, said)
-        return _carry_out(experiment).write(place.working, place.final)
+        record = _carry_out(experiment).write(place.working, place.final)
+    all_ranks().told(record.model_dump_json())
+    return record
 
 
 def _set_up(
@@ -245,8 +255,8 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         reporter=run.reporter,
     )
     fitted = loop.fit()
-    if settings.report_to:
-        accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     fields = {
         **fitted.spent.record(fitted.samples, fitted.steps),

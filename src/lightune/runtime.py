@@ -21,6 +21,16 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenize
             "numpy", "scikit-learn", "scipy", "statsmodels")  # fmt: skip
 
 
+def ranks() -> int:
+    """Return how many processes a launcher such as torchrun started for this run; 1 when there is no launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Return the number of this process among them; number 0 alone prints, measures and writes."""
+    return int(os.environ.get("RANK", "0")) if ranks() > 1 else 0
+
+
 def keyed_seed(seed: int, *key: str | int) -> int:
     """Return a seed for one purpose, derived from the run's seed and a key such as ("order", epoch).
 
@@ -77,7 +87,22 @@ def choose_device(wanted: str) -> torch.device:
         found = ", ".join(name for name, is_there in there.items() if is_there)
         message = f'device "{wanted}" is not available here: {_why_absent(wanted)}.'
         raise RecipeError("RECIPE-020", message, f"Available: {found}, or auto.")
-    return torch.device(wanted)
+    return _own_device(wanted) if ranks() > 1 else torch.device(wanted)
+
+
+def _own_device(kind: str) -> torch.device:
+    """Return the device of this process, one of several: on CUDA the one of its number on this machine."""
+    import torch
+
+    local = int(os.environ["LOCAL_RANK"])
+    if kind == "mps":
+        raise RecipeError(
+            "RECIPE-020", "several processes cannot share a Mac's GPU.", "Use --device cpu, or one process."
+        )
+    if kind == "cuda" and local >= torch.cuda.device_count():
+        message = f"{os.environ['LOCAL_WORLD_SIZE']} processes on a machine with {torch.cuda.device_count()} GPU."
+        raise RecipeError("RECIPE-020", message, "Start one process for each GPU (torchrun --nproc-per-node).")
+    return torch.device(kind, local) if kind == "cuda" else torch.device(kind)
 
 
 def _why_absent(device: str) -> str:

@@ -13,9 +13,16 @@ from types import FrameType
 
 import click
 
-from lightune import __version__
+from lightune import __version__, runtime
 from lightune.cli.options import wrapped
-from lightune.errors import InterruptedRunError, LightuneError, ResourceError, did_you_mean, is_out_of_memory
+from lightune.errors import (
+    InterruptedRunError,
+    LightuneError,
+    ResourceError,
+    TrainingDivergedError,
+    did_you_mean,
+    is_out_of_memory,
+)
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
@@ -80,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    signal.signal(signal.SIGTERM, _terminate)
+    _take_signals()
     _print_anything()
     try:
         result = cli.main(args=given, prog_name="lightune", standalone_mode=False)
@@ -88,6 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except BaseException as error:
         return _failed(error, debug)
+
+
+def _take_signals() -> None:
+    """Let SIGTERM unwind.
+
+    A further process of a run has nothing to clear away, and may be waiting where Python cannot act: it just ends.
+    """
+    further = runtime.rank() > 0
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if further else _terminate)
+    if further:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _print_anything() -> None:
@@ -116,10 +134,10 @@ def _failed(error: BaseException, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     known = error if isinstance(error, LightuneError) else _resource_error(error)
-    if isinstance(known, InterruptedRunError):
-        return _say(str(known), 128 + known.signal_number)
     if known is not None:
-        return _say(str(known), known.exit_code)
+        is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
+        status = 128 + known.signal_number if isinstance(known, InterruptedRunError) else known.exit_code
+        return status if is_told else _say(str(known), status)
     text = f"BUG-001 this is a fault of lightune: {type(error).__name__}: {error}"
     return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
 
@@ -137,7 +155,12 @@ def _resource_error(error: BaseException) -> ResourceError | None:
 
 
 def _say(text: str, status: int) -> int:
-    """Print on stderr, within a terminal's width; what goes into a file or a pipe keeps its lines."""
+    """Print on stderr, within a terminal's width; what goes into a file or a pipe keeps its lines.
+
+    A further process of a run says which it is, and leaves to the first what all of them found.
+    """
+    if runtime.rank():
+        text = f"process {runtime.rank()}: {text}"
     if sys.stderr.isatty():
         from rich.console import Console
 

@@ -49,10 +49,12 @@ def command(recipe: str | None, output: str | None, settings: tuple[str, ...], a
 
     composed = compose(recipe, flags, settings)
 
-    from lightune import experiment
+    from lightune import experiment, runtime
 
     record = experiment.run(composed.recipe, output, default_reporter(), composed.notes)
-    if as_json:
+    if runtime.rank():  # the first process prints
+        pass
+    elif as_json:
         print_json(record.model_dump(mode="json"))
     else:
         from rich.console import Console

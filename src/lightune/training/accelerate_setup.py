@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune import runtime
 from lightune.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ def make_accelerator(
     """Return an Accelerator; RecipeError when a tracker's package is not installed.
 
     Accelerate keeps its state for the whole process; it is set back first, so that one process can do several runs
-    with different precisions.
+    with different precisions. Of several processes, started by torchrun, only the first has trackers.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
     from accelerate.utils import ProjectConfiguration
 
+    from lightune.training.ranks import join
+
     require_installed(trackers)
+    join(device)
+    trackers = () if runtime.rank() else trackers
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=device.type == "cpu",

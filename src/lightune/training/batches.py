@@ -27,20 +27,50 @@ def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:
 
 
 def epoch_steps(lengths: Sequence[int], settings: TrainingBlock, epoch: int) -> Iterator[list[list[int]]]:
-    """Yield the optimizer steps of an epoch, each a list of micro-batches of row numbers.
+    """Yield the optimizer steps of an epoch in one process, each a list of micro-batches of row numbers."""
+    return (micro_batches for (micro_batches,) in shared_steps(lengths, settings, epoch, ranks=1))
 
-    A step takes per_device_train_batch_size * gradient_accumulation_steps rows; the last one what is left. With
-    `group_by_length` each step's rows are of similar length, and the steps come in random order.
+
+def shared_steps(
+    lengths: Sequence[int], settings: TrainingBlock, epoch: int, ranks: int
+) -> Iterator[list[list[list[int]]]]:
+    """Yield the optimizer steps of an epoch: for each rank its micro-batches of row numbers.
+
+    A step takes per_device_train_batch_size * gradient_accumulation_steps * ranks rows; the last one what is left. With
+    `group_by_length` each step's rows are of similar length, and the steps come in random order. Which rows a step
+    takes hangs on their number alone, not on how many ranks share them.
     """
     order = epoch_order(len(lengths), settings.seed, epoch)
-    micro = settings.per_device_train_batch_size
-    step = micro * settings.gradient_accumulation_steps
+    micro, step = settings.per_device_train_batch_size, rows_per_step(settings, ranks)
     if settings.train_sampling_strategy == "group_by_length":
         steps = _grouped(order, lengths, step, settings.seed, epoch)
     else:
         steps = [order[start : start + step] for start in range(0, len(order), step)]
     for rows in steps:
-        yield [rows[first : first + micro] for first in range(0, len(rows), micro)]
+        shares = balanced_shares(rows, lengths, ranks)
+        yield [[share[first : first + micro] for first in range(0, len(share), micro)] for share in shares]
+
+
+def balanced_shares(rows: Sequence[int], lengths: Sequence[int], ranks: int) -> list[list[int]]:
+    """Deal a step's rows out to the ranks, so that each gets about as many tokens; a share keeps the rows' order.
+
+    The longest first, each to the rank with the fewest tokens so far (Graham 1969), of those that have room: none gets
+    more than ceil(rows / ranks). Ranks may stay without rows where there are fewer rows than ranks.
+    """
+    room = math.ceil(len(rows) / ranks)
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for place in sorted(range(len(rows)), key=lambda place: -lengths[rows[place]]):
+        with_room = [rank for rank in range(ranks) if len(shares[rank]) < room]
+        least = min(with_room, key=tokens.__getitem__)
+        shares[least].append(place)
+        tokens[least] += lengths[rows[place]]
+    return [[rows[place] for place in sorted(share)] for share in shares]
+
+
+def rows_per_step(settings: TrainingBlock, ranks: int = 1) -> int:
+    """Return the effective batch size."""
+    return settings.per_device_train_batch_size * settings.gradient_accumulation_steps * ranks
 
 
 def parts_of_similar_length(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
@@ -58,9 +88,9 @@ def training_batches(
             yield collate(tokenizer, [encoded.rows[row] for row in rows])
 
 
-def steps_per_epoch(examples: int, settings: TrainingBlock) -> int:
+def steps_per_epoch(examples: int, settings: TrainingBlock, ranks: int = 1) -> int:
     """Return the number of optimizer steps in an epoch."""
-    return math.ceil(examples / (settings.per_device_train_batch_size * settings.gradient_accumulation_steps))
+    return math.ceil(examples / rows_per_step(settings, ranks))
 
 
 def _grouped(order: list[int], lengths: Sequence[int], step: int, seed: int, epoch: int) -> list[list[int]]:

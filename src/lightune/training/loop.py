@@ -4,44 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lightune import runtime
-from lightune.data.encoding import Encoded, collate
 from lightune.errors import InterruptedRunError, TrainingDivergedError
 from lightune.evaluation.cost import Meter, Spent
-from lightune.evaluation.evaluate import to_device, validate
+from lightune.evaluation.evaluate import validate
+from lightune.evaluation.metrics import Metrics
 from lightune.progress import Reporter
 from lightune.ragged.door import padding_free, supported
 from lightune.recipe import TrainingBlock
 from lightune.training.averaging import WeightAverage
-from lightune.training.batches import epoch_steps, parts_of_similar_length, steps_per_epoch
+from lightune.training.batches import parts_of_similar_length, shared_steps, steps_per_epoch
 from lightune.training.best import Best
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
-from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.interrupt import StopRequest
 from lightune.training.lean import lean
 from lightune.training.optimizer import Schedule, make_optimizer
-from lightune.training.token_masking import TokenMasking
+from lightune.training.ranks import Ranks, all_ranks
+from lightune.training.row_loss import Examples, RowLoss
 
 if TYPE_CHECKING:
-    import torch
     from accelerate import Accelerator
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
     from lightune.methods import Method
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Encoded texts and their label indices."""
-
-    encoded: Encoded
-    labels: list[int]
 
 
 @dataclass
@@ -57,7 +49,7 @@ class Fitted:
 
 @dataclass
 class Loop:
-    """Everything a fit needs. `folder` receives metrics.jsonl and checkpoints/."""
+    """Everything a fit needs. `folder` receives metrics.jsonl and checkpoints/, from the first of several processes."""
 
     model: nn.Module
     method: Method
@@ -72,6 +64,7 @@ class Loop:
     reporter: Reporter
 
     # What a fit works with; made by `fit`.
+    ranks: Ranks = field(init=False)
     optimizer: Any = field(init=False)
     schedule: Schedule = field(init=False)
     trained: list[Any] = field(init=False)
@@ -80,8 +73,7 @@ class Loop:
     stop: StopRequest = field(init=False)
     log: TextIO = field(init=False)
     meter: Meter = field(init=False)
-    class_weights: dict[int, float] = field(init=False)
-    masking: TokenMasking = field(init=False)
+    row_loss: RowLoss = field(init=False)
     average: WeightAverage = field(init=False)
     cuts_batches: bool = field(init=False)
     advance: Callable[..., None] = field(init=False)
@@ -95,9 +87,11 @@ class Loop:
         """
         import torch
 
-        total = steps_per_epoch(len(self.train.encoded), self.settings) * self.settings.num_train_epochs
+        self.ranks = all_ranks()
+        steps = steps_per_epoch(len(self.train.encoded), self.settings, self.ranks.count)
+        total = steps * self.settings.num_train_epochs
         self._prepare(total)
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / "metrics.jsonl" if self.ranks.is_first else Path(os.devnull)
         with (
             torch.random.fork_rng(),
             StopRequest() as self.stop,
@@ -113,14 +107,16 @@ class Loop:
 
     def _prepare(self, total: int) -> None:
         """Make what a fit of so many steps works with."""
+        self.ranks.start_alike(self.model)
         self.method.before_training(self.model, total)
         factors = self.method.rate_factors(self.model)
         optimizer = make_optimizer(self.model, self.settings, self.learning_rate, factors)
-        self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        # Without DistributedDataParallel, whose work `ranks` does; in one process that is all that `prepare` would do.
+        self.model = self.accelerator.prepare_model(self.model, evaluation_mode=True)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.schedule = Schedule(optimizer, self.settings, total)
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
-        self.class_weights = balanced_weights(self.train.labels) if self.settings.class_weights == "auto" else {}
-        self.masking = TokenMasking(self.tokenizer, self.settings.token_masking, self.settings.seed)
+        self.row_loss = RowLoss(self.tokenizer, self.train, self.settings)
         # On a CPU padding costs more than further calls; a GPU waits for the calls.
         self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
         self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
@@ -132,8 +128,7 @@ class Loop:
             loss = self._run_epoch(epoch)
             self.meter.pause()
             self._after_epoch(epoch, loss)
-            if self.stop.number is not None:
-                self._interrupted(self.stop.number)
+            self._stop_if_asked()
             self.meter.resume()
             patience = self.settings.early_stopping_patience
             if patience and self.best.epoch and epoch - self.best.epoch >= patience:
@@ -144,58 +139,45 @@ class Loop:
         self.model.train()
         losses = 0.0
         lengths = self.train.encoded.lengths
-        for micro_batches in epoch_steps(lengths, self.settings, epoch):
+        for shares in shared_steps(lengths, self.settings, epoch, self.ranks.count):
             if self.cuts_batches:
-                micro_batches = [part for batch in micro_batches for part in parts_of_similar_length(batch, lengths)]
-            loss, norm = self._train_step(epoch, micro_batches)
-            rows = sum(map(len, micro_batches))
+                shares = [
+                    [part for batch in share for part in parts_of_similar_length(batch, lengths)] for share in shares
+                ]
+            loss, norm = self._train_step(epoch, shares)
+            rows = sum(len(batch) for share in shares for batch in share)
             losses += loss * rows
             self.done.steps += 1
             self.done.samples += rows
             self._after_step(epoch, loss, norm, rows)
         return losses / len(self.train.encoded)
 
-    def _train_step(self, epoch: int, micro_batches: list[list[int]]) -> tuple[float, float]:
+    def _train_step(self, epoch: int, shares: list[list[list[int]]]) -> tuple[float, float]:
         """Return (mean loss over the step's examples, gradient norm before clipping).
 
-        The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1 without class weights. A micro-batch m
-        yields its own weighted mean L_m; with W_m = sum of its w_i, the step's is sum_m (W_m / sum_m W_m) L_m.
+        A share is the micro-batches of a rank. The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1
+        without class weights. A micro-batch m yields its own weighted mean L_m; with W_m = sum of its w_i, the
+        step's is sum_m (W_m / sum_m W_m) L_m, over the micro-batches of all ranks.
         """
-        rows = sum(map(len, micro_batches))
-        whole = sum(map(self._weight, micro_batches))
+        rows = sum(len(batch) for share in shares for batch in share)
+        whole = sum(self.row_loss.weight(batch) for share in shares for batch in share)
         total = 0.0
-        for number, batch in enumerate(micro_batches):
-            runtime.reseed(self.settings.seed, "dropout", epoch, self.done.steps, number)
-            loss, plain = self._loss(batch, epoch)
-            loss = loss * (self._weight(batch) / whole)
-            total += self._finite(plain, "loss") * (len(batch) / rows)
-            self.accelerator.backward(loss)
+        for number, batch in enumerate(shares[self.ranks.rank]):
+            # The first rank draws what one process would.
+            key = (epoch, self.done.steps, number, self.ranks.rank)
+            runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
+            loss, plain = self.row_loss.of(self.model, batch, epoch, self.accelerator.device)
+            loss = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
+            total += plain * (len(batch) / rows)
+            self.accelerator.backward(loss * (self.row_loss.weight(batch) / whole))
+        self.ranks.sum_gradients(self.trained)
+        total = self._finite(self.ranks.sum(total), "loss")
         norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
         norm = self._finite(float(norm), "gradient norm")
         self.optimizer.step()
         self.method.after_step(self.accelerator.unwrap_model(self.model), self.done.steps + 1)
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
-
-    def _loss(self, rows: list[int], epoch: int) -> tuple[torch.Tensor, float]:
-        """Return (the loss to train on, the plain mean to report); they differ by class weights and penalty."""
-        import torch
-
-        batch = collate(self.tokenizer, self.masking.rows([(row, self.train.encoded.rows[row]) for row in rows], epoch))
-        batch["labels"] = torch.tensor([self.train.labels[row] for row in rows])
-        batch = to_device(batch, self.accelerator.device)
-        found = self.model(**batch)
-        loss, plain = found.loss, float(found.loss.item())
-        if self.class_weights:
-            loss, plain = weighted_loss(found.logits, batch["labels"], self._weights(rows))
-        return loss + self.method.penalty(self.accelerator.unwrap_model(self.model)), plain
-
-    def _weights(self, rows: list[int]) -> list[float]:
-        return [self.class_weights[self.train.labels[row]] for row in rows]
-
-    def _weight(self, rows: list[int]) -> float:
-        """Return how much a micro-batch weighs in its step: its rows, or the sum of their class weights."""
-        return sum(self._weights(rows)) if self.class_weights else len(rows)
 
     def _finite(self, value: float, what: str) -> float:
         if math.isfinite(value):
@@ -226,8 +208,7 @@ class Loop:
         if self.settings.report_to:
             self.accelerator.log({f"train/{name}": value for name, value in line.items()}, step=self.done.steps)
         self.advance(f"epoch {epoch}  loss {loss:.3f}")
-        if self.stop.number is not None:
-            self._interrupted(self.stop.number)
+        self._stop_if_asked()
         if self.settings.save_steps and self.done.steps % self.settings.save_steps == 0:
             self._save_latest()
 
@@ -237,9 +218,7 @@ class Loop:
 
     def _validate(self, epoch: int, train_loss: float) -> None:
         rate = self.schedule.learning_rate
-        found = validate(
-            self.model, self.tokenizer, self.validation.encoded, self.validation.labels, self.eval_batch_size
-        )
+        found = self._measured()
         if not math.isfinite(found.loss):
             raise self._diverged(f"epoch {epoch}: the validation loss is {found.loss}; training was stopped.")
         self.schedule.after_validation(found.loss)
@@ -263,20 +242,32 @@ class Loop:
             self.done.best_epoch = epoch
             self._save("best", with_optimizer=False)
 
+    def _measured(self) -> Metrics:
+        """Return the metrics of the validation texts; the first rank measures, and the others decide by its figures."""
+        if not self.ranks.is_first:
+            return Metrics(**json.loads(self.ranks.told()))
+        validation = self.validation
+        found = validate(self.model, self.tokenizer, validation.encoded, validation.labels, self.eval_batch_size)
+        self.ranks.told(json.dumps(vars(found)))
+        return found
+
     def _restore_best(self) -> None:
         self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self._checkpointing(False)
         self.average.keep()
-        if self.settings.load_best_model_at_end:
+        if self.settings.load_best_model_at_end and self.ranks.is_first:
             tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
             self.method.load_state(self.model, tensors)
         self.model.eval()
 
     def _save(self, name: str, with_optimizer: bool) -> Path:
+        folder = self.folder / "checkpoints" / name
+        if not self.ranks.is_first:
+            return folder
         model = self.accelerator.unwrap_model(self.model)
         state = {"step": self.done.steps, "epochs": self.done.epochs, "best_epoch": self.best.epoch}
         optimizer = self.optimizer.optimizer if with_optimizer else None
-        return save_checkpoint(self.folder / "checkpoints" / name, self.method.state(model), state, optimizer)
+        return save_checkpoint(folder, self.method.state(model), state, optimizer)
 
     def _save_latest(self) -> Path:
         self.meter.pause()
@@ -284,7 +275,10 @@ class Loop:
         self.meter.resume()
         return folder
 
-    def _interrupted(self, number: int) -> None:
+    def _stop_if_asked(self) -> None:
+        number = self.ranks.any_stop(self.stop.number)
+        if number is None:
+            return
         folder = self._save_latest()
         message = f"interrupted after step {self.done.steps}; a checkpoint was written to {folder}."
         hint = f"This version cannot resume from it; remove {self.folder} when you no longer need it."

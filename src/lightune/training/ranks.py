@@ -1,0 +1,140 @@
+"""Several processes that train one model, started by torchrun: what they add up, agree on and tell each other.
+
+Gradients are added once a step, in one call, instead of by DistributedDataParallel: docs/adr/0008-ranks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lightune import runtime
+from lightune.errors import InterruptedRunError, ResourceError, TrainingDivergedError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Longer than rank 0 measures, validates or writes while the others wait. torchrun ends them all when one fails.
+PATIENCE = timedelta(days=7)
+
+
+def join(device: torch.device) -> None:
+    """Wait for all processes of the run; nothing when this one is alone, or they have met before."""
+    import torch
+    from torch import distributed
+
+    if runtime.ranks() == 1 or distributed.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with _together():
+        # What the ranks tell each other lies on the CPU, so that waiting for it keeps no GPU busy.
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The process `rank` (from 0) of `count`. Every method is a call that all ranks make; alone, none does anything."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process prints, validates and writes."""
+        return self.rank == 0
+
+    def start_alike(self, model: nn.Module) -> None:
+        """Give every rank the first one's tensors, since what was computed on another machine may differ in a bit."""
+        if self.count == 1:
+            return
+        import torch
+        from torch import distributed
+
+        for value in [*model.parameters(), *model.buffers()]:
+            whole = value.detach().contiguous()
+            with _together():
+                distributed.broadcast(whole.flatten().view(torch.uint8), 0)
+            value.detach().copy_(whole)
+
+    def sum_gradients(self, trained: Sequence[torch.Tensor]) -> None:
+        """Put the sum of all ranks' gradients into each; what has none on any rank stays without."""
+        if self.count == 1:
+            return
+        import torch
+
+        grads = [torch.zeros_like(value) if value.grad is None else value.grad for value in trained]
+        has_one = torch.tensor([float(value.grad is not None) for value in trained], device=trained[0].device)
+        flat = self._sum(torch.cat([has_one, *(grad.flatten().float() for grad in grads)]))
+        has_one, *sums = flat.split([len(trained), *(value.numel() for value in trained)])
+        for value, found, total in zip(trained, has_one.tolist(), sums, strict=True):
+            value.grad = total.view_as(value).to(value.dtype) if found else None
+
+    def sum(self, value: float) -> float:
+        """Return the sum of all ranks' values."""
+        import torch
+
+        return value if self.count == 1 else float(self._sum(torch.tensor([value], dtype=torch.float64)))
+
+    def any_stop(self, number: int | None) -> int | None:
+        """Return the signal that some rank was sent, if one was."""
+        if self.count == 1:
+            return number
+        import torch
+        from torch import distributed
+
+        largest = torch.tensor([number or 0])
+        with _together():
+            distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        return int(largest) or None
+
+    def told(self, text: str = "") -> str:
+        """Return the first rank's text."""
+        if self.count == 1:
+            return text
+        import torch
+        from torch import distributed
+
+        letters = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        size = torch.tensor([len(letters)])
+        with _together():
+            distributed.broadcast(size, 0)
+            letters = letters if self.is_first else torch.empty(int(size), dtype=torch.uint8)
+            distributed.broadcast(letters, 0)
+        return bytes(letters.tolist()).decode()
+
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        from torch import distributed
+
+        with _together():
+            distributed.all_reduce(values)
+        return values
+
+
+def all_ranks() -> Ranks:
+    """Return this process among those that a launcher started."""
+    return Ranks(runtime.rank(), runtime.ranks())
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Let no rank end with what all of them found before the first has seen to it: torchrun would end that one too."""
+    try:
+        yield
+    except (InterruptedRunError, TrainingDivergedError):
+        all_ranks().told()
+        raise
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say so when another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        message = "another process of this run cannot be reached."
+        raise ResourceError("RANK-001", message, "It may have ended; what it printed says why.") from error
