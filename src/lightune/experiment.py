@@ -9,14 +9,15 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, ArtifactConfig, merged_model, save_adapter
+from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
 from lightune.data.encoding import Encoded, cut_notes, encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
@@ -24,7 +25,7 @@ from lightune.evaluation.evaluate import evaluate, predict_logits, to_device
 from lightune.evaluation.probe import majority_class, probe, tfidf
 from lightune.evaluation.watch import Watch, watch_texts
 from lightune.inference.reload import EXAMPLES, check_reload
-from lightune.inference.speed import measure_speed
+from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods import Attachment, Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.models.load import LoadedModel, find_model, load_classifier
@@ -41,6 +42,7 @@ from lightune.training.batches import training_batches
 from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Loop
+from lightune.training.precision import holds_layers_in_bf16, training_precision
 from lightune.training.ranks import all_ranks, ending_together
 from lightune.training.row_loss import Examples
 
@@ -64,6 +66,7 @@ class _Experiment:
     folder: Path
     reporter: Reporter
     notes: list[str]
+    precisions: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def batch_size(self) -> int:
@@ -179,11 +182,13 @@ def _carry_out(run: _Experiment) -> Outcome:
         "own_tuner": run.method.own_tuner,
     }
     sections["reload_check"] = _check_reload(run, attachment)
-    sections["inference"] |= _adapted_speed(run, adapted)
+    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.task.test.texts, run.batch_size)
+    sections["inference"] |= speeds
+    run.notes += notes
     return Outcome(
         recipe=run.recipe,
         task=run.task,
-        environment=runtime.environment(run.device),
+        environment={**runtime.environment(run.device), "precision": run.precisions},
         before=untouched.scores,
         after=after_scores,
         probe=untouched.probe_scores,
@@ -237,9 +242,13 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     if run.method.needs_data:
         batches = training_batches(run.loaded.tokenizer, run.encoded["train"], settings)
         run.method.start_from_data(attachment.model, (to_device(batch, run.device) for batch in batches))
-    precision = runtime.choose_precision(settings.precision, run.device)
+    tokens = round(np.mean(run.encoded["train"].lengths) * settings.per_device_train_batch_size)
+    precision = training_precision(settings.precision, run.device, attachment.model, tokens)
+    run.precisions["training"] = asdict(precision)
+    in_bf16 = holds_layers_in_bf16(precision, run.device, attachment.model)
+    around = "fp32" if in_bf16 else precision.name
     accelerator = make_accelerator(
-        run.device, precision, settings.report_to, run.folder, run.recipe.name, run.recipe.model_dump(mode="json")
+        run.device, around, settings.report_to, run.folder, run.recipe.name, run.recipe.model_dump(mode="json")
     )
     loop = Loop(
         model=attachment.model,
@@ -253,6 +262,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         folder=run.folder,
         accelerator=accelerator,
         reporter=run.reporter,
+        in_bf16=in_bf16,
     )
     fitted = loop.fit()
     for tracker in accelerator.trackers:
@@ -263,7 +273,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         "steps": fitted.steps,
         "best_epoch": fitted.best_epoch,
         "learning_rate": run.learning_rate,
-        "precision": precision,
+        "precision": precision.name,
         "epochs": fitted.epochs,
     }
     return Attachment(loop.model, attachment.changed), fields
@@ -284,16 +294,3 @@ def _check_reload(run: _Experiment, attachment: Attachment) -> dict[str, Any]:
     if reason:
         run.notes.append(f"The reload check failed: {reason}.")
     return fields
-
-
-def _adapted_speed(run: _Experiment, adapted: AdaptedModel) -> dict[str, Any]:
-    """Measure the adapted model, then the merged one, which uses the adapted one up."""
-    texts = run.task.test.texts
-    speeds: dict[str, Any] = dict(measure_speed(adapted.model, run.loaded, texts, run.batch_size))
-    merged = merged_model(adapted)
-    if merged is None:
-        run.notes.append(f"Merged inference was not measured: {run.recipe.method.name} cannot be merged.")
-        return speeds
-    if run.recipe.model_precision != "fp32":
-        run.notes.append(f"Merging turns the weights held in {run.recipe.model_precision} into an fp32 model.")
-    return speeds | measure_speed(merged, run.loaded, texts, run.batch_size, "merged_")

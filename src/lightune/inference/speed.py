@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightune.artifact import AdaptedModel, merged_model
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import predict_logits
 
@@ -35,6 +36,19 @@ def measure_speed(
         f"{prefix}latency_ms_p95": float(np.percentile(seconds, 95) * 1000),
         f"{prefix}samples_per_second": len(bulk) / taken,
     }
+
+
+def measure_adapted_speed(
+    adapted: AdaptedModel, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int
+) -> tuple[dict[str, float], list[str]]:
+    """Measure the adapted model, then the merged one, which uses the adapted one up; return notes on that as well."""
+    speeds = measure_speed(adapted.model, loaded, texts, batch_size)
+    merged = merged_model(adapted)
+    if merged is None:
+        return speeds, [f"Merged inference was not measured: {adapted.config.method} cannot be merged."]
+    held = adapted.config.model_precision
+    notes = [] if held == "fp32" else [f"Merging turns the weights held in {held} into an fp32 model."]
+    return speeds | measure_speed(merged, loaded, texts, batch_size, "merged_"), notes
 
 
 def _time(model: nn.Module, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int) -> float:

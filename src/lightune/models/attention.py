@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NAME = "lightune"
 # Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
 SLOT = "lightune_prefix_source"
+# Where a base model keeps to a multiple of what packed tokens should be filled up, if its layers gain from that.
+MULTIPLE = "lightune_token_multiple"
 # What stock models may ask of an attention function besides what is done here.
 MORE = ("softcap", "position_bias", "cache")
 

@@ -13,10 +13,13 @@ from transformers.pytorch_utils import Conv1D
 
 from lightune.models.anatomy import stock_classifier
 from lightune.models.architectures import ARCHITECTURES
-from lightune.models.attention import NAME
+from lightune.models.attention import MULTIPLE, NAME
 from lightune.models.held import HeldLinear
 
 HALF = torch.bfloat16
+# For each number of rows oneDNN compiles its bf16 products anew, which takes as long as seven products and up to a
+# megabyte, and keeps a thousand of them. So few numbers are better than exact ones; fp32 products come from elsewhere.
+ROWS = 32
 
 
 @contextmanager
@@ -34,6 +37,7 @@ def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
     rounded = _rounded(layers, [module for module, _ in swapped], streams)
     handles = _cast_between(stock, layers) if streams else []
     kept = [(value, value.data) for value in rounded]
+    vars(stock.base_model)[MULTIPLE] = ROWS
     try:
         for module, stock_class in swapped:
             module.__class__ = TOLERANT[stock_class]
@@ -41,6 +45,7 @@ def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
             value.data = value.data.to(HALF)
         yield
     finally:
+        vars(stock.base_model).pop(MULTIPLE)
         for handle in handles:
             handle.remove()
         for value, data in kept:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.models.anatomy import stock_classifier
 from lightune.models.architectures import ARCHITECTURES
-from lightune.models.attention import NAME, use_attention
+from lightune.models.attention import MULTIPLE, NAME, use_attention
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ class Door:
         if not opened:
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
-        layout = _layout(base.config, given, opened[-1] and self._narrows(base))
+        layout = _layout(base.config, given, opened[-1] and self._narrows(base), vars(base).get(MULTIPLE, 1))
         if layout is None:
             return None
         given["position_ids"] = layout.pack(self._positions(base, given))
@@ -189,7 +189,7 @@ class Door:
         return counted.cumsum(1) * counted + pad
 
 
-def _layout(config: Any, given: dict[str, Any], narrows: bool) -> Layout | None:
+def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) -> Layout | None:
     """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
     from lightune.ragged.layout import Layout
 
@@ -197,4 +197,4 @@ def _layout(config: Any, given: dict[str, Any], narrows: bool) -> Layout | None:
     is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
     if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
         return None
-    return Layout.of(mask, narrows)  # type: ignore[arg-type]
+    return Layout.of(mask, narrows, multiple)  # type: ignore[arg-type]

@@ -107,8 +107,9 @@ class Layout:
     """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
 
     `real` says at which place of the flattened batch each of the tokens stands, `firsts` (texts) where among the tokens
-    each text begins; with `narrows`, the last layer is left with those. Made for one batch and passed along with it, so
-    that nothing is kept between calls.
+    each text begins; with `narrows`, the last layer is left with those. The last `filling` tokens are copies of the
+    first one, to which nobody attends. Made for one batch and passed along with it, so that nothing is kept between
+    calls.
     """
 
     shape: tuple[int, int]
@@ -116,12 +117,14 @@ class Layout:
     firsts: torch.Tensor
     groups: tuple[Group, ...]
     narrows: bool = False
+    filling: int = 0
 
     @classmethod
-    def of(cls, mask: torch.Tensor, narrows: bool = False) -> Layout | None:
+    def of(cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1) -> Layout | None:
         """Read it from an attention mask (texts, positions); None if padding stands elsewhere than on the right.
 
-        None as well where there is no padding, unless the last layer is narrowed.
+        None as well where there is no padding, unless the last layer is narrowed. The tokens are filled up to a
+        multiple of `multiple`.
         """
         is_real = mask.bool()
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
@@ -131,8 +134,10 @@ class Layout:
             return None
         places = torch.arange(mask.numel(), device=mask.device).view_as(mask)
         real = places[order][is_real[order]]
+        filling = -len(real) % multiple
+        real = torch.cat([real, real[:1].expand(filling)])
         firsts = lengths.cumsum(0) - lengths
-        return cls((mask.shape[0], mask.shape[1]), real, firsts, tuple(_groups(counts, lengths)), narrows)
+        return cls((mask.shape[0], mask.shape[1]), real, firsts, tuple(_groups(counts, lengths)), narrows, filling)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """(texts, positions, ...) -> (1, tokens, ...)"""
@@ -142,8 +147,13 @@ class Layout:
         """(1, tokens, width) -> (texts, positions, width), zero at padding; (1, texts, width) if the layer narrows."""
         texts, positions = self.shape
         flat = packed.new_zeros(texts * positions, packed.shape[-1])
-        places = self.real[self.firsts] if self.narrows else self.real
-        return flat.index_copy(0, places, packed[0]).unflatten(0, self.shape)
+        places = self.real[self.firsts] if self.narrows else self.real[: len(self.real) - self.filling]
+        return flat.index_copy(0, places, packed[0, : len(places)]).unflatten(0, self.shape)
+
+    def cut(self, part: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Cut (1, heads, all tokens, width) into each group's (tokens, heads, width), and what fills up."""
+        # At once: the gradient of a slice would be a tensor of zeros as large as the whole, for each group.
+        return part[0].transpose(0, 1).split([*(group.tokens for group in self.groups), self.filling])
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
@@ -152,11 +162,9 @@ class Layout:
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
-        # Cut once: the gradient of a slice would be a tensor of zeros as large as the whole, for each group.
-        sizes = [group.tokens for group in self.groups]
-        cut = zip(*(part[0].transpose(0, 1).split(sizes) for part in parts), strict=True)
+        *cut, rest = zip(*map(self.cut, parts), strict=True)
         found = [group.attend(attend, module, own, options) for group, own in zip(self.groups, cut, strict=True)]
-        return torch.cat(found).unsqueeze(0), None
+        return torch.cat([*found, torch.zeros_like(rest[0])]).unsqueeze(0), None
 
 
 @dataclass(frozen=True)
@@ -179,11 +187,8 @@ class Narrowed:
         heads = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
         answering = [part.to(query.dtype) for part in heads]
         groups = self.layout.groups
-        cut = zip(
-            query[0].transpose(0, 1).split([group.texts for group in groups]),
-            *(part[0].transpose(0, 1).split([group.tokens for group in groups]) for part in answering),
-            strict=True,
-        )
+        asking = query[0].transpose(0, 1).split([group.texts for group in groups])
+        cut = zip(asking, *(self.layout.cut(part)[:-1] for part in answering), strict=True)
         found = [group.attend_once(attend, module, own, options) for group, own in zip(groups, cut, strict=True)]
         return torch.cat(found).unsqueeze(0), None
 

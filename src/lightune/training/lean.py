@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,20 +11,28 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def lean(model: nn.Module) -> Iterator[None]:
+def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
     """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
 
-    Nothing but the random numbers of dropout changes, and rates are met to 1/65536. On another device than a CPU
-    nothing changes at all. One context at a time: a model is trained by one loop.
+    Nothing but the random numbers of dropout changes, and rates are met to 1/65536; with `in_bf16` frozen layers
+    compute in bf16 besides (models/bf16.py). On another device than a CPU nothing changes at all. One context at a
+    time: a model is trained by one loop.
     """
     swapped = _swapped(model) if next(model.parameters()).device.type == "cpu" else []
     for module, leaner, _ in swapped:
         module.__class__ = leaner
     try:
-        yield
+        with _in_bf16(model) if in_bf16 else nullcontext():
+            yield
     finally:
         for module, _, stock in swapped:
             module.__class__ = stock
+
+
+def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:
+    from lightune.models.bf16 import frozen_in_bf16
+
+    return frozen_in_bf16(model)
 
 
 def _swapped(model: nn.Module) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:

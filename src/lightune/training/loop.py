@@ -62,6 +62,7 @@ class Loop:
     folder: Path
     accelerator: Accelerator
     reporter: Reporter
+    in_bf16: bool = False  # whether frozen layers compute in bf16
 
     # What a fit works with; made by `fit`.
     ranks: Ranks = field(init=False)
@@ -97,7 +98,7 @@ class Loop:
             StopRequest() as self.stop,
             path.open("w", encoding="utf-8") as self.log,
             padding_free(self.model, logits_only=True),
-            lean(self.model),
+            lean(self.model, self.in_bf16),
         ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()

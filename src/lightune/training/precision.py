@@ -1,0 +1,39 @@
+"""In which precision a run trains."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from lightune import runtime
+from lightune.models.precision import Precision, frozen_shapes, probe_precision
+from lightune.training.ranks import all_ranks, join
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def training_precision(wanted: str, device: torch.device, model: nn.Module, tokens: int) -> Precision:
+    """Return fp32 or bf16 for steps of so many tokens, and why; all processes of a run take what the first one finds.
+
+    `auto` on a CPU asks a probe, elsewhere the device. Raises RecipeError when bf16 is asked of a Mac whose system does
+    not know it.
+    """
+    name = runtime.choose_precision(wanted, device)
+    if wanted != "auto":
+        return Precision(name, "asked for")
+    if device.type != "cpu":
+        return Precision(
+            name, "CUDA device that computes in bf16" if name == "bf16" else f"the default on {device.type}"
+        )
+    join(device)
+    ranks = all_ranks()
+    found = probe_precision(model, tokens, is_training=True) if ranks.is_first else Precision("", "")
+    return Precision(**json.loads(ranks.told(json.dumps(asdict(found)))))
+
+
+def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:
+    """Whether bf16 means that frozen layers compute in it; else it means autocast, which rounds trained weights too."""
+    return precision.name == "bf16" and device.type == "cpu" and bool(frozen_shapes(model))
