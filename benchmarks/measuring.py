@@ -115,10 +115,12 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
+    from lightune.models.precision import emulates_bf16
+
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "bf16": bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")),
+        "bf16": not emulates_bf16(),
         "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
         "transformers": transformers.__version__,

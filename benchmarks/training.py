@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from lightune.methods import make_method
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.training.accelerate_setup import make_accelerator
-from lightune.training.loop import Examples, Loop
+from lightune.training.loop import Loop
+from lightune.training.precision import training_precision
+from lightune.training.row_loss import Examples
 
 BATCH = 16
 RATE = 1e-4
@@ -40,6 +44,7 @@ class Ready:
     method: Any
     model: Any
     examples: Examples
+    dtype: torch.dtype = torch.float32  # of the frozen products
 
 
 def ready(model: str, method: str, texts: list[str], labels: list[int]) -> Ready:
@@ -81,6 +86,10 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
 
 def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[], float]:
     """Return an epoch of lightune's loop, as its own seconds."""
+    device = torch.device("cpu")
+    tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.labels))
+    chosen = training_precision(precision, device, given.model, tokens)
+    given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     block = TrainingBlock(
         num_train_epochs=1, per_device_train_batch_size=BATCH, seed=SEED, load_best_model_at_end=False, **settings
     )
@@ -92,8 +101,8 @@ def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[],
             loop = Loop(
                 model=given.model, method=given.method, tokenizer=given.loaded.tokenizer, train=given.examples,
                 validation=first, settings=block, learning_rate=RATE, eval_batch_size=1, folder=folder,
-                accelerator=make_accelerator(torch.device("cpu"), precision, (), folder, "benchmark", {}),
-                reporter=Silent(),
+                accelerator=make_accelerator(device, "fp32", (), folder, "benchmark", {}),
+                reporter=Silent(), in_bf16=chosen.name == "bf16",
             )  # fmt: skip
             return loop.fit().spent.runtime
 
@@ -122,22 +131,27 @@ def compared(model: str, method: str, texts: Path | None, steps: int, rounds: in
     }
     again = next(iter(peers))
     arms[f"{again}, again"] = peer(ready(model, method, found, labels), **peers[again])
-    mine = ready(model, method, found, labels)
-    arms["lightune"] = ours(mine)
+    mine = {"lightune, exact fp32": "fp32", "lightune, precision auto": "auto"}
+    models = {name: ready(model, method, found, labels) for name in mine}
+    arms |= {name: ours(models[name], precision) for name, precision in mine.items()}
     row = Row(f"training, {model}, {method}", "samples", source, in_turn(arms, rounds), steps * BATCH)
-    row.notes["share of lightune's step in matrix products"] = product_share(mine, row, steps)
+    for name, given in models.items():
+        row.notes[f"share of the step in its own matrix products, {name}"] = product_share(given, row, name, steps)
+    chosen = models["lightune, precision auto"].dtype
+    row.notes["precision auto chose"] = "bf16" if chosen == torch.bfloat16 else "fp32"
     return row
 
 
-def product_share(given: Ready, row: Row, steps: int) -> float:
+def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
     """Return the time of a step's own matrix products, alone, over the time of the step."""
-    shapes = products(given)
-    started = time.perf_counter()
-    for _ in range(3):
-        for left, right in shapes:
+    pairs = products(given)
+    alone = []
+    for _ in range(4):
+        started = time.perf_counter()
+        for left, right in pairs:
             torch.mm(left, right)
-    alone = (time.perf_counter() - started) / 3
-    return alone * steps / sorted(row.seconds["lightune"])[len(row.seconds["lightune"]) // 2]
+        alone.append(time.perf_counter() - started)
+    return statistics.median(alone[1:]) * steps / statistics.median(row.seconds[arm])
 
 
 def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -152,12 +166,13 @@ def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
     def note(module: Any, args: Any, output: Any) -> None:
         tokens, (out, into) = args[0].flatten(0, -2).shape[0], module.weight.shape
-        there = torch.randn(tokens, into), torch.randn(into, out)
-        found.append(there)
+        dtype = torch.float32 if module.weight.requires_grad else given.dtype
+        draw = partial(torch.randn, dtype=dtype)
+        found.append((draw(tokens, into), draw(into, out)))
         if output.requires_grad and args[0].requires_grad:
-            found.append((torch.randn(tokens, out), torch.randn(out, into)))
+            found.append((draw(tokens, out), draw(out, into)))
         if module.weight.requires_grad:
-            found.append((torch.randn(out, tokens), torch.randn(tokens, into)))
+            found.append((draw(out, tokens), draw(tokens, into)))
 
     hooks = [
         module.register_forward_hook(note) for module in given.model.modules() if isinstance(module, torch.nn.Linear)

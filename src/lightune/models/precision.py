@@ -21,7 +21,8 @@ NOTICEABLE = 0.005
 TIMES = 3
 # Enough rows for a product to run at its full speed; larger workloads are scaled from here.
 MOST_ROWS = 512
-# Where bf16 is emulated, products are up to 500 times slower: a few rows show it at once.
+# Where bf16 is emulated, products are up to 500 times slower: a small one shows it at once.
+SMALL = Counter({(768, 768): 1})
 FEW_ROWS = 8
 
 
@@ -44,8 +45,7 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
     shapes = frozen_shapes(model)
     if not shapes:
         return Precision("fp32", "no frozen linear layer computes in the model's layers")
-    few = {dtype: _seconds(shapes, FEW_ROWS, dtype, is_training) for dtype in (torch.float32, torch.bfloat16)}
-    if few[torch.bfloat16] > 4 * few[torch.float32]:
+    if emulates_bf16():
         return Precision("fp32", "this processor emulates bf16")
     rows = max(1, min(tokens, MOST_ROWS))
     scale = tokens / rows
@@ -53,6 +53,14 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
     passes = "there and back" if is_training else "once"
     why = f"frozen products of {tokens} tokens, {passes}: {wide * 1000:.1f} ms in fp32, {half * 1000:.1f} ms in bf16"
     return Precision("bf16" if wide >= NOTICEABLE and wide >= WORTH * half else "fp32", why)
+
+
+def emulates_bf16() -> bool:
+    """Whether this processor multiplies in bf16 far slower than in fp32, as one without instructions for it does."""
+    import torch
+
+    wide, half = (_seconds(SMALL, FEW_ROWS, dtype, True) for dtype in (torch.float32, torch.bfloat16))
+    return half > 4 * wide
 
 
 def frozen_shapes(model: nn.Module) -> Counter[tuple[int, int]]:
