@@ -14,13 +14,13 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 import lightune
 from lightune.artifact import load_adapter
 from lightune.inference import merging
-from lightune.inference.merging import MERGE_FROM, merged_copy
+from lightune.inference.merging import MERGE_FROM, agree, merged_copy
 from lightune.methods import METHODS
 from lightune.methods.support import support
 from saved_adapters import make_adapter
 from tiny import sentences
 
-TEXTS = list(dict.fromkeys(text for text, _ in sentences(300, seed=52)))[: MERGE_FROM + 6]
+TEXTS = list(dict.fromkeys(text for text, _ in sentences(3000, seed=52)))[: MERGE_FROM + 6]
 FOLDED = ("lora", "adalora", "vera", "randlora", "loha", "lokr", "oft", "boft", "fourierft", "miss", "ia3", "ln_tuning")
 LABELS = ["negative", "positive"]
 
@@ -99,6 +99,26 @@ def test_few_texts_are_answered_without_merging_and_many_with_it(tiny_run: Any, 
     np.testing.assert_allclose(one_more, few[:1], atol=1e-4)
 
 
+def test_a_copy_that_answers_otherwise_is_not_used(tiny_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(adapted: Any) -> Any:
+        merged: Any = merged_copy(adapted)
+        merged.classifier.register_forward_hook(lambda module, args, output: output + 0.01)
+        return merged
+
+    monkeypatch.setattr(merging, "merged_copy", wrong)
+    classifier = lightune.load(tiny_run.folder, device="cpu")
+    few = classifier.logits(TEXTS[:3])
+    many = classifier.logits(TEXTS)
+    np.testing.assert_allclose(many[:3], few, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"), [([[1.0, 1.00009]], True), ([[1.0, 1.2]], False), ([[1.0, 0.99999]], False)]
+)
+def test_logits_agree_within_rounding_and_in_their_label(other: list[list[float]], same: bool) -> None:
+    assert agree(np.array([[1.0, 1.00001]]), np.array(other)) is same
+
+
 def test_equal_texts_do_not_count(tiny_run: Any, copies: list[Any]) -> None:
     lightune.load(tiny_run.folder, device="cpu").logits(TEXTS[:2] * MERGE_FROM)
     assert copies == []
@@ -158,6 +178,7 @@ def test_two_threads_get_the_answers_of_one(tiny_run: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(TEXTS) == MERGE_FROM + 6, "too few for merging"
     assert len(found) == 2 * len(range(0, len(TEXTS), 7))
     for start, logits in found:
         np.testing.assert_allclose(logits, wanted[start : start + 7], atol=1e-4)
