@@ -46,7 +46,7 @@ def main() -> None:
             "pipeline, one by one": piped(loaded, texts, 1),
         }
         for name, session in exported(loaded, Path(folder)).items():
-            arms[name] = noted(logits, name, partial(run_onnx, session, loaded, texts))
+            arms[name] = noted(logits, name, partial(unbound, session, loaded, texts))
         arms["lightune"] = noted(logits, "lightune", lambda: answered(model, loaded, texts))
         arms[PRODUCTS] = products(model, loaded, texts)
         row = Row("bulk classification, minilm", "texts", source, in_turn(arms, given.rounds), len(texts))
@@ -120,7 +120,7 @@ def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
 
 @contextmanager
 def whole_machine() -> Iterator[None]:
-    """Let threads started here run on every core: under OMP_PROC_BIND they would inherit the one of this thread."""
+    """Let this thread, and those started here, run on every core: under OMP_PROC_BIND it is bound to one."""
     if not hasattr(os, "sched_setaffinity"):  # Windows, macOS
         yield
         return
@@ -155,6 +155,12 @@ def exported(loaded: Any, folder: Path) -> dict[str, Any]:
             name: onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
             for name, place in (("ONNX Runtime", path), ("ONNX Runtime, int8", small))
         }
+
+
+def unbound(session: Any, loaded: Any, texts: list[str]) -> Any:
+    """Return the session's logits; the thread that asks computes along, so it is not bound to a core either."""
+    with whole_machine():
+        return run_onnx(session, loaded, texts)
 
 
 def run_onnx(session: Any, loaded: Any, texts: list[str]) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from benchmarks.__main__ import ROWS, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
