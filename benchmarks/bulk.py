@@ -2,13 +2,17 @@
 
 python -m benchmarks.bulk [--texts FILE] [--json]
 
-ONNX Runtime gets batches of 32 sorted by length, of the same model with its adapter merged (extra `benchmark`).
+ONNX Runtime gets batches of 32 sorted by length, in fp32 and with its weights quantized to 8 bits (extra `benchmark`).
+Of two equal arms, `again` shows the noise.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,12 @@ import torch
 from transformers import pipeline
 
 from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, show
-from lightune.data.encoding import collate, encode, length_sorted_batches
+from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
 
 BATCH = 32
+PRODUCTS = "matrix products alone"
+REFERENCE = "the padded model's, one text at a time"
 
 
 def main() -> None:
@@ -31,23 +37,41 @@ def main() -> None:
     source, texts, _ = load_texts(given.texts, given.count)
     loaded = load_model("minilm")
     model = loaded.model.eval()
-    logits: dict[str, Any] = {}
-    arms: dict[str, Callable[[], float | None]] = {
-        "pipeline, 32 at a time": piped(loaded, texts, 32),
-        "pipeline, one by one": piped(loaded, texts, 1),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = exported(loaded, Path(folder))
-        if onnx is not None:
-            arms["ONNX Runtime, sorted by length"] = lambda: logits.update(onnx=run_onnx(onnx, loaded, texts))
-        arms["lightune"] = lambda: logits.update(lightune=answered(model, loaded, texts))
-        row = Row("bulk classification, minilm", "texts", source, in_turn(arms, given.rounds), len(texts))
     wanted = padded(model, loaded, texts)
+    logits: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        arms: dict[str, Callable[[], float | None]] = {
+            "pipeline, 32 at a time": piped(loaded, texts, 32),
+            "pipeline, 32 at a time, again": piped(loaded, texts, 32),
+            "pipeline, one by one": piped(loaded, texts, 1),
+        }
+        for name, session in exported(loaded, Path(folder)).items():
+            arms[name] = noted(logits, name, partial(unbound, session, loaded, texts))
+        arms["lightune"] = noted(logits, "lightune", lambda: answered(model, loaded, texts))
+        arms[PRODUCTS] = products(model, loaded, texts)
+        row = Row("bulk classification, minilm", "texts", source, in_turn(arms, given.rounds), len(texts))
+    row.notes["share of lightune's pass in matrix products"] = row.ratio("lightune", PRODUCTS)[0]
+    row.seconds.pop(PRODUCTS)
     for name, answers in logits.items():
-        row.notes[f"largest difference of logits from the padded model's, {name}"] = float(
-            np.abs(answers - wanted).max()
-        )
+        row.notes |= differences(name, answers, wanted)
     show([row], given.json)
+
+
+def noted(logits: dict[str, Any], name: str, arm: Callable[[], Any]) -> Callable[[], None]:
+    """Return an arm whose logits are put down under its name."""
+
+    def run() -> None:
+        logits[name] = arm()
+
+    return run
+
+
+def differences(name: str, answers: Any, wanted: Any) -> dict[str, float]:
+    """Return the largest difference of logits from the reference's, and how many labels are others."""
+    return {
+        f"largest difference of logits from {REFERENCE}, {name}": float(np.abs(answers - wanted).max()),
+        f"labels other than {REFERENCE}, {name}": int((answers.argmax(1) != wanted.argmax(1)).sum()),
+    }
 
 
 def piped(loaded: Any, texts: list[str], size: int) -> Callable[[], None]:
@@ -73,22 +97,70 @@ def padded(model: Any, loaded: Any, texts: list[str]) -> Any:
         return torch.cat([model(**loaded.tokenizer(text, return_tensors="pt")).logits for text in texts]).numpy()
 
 
-def exported(loaded: Any, folder: Path) -> Any:
-    """Return a session of ONNX Runtime with the model, or None where it is not installed."""
+def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
+    """Return an arm that computes the matrix products of lightune's pass alone, on other numbers."""
+    shapes: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(module: Any, args: Any) -> None:
+        shapes.append((torch.randn(args[0].flatten(0, -2).shape), torch.randn(module.weight.shape)))
+
+    hooks = [
+        module.register_forward_pre_hook(note) for module in model.modules() if isinstance(module, torch.nn.Linear)
+    ]
+    answered(model, loaded, texts)
+    for hook in hooks:
+        hook.remove()
+
+    def run() -> None:
+        for left, right in shapes:
+            torch.mm(left, right.t())
+
+    return run
+
+
+@contextmanager
+def whole_machine() -> Iterator[None]:
+    """Let this thread, and those started here, run on every core: under OMP_PROC_BIND it is bound to one."""
+    if not hasattr(os, "sched_setaffinity"):  # Windows, macOS
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+def exported(loaded: Any, folder: Path) -> dict[str, Any]:
+    """Return sessions of ONNX Runtime with the model by name, or none where it is not installed."""
     try:
         import onnxruntime
+        from onnxruntime.quantization import quantize_dynamic
     except ImportError:
-        return None
-    path = folder / "model.onnx"
+        return {}
+    path, small = folder / "model.onnx", folder / "int8.onnx"
     example = dict(loaded.tokenizer(["a text", "another, longer text"], padding=True, return_tensors="pt"))
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in example]
     torch.onnx.export(
-        _Logits(loaded.model, names), tuple(example[name] for name in names), str(path), input_names=names,
+        # An export puts the mode back that it found: of a module in training it would switch dropout on.
+        _Logits(loaded.model, names).eval(), tuple(example[name] for name in names), str(path), input_names=names,
         output_names=["logits"], dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names}, dynamo=False,
     )  # fmt: skip
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    quantize_dynamic(str(path), str(small))
+    with whole_machine():
+        return {
+            name: onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+            for name, place in (("ONNX Runtime", path), ("ONNX Runtime, int8", small))
+        }
+
+
+def unbound(session: Any, loaded: Any, texts: list[str]) -> Any:
+    """Return the session's logits; the thread that asks computes along, so it is not bound to a core either."""
+    with whole_machine():
+        return run_onnx(session, loaded, texts)
 
 
 def run_onnx(session: Any, loaded: Any, texts: list[str]) -> Any:
@@ -96,7 +168,9 @@ def run_onnx(session: Any, loaded: Any, texts: list[str]) -> Any:
     encoded = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
     names = {given.name for given in session.get_inputs()}
     found = np.empty((len(texts), 2), np.float32)
-    for rows in length_sorted_batches(encoded, BATCH):
+    order = np.argsort(encoded.lengths)
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
         batch = collate(loaded.tokenizer, [encoded.rows[row] for row in rows])
         found[rows] = session.run(None, {name: value.numpy() for name, value in batch.items() if name in names})[0]
     return found

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+import torch
 from benchmarks.__main__ import ROWS, page
+from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
 
 MACHINE = {
@@ -58,3 +64,46 @@ def test_texts_come_from_a_file_or_from_the_embedded_reviews(tmp_path: Path) -> 
     source, texts, labels = load_texts(None, 3)
     assert source == "embedded reviews"
     assert len(texts) == len(labels) == 3
+
+
+def test_differences_count_labels_and_the_largest_logit() -> None:
+    found = differences("x", np.array([[1.0, 2.0], [0.5, 0.25]]), np.array([[1.0, 2.5], [0.25, 0.5]]))
+    assert list(found.values()) == [0.5, 1]
+    assert all(name.endswith(", x") for name in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
+def test_a_thread_bound_to_one_core_starts_others_on_all_of_them() -> None:
+    own = os.sched_getaffinity(0)
+    one = {min(own)}
+    os.sched_setaffinity(0, one)
+    try:
+        with whole_machine():
+            assert os.sched_getaffinity(0) == own
+        assert os.sched_getaffinity(0) == one
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+def test_an_export_leaves_dropout_off_and_answers_as_the_model(load_lively: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    loaded = load_lively("bert")
+    model, texts = loaded.model.eval(), ["a film", "the plot was dull", "this was a very very warm book"]
+    wanted = padded(model, loaded, texts)
+    sessions = exported(loaded, tmp_path)
+    assert not any(module.training for module in model.modules())
+    assert list(sessions) == ["ONNX Runtime", "ONNX Runtime, int8"]
+    np.testing.assert_allclose(run_onnx(sessions["ONNX Runtime"], loaded, texts), wanted, atol=1e-5)
+
+
+def test_the_products_are_those_of_a_pass(load_lively: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_lively("bert")
+    texts = ["a film", "soup"]  # 4 and 3 tokens
+    run = products(loaded.model.eval(), loaded, texts)
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(torch, "mm", lambda left, right: seen.append((*left.shape, right.shape[1])))
+    run()
+    layers, width = loaded.model.config.num_hidden_layers, loaded.model.config.hidden_size
+    assert seen.count((7, width, width)) == 4 * (layers - 1) + 2  # the last layer: keys and values alone
+    assert seen[-1] == (2, width, 2)

@@ -151,7 +151,11 @@ class TrainingBlock(Block):
 
 
 class EvaluationBlock(Block):
-    """How to evaluate."""
+    """How to evaluate.
+
+    `per_device_eval_batch_size` counts texts of 64 tokens: a batch holds as many longer or shorter ones as make no more
+    tokens. Memory and speed hang on it, results do not.
+    """
 
     per_device_eval_batch_size: Count = 64
 

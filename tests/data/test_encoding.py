@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,46 @@ def test_no_texts_are_no_rows(tokenizer: Any):
     assert list(length_sorted_batches(Encoded(TokenRows.of([]), 0), 4)) == []
 
 
-@given(lengths=st.lists(st.integers(1, 30), max_size=60), batch_size=st.integers(1, 20))
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_batch_is_padded_on_the_tokenizers_side_with_the_tokenizers_padding(tokenizer: Any, side: str):
+    own = copy.deepcopy(tokenizer)
+    own.padding_side, own.pad_token, own._pad_token_type_id = side, "[UNK]", 3
+    rows = encode(own, [("a film", "the plot"), ("soup", "b")], 64).rows
+    rows = [rows[0], {name: values[:-1] for name, values in rows[1].items()}]
+    expected = own.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt")
+    batch = collate(own, rows)
+    assert batch.keys() == expected.keys()
+    assert (batch["input_ids"] == own.unk_token_id).any()
+    for name, values in expected.items():
+        assert torch.equal(batch[name], values)
+        assert batch[name].dtype == values.dtype
+
+
+def test_a_tokenizer_without_padding_says_so_itself(tokenizer: Any):
+    own = copy.deepcopy(tokenizer)
+    own.pad_token = None
+    with pytest.raises(ValueError, match="padding token"):
+        collate(own, encode(own, TEXTS, 6).rows)
+
+
+@given(lengths=st.lists(st.integers(1, 300), max_size=60), batch_size=st.integers(1, 20))
 def test_length_sorted_batches_hold_every_row_once_longest_first(lengths: list[int], batch_size: int):
     encoded = Encoded(TokenRows.of({"input_ids": [0] * length} for length in lengths), 0)
     batches = list(length_sorted_batches(encoded, batch_size))
     order = [row for batch in batches for row in batch]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert all(1 <= len(batch) <= batch_size for batch in batches[-1:])
+    budget = 64 * batch_size
+    padded = [len(batch) * max(lengths[row] for row in batch) for batch in batches]
+    assert all(tokens <= budget or len(batch) == 1 for batch, tokens in zip(batches, padded, strict=True))
+    # None could have taken one more text.
+    assert all((len(batch) + 1) * lengths[batch[0]] > budget for batch in batches[:-1])
+
+
+def test_long_texts_make_small_batches_and_short_ones_large_batches():
+    encoded = Encoded(TokenRows.of({"input_ids": [0] * length} for length in [512] * 64 + [8] * 600), 0)
+    batches = list(length_sorted_batches(encoded, 64))
+    assert [len(batch) for batch in batches] == [8] * 8 + [512, 88]
 
 
 @pytest.mark.parametrize("limit", [5, 64])

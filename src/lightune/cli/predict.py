@@ -36,7 +36,9 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv
 @click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
 @click.option("--text-column", help="The file's text column, if it is not called as in training.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="A batch, in texts of 64 tokens."
+)
 @base_model
 @device
 @as_json

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CHUNK_TEXTS = 1024
+# A batch size counts texts of this many tokens; docs/LOG.md has the figures.
+TOKENS_PER_TEXT = 64
 # A tokenizer keeps the length at which it cuts as a state of its own: two threads would set it for each other.
 _TOKENIZING = threading.Lock()
 TokenRow = dict[str, list[int]]
@@ -99,14 +101,37 @@ def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
 
 def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
     """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens)."""
-    return dict(tokenizer.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt"))
+    if tokenizer.pad_token_id is None or "attention_mask" not in tokenizer.model_input_names:
+        return dict(tokenizer.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt"))
+    import torch
+
+    # What tokenizer.pad computes, without what it does for every call.
+    lengths = [len(row["input_ids"]) for row in rows]
+    longest, is_right = max(lengths), tokenizer.padding_side == "right"
+    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    found = {name: np.full((len(rows), longest), padding[name], np.int64) for name in rows[0]}
+    found["attention_mask"] = np.zeros((len(rows), longest), np.int64)
+    for number, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        place = slice(0, length) if is_right else slice(longest - length, longest)
+        for name, values in row.items():
+            found[name][number, place] = values
+        found["attention_mask"][number, place] = 1
+    return {name: torch.from_numpy(array) for name, array in found.items()}
 
 
 def length_sorted_batches(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
-    """Yield row numbers in batches of similar length, longest first: least padding, and memory runs out at once."""
-    order = np.argsort(-np.diff(encoded.rows.offsets), kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size].tolist()
+    """Yield row numbers in batches of similar length, longest first: least padding, and memory runs out at once.
+
+    A batch holds `batch_size` texts of 64 tokens, or as many others as make no more tokens once they are padded to the
+    longest; one text at least. So neither short texts nor long ones make a batch too small or too large.
+    """
+    lengths = np.diff(encoded.rows.offsets)
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        texts = max(1, batch_size * TOKENS_PER_TEXT // max(1, int(lengths[order[start]])))
+        yield order[start : start + texts].tolist()
+        start += texts
 
 
 class _Builder:

@@ -30,7 +30,11 @@ def predict_logits(
     batch_size: int,
     reporter: Reporter | None = None,
 ) -> NDArray[Any]:
-    """Return the logits, (texts, labels) in fp32, in the order of the texts; batches are sorted by length."""
+    """Return the logits, (texts, labels) in fp32, in the order of the texts.
+
+    Batches are sorted by length and hold up to `batch_size` texts of 64 tokens each, or the same number of tokens in
+    longer or shorter texts; what comes out does not depend on it beyond rounding.
+    """
     import torch
 
     device = next(model.parameters()).device
@@ -51,13 +55,15 @@ def predict_logits(
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch a model's dropout off, and put its mode back whatever happens."""
-    was_training = model.training
-    model.eval()
+    """Switch a model's dropout off, and put the mode of each of its parts back whatever happens."""
+    training = [module for module in model.modules() if module.training]
+    if training:  # else there is nothing to switch, and switching takes as long as a tenth of a short text
+        model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module in training:
+            module.training = True
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
@@ -81,7 +87,7 @@ def evaluate(
     fields = {
         "examples": len(split),
         **vars(measure(logits, labels)),
-        **meter.spent.record(len(split), -(-len(split) // batch_size)),
+        **meter.spent.record(len(split), sum(1 for _ in length_sorted_batches(encoded, batch_size))),
         "groups": measure_by_group(logits, labels, split.groups),
     }
     return logits, fields

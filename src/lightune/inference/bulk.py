@@ -12,6 +12,7 @@ from lightune.data.columns import TEXT_NAMES, is_missing
 from lightune.data.separated import SEPARATORS, stream_csv, wrong_separator
 from lightune.data.tables import not_utf8
 from lightune.errors import DataError, RecipeError, did_you_mean
+from lightune.inference.answers import Answers
 from lightune.inference.classifier import Classifier, Text
 from lightune.progress import Reporter, Silent
 
@@ -24,38 +25,27 @@ def answered_rows(
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
-    Raises DataError with file and line for a broken or empty row, when the reading comes to it.
+    Equal texts are computed once. Raises DataError with file and line for a broken or empty row, when the reading comes
+    to it.
     """
-    if not source.is_file():
-        raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
-    if source.suffix.lower() not in SEPARATORS:
-        raise DataError(
-            "DATA-002", f"{source}: only csv and tsv files are classified row by row.", "Convert it to csv."
-        )
-    separator = SEPARATORS[source.suffix.lower()]
+    separator = _separator(source)
     chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
     with (
         source.open(encoding="utf-8-sig", newline="") as stream,
         (reporter or Silent()).steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance,
     ):
         rows = _rows(source, stream, separator)
-        first, header = next(rows, (1, []))
-        header = [name.strip() for name in header]
-        if not header:
-            raise DataError("DATA-004", f"{source}: there are no rows.")
-        taken = [name for name in ADDED if name in header]
-        if taken:
-            message = f"{source}:{first}: there is a column called {taken[0]} already."
-            raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
+        header = _header(source, rows)
         columns = _text_columns(source, header, text_column, classifier)
         taken_by_name = [header[column] for column in columns]
         if text_column is None and taken_by_name != classifier.text_columns:
             (reporter or Silent()).note(f"Columns taken by name: text = {' + '.join(taken_by_name)}.")
         yield [*header, *ADDED]
+        answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]
-            for (_, cells), answer in zip(chunk, classifier.predict(texts), strict=True):
-                yield [*cells, answer.label, f"{answer.confidence:.6f}"]
+            for (_, cells), (label, confidence) in zip(chunk, answers.of(texts), strict=True):
+                yield [*cells, label, f"{confidence:.6f}"]
             advance()
 
 
@@ -75,6 +65,28 @@ def write_rows(rows: Iterable[list[str]], target: Path) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return written
+
+
+def _separator(source: Path) -> str:
+    if not source.is_file():
+        raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
+    if source.suffix.lower() not in SEPARATORS:
+        raise DataError(
+            "DATA-002", f"{source}: only csv and tsv files are classified row by row.", "Convert it to csv."
+        )
+    return SEPARATORS[source.suffix.lower()]
+
+
+def _header(source: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    first, cells = next(rows, (1, []))
+    header = [name.strip() for name in cells]
+    if not header:
+        raise DataError("DATA-004", f"{source}: there are no rows.")
+    taken = [name for name in ADDED if name in header]
+    if taken:
+        message = f"{source}:{first}: there is a column called {taken[0]} already."
+        raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
+    return header
 
 
 def _count_rows(source: Path, separator: str) -> int:

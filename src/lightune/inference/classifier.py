@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lightune.data.encoding import encode
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
+from lightune.inference.merging import COMPARED, Merging
 from lightune.models.finished import load_finished
 from lightune.models.load import LoadedModel
 
@@ -57,7 +59,8 @@ class Signature:
 class Classifier:
     """A model that answers: a base model with its adapter, or a finished one; make one with `lightune.load`.
 
-    With `adapted` the adapter can be merged when the classifier is saved as a stock model.
+    With `adapted` the adapter can be merged: when the classifier is saved as a stock model, and in a copy that answers
+    once it has been asked about 256 texts, where that is exact. Equal texts of a call are computed once.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Classifier:
         self._loaded = loaded
         self._model = model
         self._unmerged = adapted
+        self._merging = Merging(adapted)
         self.signature = signature
         self.batch_size = 64
 
@@ -80,7 +84,8 @@ class Classifier:
 
     @property
     def model(self) -> nn.Module:
-        """The torch module itself."""
+        """The torch module itself, with its adapter; whoever has taken it may change it, so it answers from then on."""
+        self._merging.stop()
         return self._model
 
     @property
@@ -106,8 +111,15 @@ class Classifier:
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
         rows = [self.row(text, number) for number, text in enumerate(texts, 1)]
+        places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
+        distinct = list(places)
+        with self._merging.answering(self._model, len(distinct), partial(self._compute, distinct[:COMPARED])) as model:
+            found = self._compute(distinct, model)
+        return found[[places[row] for row in rows]]
+
+    def _compute(self, rows: Sequence[tuple[str, ...]], model: nn.Module) -> NDArray[Any]:
         encoded = encode(self.tokenizer, rows, self.max_length)
-        return predict_logits(self._model, self.tokenizer, encoded, self.batch_size)
+        return predict_logits(model, self.tokenizer, encoded, self.batch_size)
 
     def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
         """Return the parts of a text; DataError, which calls it by its number, unless it can be classified."""
@@ -145,6 +157,7 @@ class Classifier:
         Raises RecipeError for an adapter that cannot be merged.
         """
         model: Any = self._model
+        self._merging.stop()
         if self._unmerged is not None:
             model = merged_model(self._unmerged)
             if model is None:

@@ -51,6 +51,8 @@ def _fields(examples: int, largest: float | None) -> dict[str, Any]:
 
 def main() -> None:
     """Read a request from stdin, write the logits as one line of JSON."""
+    from lightune.data.encoding import encode
+    from lightune.evaluation.evaluate import predict_logits
     from lightune.inference.classifier import load
 
     request = json.load(sys.stdin)
@@ -58,8 +60,11 @@ def main() -> None:
         classifier = load(request["folder"], device=request["device"])
     except LightuneError as error:
         sys.exit(f"{error.code} {error.message}")
-    texts = [text[0] if len(text) == 1 else tuple(text) for text in request["texts"]]
-    print(json.dumps(classifier.logits(texts).tolist()))
+    # The model as it was saved, not a classifier's answers, which may come from one with the adapter folded in.
+    texts = [tuple(text) for text in request["texts"]]
+    encoded = encode(classifier.tokenizer, texts, classifier.max_length)
+    logits = predict_logits(classifier.model, classifier.tokenizer, encoded, classifier.batch_size)
+    print(json.dumps(logits.tolist()))
 
 
 if __name__ == "__main__":

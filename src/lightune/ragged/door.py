@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lightune.models.anatomy import stock_classifier
@@ -68,6 +69,12 @@ def supported(model: nn.Module) -> bool:
     return stock.config._attn_implementation in ("sdpa", NAME)
 
 
+@cache
+def _arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of what a base model takes, without itself; asking takes long, and a class is asked often."""
+    return tuple(inspect.signature(forward).parameters)[1:]
+
+
 class Door:
     """Drops the padding of what enters a base model, and puts it back behind the layers.
 
@@ -78,7 +85,7 @@ class Door:
     def __init__(self, stock: Any) -> None:
         self._threads: dict[int, list[bool]] = {}  # whether logits alone are wanted, the last opening last
         self._handles: list[Any] = []
-        self._names = tuple(inspect.signature(stock.base_model.forward).parameters)
+        self._names = _arguments(type(stock.base_model).forward)
         self._row = ARCHITECTURES[stock.config.model_type]
         self._layers = stock.get_submodule(self._row.layers)
         self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
@@ -191,10 +198,12 @@ class Door:
 
 def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) -> Layout | None:
     """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
+    from lightune.ragged.alone import Alone
     from lightune.ragged.layout import Layout
 
-    mask = given.get("attention_mask")
+    mask: Any = given.get("attention_mask")
     is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
     if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
         return None
-    return Layout.of(mask, narrows, multiple)  # type: ignore[arg-type]
+    alone = Alone.of(mask, narrows) if multiple == 1 else None
+    return alone or Layout.of(mask, narrows, multiple)

@@ -1,0 +1,53 @@
+"""Answers of a stream of texts in which texts come again: each is computed once, as long as it is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightune.inference.classifier import Classifier, Text
+
+# About 20 MB of answers.
+MOST_ANSWERS = 2**16
+
+
+class Answers:
+    """The label and confidence of each text; those of the `most` texts that were asked for last are remembered.
+
+    Texts are known by a digest, so that what is remembered stays small whatever their length.
+    """
+
+    def __init__(self, classifier: Classifier, most: int = MOST_ANSWERS) -> None:
+        """Remember nothing yet."""
+        self._classifier, self._most = classifier, most
+        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many answers are remembered."""
+        return len(self._known)
+
+    def of(self, texts: Sequence[Text]) -> list[tuple[str, float]]:
+        """Return (label, confidence) of each text, in order."""
+        keys = [_digest(text) for text in texts]
+        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        found = self._classifier.predict(list(unknown.values()))
+        new = {key: (answer.label, answer.confidence) for key, answer in zip(unknown, found, strict=True)}
+        answers = [new.get(key) or self._known[key] for key in keys]
+        for key, answer in zip(keys, answers, strict=True):
+            self._known[key] = answer
+            self._known.move_to_end(key)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return answers
+
+
+def _digest(text: Text) -> bytes:
+    parts = (text,) if isinstance(text, str) else text
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big") + raw)  # its length says where a part ends
+    return digest.digest()

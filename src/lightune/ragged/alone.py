@@ -1,0 +1,46 @@
+"""The layout of a text that is alone in its batch: nothing to drop, only the last layer to narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightune.models.attention import Attend
+from lightune.ragged.layout import Group, Layout
+
+
+@dataclass(frozen=True)
+class Alone(Layout):
+    """One text without padding; what packing and unpacking would do to it is left out."""
+
+    @classmethod
+    def of(cls, mask: torch.Tensor, narrows: bool = False) -> Alone | None:
+        """Read it from an attention mask (texts, positions); None unless it is of one whole text and `narrows`."""
+        texts, positions = mask.shape
+        if texts != 1 or not narrows or not bool(mask.all()):
+            return None
+        first = torch.zeros(1, dtype=torch.long, device=mask.device)
+        whole = Group(positions, 1, positions, None)
+        return cls((1, positions), first, first, (whole,), narrows)
+
+    def pack(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the batch, which is packed already."""
+        return batch
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, 1, width) -> (1, positions, width), zero behind the first"""
+        padded = packed.new_zeros(1, self.shape[1], packed.shape[-1])
+        padded[:, :1] = packed
+        return padded
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what every token finds, (1, tokens, heads, head width), and no weights."""
+        # No layer that narrows looks ahead under a causal mask.
+        mask = self.groups[0].mask(False, options.get("sliding_window"), parts[0].device)
+        return attend(module, *parts, mask, **options)
