@@ -18,7 +18,7 @@ class Alone(Layout):
     """One text without padding; what packing and unpacking would do to it is left out."""
 
     @classmethod
-    def of(cls, mask: torch.Tensor, narrows: bool = False) -> Alone | None:
+    def of_one(cls, mask: torch.Tensor, narrows: bool) -> Alone | None:
         """Read it from an attention mask (texts, positions); None unless it is of one whole text and `narrows`."""
         texts, positions = mask.shape
         if texts != 1 or not narrows or not bool(mask.all()):

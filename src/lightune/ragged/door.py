@@ -205,5 +205,5 @@ def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) ->
     is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
     if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
         return None
-    alone = Alone.of(mask, narrows) if multiple == 1 else None
+    alone = Alone.of_one(mask, narrows) if multiple == 1 else None
     return alone or Layout.of(mask, narrows, multiple)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lightune import runtime
 from lightune.errors import InterruptedRunError, ResourceError, TrainingDivergedError
 
@@ -78,7 +80,7 @@ class Ranks:
         """Return the sum of all ranks' values."""
         import torch
 
-        return value if self.count == 1 else float(self._sum(torch.tensor([value], dtype=torch.float64)))
+        return value if self.count == 1 else float(self._sum(torch.from_numpy(np.array([value]))))
 
     def any_stop(self, number: int | None) -> int | None:
         """Return the signal that some rank was sent, if one was."""
