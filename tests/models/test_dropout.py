@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from lightune.models import dropout as dropouts
-from lightune.models.dropout import QuickDropout, quick_dropout
+from lightune.models import quick_attention
+from lightune.models.dropout import Mask, QuickDropout, draw_mask, quick_dropout
 from padded_and_ragged import answers, batch_of, largest_difference, texts, without_dropout
 
 SIZE = 1_000_000
@@ -110,7 +110,12 @@ def test_attention_that_drops_is_but_for_that_what_torch_computes(
     model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
     wanted = answers(model, batch, is_ragged=False)
     asked: list[float] = []
-    monkeypatch.setattr(dropouts, "quick_dropout", lambda x, rate: asked.append(rate) or x)
+
+    def draw_none(x: torch.Tensor, rate: float) -> Mask:
+        asked.append(rate)
+        return Mask(torch.full((x.numel(),), -(2**15), dtype=torch.int16), 0)
+
+    monkeypatch.setattr(quick_attention, "draw_mask", draw_none)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.25
@@ -121,3 +126,28 @@ def test_attention_that_drops_is_but_for_that_what_torch_computes(
     assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < 1e-5
     assert asked
     assert set(asked) == {0.25}
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_attention_s_gradient_is_that_of_its_formula(rate: float) -> None:
+    """By autograd over drop(softmax(s Q K^T + bias)) V, with the mask that the seed draws; key heads are shared."""
+    draw = torch.Generator().manual_seed(1)
+    sizes = ((3, 4, 5, 8), (3, 2, 5, 8), (3, 2, 5, 8))
+    given = [torch.randn(size, generator=draw, dtype=torch.float64, requires_grad=True) for size in sizes]
+    mask = torch.rand(3, 1, 1, 5, generator=draw) > 0.3
+    mask[..., 0] = True
+    torch.manual_seed(7)
+    found = quick_attention.quick_attention(
+        torch.nn.Module(), *given, mask, dropout=rate, scaling=0.4, is_causal=False
+    )[0]
+    torch.manual_seed(7)
+    query, key, value = given[0], *(part.repeat_interleave(2, 1) for part in given[1:])
+    shares = (query @ key.transpose(2, 3) * 0.4).masked_fill(~mask, -torch.inf).softmax(-1)
+    kept = draw_mask(shares.detach().flatten(0, 1), rate).cover(torch.ones_like(shares).flatten(0, 1)).view_as(shares)
+    level = round(rate * 65536) / 65536
+    wanted = ((shares * kept / (1 - level)) @ value).transpose(1, 2)
+    torch.testing.assert_close(found, wanted)
+    direction = torch.randn(found.shape, generator=draw, dtype=torch.float64)
+    mine = torch.autograd.grad((found * direction).sum(), given)
+    theirs = torch.autograd.grad((wanted * direction).sum(), given)
+    torch.testing.assert_close(mine, theirs)

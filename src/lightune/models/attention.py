@@ -18,6 +18,8 @@ NAME = "lightune"
 SLOT = "lightune_prefix_source"
 # Where a base model keeps to a multiple of what packed tokens should be filled up, if its layers gain from that.
 MULTIPLE = "lightune_token_multiple"
+# Up to so many tokens plain products are as fast as torch's own function, and their scores take little memory.
+SHORT = 128
 # What stock models may ask of an attention function besides what is done here.
 MORE = ("softcap", "position_bias", "cache")
 
@@ -52,6 +54,10 @@ Attend = Callable[..., "tuple[torch.Tensor, None]"]
 
 class Borders(Protocol):
     """Knows where the texts of a batch without padding begin and end; see lightune.ragged."""
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
@@ -97,10 +103,11 @@ def attention(
         wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
         return wide.to(value.dtype), None
     if ragged is not None:
-        # Inside its borders every token sees one at least, itself, as _dropped wants it.
-        drops = options.get("dropout") and query.device.type == "cpu"
-        is_plain = all(options.get(name) is None for name in MORE)
-        attend = _dropped if drops and is_plain else _stock
+        from lightune.models.quick_attention import quick_attention
+
+        # Inside its borders every token sees one at least, itself, as that wants it.
+        is_plain = query.device.type == "cpu" and all(options.get(name) is None for name in MORE)
+        attend = quick_attention if is_plain and (options.get("dropout") or ragged.longest <= SHORT) else _stock
         return ragged.attend(partial(_padded, attend), module, (query, key, value), options)
     return _padded(_stock, module, query, key, value, attention_mask, **options)
 
@@ -133,37 +140,6 @@ def _stock(*parts: Any, **options: Any) -> tuple[torch.Tensor, None]:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     return sdpa_attention_forward(*parts, **options)
-
-
-def _dropped(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    dropout: float,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """drop(softmax(s Q K^T)) V; torch's own function leaves its fast path for a CPU as soon as anything is dropped.
-
-    No row of the mask, boolean, may be without a key.
-    """
-    import torch
-
-    from lightune.models.dropout import quick_dropout
-
-    grouped = query.shape[1] // key.shape[1]
-    if grouped > 1:
-        key, value = (part.repeat_interleave(grouped, 1) for part in (key, value))
-    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    if mask is None and is_causal and query.shape[2] > 1:
-        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return (quick_dropout(scores.softmax(-1), dropout) @ value).transpose(1, 2), None
 
 
 def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:

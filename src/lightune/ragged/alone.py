@@ -24,7 +24,7 @@ class Alone(Layout):
         if texts != 1 or not narrows or not bool(mask.all()):
             return None
         first = torch.zeros(1, dtype=torch.long, device=mask.device)
-        whole = Group(positions, 1, positions, None)
+        whole = Group((positions,), None)
         return cls((1, positions), first, first, (whole,), narrows)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
@@ -36,6 +36,10 @@ class Alone(Layout):
         padded = packed.new_zeros(1, self.shape[1], packed.shape[-1])
         padded[:, :1] = packed
         return padded
+
+    def spread(self, part: torch.Tensor) -> list[torch.Tensor]:
+        """Return the only group's part."""
+        return [part]
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any

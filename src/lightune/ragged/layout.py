@@ -2,90 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from lightune.models.attention import Attend
+from lightune.ragged.grid import Places
 from lightune.ragged.similar import groups_of_similar_length
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The places of uneven texts in a small padded grid.
+class Group:
+    """Texts of similar length that attention takes together; `is_real`, (texts, 1, 1, longest), None where all are."""
 
-    `tokens` (texts x longest) says which of the group's tokens stands at each place, at padding the text's last again;
-    `places` (tokens) where each token stands; `is_real` is (texts, 1, 1, longest).
-    """
-
-    tokens: torch.Tensor
-    places: torch.Tensor
-    is_real: torch.Tensor
+    counts: tuple[int, ...]
+    is_real: torch.Tensor | None
 
     @classmethod
-    def of(cls, lengths: torch.Tensor, longest: int) -> Grid:
-        """Lay out texts of these lengths, one after the other."""
-        columns = torch.arange(longest, device=lengths.device)
-        is_real = columns < lengths[:, None]
-        starts = lengths.cumsum(0) - lengths
-        tokens = starts[:, None] + torch.minimum(columns, lengths[:, None] - 1)
-        return cls(tokens.flatten(), is_real.flatten().nonzero().squeeze(1), is_real[:, None, None, :])
+    def of(cls, counts: Sequence[int], device: torch.device) -> Group:
+        """Make it of the tokens of each text, the longest first."""
+        is_real = None
+        if counts[-1] < counts[0]:
+            columns = torch.arange(counts[0], device=device)
+            is_real = (columns < torch.tensor(counts, device=device)[:, None])[:, None, None, :]
+        return cls(tuple(counts), is_real)
 
-
-class _Spread(torch.autograd.Function):
-    """Put tokens into a grid; what stands at padding is a copy that nothing looks at, so it has no gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(places)
-        return x.index_select(0, tokens)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return gradient.index_select(0, *ctx.saved_tensors), None, None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Texts of similar length that attention takes together, so many `tokens` in all; no grid where all are alike."""
-
-    tokens: int
-    texts: int
-    longest: int
-    grid: Grid | None
-
-    def attend(self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any) -> torch.Tensor:
-        """Return what the group's tokens find, (tokens, heads, head width).
-
-        Parts: their query, key and value, each (tokens, heads, head width).
-        """
-        mask = self.mask(_is_causal(module, options), options.get("sliding_window"), parts[0].device)
-        found, _ = attend(module, *(self._padded(part) for part in parts), mask, **options)
-        found = found.flatten(0, 1)
-        return found if self.grid is None else found.index_select(0, self.grid.places)
-
-    def attend_once(
-        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
-    ) -> torch.Tensor:
-        """Return what one token of each text finds in all of it, (texts, heads, head width).
-
-        Parts: its query (texts, heads, head width), the text's key and value, each (tokens, heads, head width).
-        """
-        query = parts[0].unsqueeze(2)
-        mask = None if self.grid is None else self.grid.is_real
-        found, _ = attend(module, query, *(self._padded(part) for part in parts[1:]), mask, **options)
-        return found.flatten(0, 1)
-
-    def _padded(self, own: torch.Tensor) -> torch.Tensor:
-        """(tokens, heads, width) -> (texts, heads, longest, width)"""
-        if self.grid is not None:
-            own = _Spread.apply(own, self.grid.tokens, self.grid.places)
-        return own.unflatten(0, (self.texts, self.longest)).transpose(1, 2)
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+        return self.counts[0]
 
     def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
         """Return who sees whom, boolean, (texts or 1, 1, longest or 1, longest); None where attention needs no telling.
@@ -93,7 +41,7 @@ class Group:
         A token sees those less than `window` tokens away. No token looks ahead under a causal mask, so that none sees
         the padding behind its text; padding sees something always, or it would yield NaN.
         """
-        is_real = None if self.grid is None or is_causal else self.grid.is_real
+        is_real = None if is_causal else self.is_real
         if window is None or self.longest <= window:
             return is_real
         columns = torch.arange(self.longest, device=device)
@@ -118,6 +66,7 @@ class Layout:
     groups: tuple[Group, ...]
     narrows: bool = False
     filling: int = 0
+    places: dict[int, Places] = field(default_factory=dict)  # by the number of heads, when it is asked for
 
     @classmethod
     def of(cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1) -> Layout | None:
@@ -137,7 +86,8 @@ class Layout:
         filling = -len(real) % multiple
         real = torch.cat([real, real[:1].expand(filling)])
         firsts = lengths.cumsum(0) - lengths
-        return cls((mask.shape[0], mask.shape[1]), real, firsts, tuple(_groups(counts, lengths)), narrows, filling)
+        groups = tuple(Group.of(counts[rows], mask.device) for rows in groups_of_similar_length(counts))
+        return cls((mask.shape[0], mask.shape[1]), real, firsts, groups, narrows, filling)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """(texts, positions, ...) -> (1, tokens, ...)"""
@@ -150,10 +100,18 @@ class Layout:
         places = self.real[self.firsts] if self.narrows else self.real[: len(self.real) - self.filling]
         return flat.index_copy(0, places, packed[0, : len(places)]).unflatten(0, self.shape)
 
-    def cut(self, part: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Cut (1, heads, all tokens, width) into each group's (tokens, heads, width), and what fills up."""
-        # At once: the gradient of a slice would be a tensor of zeros as large as the whole, for each group.
-        return part[0].transpose(0, 1).split([*(group.tokens for group in self.groups), self.filling])
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+        return self.groups[0].longest
+
+    def spread(self, part: torch.Tensor) -> list[torch.Tensor]:
+        """(1, heads, all tokens, width) -> each group's (texts, heads, longest, width)"""
+        heads = part.shape[1]
+        rows = self._heads(heads, part.device).into(part[0].transpose(0, 1).flatten(0, 1))
+        sizes = [len(group.counts) * heads * group.longest for group in self.groups]
+        cut = zip(rows.split(sizes), self.groups, strict=True)
+        return [own.view(len(group.counts), heads, group.longest, -1) for own, group in cut]
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
@@ -162,9 +120,18 @@ class Layout:
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
-        *cut, rest = zip(*map(self.cut, parts), strict=True)
-        found = [group.attend(attend, module, own, options) for group, own in zip(self.groups, cut, strict=True)]
-        return torch.cat([*found, torch.zeros_like(rest[0])]).unsqueeze(0), None
+        heads, tokens, device = parts[0].shape[1], parts[0].shape[2], parts[0].device
+        is_causal, window = _is_causal(module, options), options.get("sliding_window")
+        masks = [group.mask(is_causal, window, device) for group in self.groups]
+        asked = zip(*map(self.spread, parts), masks, strict=True)
+        found = [attend(module, *own, **options)[0].transpose(1, 2).flatten(0, 2) for own in asked]
+        whole = self._heads(heads, device).out_of(torch.cat(found), tokens * heads)
+        return whole.unflatten(0, (1, tokens, heads)), None
+
+    def _heads(self, heads: int, device: torch.device) -> Places:
+        if heads not in self.places:
+            self.places[heads] = Places.of([group.counts for group in self.groups], heads, device)
+        return self.places[heads]
 
 
 @dataclass(frozen=True)
@@ -179,26 +146,22 @@ class Narrowed:
     keys: torch.Tensor
     values: torch.Tensor
 
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+        return self.layout.longest
+
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
-        query = parts[0]
+        query, groups = parts[0], self.layout.groups
+        asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
         heads = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
-        answering = [part.to(query.dtype) for part in heads]
-        groups = self.layout.groups
-        asking = query[0].transpose(0, 1).split([group.texts for group in groups])
-        cut = zip(asking, *(self.layout.cut(part)[:-1] for part in answering), strict=True)
-        found = [group.attend_once(attend, module, own, options) for group, own in zip(groups, cut, strict=True)]
+        answering = [self.layout.spread(part.to(query.dtype)) for part in heads]
+        asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
+        found = [attend(module, *own, **options)[0].flatten(0, 1) for own in asked]
         return torch.cat(found).unsqueeze(0), None
-
-
-def _groups(counts: list[int], lengths: torch.Tensor) -> Iterator[Group]:
-    """Cut texts in order of length into groups of similar length."""
-    for rows in groups_of_similar_length(counts):
-        own = counts[rows]
-        grid = None if own[-1] == own[0] else Grid.of(lengths[rows], own[0])
-        yield Group(sum(own), len(own), own[0], grid)
 
 
 def _is_causal(module: nn.Module, options: Any) -> bool:
