@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,34 +24,43 @@ ROWS = 32
 
 @contextmanager
 def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
-    """Let the frozen layers of a classifier, adapted or not, compute in bf16 for as long as the context lasts.
+    """Let the frozen layers of a classifier compute in bf16 for as long as the context lasts; see `halve`."""
+    undo = halve(model)
+    try:
+        yield
+    finally:
+        undo()
+
+
+def halve(model: nn.Module) -> Callable[[], None]:
+    """Let the frozen layers of a classifier, adapted or not, compute in bf16, and return what undoes it.
 
     Linear layers round their frozen weights and their inputs to bf16 (8 bits of mantissa, products summed in fp32).
     Where attention is lightune's, which computes in fp32 whatever it is given, all that passes between the layers is
-    bf16 too. Embeddings, the head and everything that is trained stay as they are; the weights come back afterwards.
+    bf16 too. Embeddings, the head and everything that is trained stay as they are.
     """
     stock = stock_classifier(model)
-    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+    base, layers = stock.base_model, stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
     streams = stock.config._attn_implementation == NAME
     swapped = [(module, type(module)) for module in layers.modules() if type(module) in TOLERANT]
-    rounded = _rounded(layers, [module for module, _ in swapped], streams)
+    kept = [(value, value.data) for value in _rounded(layers, [module for module, _ in swapped], streams)]
     handles = _cast_between(stock, layers) if streams else []
-    kept = [(value, value.data) for value in rounded]
-    vars(stock.base_model)[MULTIPLE] = ROWS
-    try:
-        for module, stock_class in swapped:
-            module.__class__ = TOLERANT[stock_class]
-        for value in rounded:
-            value.data = value.data.to(HALF)
-        yield
-    finally:
-        vars(stock.base_model).pop(MULTIPLE)
+    for module, stock_class in swapped:
+        module.__class__ = TOLERANT[stock_class]
+    for value, data in kept:
+        value.data = data.to(HALF)
+    vars(base)[MULTIPLE] = ROWS
+
+    def undo() -> None:
+        vars(base).pop(MULTIPLE)
         for handle in handles:
             handle.remove()
         for value, data in kept:
             value.data = data
         for module, stock_class in swapped:
             module.__class__ = stock_class
+
+    return undo
 
 
 class HalfLinear(nn.Linear):
