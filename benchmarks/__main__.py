@@ -16,7 +16,16 @@ from typing import Any
 
 from benchmarks.measuring import Row
 
-ROWS = ("training_dynamic", "training_expert", "training_max_length", "bulk", "one_text", "cold", "peak_memory")
+ROWS = (
+    "training_dynamic",
+    "training_expert",
+    "training_max_length",
+    "bulk",
+    "one_text",
+    "cold",
+    "peak_memory",
+    "gradients",
+)
 WITHOUT_TEXTS = ("cold",)
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIGURES, PAGE = DOCS / "performance.json", DOCS / "performance.md"
@@ -67,6 +76,9 @@ def page(kept: dict[str, Any]) -> str:
 
 def table(row: Row) -> list[str]:
     """Return a table of the arms, and the notes below it."""
+    if row.kind == "difference":
+        found = [f"| {arm} | {row.speed(arm):.0e} |" for arm in row.seconds]
+        return [f"| {row.texts} | relative difference |", "| --- | --- |", *found]
     unit = row.unit if row.kind == "memory" else f"{row.unit}/s"
     lines = [f"| {row.texts} | {unit} | times |", "| --- | --- | --- |"]
     first = next(iter(row.seconds))

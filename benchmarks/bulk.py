@@ -23,6 +23,7 @@ from transformers import pipeline
 from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, show
 from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
+from lightune.inference.answering_precision import AnsweringPrecision
 
 BATCH = 32
 PRODUCTS = "matrix products alone"
@@ -47,11 +48,17 @@ def main() -> None:
         }
         for name, session in exported(loaded, Path(folder)).items():
             arms[name] = noted(logits, name, partial(unbound, session, loaded, texts))
+        precision = AnsweringPrecision("auto", "cpu")
+        chosen = precision.choose(model, encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length))
         arms["lightune"] = noted(logits, "lightune", lambda: answered(model, loaded, texts))
+        arms["lightune, precision auto"] = noted(
+            logits, "lightune, precision auto", lambda: answered(chosen, loaded, texts)
+        )
         arms[PRODUCTS] = products(model, loaded, texts)
         row = Row("bulk classification, minilm", "texts", source, in_turn(arms, given.rounds), len(texts))
     row.notes["share of lightune's pass in matrix products"] = row.ratio("lightune", PRODUCTS)[0]
     row.seconds.pop(PRODUCTS)
+    row.notes |= {f"precision auto, {kind}": f"{found.name} ({found.why})" for kind, found in precision.chosen.items()}
     for name, answers in logits.items():
         row.notes |= differences(name, answers, wanted)
     show([row], given.json)
@@ -67,11 +74,16 @@ def noted(logits: dict[str, Any], name: str, arm: Callable[[], Any]) -> Callable
 
 
 def differences(name: str, answers: Any, wanted: Any) -> dict[str, float]:
-    """Return the largest difference of logits from the reference's, and how many labels are others."""
-    return {
+    """Return the largest difference of logits from the reference's, and how many labels are others, how narrowly."""
+    others = answers.argmax(1) != wanted.argmax(1)
+    margins = np.sort(wanted, 1)[:, -1] - np.sort(wanted, 1)[:, -2]
+    found = {
         f"largest difference of logits from {REFERENCE}, {name}": float(np.abs(answers - wanted).max()),
-        f"labels other than {REFERENCE}, {name}": int((answers.argmax(1) != wanted.argmax(1)).sum()),
+        f"labels other than {REFERENCE}, {name}": int(others.sum()),
     }
+    if others.any():
+        found[f"widest margin of logits among those, {name}"] = float(margins[others].max())
+    return found
 
 
 def piped(loaded: Any, texts: list[str], size: int) -> Callable[[], None]:

@@ -22,7 +22,8 @@ SEED = 20261126
 class Row:
     """One comparison: seconds (or megabytes) of each arm by round, the peer first, and what else was found.
 
-    `work` is how many units a round does; with `kind` "memory" less is better and nothing is divided.
+    `work` is how many units a round does; with `kind` "memory" less is better and nothing is divided, and with
+    "difference" each arm stands for itself.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Row:
     def speed(self, arm: str) -> float:
         """Return the median of units a second, or of megabytes."""
         middle = statistics.median(self.seconds[arm])
-        return middle if self.kind == "memory" else self.work / middle
+        return self.work / middle if self.kind == "speed" else middle
 
     def ratio(self, arm: str, to: str) -> tuple[float, float, float]:
         """Return how many times faster, or smaller, an arm is than another: median and quartiles of the pairs."""
@@ -138,6 +139,9 @@ def show(rows: Sequence[Row], as_json: bool) -> None:
         print(f"{row.name} ({row.texts})")
         first = next(iter(row.seconds))
         for arm in row.seconds:
+            if row.kind == "difference":
+                print(f"  {arm:44s} {row.speed(arm):9.1e}")
+                continue
             middle, low, high = row.ratio(arm, first)
             unit = row.unit if row.kind == "memory" else f"{row.unit}/s"
             print(f"  {arm:44s} {row.speed(arm):9.2f} {unit:9s} {middle:5.2f} times ({low:.2f} to {high:.2f})")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ def main() -> None:
     rows = []
     for model in given.model or ["minilm", "distilbert"]:
         source, texts, labels = load_texts(given.texts, given.steps * BATCH)
-        arms = {"Trainer, padded to the longest of a batch": peer, "lightune": ours}
+        arms: dict[str, Callable[..., Callable[[], float]]] = {
+            "Trainer, padded to the longest of a batch": peer,
+            "lightune, exact fp32": ours,
+            "lightune, precision auto": partial(ours, precision="auto"),
+        }
         peaks: dict[str, list[float]] = {name: [] for name in arms}
         for _ in range(given.rounds):
             for name, arm in arms.items():

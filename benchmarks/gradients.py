@@ -1,0 +1,61 @@
+"""How far gradients without padding are from the padded model's: fp32, dropout off, one batch of 16.
+
+python -m benchmarks.gradients [--model minilm] [--texts FILE] [--json]
+
+The same is tested, for every architecture and method, in tests/ragged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.measuring import Row, load_texts, parser, show
+from benchmarks.training import BATCH, METHODS, Ready, ready
+from lightune.data.encoding import collate
+from lightune.ragged.door import padding_free
+from lightune.training.lean import lean
+
+
+def main() -> None:
+    """Compare each method on each model."""
+    found = parser(__doc__, rounds=1)
+    found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
+    given = found.parse_args()
+    rows = []
+    for model in given.model or ["minilm", "distilbert"]:
+        source, texts, labels = load_texts(given.texts, BATCH)
+        differences = {method: [difference(ready(model, method, texts, labels))] for method in METHODS}
+        rows.append(Row(f"relative difference of gradients, {model}", "", source, differences, kind="difference"))
+    show(rows, given.json)
+
+
+def difference(given: Ready) -> float:
+    """Return |g - g'| / |g'| of all gradients as one vector, away from the method's start."""
+    model = given.model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad:
+                value += torch.randn(value.shape, generator=draw) * 0.02
+    batch = collate(given.loaded.tokenizer, list(given.examples.encoded.rows))
+    batch["labels"] = torch.tensor(given.examples.labels)
+    wanted = gradients(model, batch)
+    with padding_free(model, logits_only=True), lean(model):
+        found = gradients(model, batch)
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def gradients(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return all gradients of a step as one vector."""
+    model.zero_grad(set_to_none=True)
+    model(**batch).loss.backward()
+    return torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
+
+
+if __name__ == "__main__":
+    main()
