@@ -107,6 +107,7 @@ def attention(
 
         # Inside its borders every token sees one at least, itself, as that wants it.
         is_plain = query.device.type == "cpu" and all(options.get(name) is None for name in MORE)
+        is_plain = is_plain and not torch.is_autocast_enabled("cpu")  # which would round its parts apart
         attend = quick_attention if is_plain and (options.get("dropout") or ragged.longest <= SHORT) else _stock
         return ragged.attend(partial(_padded, attend), module, (query, key, value), options)
     return _padded(_stock, module, query, key, value, attention_mask, **options)

@@ -44,6 +44,8 @@ def make_optimizer(
     named = dict(model.named_parameters())
     for name, has_decay in decayed(model).items():
         groups.setdefault((factors.get(name, 1.0), has_decay), []).append(named[name])
+    # One pass over a parameter instead of ten; not everywhere there is one.
+    is_fused = all(value.device.type in ("cpu", "cuda") for found in groups.values() for value in found)
     return torch.optim.AdamW(
         [
             {"params": found, "lr": learning_rate * factor, "weight_decay": settings.weight_decay if has_decay else 0.0}
@@ -53,6 +55,7 @@ def make_optimizer(
         lr=learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
+        fused=is_fused,
     )
 
 
