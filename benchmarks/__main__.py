@@ -43,21 +43,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--only", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rounds", type=int, help="rounds that count, instead of each row's own number")
     parser.add_argument("--page", action="store_true")
     given = parser.parse_args()
     kept: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     for name in [] if given.page else given.only:
         print(name, flush=True)
-        kept[name] = measured(name, given.texts)
+        kept[name] = measured(name, given.texts, given.rounds)
         FIGURES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(kept), encoding="utf-8")
 
 
-def measured(name: str, texts: Path | None) -> Any:
+def measured(name: str, texts: Path | None, rounds: int | None = None) -> Any:
     """Return what one row printed. Threads are bound to cores, for all arms alike."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
     if texts is not None and name not in WITHOUT_TEXTS:
         command += ["--texts", str(texts)]
+    if rounds is not None:
+        command += ["--rounds", str(rounds)]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_PROC_BIND": "true"})
     return json.loads(found.stdout.splitlines()[-1])
 
