@@ -14,7 +14,7 @@ import lightune
 from lightune.cli.main import main
 from lightune.errors import RecipeError
 from lightune.inference import answering_precision
-from lightune.models.precision import Precision, emulates_bf16, frozen_shapes, probe_precision
+from lightune.models.precision import Precision, emulates_bf16, probe_precision, product_shapes
 from saved_adapters import make_adapter
 from tiny import sentences
 
@@ -85,14 +85,16 @@ def test_the_command_answers_in_bf16(tiny_models: Any, tmp_path: Path, capsys: p
     assert found[1] == pytest.approx(found[0], abs=0.05)
 
 
-def test_the_probe_counts_frozen_layers_alone(load_lively: Any) -> None:
+def test_the_probe_counts_frozen_layers_in_training_and_all_for_answers(load_lively: Any) -> None:
     """DistilBERT's layer: four square products and two of the feed-forward part."""
     model = load_lively("distilbert").model
-    assert not frozen_shapes(model)
-    assert probe_precision(model, 100, is_training=True).name == "fp32"
-    model.requires_grad_(False)
     layers, width, inner = model.config.n_layers, model.config.dim, model.config.hidden_dim
-    assert frozen_shapes(model) == {(width, width): 4 * layers, tuple(sorted((width, inner))): 2 * layers}
+    wanted = {(width, width): 4 * layers, tuple(sorted((width, inner))): 2 * layers}
+    assert not product_shapes(model, only_frozen=True)
+    assert product_shapes(model, only_frozen=False) == wanted
+    assert "no frozen linear layer" in probe_precision(model, 100, is_training=True).why
+    assert "no frozen linear layer" not in probe_precision(model, 100, is_training=False).why
+    assert product_shapes(model.requires_grad_(False), only_frozen=True) == wanted
 
 
 @pytest.mark.parametrize(("half", "name"), [(0.002, "bf16"), (0.009, "fp32")])

@@ -34,14 +34,14 @@ class Precision:
 
 
 def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precision:
-    """Time the products of a model's frozen linear layers over so many tokens in fp32 and in bf16, and choose.
+    """Time the products of a model's linear layers over so many tokens in fp32 and in bf16, and choose.
 
-    In training each is computed there and back. bf16 is chosen where it is at least 1.3 times faster, unless the
-    products take under 5 ms in all.
+    In training those count that are frozen, there and back; for answers all are, once. bf16 is chosen where it is at
+    least 1.3 times faster, unless the products take under 5 ms in all.
     """
     import torch
 
-    shapes = frozen_shapes(model)
+    shapes = product_shapes(model, only_frozen=is_training)
     if not shapes:
         return Precision("fp32", "no frozen linear layer computes in the model's layers")
     if emulates_bf16():
@@ -50,7 +50,7 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
     scale = tokens / rows
     wide, half = (scale * _seconds(shapes, rows, dtype, is_training) for dtype in (torch.float32, torch.bfloat16))
     passes = "there and back" if is_training else "once"
-    why = f"frozen products of {tokens} tokens, {passes}: {wide * 1000:.1f} ms in fp32, {half * 1000:.1f} ms in bf16"
+    why = f"products of {tokens} tokens, {passes}: {wide * 1000:.1f} ms in fp32, {half * 1000:.1f} ms in bf16"
     return Precision("bf16" if wide >= NOTICEABLE and wide >= WORTH * half else "fp32", why)
 
 
@@ -62,8 +62,8 @@ def emulates_bf16() -> bool:
     return half > 4 * wide
 
 
-def frozen_shapes(model: nn.Module) -> Counter[tuple[int, int]]:
-    """Count the frozen linear layers within a classifier's layer stack by (out, in)."""
+def product_shapes(model: nn.Module, only_frozen: bool) -> Counter[tuple[int, int]]:
+    """Count the linear layers within a classifier's layer stack by the sides of their weights, the smaller first."""
     from lightune.models.anatomy import stock_classifier
     from lightune.models.architectures import ARCHITECTURES
     from lightune.models.bf16 import TOLERANT
@@ -71,7 +71,9 @@ def frozen_shapes(model: nn.Module) -> Counter[tuple[int, int]]:
     stock = stock_classifier(model)
     layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
     found: list[Any] = [module for module in layers.modules() if type(module) in TOLERANT]
-    return Counter(tuple(sorted(module.weight.shape)) for module in found if not module.weight.requires_grad)
+    return Counter(
+        tuple(sorted(module.weight.shape)) for module in found if not (only_frozen and module.weight.requires_grad)
+    )
 
 
 def _seconds(shapes: Counter[tuple[int, int]], rows: int, dtype: torch.dtype, is_training: bool) -> float:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lightune import runtime
-from lightune.models.precision import Precision, frozen_shapes, probe_precision
+from lightune.models.precision import Precision, probe_precision, product_shapes
 from lightune.training.ranks import all_ranks, join
 
 if TYPE_CHECKING:
@@ -36,4 +36,4 @@ def training_precision(wanted: str, device: torch.device, model: nn.Module, toke
 
 def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:
     """Whether bf16 means that frozen layers compute in it; else it means autocast, which rounds trained weights too."""
-    return precision.name == "bf16" and device.type == "cpu" and bool(frozen_shapes(model))
+    return precision.name == "bf16" and device.type == "cpu" and bool(product_shapes(model, only_frozen=True))
