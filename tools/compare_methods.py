@@ -125,6 +125,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
         method.start_from_data(attached, (to_device(batch, device) for batch in batches))
     trained = sum(value.numel() for value in attached.parameters() if value.requires_grad)
     rate = row["rate"] or method.default_learning_rate
+    in_bf16 = settings.precision == "bf16" and device.type == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(
             model=attached, method=method, tokenizer=loaded.tokenizer,
@@ -132,7 +133,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
             validation=Examples(encoded["validation"], task.validation.labels),
             settings=settings, learning_rate=rate, eval_batch_size=64, folder=Path(folder),
             accelerator=make_accelerator(device, "fp32", (), Path(folder), "compare", {}),
-            reporter=Silent(),
+            reporter=Silent(), in_bf16=in_bf16,
         )  # fmt: skip
         clock = time.process_time if device.type == "cpu" else time.perf_counter
         started = clock()
