@@ -9,6 +9,7 @@ import torch
 
 from lightune.methods import METHODS, make_method
 from lightune.methods.prompt_method import PromptMethod
+from lightune.models.attention import MULTIPLE
 from lightune.ragged.door import supported
 from padded_and_ragged import WORDS, answers, batch_of, largest_difference, texts, without_dropout
 from tiny import ARCHITECTURES
@@ -100,3 +101,17 @@ def test_what_computes_attention_itself_keeps_its_padding(load_lively: Any, arch
     wanted, found = (answers(model, batch, is_ragged) for is_ragged in (False, True))
     assert max(rows) == batch["attention_mask"].numel()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta", "modernbert", "gpt2", "llama", "albert"])
+def test_tokens_that_fill_a_row_up_change_nothing(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    wanted = answers(model, batch, is_ragged=False)
+    tokens = int(batch["attention_mask"].sum())
+    vars(model.base_model)[MULTIPLE] = 32
+    rows = rows_seen(loaded)
+    assert largest_difference(answers(model, batch, is_ragged=True), wanted) < LIMIT
+    assert set(rows) == {-(-tokens // 32) * 32}
+    assert tokens % 32, "nothing was filled up"
+    assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT
