@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import OPTConfig, OPTForSequenceClassification
 
 import lightune
 from lightune.cli.main import main
 from lightune.errors import RecipeError
 from lightune.inference import answering_precision
+from lightune.methods import METHODS
+from lightune.methods.support import support
 from lightune.models.precision import Precision, emulates_bf16, probe_precision, product_shapes
+from lightune.ragged.door import PLACE, padding_free
 from saved_adapters import make_adapter
 from tiny import sentences
 
@@ -35,6 +39,48 @@ def test_answers_are_near_and_the_model_stays(method: str, architecture: str, ti
     assert half.precisions == {kind: {"name": "bf16", "why": "asked for"} for kind in ("many texts", "one text")}
     assert exact.precisions == {}
     assert {value.dtype for value in half.model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_answers_in_bf16(method: str, tiny_models: Any, tmp_path: Path) -> None:
+    if support().get(method, {}).get("bert"):
+        pytest.skip("not on this architecture")
+    folder = make_adapter(tiny_models["bert"], tmp_path / "a", method, LABELS)
+    exact, half = (lightune.load(folder, device="cpu", precision=name).logits(TEXTS) for name in ("fp32", "bf16"))
+    assert 0 < np.abs(half - exact).max() < 0.1 * exact.std() + 0.02
+
+
+def test_a_projection_behind_the_layers_takes_what_they_leave() -> None:
+    """As the smaller OPT models have one."""
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=50, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=16,
+        do_layer_norm_before=False, pad_token_id=1,
+    )  # fmt: skip
+    model = OPTForSequenceClassification(config).eval()
+    batch = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 1]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])}
+    with torch.no_grad(), padding_free(model):
+        wanted, found = model(**batch).logits, answering_precision.copy_in_bf16(model)(**batch).logits
+    assert 0 < float((found - wanted).abs().max()) < 0.05
+
+
+def test_whoever_takes_the_model_may_change_it(tiny_models: Any, tmp_path: Path) -> None:
+    folder = make_adapter(tiny_models["bert"], tmp_path / "a", "lora", LABELS)
+    half = lightune.load(folder, device="cpu", precision="bf16")
+    half.logits(TEXTS)
+    for value in half.model.parameters():
+        value.data.zero_()
+    assert not half.logits(TEXTS).any()
+
+
+def test_a_copy_has_no_door_that_is_open_on_the_model(load_lively: Any) -> None:
+    model = load_lively("bert").model
+    with padding_free(model):
+        copied = answering_precision.copy_in_bf16(model)
+    assert PLACE not in vars(copied.base_model)
+    assert not [
+        hook for module in copied.modules() for hook in module._forward_pre_hooks.values() if hasattr(hook, "__self__")
+    ]
 
 
 def test_auto_asks_for_one_text_and_for_many_apart_and_once(

@@ -51,6 +51,12 @@ class AnsweringPrecision:
                 self._source, self._copy = model, copy_in_bf16(model)
             return self._copy
 
+    def stop(self) -> None:
+        """Forget the copy and make none again: somebody else may change the model from here on."""
+        with self._copying:
+            self._wanted = "fp32"
+            self._source = self._copy = None
+
     def _found(self, model: nn.Module, tokens: int) -> Precision:
         if self._wanted != "auto":
             return Precision(self._wanted, "asked for")
@@ -58,14 +64,23 @@ class AnsweringPrecision:
 
 
 def copy_in_bf16(model: nn.Module) -> nn.Module:
-    """Return a copy for answering whose layers compute in bf16; other tensors are shared."""
+    """Return a copy for answering whose layers compute in bf16; other tensors are shared.
+
+    A door that another thread has open on the model is not copied.
+    """
     from lightune.models.anatomy import stock_classifier
     from lightune.models.attention import use_attention
     from lightune.models.bf16 import halve
     from lightune.models.shared import copy_on_same_tensors
-    from lightune.ragged.door import supported
+    from lightune.ragged.door import PLACE, Door, supported
 
     copied = copy_on_same_tensors(model).eval().requires_grad_(False)
+    vars(stock_classifier(copied).base_model).pop(PLACE, None)
+    for module in copied.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Door):
+                    del hooks[key]
     if supported(copied):
         use_attention(stock_classifier(copied))
     halve(copied)

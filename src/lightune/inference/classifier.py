@@ -93,6 +93,7 @@ class Classifier:
     def model(self) -> nn.Module:
         """The torch module itself, with its adapter; whoever has taken it may change it, so it answers from then on."""
         self._merging.stop()
+        self._precision.stop()
         return self._model
 
     @property
@@ -125,13 +126,15 @@ class Classifier:
         rows = [self.row(text, number) for number, text in enumerate(texts, 1)]
         places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
         distinct = list(places)
-        with self._merging.answering(self._model, len(distinct), partial(self._compute, distinct[:COMPARED])) as model:
-            found = self._compute(distinct, model)
+        with self._merging.answering(self._model, len(distinct), partial(self._exact, distinct[:COMPARED])) as model:
+            encoded = encode(self.tokenizer, distinct, self.max_length)
+            chosen = self._precision.choose(model, encoded)
+            found = predict_logits(chosen, self.tokenizer, encoded, self.batch_size)
         return found[[places[row] for row in rows]]
 
-    def _compute(self, rows: Sequence[tuple[str, ...]], model: nn.Module) -> NDArray[Any]:
-        encoded = encode(self.tokenizer, rows, self.max_length)
-        return predict_logits(self._precision.choose(model, encoded), self.tokenizer, encoded, self.batch_size)
+    def _exact(self, rows: Sequence[tuple[str, ...]], model: nn.Module) -> NDArray[Any]:
+        """Return what the module itself says, without rounding, for two modules to be compared."""
+        return predict_logits(model, self.tokenizer, encode(self.tokenizer, rows, self.max_length), self.batch_size)
 
     def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
         """Return the parts of a text; DataError, which calls it by its number, unless it can be classified."""

@@ -42,9 +42,13 @@ def halve(model: nn.Module) -> Callable[[], None]:
     stock = stock_classifier(model)
     base, layers = stock.base_model, stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
     streams = stock.config._attn_implementation == NAME
-    swapped = [(module, type(module)) for module in layers.modules() if type(module) in TOLERANT]
-    kept = [(value, value.data) for value in _rounded(layers, [module for module, _ in swapped], streams)]
-    handles = _cast_between(stock, layers) if streams else []
+    products = [module for module in layers.modules() if type(module) in TOLERANT]
+    kept = [(value, value.data) for value in _rounded(layers, products, streams)]
+    stack = next(module for module in base.modules() if layers in module.children())
+    handles = _cast_between(stack, layers) if streams else []
+    # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
+    around = stack if streams else layers
+    swapped = [(module, type(module)) for module in around.modules() if type(module) in TOLERANT]
     for module, stock_class in swapped:
         module.__class__ = TOLERANT[stock_class]
     for value, data in kept:
@@ -111,13 +115,14 @@ def _rounded(layers: nn.Module, products: list[nn.Module], streams: bool) -> lis
 
 def _vectors(module: nn.Module) -> list[nn.Parameter]:
     """Return the parameters of a norm; none where one of them is trained, for it takes them in one type alone."""
+    if isinstance(module, nn.ParameterDict | nn.ParameterList):  # an adapter's, not a norm
+        return []
     own = list(module.parameters(recurse=False))
     return own if all(value.ndim == 1 and not value.requires_grad for value in own) else []
 
 
-def _cast_between(stock: Any, layers: nn.Module) -> list[Any]:
+def _cast_between(stack: nn.Module, layers: nn.Module) -> list[Any]:
     """Round what enters the layers, and widen what leaves their stack."""
-    stack = next(module for module in stock.base_model.modules() if layers in module.children())
 
     def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (args[0].to(HALF), *args[1:])
