@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from lightune.methods import Method
+from lightune.methods.prompt_method import PromptMethod
 from lightune.models.load import LoadedModel
 from lightune.ragged.door import padding_free
 from tiny import BAD, FILLER, GOOD, THINGS
@@ -36,6 +38,20 @@ def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
     return model.train()
+
+
+def adapted(method: Method, loaded: LoadedModel) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Return a model with a method that is no longer at its start, without dropout, and a batch for it."""
+    batch = batch_of(loaded, texts())
+    if isinstance(method, PromptMethod):
+        batch.pop("token_type_ids", None)
+    model = without_dropout(method.attach(loaded.model, loaded.anatomy, 3).model)
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad and value.is_floating_point():
+                value += torch.randn(value.shape, generator=draw) * 0.02
+    return model, batch
 
 
 def answers(

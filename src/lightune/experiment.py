@@ -236,12 +236,29 @@ def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any
 
 
 def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
-    settings = run.recipe.training
-    attachment = run.method.attach(run.loaded.model, run.loaded.anatomy, settings.seed)
+    attachment = run.method.attach(run.loaded.model, run.loaded.anatomy, run.recipe.training.seed)
     attachment.model.to(run.device)
     if run.method.needs_data:
-        batches = training_batches(run.loaded.tokenizer, run.encoded["train"], settings)
+        batches = training_batches(run.loaded.tokenizer, run.encoded["train"], run.recipe.training)
         run.method.start_from_data(attachment.model, (to_device(batch, run.device) for batch in batches))
+    loop = _loop(run, attachment)
+    fitted = loop.fit()
+    for tracker in loop.accelerator.trackers:
+        tracker.finish()
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    fields = {
+        **fitted.spent.record(fitted.samples, fitted.steps),
+        "steps": fitted.steps,
+        "best_epoch": fitted.best_epoch,
+        "learning_rate": run.learning_rate,
+        "precision": run.precisions["training"]["name"],
+        "epochs": fitted.epochs,
+    }
+    return Attachment(loop.model, attachment.changed), fields
+
+
+def _loop(run: _Experiment, attachment: Attachment) -> Loop:
+    settings = run.recipe.training
     tokens = round(np.mean(run.encoded["train"].lengths) * settings.per_device_train_batch_size)
     precision = training_precision(settings.precision, run.device, attachment.model, tokens)
     run.precisions["training"] = asdict(precision)
@@ -250,7 +267,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     accelerator = make_accelerator(
         run.device, around, settings.report_to, run.folder, run.recipe.name, run.recipe.model_dump(mode="json")
     )
-    loop = Loop(
+    return Loop(
         model=attachment.model,
         method=run.method,
         tokenizer=run.loaded.tokenizer,
@@ -264,19 +281,6 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         reporter=run.reporter,
         in_bf16=in_bf16,
     )
-    fitted = loop.fit()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    fields = {
-        **fitted.spent.record(fitted.samples, fitted.steps),
-        "steps": fitted.steps,
-        "best_epoch": fitted.best_epoch,
-        "learning_rate": run.learning_rate,
-        "precision": precision.name,
-        "epochs": fitted.epochs,
-    }
-    return Attachment(loop.model, attachment.changed), fields
 
 
 def _start_head(run: _Experiment, inputs: NDArray[Any]) -> None:

@@ -10,28 +10,12 @@ from torch import nn
 
 from lightune.errors import RecipeError
 from lightune.methods import METHODS, make_method
-from lightune.methods.prompt_method import PromptMethod
 from lightune.models.attention import NAME
 from lightune.models.bf16 import HalfConv1D, HalfLinear, frozen_in_bf16
 from lightune.ragged.door import padding_free
 from lightune.training.lean import lean
-from padded_and_ragged import answers, batch_of, texts, without_dropout
+from padded_and_ragged import adapted, answers
 from tiny import ARCHITECTURES
-
-
-def adapted(loaded: Any, name: str, **options: Any) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Return a model with a method that is no longer at its start, and a batch."""
-    method = make_method(name, options)
-    batch = batch_of(loaded, texts())
-    if isinstance(method, PromptMethod):
-        batch.pop("token_type_ids", None)
-    model = without_dropout(method.attach(loaded.model, loaded.anatomy, 3).model)
-    draw = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for value in model.parameters():
-            if value.requires_grad and value.is_floating_point():
-                value += torch.randn(value.shape, generator=draw) * 0.02
-    return model, batch
 
 
 def errors(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> tuple[float, float]:
@@ -60,7 +44,7 @@ def assert_near(model: Any, batch: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture(load_lively: Any, architecture: str) -> None:
-    model, batch = adapted(load_lively(architecture), "lora")
+    model, batch = adapted(make_method("lora"), load_lively(architecture))
     wanted = answers(model, batch, is_ragged=True)
     before = {name: (value.data_ptr(), value.dtype) for name, value in model.named_parameters()}
     with padding_free(model, logits_only=True), lean(model), frozen_in_bf16(model):
@@ -77,7 +61,7 @@ def test_every_architecture(load_lively: Any, architecture: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"full"}))
 def test_every_method(load_lively: Any, name: str, architecture: str) -> None:
     try:
-        model, batch = adapted(load_lively(architecture), name)
+        model, batch = adapted(make_method(name), load_lively(architecture))
     except RecipeError:
         pytest.skip("this method does not fit this architecture")
     assert_near(model, batch)
@@ -88,7 +72,7 @@ def test_what_passes_between_the_layers_is_bf16_where_attention_can_take_it(
     load_lively: Any, architecture: str
 ) -> None:
     loaded = load_lively(architecture)
-    model, batch = adapted(loaded, "lora")
+    model, batch = adapted(make_method("lora"), loaded)
     seen = []
     for name in loaded.anatomy.modules(("ffn_out",)):
         loaded.model.get_submodule(name).register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
@@ -113,7 +97,7 @@ def test_a_frozen_weight_is_rounded_as_torch_rounds_it_and_a_trained_one_is_not(
 
 
 def test_with_gradient_checkpointing_and_dropout_the_gradient_is_the_same(load_lively: Any) -> None:
-    model, batch = adapted(load_lively("bert"), "lora", dropout=0.3)
+    model, batch = adapted(make_method("lora", {"dropout": 0.3}), load_lively("bert"))
     found = []
     for checkpoints in (False, True):
         if checkpoints:

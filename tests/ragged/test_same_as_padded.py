@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from lightune.methods import METHODS, make_method
-from lightune.methods.prompt_method import PromptMethod
 from lightune.models.attention import MULTIPLE
 from lightune.ragged.door import supported
-from padded_and_ragged import WORDS, answers, batch_of, largest_difference, texts, without_dropout
+from padded_and_ragged import WORDS, adapted, answers, batch_of, largest_difference, texts, without_dropout
 from tiny import ARCHITECTURES
 
 OWN_ATTENTION = ("deberta-v2", "mpnet")
@@ -79,15 +78,7 @@ def test_every_method(load_lively: Any, name: str) -> None:
 
 def difference_with(method: Any, loaded: Any) -> float:
     """Return how far logits and gradients are from the padded model's, once the method is no longer at its start."""
-    batch = batch_of(loaded, texts())
-    if isinstance(method, PromptMethod):
-        batch.pop("token_type_ids", None)
-    model = without_dropout(method.attach(loaded.model, loaded.anatomy, 3).model)
-    draw = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for value in model.parameters():
-            if value.requires_grad and value.is_floating_point():
-                value += torch.randn(value.shape, generator=draw) * 0.02
+    model, batch = adapted(method, loaded)
     wanted = answers(model, batch, is_ragged=False)
     return max(largest_difference(answers(model, batch, True, logits_only), wanted) for logits_only in (False, True))
 
