@@ -67,6 +67,7 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=description)
     found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
     found.add_argument("--rounds", type=int, default=rounds, help="rounds that count")
+    found.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all arms compute")
     found.add_argument("--json", action="store_true", help="print JSON")
     return found
 
@@ -92,7 +93,7 @@ def load_texts(path: Path | None, count: int) -> tuple[str, list[str], list[int]
     return source, [text for text, _ in rows], [label for _, label in rows]
 
 
-def load_model(name: str, seed: int = SEED) -> Any:
+def load_model(name: str, seed: int = SEED, device: str = "cpu") -> Any:
     """Return a LoadedModel: minilm, or a DistilBERT of the published size with random weights and minilm's words."""
     from dataclasses import replace
 
@@ -103,11 +104,12 @@ def load_model(name: str, seed: int = SEED) -> Any:
     from lightune.models.load import find_model, load_classifier
 
     loaded = load_classifier(find_model("minilm"), ("a", "b"), seed, None, "fp32", 0)
-    if name == "minilm":
-        return loaded
-    torch.manual_seed(seed)
-    model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=len(loaded.tokenizer)))
-    return replace(loaded, model=model, anatomy=anatomy_of(model))
+    if name != "minilm":
+        torch.manual_seed(seed)
+        model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=len(loaded.tokenizer)))
+        loaded = replace(loaded, model=model, anatomy=anatomy_of(model))
+    loaded.model.to(torch.device(device))  # type: ignore[arg-type]
+    return loaded
 
 
 def machine() -> dict[str, Any]:
@@ -126,6 +128,7 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__.split("+")[0],
         "transformers": transformers.__version__,
         "peft": peft.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
         "OMP_PROC_BIND": os.environ.get("OMP_PROC_BIND", ""),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -20,9 +21,10 @@ from lightune.data.encoding import encode
 from lightune.methods import make_method
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
+from lightune.runtime import synchronise
 from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.loop import Loop
-from lightune.training.precision import training_precision
+from lightune.training.precision import holds_layers_in_bf16, training_precision
 from lightune.training.row_loss import Examples
 
 BATCH = 16
@@ -46,12 +48,18 @@ class Ready:
     examples: Examples
     dtype: torch.dtype = torch.float32  # of the frozen products
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
-def ready(model: str, method: str, texts: list[str], labels: list[int]) -> Ready:
+
+def ready(model: str, method: str, texts: list[str], labels: list[int], device: str = "cpu") -> Ready:
     """Load a model, attach a method, encode the texts."""
     name, options = METHODS[method]
-    loaded, made = load_model(model), make_method(name, options)
-    attached = made.attach(loaded.model, loaded.anatomy, SEED).model
+    loaded, made = load_model(model, device=device), make_method(name, options)
+    attached = made.attach(loaded.model, loaded.anatomy, SEED).model.to(torch.device(device))
     rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
     return Ready(loaded, made, attached, Examples(rows, labels))
 
@@ -73,7 +81,8 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
         with tempfile.TemporaryDirectory() as folder:
             settings = TrainingArguments(
                 folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=RATE, report_to="none",
-                save_strategy="no", logging_strategy="no", use_cpu=True, disable_tqdm=True, seed=SEED, **arguments,
+                save_strategy="no", logging_strategy="no", seed=SEED, disable_tqdm=True,
+                use_cpu=given.device.type == "cpu", **arguments,
             )  # fmt: skip
             clock = Clock()
             trainer = Trainer(given.model, settings, train_dataset=rows, data_collator=collator, callbacks=[clock])
@@ -86,10 +95,12 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
 
 def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[], float]:
     """Return an epoch of lightune's loop, as its own seconds."""
-    device = torch.device("cpu")
+    device = given.device
     tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.labels))
     chosen = training_precision(precision, device, given.model, tokens)
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
+    in_bf16 = holds_layers_in_bf16(chosen, device, given.model)
+    around = "fp32" if in_bf16 else chosen.name
     block = TrainingBlock(
         num_train_epochs=1, per_device_train_batch_size=BATCH, seed=SEED, load_best_model_at_end=False, **settings
     )
@@ -101,8 +112,8 @@ def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[],
             loop = Loop(
                 model=given.model, method=given.method, tokenizer=given.loaded.tokenizer, train=given.examples,
                 validation=first, settings=block, learning_rate=RATE, eval_batch_size=1, folder=folder,
-                accelerator=make_accelerator(device, "fp32", (), folder, "benchmark", {}),
-                reporter=Silent(), in_bf16=chosen.name == "bf16",
+                accelerator=make_accelerator(device, around, (), folder, "benchmark", {}),
+                reporter=Silent(), in_bf16=in_bf16,
             )  # fmt: skip
             return loop.fit().spent.runtime
 
@@ -119,27 +130,42 @@ class Clock(TrainerCallback):
         self._started = time.perf_counter()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Stop."""
+        """Stop, once all is done."""
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         self.seconds = time.perf_counter() - self._started
 
 
-def compared(model: str, method: str, texts: Path | None, steps: int, rounds: int, **peers: dict[str, Any]) -> Row:
-    """Measure the peers, given by name with their arguments, and lightune on `steps` batches a round."""
-    source, found, labels = load_texts(texts, steps * BATCH)
-    arms: dict[str, Callable[[], float | None]] = {
-        name: peer(ready(model, method, found, labels), **arguments) for name, arguments in peers.items()
-    }
+def compared(model: str, method: str, given: argparse.Namespace, **peers: dict[str, Any]) -> Row:
+    """Measure the peers, by name with their arguments, and lightune on `given.steps` batches a round."""
+    steps, device = given.steps, given.device
+    source, found, labels = load_texts(given.texts, steps * BATCH)
+    make = partial(ready, model, method, found, labels, device)
+    arms: dict[str, Callable[[], float]] = {name: peer(make(), **arguments) for name, arguments in peers.items()}
     again = next(iter(peers))
-    arms[f"{again}, again"] = peer(ready(model, method, found, labels), **peers[again])
+    arms[f"{again}, again"] = peer(make(), **peers[again])
     mine = {"lightune, exact fp32": "fp32", "lightune, precision auto": "auto"}
-    models = {name: ready(model, method, found, labels) for name in mine}
+    models = {name: make() for name in mine}
     arms |= {name: ours(models[name], precision) for name, precision in mine.items()}
-    row = Row(f"training, {model}, {method}", "samples", source, in_turn(arms, rounds), steps * BATCH)
-    for name, given in models.items():
-        row.notes[f"share of the step in its own matrix products, {name}"] = product_share(given, row, name, steps)
+    peaks: dict[str, float] = {}
+    watched = {name: partial(_watched, name, arm, peaks) for name, arm in arms.items()} if device == "cuda" else arms
+    title = f"training, {model}, {method}{' (GPU)' if device == 'cuda' else ''}"
+    row = Row(title, "samples", source, in_turn(watched, given.rounds), steps * BATCH)
+    row.notes |= {f"peak memory beside the weights in MB, {name}": round(found) for name, found in peaks.items()}
+    for name, one in models.items():
+        row.notes[f"share of the step in its own matrix products, {name}"] = product_share(one, row, name, steps)
     chosen = models["lightune, precision auto"].dtype
     row.notes["precision auto chose"] = "bf16" if chosen == torch.bfloat16 else "fp32"
     return row
+
+
+def _watched(name: str, arm: Callable[[], float], peaks: dict[str, float]) -> float:
+    """Run an arm and put down what it took at most of a GPU's memory, in MB, above what was taken before."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    seconds = arm()
+    peaks[name] = max(peaks.get(name, 0.0), (torch.cuda.max_memory_allocated() - before) / 2**20)
+    return seconds
 
 
 def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
@@ -150,6 +176,7 @@ def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
         started = time.perf_counter()
         for left, right in pairs:
             torch.mm(left, right)
+        synchronise(given.device)
         alone.append(time.perf_counter() - started)
     return statistics.median(alone[1:]) * steps / statistics.median(row.seconds[arm])
 
@@ -167,7 +194,7 @@ def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
     def note(module: Any, args: Any, output: Any) -> None:
         tokens, (out, into) = args[0].flatten(0, -2).shape[0], module.weight.shape
         dtype = torch.float32 if module.weight.requires_grad else given.dtype
-        draw = partial(torch.randn, dtype=dtype)
+        draw = partial(torch.randn, dtype=dtype, device=given.device)
         found.append((draw(tokens, into), draw(into, out)))
         if output.requires_grad and args[0].requires_grad:
             found.append((draw(tokens, out), draw(out, into)))
@@ -183,7 +210,7 @@ def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
     if given.loaded.anatomy.model_type == "distilbert":
         batch.pop("token_type_ids", None)
     with padding_free(given.model, logits_only=True):
-        given.model.train()(**batch)
+        given.model.train()(**batch.to(given.device))
     for hook in hooks:
         hook.remove()
     return found

@@ -20,7 +20,7 @@ def main() -> None:
     given = found.parse_args()
     peers: dict[str, dict[str, Any]] = {"Trainer, padded to the longest of a batch": {}}
     rows = [
-        compared(model, method, given.texts, given.steps, given.rounds, **peers)
+        compared(model, method, given, **peers)
         for model in given.model or ["minilm", "distilbert"]
         for method in given.method or METHODS
     ]

@@ -22,7 +22,7 @@ def main() -> None:
         for strategy in ("batch_rebalance", "group_by_length")
     }
     rows = [
-        compared(model, method, given.texts, given.steps, given.rounds, **peers)
+        compared(model, method, given, **peers)
         for model in given.model or ["minilm", "distilbert"]
         for method in ("LoRA on query and value", "LoRA on all roles")
     ]

@@ -15,9 +15,7 @@ def main() -> None:
     found.add_argument("--steps", type=int, default=2, help="batches of 16 in a round")
     given = found.parse_args()
     peers = {"Trainer, padded to 512": {"pad_to": 512}}
-    show(
-        [compared("distilbert", "LoRA on query and value", given.texts, given.steps, given.rounds, **peers)], given.json
-    )
+    show([compared("distilbert", "LoRA on query and value", given, **peers)], given.json)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,6 +16,8 @@ from tiny import BAD, FILLER, GOOD, THINGS
 
 # Words of each text: one alone, some of one length, several times the sliding window, each length once more or less.
 WORDS = (3, 30, 1, 8, 8, 14, 9, 5, 22, 2)
+# LIGHTUNE_TEST_DEVICE=cuda pytest tests/ragged tests/models/test_bf16.py
+DEVICE = os.environ.get("LIGHTUNE_TEST_DEVICE", "cpu")
 
 
 def texts(words: tuple[int, ...] = WORDS, seed: int = 1) -> list[str]:
@@ -25,8 +28,9 @@ def texts(words: tuple[int, ...] = WORDS, seed: int = 1) -> list[str]:
 
 
 def batch_of(loaded: LoadedModel, *columns: list[str]) -> dict[str, torch.Tensor]:
-    """Return the texts (or pairs of texts), padded."""
-    return dict(loaded.tokenizer(*columns, padding=True, return_tensors="pt"))
+    """Return the texts (or pairs of texts), padded, on the device that the model goes to as well."""
+    loaded.model.to(torch.device(DEVICE))  # type: ignore[arg-type]
+    return dict(loaded.tokenizer(*columns, padding=True, return_tensors="pt").to(DEVICE))
 
 
 def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
@@ -37,7 +41,7 @@ def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
         for name in ("dropout", "attention_dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
-    return model.train()
+    return model.to(DEVICE).train()
 
 
 def adapted(method: Method, loaded: LoadedModel) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -50,7 +54,7 @@ def adapted(method: Method, loaded: LoadedModel) -> tuple[Any, dict[str, torch.T
     with torch.no_grad():
         for value in model.parameters():
             if value.requires_grad and value.is_floating_point():
-                value += torch.randn(value.shape, generator=draw) * 0.02
+                value += (torch.randn(value.shape, generator=draw) * 0.02).to(DEVICE)
     return model, batch
 
 
@@ -60,7 +64,7 @@ def answers(
     """Return the logits and the gradient of every trained parameter, of one step on alternating labels."""
     model.zero_grad(set_to_none=True)
     with padding_free(model, logits_only) if is_ragged else nullcontext():
-        found = model(**batch, labels=torch.arange(len(batch["attention_mask"])) % 2)
+        found = model(**batch, labels=torch.arange(len(batch["attention_mask"]), device=DEVICE) % 2)
         found.loss.backward()
     taught = {name: value for name, value in model.named_parameters() if value.requires_grad}
     gradients = {name: value.grad.clone() for name, value in taught.items() if value.grad is not None}

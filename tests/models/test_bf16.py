@@ -14,7 +14,7 @@ from lightune.models.attention import NAME
 from lightune.models.bf16 import HalfConv1D, HalfLinear, frozen_in_bf16
 from lightune.ragged.door import padding_free
 from lightune.training.lean import lean
-from padded_and_ragged import adapted, answers
+from padded_and_ragged import DEVICE, adapted, answers, largest_difference
 from tiny import ARCHITECTURES
 
 
@@ -54,7 +54,7 @@ def test_every_architecture(load_lively: Any, architecture: str) -> None:
     assert {name: (value.data_ptr(), value.dtype) for name, value in model.named_parameters()} == before
     assert_near(model, batch)
     again = answers(model, batch, is_ragged=True)
-    assert all(torch.equal(again[name], wanted[name]) for name in wanted)
+    assert largest_difference(again, wanted) <= (0 if DEVICE == "cpu" else 1e-5)  # a GPU adds up in any order
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "gpt2", "llama"])

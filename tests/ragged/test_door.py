@@ -15,7 +15,7 @@ from lightune.data.encoding import encode
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
 from lightune.ragged.door import padding_free, supported
-from padded_and_ragged import WORDS, answers, batch_of, largest_difference, texts, without_dropout
+from padded_and_ragged import DEVICE, WORDS, answers, batch_of, largest_difference, texts, without_dropout
 
 LIMIT = 1e-5
 
@@ -106,7 +106,7 @@ def test_positions_that_the_caller_gives_are_taken(load_lively: Any) -> None:
     batch = batch_of(loaded, texts())
     model = without_dropout(loaded.model)
     plain = answers(model, batch, False)
-    batch["position_ids"] = torch.arange(batch["input_ids"].shape[1]).flip(0)[None]
+    batch["position_ids"] = torch.arange(batch["input_ids"].shape[1], device=DEVICE).flip(0)[None]
     wanted = answers(model, batch, False)
     assert largest_difference(plain, wanted) > 0.01
     assert largest_difference(answers(model, batch, True), wanted) < LIMIT
@@ -134,7 +134,7 @@ def test_with_gradient_checkpointing(load_lively: Any, architecture: str, leaves
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         seen = tokens_at(loaded.model.get_submodule(loaded.anatomy.modules(["query"])[0]))
         with padding_free(model, logits_only=True):
-            answer = model(**batch, labels=torch.arange(len(WORDS)) % 2)
+            answer = model(**batch, labels=torch.arange(len(WORDS), device=DEVICE) % 2)
             if not leaves_early:
                 answer.loss.backward()
         if leaves_early:

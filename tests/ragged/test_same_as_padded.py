@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 from lightune.methods import METHODS, make_method
 from lightune.models.attention import MULTIPLE
 from lightune.ragged.door import supported
-from padded_and_ragged import WORDS, adapted, answers, batch_of, largest_difference, texts, without_dropout
+from padded_and_ragged import DEVICE, WORDS, adapted, answers, batch_of, largest_difference, texts, without_dropout
 from tiny import ARCHITECTURES
 
 OWN_ATTENTION = ("deberta-v2", "mpnet")
@@ -91,7 +90,7 @@ def test_what_computes_attention_itself_keeps_its_padding(load_lively: Any, arch
     rows = rows_seen(loaded)
     wanted, found = (answers(model, batch, is_ragged) for is_ragged in (False, True))
     assert max(rows) == batch["attention_mask"].numel()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert largest_difference(found, wanted) <= (0 if DEVICE == "cpu" else LIMIT)  # a GPU adds up in any order
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "roberta", "modernbert", "gpt2", "llama", "albert"])

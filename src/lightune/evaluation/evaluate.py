@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.metrics import Metrics, measure, measure_by_group
+from lightune.models.attention import HOST
 from lightune.progress import Reporter, Silent
 from lightune.ragged.door import padding_free
 
@@ -67,8 +68,11 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the batch on the device."""
-    return {name: value.to(device) for name, value in batch.items()}
+    """Return the batch on the device; its mask remembers the one on the CPU, which says how long the texts are."""
+    moved = {name: value.to(device) for name, value in batch.items()}
+    if device.type != "cpu" and "attention_mask" in batch:
+        setattr(moved["attention_mask"], HOST, batch["attention_mask"])
+    return moved
 
 
 def evaluate(

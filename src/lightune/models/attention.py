@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from lightune.models.varlen_attention import Packed
+
 NAME = "lightune"
 # Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
 SLOT = "lightune_prefix_source"
 # Where a base model keeps to a multiple of what packed tokens should be filled up, if its layers gain from that.
 MULTIPLE = "lightune_token_multiple"
+# Where a mask on a device keeps the one on the CPU that it was copied from.
+HOST = "lightune_on_host"
 # Up to so many tokens plain products are as fast as torch's own function, and their scores take little memory.
 SHORT = 128
 # What stock models may ask of an attention function besides what is done here.
@@ -64,6 +68,9 @@ class Borders(Protocol):
     ) -> tuple[torch.Tensor, None]:
         """Let query, key and value, (1, heads, all tokens, head width), attend inside the texts by `attend`."""
 
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """Return the same three as kernels want them that know the borders themselves."""
+
 
 def use_attention(model: Any) -> None:
     """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be exchanged."""
@@ -95,26 +102,65 @@ def attention(
     added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
     began with.
     With borders, the texts stand one after the other in a single row, and the mask says nothing. On a CPU bf16 is
-    widened to fp32 for as long: its small products are slow there.
+    widened to fp32 for as long: its small products are slow there. Elsewhere what rotation widened is narrowed again.
     """
     import torch
 
     if value.dtype == torch.bfloat16 and value.device.type == "cpu":
         wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
         return wide.to(value.dtype), None
-    if ragged is not None:
-        from lightune.models.quick_attention import quick_attention
+    if value.dtype == torch.bfloat16:
+        query, key = query.to(value.dtype), key.to(value.dtype)
+    source: PrefixSource | None = vars(module).get(SLOT)
+    prefix = None if source is None else source.prefix()
+    if ragged is None:
+        if source is not None:
+            source.observe(key, value)
+        return _padded(_stock, prefix, module, query, key, value, attention_mask, **options)
+    if query.device.type == "cuda":
+        found = _by_borders(prefix, module, (query, key, value), ragged, options)
+        if found is not None:
+            return found, None
+    from lightune.models.quick_attention import quick_attention
 
-        # Inside its borders every token sees one at least, itself, as that wants it.
-        is_plain = query.device.type == "cpu" and all(options.get(name) is None for name in MORE)
-        is_plain = is_plain and not torch.is_autocast_enabled("cpu")  # which would round its parts apart
-        attend = quick_attention if is_plain and (options.get("dropout") or ragged.longest <= SHORT) else _stock
-        return ragged.attend(partial(_padded, attend), module, (query, key, value), options)
-    return _padded(_stock, module, query, key, value, attention_mask, **options)
+    # Inside its borders every token sees one at least, itself, as that wants it.
+    is_plain = query.device.type == "cpu" and all(options.get(name) is None for name in MORE)
+    is_plain = is_plain and not torch.is_autocast_enabled("cpu")  # which would round its parts apart
+    attend = quick_attention if is_plain and (options.get("dropout") or ragged.longest <= SHORT) else _stock
+    return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
+
+
+def is_causal_for(module: nn.Module, options: Any) -> bool:
+    """Whether no token may look ahead; the call decides, else the module, as in transformers' attention functions."""
+    told = options.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if told is None else told)
+
+
+def _by_borders(
+    prefix: Prefix | None, module: nn.Module, parts: Sequence[torch.Tensor], ragged: Borders, options: Any
+) -> torch.Tensor | None:
+    """Return what a variable-length kernel finds, (1, tokens, heads, head width); None where none can do it."""
+    import torch
+
+    from lightune.models.varlen_attention import takes, varlen_attention
+
+    if (prefix is not None and not prefix.is_apart) or any(options.get(name) is not None for name in MORE):
+        return None
+    if torch.is_autocast_enabled("cuda"):
+        parts = [part.to(torch.get_autocast_dtype("cuda")) for part in parts]
+    packed, window, scaling = ragged.packed(parts), options.get("sliding_window"), options.get("scaling")
+    if window is not None and ragged.longest <= window:
+        window = None
+    if not takes(packed, window):
+        return None
+    is_causal = is_causal_for(module, options)
+    found = varlen_attention(packed, is_causal, window, options.get("dropout") or 0.0, scaling).unsqueeze(0)
+    return found if prefix is None else found + _attended_apart(prefix, parts[0], scaling)
 
 
 def _padded(
     attend: Attend,
+    prefix: Prefix | None,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -122,11 +168,6 @@ def _padded(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    source: PrefixSource | None = vars(module).get(SLOT)
-    prefix = None
-    if source is not None:
-        source.observe(key, value)
-        prefix = source.prefix()
     if prefix is None:
         return attend(module, query, key, value, attention_mask, **options)
     if not prefix.is_apart:

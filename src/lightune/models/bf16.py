@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
+from torch.nn.functional import layer_norm, linear
 from transformers.pytorch_utils import Conv1D
 
 from lightune.models.anatomy import stock_classifier
@@ -48,15 +48,17 @@ def halve(model: nn.Module) -> Callable[[], None]:
     handles = _cast_between(stack, layers) if streams else []
     # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
     around = stack if streams else layers
-    swapped = [(module, type(module)) for module in around.modules() if type(module) in TOLERANT]
+    tolerant = TOLERANT if _device(base) == "cpu" or not streams else TOLERANT | NORMS
+    swapped = [(module, type(module)) for module in around.modules() if type(module) in tolerant]
     for module, stock_class in swapped:
-        module.__class__ = TOLERANT[stock_class]
+        module.__class__ = tolerant[stock_class]
     for value, data in kept:
         value.data = data.to(HALF)
-    vars(base)[MULTIPLE] = ROWS
+    if _device(base) == "cpu":
+        vars(base)[MULTIPLE] = ROWS
 
     def undo() -> None:
-        vars(base).pop(MULTIPLE)
+        vars(base).pop(MULTIPLE, None)
         for handle in handles:
             handle.remove()
         for value, data in kept:
@@ -83,12 +85,24 @@ class HalfConv1D(Conv1D):
         return _product(x, self.weight.t(), self.bias)
 
 
+class HalfNorm(nn.LayerNorm):
+    """A norm that takes inputs of another type than its weights: a GPU knows no such mixture, a CPU does."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the norm of (..., width) in the input's type."""
+        if all(value.dtype == input.dtype for value in self.parameters(recurse=False)):
+            return super().forward(input)
+        weight, bias = (None if value is None else value.float() for value in (self.weight, self.bias))
+        return layer_norm(input.float(), self.normalized_shape, weight, bias, self.eps).to(input.dtype)
+
+
 # Trained ones among them keep weights in fp32, and compute in it.
 TOLERANT: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: HalfLinear,
     HeldLinear: HalfLinear,
     Conv1D: HalfConv1D,
 }
+NORMS: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: HalfNorm}
 
 
 def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
@@ -97,6 +111,10 @@ def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         return (output[0].float(), *output[1:])
     output.last_hidden_state = output.last_hidden_state.float()
     return output
+
+
+def _device(base: nn.Module) -> str:
+    return next(base.parameters()).device.type
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

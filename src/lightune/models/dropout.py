@@ -1,4 +1,4 @@
-"""Dropout whose mask costs less than the product it follows, for a CPU."""
+"""Dropout whose mask costs less than the product it follows."""
 
 from __future__ import annotations
 
@@ -46,9 +46,12 @@ def draw_mask(x: torch.Tensor, rate: float) -> Mask:
     torch's generator gives the seed of each mask, so that runs repeat and layers that are computed again meet the same
     mask. It takes two bytes an element, as bits where the mask itself would take more.
     """
+    level = round(rate * STEPS)
+    if x.device.type != "cpu":  # a GPU draws and multiplies in two calls, and calls are what it waits for
+        return Mask(torch.empty_like(x, memory_format=torch.contiguous_format).bernoulli_(1 - level / STEPS), level)
     seed = int(torch.randint(2**63 - 1, ()))
     words = np.random.SFC64(seed).random_raw((x.numel() + 3) // 4)
-    bits = Mask(torch.from_numpy(words.view(np.int16)[: x.numel()]), round(rate * STEPS))
+    bits = Mask(torch.from_numpy(words.view(np.int16)[: x.numel()]), level)
     return Mask(_compared(bits, x), bits.level) if x.dtype.itemsize == 2 else bits
 
 

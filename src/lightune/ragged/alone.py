@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lightune.models.attention import Attend
-from lightune.ragged.layout import Group, Layout
+from lightune.ragged.layout import Group, Layout, on_host
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Alone(Layout):
     def of_one(cls, mask: torch.Tensor, narrows: bool) -> Alone | None:
         """Read it from an attention mask (texts, positions); None unless it is of one whole text and `narrows`."""
         texts, positions = mask.shape
-        if texts != 1 or not narrows or not bool(mask.all()):
+        if texts != 1 or not narrows or not bool(on_host(mask).all()):
             return None
         first = torch.zeros(1, dtype=torch.long, device=mask.device)
-        whole = Group((positions,), None)
-        return cls((1, positions), first, first, (whole,), narrows)
+        ends = torch.tensor([0, positions, positions], dtype=torch.int32, device=mask.device)
+        return cls((1, positions), first, ends, (Group((positions,), mask.device),), narrows)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the batch, which is packed already."""

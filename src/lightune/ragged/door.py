@@ -25,6 +25,7 @@ PLACE = "lightune_door"
 BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
 # A call that brings or wants one of these is left as it is: padding can be seen in it.
 LEFT_ALONE = ("past_key_values", "encoder_hidden_states", "output_hidden_states", "output_attentions")
+DEVICES = ("cpu", "cuda")
 _OPENING = threading.Lock()
 
 
@@ -57,14 +58,11 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
 
 
 def supported(model: nn.Module) -> bool:
-    """Whether the model is (or wraps) a known architecture's classifier with transformers' own attention, on a CPU.
-
-    On a GPU the many small calls of attention cost more than padding does; docs/LOG.md has the figures.
-    """
+    """Whether it is (or wraps) a known architecture's classifier with transformers' own attention, on a CPU or CUDA."""
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
         return False
-    if next(stock.parameters()).device.type != "cpu" or getattr(stock.config, "chunk_size_feed_forward", 0):
+    if next(stock.parameters()).device.type not in DEVICES or getattr(stock.config, "chunk_size_feed_forward", None):
         return False
     return stock.config._attn_implementation in ("sdpa", NAME)
 

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
-from lightune.models.attention import Attend
+from lightune.models.attention import HOST, Attend, is_causal_for
+from lightune.models.varlen_attention import Ends, Packed
 from lightune.ragged.grid import Places
 from lightune.ragged.similar import groups_of_similar_length
 
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of similar length that attention takes together; `is_real`, (texts, 1, 1, longest), None where all are."""
+    """Texts of similar length that attention takes together, given by the tokens of each, the longest first."""
 
     counts: tuple[int, ...]
-    is_real: torch.Tensor | None
+    device: torch.device
 
-    @classmethod
-    def of(cls, counts: Sequence[int], device: torch.device) -> Group:
-        """Make it of the tokens of each text, the longest first."""
-        is_real = None
-        if counts[-1] < counts[0]:
-            columns = torch.arange(counts[0], device=device)
-            is_real = (columns < torch.tensor(counts, device=device)[:, None])[:, None, None, :]
-        return cls(tuple(counts), is_real)
+    @cached_property
+    def is_real(self) -> torch.Tensor | None:
+        """Which places hold tokens, (texts, 1, 1, longest); None where all do."""
+        if self.counts[-1] == self.counts[0]:
+            return None
+        columns = torch.arange(self.counts[0], device=self.device)
+        return (columns < torch.tensor(self.counts, device=self.device)[:, None])[:, None, None, :]
 
     @property
     def longest(self) -> int:
@@ -54,15 +56,15 @@ class Group:
 class Layout:
     """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
 
-    `real` says at which place of the flattened batch each of the tokens stands, `firsts` (texts) where among the tokens
-    each text begins; with `narrows`, the last layer is left with those. The last `filling` tokens are copies of the
-    first one, to which nobody attends. Made for one batch and passed along with it, so that nothing is kept between
-    calls.
+    `real` says at which place of the flattened batch each of the tokens stands, `ends` (texts + 2), int32, where among
+    the tokens each text ends, the first one 0, the last one the end of all; with `narrows`, the last layer is left with
+    the first token of each text. The last `filling` tokens are copies of the first one and a text of their own, which
+    no other sees. Made for one batch and passed along with it, so that nothing is kept between calls.
     """
 
     shape: tuple[int, int]
     real: torch.Tensor
-    firsts: torch.Tensor
+    ends: torch.Tensor
     groups: tuple[Group, ...]
     narrows: bool = False
     filling: int = 0
@@ -75,19 +77,23 @@ class Layout:
         None as well where there is no padding, unless the last layer is narrowed. The tokens are filled up to a
         multiple of `multiple`.
         """
-        is_real = mask.bool()
+        is_real, device = on_host(mask).bool(), mask.device
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
         counts = lengths.tolist()
         is_right = bool((is_real[:, 1:] <= is_real[:, :-1]).all())
         if not is_right or counts[-1] == 0 or (counts[-1] == mask.shape[1] and not narrows):
             return None
-        places = torch.arange(mask.numel(), device=mask.device).view_as(mask)
-        real = places[order][is_real[order]]
+        real = torch.arange(mask.numel()).view(mask.shape)[order][is_real[order]]
         filling = -len(real) % multiple
-        real = torch.cat([real, real[:1].expand(filling)])
-        firsts = lengths.cumsum(0) - lengths
-        groups = tuple(Group.of(counts[rows], mask.device) for rows in groups_of_similar_length(counts))
-        return cls((mask.shape[0], mask.shape[1]), real, firsts, groups, narrows, filling)
+        real = torch.cat([real, real[:1].expand(filling)]).to(device)
+        ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32).to(device)
+        groups = tuple(Group(tuple(counts[rows]), device) for rows in groups_of_similar_length(counts))
+        return cls((mask.shape[0], mask.shape[1]), real, ends, groups, narrows, filling)
+
+    @property
+    def firsts(self) -> torch.Tensor:
+        """Where among the tokens each text begins, (texts)."""
+        return self.ends[:-2]
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """(texts, positions, ...) -> (1, tokens, ...)"""
@@ -121,12 +127,18 @@ class Layout:
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
         heads, tokens, device = parts[0].shape[1], parts[0].shape[2], parts[0].device
-        is_causal, window = _is_causal(module, options), options.get("sliding_window")
+        is_causal, window = is_causal_for(module, options), options.get("sliding_window")
         masks = [group.mask(is_causal, window, device) for group in self.groups]
         asked = zip(*map(self.spread, parts), masks, strict=True)
         found = [attend(module, *own, **options)[0].transpose(1, 2).flatten(0, 2) for own in asked]
         whole = self._heads(heads, device).out_of(torch.cat(found), tokens * heads)
         return whole.unflatten(0, (1, tokens, heads)), None
+
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """(1, heads, tokens, width) each -> what kernels take that know borders themselves."""
+        ends = Ends(self.ends, max(self.longest, self.filling))
+        query, key, value = (part[0].transpose(0, 1) for part in parts)
+        return Packed(query, key, value, ends, ends)
 
     def _heads(self, heads: int, device: torch.device) -> Places:
         if heads not in self.places:
@@ -157,14 +169,24 @@ class Narrowed:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
         query, groups = parts[0], self.layout.groups
         asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
-        heads = [part.unflatten(-1, (-1, query.shape[-1])).transpose(1, 2) for part in (self.keys, self.values)]
-        answering = [self.layout.spread(part.to(query.dtype)) for part in heads]
+        answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
         asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
         found = [attend(module, *own, **options)[0].flatten(0, 1) for own in asked]
         return torch.cat(found).unsqueeze(0), None
 
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """(1, heads, texts, width) of the query -> what kernels take that know borders themselves."""
+        query, ends = parts[0][0].transpose(0, 1), self.layout.ends[:-1]
+        one_each = Ends(torch.arange(len(ends), dtype=torch.int32, device=ends.device), 1)
+        keys, values = self._by_heads(parts[0])
+        return Packed(query, keys[0], values[0], one_each, Ends(ends, self.longest))
 
-def _is_causal(module: nn.Module, options: Any) -> bool:
-    """As transformers' attention functions decide it: by the call, else by the module."""
-    told = options.get("is_causal")
-    return bool(getattr(module, "is_causal", True) if told is None else told)
+    def _by_heads(self, query: torch.Tensor) -> list[torch.Tensor]:
+        """Return keys and values as the query is, (1, tokens, key/value heads, width)."""
+        return [part.unflatten(-1, (-1, query.shape[-1])).to(query.dtype) for part in (self.keys, self.values)]
+
+
+def on_host(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask on the CPU; no device is waited for where `to_device` noted what it copied."""
+    found: torch.Tensor = vars(mask).get(HOST, mask)
+    return found.cpu()

@@ -16,7 +16,9 @@ def balanced_weights(labels: Sequence[int]) -> dict[int, float]:
     return {label: len(labels) / (len(counts) * count) for label, count in counts.items()}
 
 
-def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: Sequence[float]) -> tuple[torch.Tensor, float]:
+def weighted_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (the weighted mean, the plain mean) of the rows' cross-entropies l_i.
 
     The weighted mean is sum(w_i l_i) / sum(w_i), which is torch's cross_entropy(weight=...). Shapes: (rows, classes),
@@ -27,4 +29,4 @@ def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: Sequence[
 
     losses = cross_entropy(logits.float(), labels, reduction="none")
     given = torch.tensor(weights, dtype=losses.dtype, device=losses.device)
-    return (losses * given).sum() / given.sum(), float(losses.mean().item())
+    return (losses * given).sum() / given.sum(), losses.mean().detach()

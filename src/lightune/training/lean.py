@@ -1,4 +1,4 @@
-"""Stock modules that do the same in fewer passes while a model is trained on a CPU."""
+"""Stock modules that do the same in fewer passes while a model is trained."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
     """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
 
     Nothing but the random numbers of dropout changes, and rates are met to 1/65536; with `in_bf16` frozen layers
-    compute in bf16 besides (models/bf16.py). On another device than a CPU nothing changes at all. One context at a
-    time: a model is trained by one loop.
+    compute in bf16 besides (models/bf16.py). A GPU has cheap dropout of its own, so it gets the lean LoRA alone; other
+    devices nothing. One context at a time: a model is trained by one loop.
     """
-    swapped = _swapped(model) if next(model.parameters()).device.type == "cpu" else []
+    swapped = _swapped(model, next(model.parameters()).device.type)
     for module, leaner, _ in swapped:
         module.__class__ = leaner
     try:
@@ -35,13 +35,17 @@ def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:
     return frozen_in_bf16(model)
 
 
-def _swapped(model: nn.Module) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:
-    """Return (module, its lean class, its own class) of each that has one."""
+def _swapped(model: nn.Module, device: str) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:
+    """Return (module, its lean class, its own class) of each that has one on this kind of device."""
+    if device not in ("cpu", "cuda"):
+        return []
     from peft.tuners.lora.layer import Linear
     from torch import nn
 
     from lightune.models.dropout import QuickDropout
     from lightune.tuners.lean_lora import LeanLora
 
-    leaner: dict[type[nn.Module], type[nn.Module]] = {nn.Dropout: QuickDropout, Linear: LeanLora}
+    leaner: dict[type[nn.Module], type[nn.Module]] = {Linear: LeanLora}
+    if device == "cpu":
+        leaner[nn.Dropout] = QuickDropout
     return [(module, leaner[type(module)], type(module)) for module in model.modules() if type(module) in leaner]

@@ -160,21 +160,25 @@ class Loop:
         without class weights. A micro-batch m yields its own weighted mean L_m; with W_m = sum of its w_i, the
         step's is sum_m (W_m / sum_m W_m) L_m, over the micro-batches of all ranks.
         """
+        import torch
+
         rows = sum(len(batch) for share in shares for batch in share)
         whole = sum(self.row_loss.weight(batch) for share in shares for batch in share)
-        total = 0.0
+        plain = []
         for number, batch in enumerate(shares[self.ranks.rank]):
             # The first rank draws what one process would.
             key = (epoch, self.done.steps, number, self.ranks.rank)
             runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
-            loss, plain = self.row_loss.of(self.model, batch, epoch, self.accelerator.device)
+            loss, mean = self.row_loss.of(self.model, batch, epoch, self.accelerator.device)
             loss = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
-            total += plain * (len(batch) / rows)
+            plain.append(mean)
             self.accelerator.backward(loss * (self.row_loss.weight(batch) / whole))
         self.ranks.sum_gradients(self.trained)
-        total = self._finite(self.ranks.sum(total), "loss")
         norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
-        norm = self._finite(float(norm), "gradient norm")
+        *means, norm = torch.stack([*plain, norm]).tolist()  # a GPU is waited for but here
+        total = sum(mean * (len(batch) / rows) for mean, batch in zip(means, shares[self.ranks.rank], strict=True))
+        total = self._finite(self.ranks.sum(total), "loss")
+        norm = self._finite(norm, "gradient norm")
         self.optimizer.step()
         self.method.after_step(self.accelerator.unwrap_model(self.model), self.done.steps + 1)
         self.optimizer.zero_grad(set_to_none=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightune import runtime
 from lightune.models.precision import Precision, probe_precision, product_shapes
+from lightune.ragged.door import supported
 from lightune.training.ranks import all_ranks, join
 
 if TYPE_CHECKING:
@@ -36,4 +37,6 @@ def training_precision(wanted: str, device: torch.device, model: nn.Module, toke
 
 def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:
     """Whether bf16 means that frozen layers compute in it; else it means autocast, which rounds trained weights too."""
-    return precision.name == "bf16" and device.type == "cpu" and bool(product_shapes(model, only_frozen=True))
+    # Beside a CPU what passes between the layers has to be bf16 as well, and attention lightune's.
+    can = device.type == "cpu" or (device.type == "cuda" and supported(model))
+    return precision.name == "bf16" and can and bool(product_shapes(model, only_frozen=True))

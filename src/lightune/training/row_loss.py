@@ -33,8 +33,10 @@ class RowLoss:
         self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
 
-    def of(self, model: Any, rows: Sequence[int], epoch: int, device: torch.device) -> tuple[torch.Tensor, float]:
-        """Return (the loss to train on, the plain mean to report); class weights make the difference."""
+    def of(
+        self, model: Any, rows: Sequence[int], epoch: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (the loss to train on, the plain mean to report), both on the device; class weights differ them."""
         import torch
 
         texts = [(row, self._train.encoded.rows[row]) for row in rows]
@@ -42,7 +44,7 @@ class RowLoss:
         batch["labels"] = torch.tensor([self._train.labels[row] for row in rows])
         batch = to_device(batch, device)
         found = model(**batch)
-        loss, plain = found.loss, float(found.loss.item())
+        loss, plain = found.loss, found.loss.detach()
         if self._class_weights:
             loss, plain = weighted_loss(found.logits, batch["labels"], self._weights(rows))
         return loss, plain

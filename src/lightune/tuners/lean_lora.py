@@ -1,4 +1,4 @@
-"""PEFT's plain LoRA layer in fewer passes over its outputs, for training on a CPU."""
+"""PEFT's plain LoRA layer in fewer passes over its outputs, for training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class LeanLora(Linear):
             return False
         if any(value.requires_grad for value in self.base_layer.parameters()):
             return False
-        return self._types_fit(x, name) and not torch.is_autocast_enabled("cpu") and x.device.type == "cpu"
+        device = x.device.type
+        return device in ("cpu", "cuda") and not torch.is_autocast_enabled(device) and self._types_fit(x, name)
 
     def _types_fit(self, x: torch.Tensor, name: str) -> bool:
         trained = {self.lora_A[name].weight.dtype, self.lora_B[name].weight.dtype}

@@ -1,0 +1,87 @@
+"""Attention over texts that stand one after the other, by torch's variable-length kernels, for a CUDA device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+# FlashAttention's kernels take heads up to this width, in steps of eight, from compute capability 8.0 on.
+FLASH_WIDTH, FLASH_STEP, FLASH_CAPABILITY = 256, 8, (8, 0)
+# The other kernels' heads come in whole 16 bytes.
+EFFICIENT_BYTES = 16
+CAUSAL_FROM_TOP_LEFT = 1
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where texts end among packed tokens: `ends` (texts + 1), int32, the first one 0; `longest` is in tokens."""
+
+    ends: torch.Tensor
+    longest: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Query (tokens, heads, width) with its texts' ends; key and value (tokens, key/value heads, width) with theirs."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    asking: Ends
+    answering: Ends
+
+
+def takes(packed: Packed, window: int | None) -> bool:
+    """Whether one of the kernels can do it."""
+    width, kind = packed.query.shape[-1], packed.query.dtype
+    if packed.query.device.type != "cuda" or not kind == packed.key.dtype == packed.value.dtype:
+        return False
+    return _is_flash(packed) or (window is None and width * kind.itemsize % EFFICIENT_BYTES == 0)
+
+
+def varlen_attention(
+    packed: Packed, is_causal: bool, window: int | None, dropout: float = 0.0, scaling: float | None = None
+) -> torch.Tensor:
+    """Return drop(softmax(s Q K^T)) V inside each text, (tokens, heads, width).
+
+    FlashAttention (Dao 2023, arXiv:2307.08691) in 16 bits, else memory-efficient attention (Rabe and Staats 2021,
+    arXiv:2112.05682). torch.nn.attention.varlen has the first one too, without dropout.
+    """
+    by = _flash if _is_flash(packed) else _efficient
+    return by(packed, is_causal, window, dropout, scaling)
+
+
+def _is_flash(packed: Packed) -> bool:
+    width, device = packed.query.shape[-1], packed.query.device
+    is_half = packed.query.dtype in (torch.float16, torch.bfloat16)
+    is_width = width % FLASH_STEP == 0 and width <= FLASH_WIDTH
+    return is_half and is_width and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY
+
+
+def _flash(packed: Packed, is_causal: bool, window: int | None, dropout: float, scaling: float | None) -> torch.Tensor:
+    asking, answering = packed.asking, packed.answering
+    before = None if window is None else window - 1
+    found: Any = torch.ops.aten._flash_attention_forward(
+        packed.query, packed.key, packed.value, asking.ends, answering.ends, asking.longest, answering.longest,
+        dropout, is_causal, False, scale=scaling, window_size_left=before,
+        window_size_right=0 if is_causal and before is not None else before,
+    )  # fmt: skip
+    output: torch.Tensor = found[0]
+    return output
+
+
+def _efficient(
+    packed: Packed, is_causal: bool, window: int | None, dropout: float, scaling: float | None
+) -> torch.Tensor:
+    assert window is None
+    grouped = packed.query.shape[1] // packed.key.shape[1]
+    key, value = (part.repeat_interleave(grouped, 1) if grouped > 1 else part for part in (packed.key, packed.value))
+    asking, answering = packed.asking, packed.answering
+    found: Any = torch.ops.aten._efficient_attention_forward(
+        *(part.unsqueeze(0) for part in (packed.query, key, value)), None, asking.ends, answering.ends,
+        asking.longest, answering.longest, dropout, CAUSAL_FROM_TOP_LEFT if is_causal else 0, True, scale=scaling,
+    )  # fmt: skip
+    output: torch.Tensor = found[0]
+    return output.squeeze(0)
