@@ -48,6 +48,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
         dropout: bool = True,
         contrary: bool = False,
         reporter: Any = None,
+        device: str = "cpu",
         **settings: Any,
     ) -> Loop:
         nonlocal count
@@ -66,7 +67,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
         folder.mkdir()
         precision = "fp32" if block.precision == "auto" else block.precision
         return Loop(
-            model=chosen.attach(loaded.model, loaded.anatomy, block.seed).model,
+            model=chosen.attach(loaded.model, loaded.anatomy, block.seed).model.to(device),
             method=chosen,
             tokenizer=loaded.tokenizer,
             train=split["train"],
@@ -75,7 +76,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
             learning_rate=learning_rate,
             eval_batch_size=64,
             folder=folder,
-            accelerator=make_accelerator(torch.device("cpu"), precision, block.report_to, folder, "tiny", {}),
+            accelerator=make_accelerator(torch.device(device), precision, block.report_to, folder, "tiny", {}),
             reporter=reporter or Silent(),
         )
 

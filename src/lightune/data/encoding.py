@@ -99,15 +99,19 @@ def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
     return [f"{cut:,} of {total:,} texts were cut at {max_length} tokens; what follows was not read."] if cut else []
 
 
-def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
-    """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens)."""
+def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow], multiple: int = 1) -> dict[str, torch.Tensor]:
+    """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens).
+
+    Tokens are filled up to a multiple of `multiple`.
+    """
     if tokenizer.pad_token_id is None or "attention_mask" not in tokenizer.model_input_names:
-        return dict(tokenizer.pad({name: [row[name] for row in rows] for name in rows[0]}, return_tensors="pt"))
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return dict(tokenizer.pad(columns, return_tensors="pt", pad_to_multiple_of=multiple))
     import torch
 
     # What tokenizer.pad computes, without what it does for every call.
     lengths = [len(row["input_ids"]) for row in rows]
-    longest, is_right = max(lengths), tokenizer.padding_side == "right"
+    longest, is_right = -(-max(lengths) // multiple) * multiple, tokenizer.padding_side == "right"
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     found = {name: np.full((len(rows), longest), padding[name], np.int64) for name in rows[0]}
     found["attention_mask"] = np.zeros((len(rows), longest), np.int64)

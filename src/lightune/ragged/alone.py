@@ -25,7 +25,7 @@ class Alone(Layout):
             return None
         first = torch.zeros(1, dtype=torch.long, device=mask.device)
         ends = torch.tensor([0, positions, positions], dtype=torch.int32, device=mask.device)
-        return cls((1, positions), first, ends, (Group((positions,), mask.device),), narrows)
+        return cls((1, positions), first, ends, positions, (Group((positions,), mask.device),), narrows)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the batch, which is packed already."""

@@ -6,6 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Where the base model keeps the door that is open on it.
 PLACE = "lightune_door"
+# Where a mask keeps its layout, if that was made before the call.
+PREPARED = "lightune_layout"
 # What a batch can bring of each token, besides its id or its embedding.
 BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
 # A call that brings or wants one of these is left as it is: padding can be seen in it.
@@ -203,5 +206,8 @@ def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) ->
     is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
     if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
         return None
+    prepared: Layout | None = vars(mask).get(PREPARED)
+    if prepared is not None:
+        return replace(prepared, narrows=narrows)
     alone = Alone.of_one(mask, narrows) if multiple == 1 else None
     return alone or Layout.of(mask, narrows, multiple)

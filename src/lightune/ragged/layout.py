@@ -65,6 +65,7 @@ class Layout:
     shape: tuple[int, int]
     real: torch.Tensor
     ends: torch.Tensor
+    longest: int  # tokens of the longest text
     groups: tuple[Group, ...]
     narrows: bool = False
     filling: int = 0
@@ -88,7 +89,7 @@ class Layout:
         real = torch.cat([real, real[:1].expand(filling)]).to(device)
         ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32).to(device)
         groups = tuple(Group(tuple(counts[rows]), device) for rows in groups_of_similar_length(counts))
-        return cls((mask.shape[0], mask.shape[1]), real, ends, groups, narrows, filling)
+        return cls((mask.shape[0], mask.shape[1]), real, ends, counts[0], groups, narrows, filling)
 
     @property
     def firsts(self) -> torch.Tensor:
@@ -102,14 +103,16 @@ class Layout:
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """(1, tokens, width) -> (texts, positions, width), zero at padding; (1, texts, width) if the layer narrows."""
         texts, positions = self.shape
-        flat = packed.new_zeros(texts * positions, packed.shape[-1])
-        places = self.real[self.firsts] if self.narrows else self.real[: len(self.real) - self.filling]
-        return flat.index_copy(0, places, packed[0, : len(places)]).unflatten(0, self.shape)
-
-    @property
-    def longest(self) -> int:
-        """The tokens of the longest text."""
-        return self.groups[0].longest
+        outside = texts * positions
+        flat = packed.new_zeros(outside + bool(self.filling), packed.shape[-1])
+        if self.narrows:
+            places = self.real[self.firsts]
+        elif self.filling:
+            columns = torch.arange(len(self.real), device=packed.device)
+            places = torch.where(columns < self.ends[-2], self.real, outside)
+        else:
+            places = self.real
+        return flat.index_copy(0, places, packed[0, : len(places)])[:outside].unflatten(0, self.shape)
 
     def spread(self, part: torch.Tensor) -> list[torch.Tensor]:
         """(1, heads, all tokens, width) -> each group's (texts, heads, longest, width)"""

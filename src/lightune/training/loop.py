@@ -25,6 +25,7 @@ from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_
 from lightune.training.interrupt import StopRequest
 from lightune.training.lean import lean
 from lightune.training.optimizer import Schedule, make_optimizer
+from lightune.training.passes import Passes, make_passes
 from lightune.training.ranks import Ranks, all_ranks
 from lightune.training.row_loss import Examples, RowLoss
 
@@ -75,6 +76,7 @@ class Loop:
     log: TextIO = field(init=False)
     meter: Meter = field(init=False)
     row_loss: RowLoss = field(init=False)
+    passes: Passes = field(init=False)
     average: WeightAverage = field(init=False)
     cuts_batches: bool = field(init=False)
     advance: Callable[..., None] = field(init=False)
@@ -118,6 +120,7 @@ class Loop:
         self.schedule = Schedule(optimizer, self.settings, total)
         self.trained = [value for value in self.model.parameters() if value.requires_grad]
         self.row_loss = RowLoss(self.tokenizer, self.train, self.settings)
+        self.passes = make_passes(self.model, self.method, self.row_loss, self.accelerator, self.settings)
         # On a CPU padding costs more than further calls; a GPU waits for the calls.
         self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
         self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
@@ -169,10 +172,7 @@ class Loop:
             # The first rank draws what one process would.
             key = (epoch, self.done.steps, number, self.ranks.rank)
             runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
-            loss, mean = self.row_loss.of(self.model, batch, epoch, self.accelerator.device)
-            loss = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
-            plain.append(mean)
-            self.accelerator.backward(loss * (self.row_loss.weight(batch) / whole))
+            plain.append(self.passes.run(batch, epoch, self.row_loss.weight(batch) / whole))
         self.ranks.sum_gradients(self.trained)
         norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
         *means, norm = torch.stack([*plain, norm]).tolist()  # a GPU is waited for but here
@@ -181,7 +181,7 @@ class Loop:
         norm = self._finite(norm, "gradient norm")
         self.optimizer.step()
         self.method.after_step(self.accelerator.unwrap_model(self.model), self.done.steps + 1)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=not self.passes.keeps_gradients)
         return total, norm
 
     def _finite(self, value: float, what: str) -> float:

@@ -80,7 +80,7 @@ class Ranks:
         """Return the sum of all ranks' values."""
         import torch
 
-        return value if self.count == 1 else float(self._sum(torch.from_numpy(np.array([value]))))
+        return value if self.count == 1 else float(self._sum(torch.from_numpy(np.array([value], np.float64))))
 
     def any_stop(self, number: int | None) -> int | None:
         """Return the signal that some rank was sent, if one was."""

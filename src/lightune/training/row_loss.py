@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.encoding import Encoded, collate
-from lightune.evaluation.evaluate import to_device
 from lightune.recipe import TrainingBlock
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.token_masking import TokenMasking
@@ -33,21 +32,19 @@ class RowLoss:
         self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
 
-    def of(
-        self, model: Any, rows: Sequence[int], epoch: int, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (the loss to train on, the plain mean to report), both on the device; class weights differ them."""
+    def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> dict[str, torch.Tensor]:
+        """Return rows as a padded batch with labels, on the CPU; its width is a multiple of `multiple`."""
         import torch
 
         texts = [(row, self._train.encoded.rows[row]) for row in rows]
-        batch = collate(self._tokenizer, self._masking.rows(texts, epoch))
-        batch["labels"] = torch.tensor([self._train.labels[row] for row in rows])
-        batch = to_device(batch, device)
-        found = model(**batch)
-        loss, plain = found.loss, found.loss.detach()
+        batch = collate(self._tokenizer, self._masking.rows(texts, epoch), multiple)
+        return batch | {"labels": torch.tensor([self._train.labels[row] for row in rows])}
+
+    def of(self, answer: Any, labels: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (the loss to train on, the plain mean to report) of a model's answer; class weights differ them."""
         if self._class_weights:
-            loss, plain = weighted_loss(found.logits, batch["labels"], self._weights(rows))
-        return loss, plain
+            return weighted_loss(answer.logits, labels, self._weights(rows))
+        return answer.loss, answer.loss.detach()
 
     def weight(self, rows: Sequence[int]) -> float:
         """Return how much rows weigh in their step: their number, or the sum of their class weights."""

@@ -1,0 +1,61 @@
+"""A step's forward and backward passes over its micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lightune.evaluation.evaluate import to_device
+from lightune.ragged.door import supported
+from lightune.recipe import TrainingBlock
+from lightune.training.row_loss import RowLoss
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+    from lightune.methods import Method
+
+
+@dataclass
+class Passes:
+    """Forward and backward passes as they are called."""
+
+    model: Any
+    method: Method
+    row_loss: RowLoss
+    accelerator: Accelerator
+
+    # Whether gradients keep their places in memory from step to step.
+    keeps_gradients = False
+
+    def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
+        """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
+        return self.run_batch(self.row_loss.batch(rows, epoch), rows, weight)
+
+    def run_batch(self, batch: dict[str, torch.Tensor], rows: Sequence[int], weight: float) -> torch.Tensor:
+        """Do so for rows that are a batch already, on the CPU."""
+        found = to_device(batch, self.accelerator.device)
+        loss, plain = self.row_loss.of(self.model(**found), found["labels"], rows)
+        loss = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
+        self.accelerator.backward(loss * weight)
+        return plain
+
+
+def make_passes(
+    model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: TrainingBlock
+) -> Passes:
+    """Return recorded passes where they are wanted and fit, else plain ones."""
+    fits = (
+        settings.cuda_graphs
+        and accelerator.device.type == "cuda"
+        and supported(model)
+        and method.base_is_frozen
+        and not (settings.gradient_checkpointing or settings.class_weights != "none")
+    )
+    if not fits:
+        return Passes(model, method, row_loss, accelerator)
+    from lightune.training.recorded import RecordedPasses
+
+    return RecordedPasses(model, method, row_loss, accelerator)

@@ -1,0 +1,149 @@
+"""Forward and backward passes that are recorded once for each shape and then played, for a CUDA device.
+
+Over small batches a GPU waits for Python: a step of a hundred small layers takes as long as the calls take that launch
+its thousand kernels. A CUDA graph launches them in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from lightune.ragged.door import PREPARED
+from lightune.ragged.layout import Layout
+from lightune.training.passes import Passes
+
+# Shapes are rounded up to these, so that few recordings serve many batches.
+POSITIONS, TOKENS = 16, 64
+# Each recording holds a few megabytes; beyond so many, shapes are too varied to come again.
+MOST = 48
+
+
+@dataclass
+class Frame:
+    """Inputs of one shape that keep their place in memory, and what was recorded over them."""
+
+    numbers: torch.Tensor  # all inputs, one after the other
+    ends: torch.Tensor
+    weight: torch.Tensor
+    inputs: dict[str, torch.Tensor]
+    loss: torch.Tensor | None = None
+    graph: torch.cuda.CUDAGraph | None = None
+
+    @classmethod
+    def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> Frame:
+        """Make one for batches of this shape."""
+        parts = [*batch.values(), layout.real]
+        numbers = torch.zeros(sum(part.numel() for part in parts), dtype=torch.long, device=device)
+        ends = torch.zeros_like(layout.ends, device=device)
+        *views, real = numbers.split([part.numel() for part in parts])
+        inputs = {name: view.view(batch[name].shape) for name, view in zip(batch, views, strict=True)}
+        # Kernels want to know of the longest text but how long it is at most; grids for each batch there are none.
+        fixed = replace(layout, real=real, ends=ends, longest=layout.shape[1], groups=(), filling=TOKENS)
+        setattr(inputs["attention_mask"], PREPARED, fixed)
+        return cls(numbers, ends, torch.ones((), device=device), inputs)
+
+    def fill(self, batch: dict[str, torch.Tensor], layout: Layout, weight: float) -> None:
+        """Put a batch in."""
+        numbers = torch.cat([part.flatten() for part in (*batch.values(), layout.real)])
+        for place, values in ((self.numbers, numbers), (self.ends, layout.ends)):
+            place.copy_(values.pin_memory(), non_blocking=True)
+        self.weight.fill_(weight)
+
+
+@dataclass
+class RecordedPasses(Passes):
+    """Passes that run as called when a shape comes for the first time, and are recorded when it comes again.
+
+    The first pass of all is watched: where a model waits for the device in between, nothing can be recorded, and all
+    passes run as called. Random numbers are those of the generator at the time of playing.
+    """
+
+    keeps_gradients = True
+
+    frames: dict[tuple[int, ...], Frame] = field(default_factory=dict)
+    is_possible: bool | None = None  # unknown before the first pass
+
+    def __post_init__(self) -> None:
+        self._stream = torch.cuda.Stream(self.accelerator.device)
+        self._memory: Any = torch.cuda.graph_pool_handle()
+
+    def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
+        """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
+        if self.is_possible is False:
+            return super().run(rows, epoch, weight)
+        batch = self.row_loss.batch(rows, epoch, POSITIONS)
+        layout = Layout.of(batch["attention_mask"], narrows=True, multiple=TOKENS)
+        frame = self._frame(batch, layout)
+        if frame is None or layout is None:
+            return self.run_batch(batch, rows, weight)
+        frame.fill(batch, layout, weight)
+        if frame.graph is not None:
+            frame.graph.replay()
+        elif frame.loss is not None:
+            self._record(frame).replay()
+        elif not self._ran(frame):
+            return super().run(rows, epoch, weight)
+        assert frame.loss is not None
+        return frame.loss.clone()
+
+    def _frame(self, batch: dict[str, torch.Tensor], layout: Layout | None) -> Frame | None:
+        """Return the frame for a batch; None where none fits."""
+        if layout is None:
+            return None
+        key = (*layout.shape, len(layout.real))
+        if key not in self.frames and len(self.frames) < MOST:
+            self.frames[key] = Frame.like(batch, layout, self.accelerator.device)
+        return self.frames.get(key)
+
+    def _ran(self, frame: Frame) -> bool:
+        """Run as called, in the recorded way but for the recording; False where that proves impossible."""
+        try:
+            with self._aside(), never_waiting():
+                self._pass(frame)
+        except RuntimeError:
+            if self.is_possible:
+                raise
+            self.is_possible = False
+            self.frames.clear()
+            for value in self.model.parameters():
+                value.grad = None
+            return False
+        self.is_possible = True
+        return True
+
+    def _record(self, frame: Frame) -> torch.cuda.CUDAGraph:
+        frame.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(frame.graph, pool=self._memory, stream=self._stream):
+            self._pass(frame)
+        return frame.graph
+
+    def _pass(self, frame: Frame) -> None:
+        loss = self.model(**frame.inputs).loss
+        whole = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
+        (whole * frame.weight).backward()
+        frame.loss = loss.detach()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Work on the stream of the recordings."""
+        own = torch.cuda.current_stream()
+        self._stream.wait_stream(own)
+        with torch.cuda.stream(self._stream):
+            yield
+        own.wait_stream(self._stream)
+
+
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Let whoever waits for the device fail with a RuntimeError."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
