@@ -1,6 +1,7 @@
 """Run every row, each in a process of its own, keep the figures and write docs/performance.md.
 
 python -m benchmarks [--texts FILE] [--only ROW ...]      # measure, then write the page
+python -m benchmarks --device cuda [...]                  # likewise the rows for a GPU, beside the others
 python -m benchmarks --page                               # write the page from the figures kept before
 """
 
@@ -11,6 +12,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ ROWS = (
     "gradients",
 )
 WITHOUT_TEXTS = ("cold",)
+ON_GPU = tuple(name for name in ROWS if name not in ("cold", "peak_memory"))
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FIGURES, PAGE = DOCS / "performance.json", DOCS / "performance.md"
+FIGURES = {"cpu": DOCS / "performance.json", "cuda": DOCS / "performance.cuda.json"}
+PAGE = DOCS / "performance.md"
 HEAD = """# Performance
 
 Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json; each row can be measured by itself, as
@@ -42,38 +47,48 @@ def main() -> None:
     """Measure what was asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path)
-    parser.add_argument("--only", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--only", nargs="*", choices=ROWS)
     parser.add_argument("--rounds", type=int, help="rounds that count, instead of each row's own number")
+    parser.add_argument("--device", choices=list(FIGURES), default="cpu")
     parser.add_argument("--page", action="store_true")
     given = parser.parse_args()
-    kept: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
-    for name in [] if given.page else given.only:
+    kept = figures(FIGURES[given.device])
+    names = given.only or (ROWS if given.device == "cpu" else ON_GPU)
+    for name in [] if given.page else names:
         print(name, flush=True)
-        kept[name] = measured(name, given.texts, given.rounds)
-        FIGURES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page(kept), encoding="utf-8")
+        kept[name] = measured(name, given)
+        FIGURES[given.device].write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page([figures(path) for path in FIGURES.values()]), encoding="utf-8")
 
 
-def measured(name: str, texts: Path | None, rounds: int | None = None) -> Any:
+def figures(path: Path) -> dict[str, Any]:
+    """Return the figures kept before, if there are any."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def measured(name: str, given: argparse.Namespace) -> Any:
     """Return what one row printed. Threads are bound to cores, for all arms alike."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
-    if texts is not None and name not in WITHOUT_TEXTS:
-        command += ["--texts", str(texts)]
-    if rounds is not None:
-        command += ["--rounds", str(rounds)]
+    if given.device != "cpu":
+        command += ["--device", given.device]
+    if given.texts is not None and name not in WITHOUT_TEXTS:
+        command += ["--texts", str(given.texts)]
+    if given.rounds is not None:
+        command += ["--rounds", str(given.rounds)]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_PROC_BIND": "true"})
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def page(kept: dict[str, Any]) -> str:
-    """Return the page: a table for each row."""
+def page(kept: Sequence[dict[str, Any]]) -> str:
+    """Return the page: a table for each row, of each device."""
     lines = [HEAD]
-    for name in ROWS:
-        for given in kept.get(name, {}).get("rows", []):
+    for one, name in product(kept, ROWS):
+        for given in one.get(name, {}).get("rows", []):
             row = Row(**given)
             lines += [f"## {row.name[0].upper()}{row.name[1:]}", "", *table(row), ""]
-        if name in kept:
-            lines += [f"{conditions(kept[name]['machine'])}", ""]
+        if name in one:
+            lines += [f"{conditions(one[name]['machine'])}", ""]
     return "\n".join(lines)
 
 
@@ -98,8 +113,9 @@ def table(row: Row) -> list[str]:
 def conditions(machine: dict[str, Any]) -> str:
     """Return a line on what the figures depend on."""
     kind = "with" if machine["bf16"] else "without"
+    gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
     return (
-        f"*{machine['processor']}, {machine['threads']} threads, {kind} bf16; Python {machine['python']}, torch "
+        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind} bf16; Python {machine['python']}, torch "
         f"{machine['torch']}, transformers {machine['transformers']}, PEFT {machine['peft']}.*"
     )
 

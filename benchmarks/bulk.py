@@ -24,6 +24,7 @@ from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, s
 from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.answering_precision import AnsweringPrecision
+from lightune.runtime import synchronise
 
 BATCH = 32
 PRODUCTS = "matrix products alone"
@@ -36,7 +37,7 @@ def main() -> None:
     found.add_argument("--count", type=int, default=256, help="texts in a round")
     given = found.parse_args()
     source, texts, _ = load_texts(given.texts, given.count)
-    loaded = load_model("minilm")
+    loaded = load_model("minilm", device=given.device)
     model = loaded.model.eval()
     wanted = padded(model, loaded, texts)
     logits: dict[str, Any] = {}
@@ -46,16 +47,22 @@ def main() -> None:
             "pipeline, 32 at a time, again": piped(loaded, texts, 32),
             "pipeline, one by one": piped(loaded, texts, 1),
         }
-        for name, session in exported(loaded, Path(folder)).items():
+        for name, session in exported(loaded, Path(folder)).items() if given.device == "cpu" else ():
             arms[name] = noted(logits, name, partial(unbound, session, loaded, texts))
-        precision = AnsweringPrecision("auto", "cpu")
+        precision = AnsweringPrecision("auto", given.device)
         chosen = precision.choose(model, encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length))
         arms["lightune"] = noted(logits, "lightune", lambda: answered(model, loaded, texts))
         arms["lightune, precision auto"] = noted(
             logits, "lightune, precision auto", lambda: answered(chosen, loaded, texts)
         )
         arms[PRODUCTS] = products(model, loaded, texts)
-        row = Row("bulk classification, minilm", "texts", source, in_turn(arms, given.rounds), len(texts))
+        row = Row(
+            f"bulk classification, minilm{' (GPU)' if given.device == 'cuda' else ''}",
+            "texts",
+            source,
+            in_turn(arms, given.rounds),
+            len(texts),
+        )
     row.notes["share of lightune's pass in matrix products"] = row.ratio("lightune", PRODUCTS)[0]
     row.seconds.pop(PRODUCTS)
     row.notes |= {f"precision auto, {kind}": f"{found.name} ({found.why})" for kind, found in precision.chosen.items()}
@@ -88,7 +95,9 @@ def differences(name: str, answers: Any, wanted: Any) -> dict[str, float]:
 
 def piped(loaded: Any, texts: list[str], size: int) -> Callable[[], None]:
     """Return a pass of the pipeline."""
-    classify = pipeline("text-classification", model=loaded.model, tokenizer=loaded.tokenizer, device="cpu")
+    classify = pipeline(
+        "text-classification", model=loaded.model, tokenizer=loaded.tokenizer, device=loaded.model.device
+    )
 
     def run() -> None:
         classify(texts, batch_size=size)
@@ -106,7 +115,8 @@ def answered(model: Any, loaded: Any, texts: list[str]) -> Any:
 def padded(model: Any, loaded: Any, texts: list[str]) -> Any:
     """Return the stock model's logits, one text at a time."""
     with torch.inference_mode():
-        return torch.cat([model(**loaded.tokenizer(text, return_tensors="pt")).logits for text in texts]).numpy()
+        alone = [loaded.tokenizer(text, return_tensors="pt").to(loaded.model.device) for text in texts]
+        return torch.cat([model(**one).logits for one in alone]).cpu().numpy()
 
 
 def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
@@ -114,7 +124,8 @@ def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
     shapes: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(module: Any, args: Any) -> None:
-        shapes.append((torch.randn(args[0].flatten(0, -2).shape), torch.randn(module.weight.shape)))
+        draw = partial(torch.randn, device=loaded.model.device)
+        shapes.append((draw(args[0].flatten(0, -2).shape), draw(module.weight.shape)))
 
     hooks = [
         module.register_forward_pre_hook(note) for module in model.modules() if isinstance(module, torch.nn.Linear)
@@ -126,6 +137,7 @@ def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
     def run() -> None:
         for left, right in shapes:
             torch.mm(left, right.t())
+        synchronise(loaded.model.device)
 
     return run
 

@@ -14,6 +14,7 @@ import torch
 from benchmarks.measuring import Row, load_texts, parser, show
 from benchmarks.training import BATCH, METHODS, Ready, ready
 from lightune.data.encoding import collate
+from lightune.evaluation.evaluate import to_device
 from lightune.ragged.door import padding_free
 from lightune.training.lean import lean
 
@@ -23,11 +24,11 @@ def main() -> None:
     found = parser(__doc__, rounds=1)
     found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
     given = found.parse_args()
-    rows = []
+    rows, on = [], " (GPU)" if given.device == "cuda" else ""
     for model in given.model or ["minilm", "distilbert"]:
         source, texts, labels = load_texts(given.texts, BATCH)
-        differences = {method: [difference(ready(model, method, texts, labels))] for method in METHODS}
-        rows.append(Row(f"relative difference of gradients, {model}", "", source, differences, kind="difference"))
+        differences = {method: [difference(ready(model, method, texts, labels, given.device))] for method in METHODS}
+        rows.append(Row(f"relative difference of gradients, {model}{on}", "", source, differences, kind="difference"))
     show(rows, given.json)
 
 
@@ -41,9 +42,10 @@ def difference(given: Ready) -> float:
     with torch.no_grad():
         for value in model.parameters():
             if value.requires_grad:
-                value += torch.randn(value.shape, generator=draw) * 0.02
+                value += (torch.randn(value.shape, generator=draw) * 0.02).to(given.device)
     batch = collate(given.loaded.tokenizer, list(given.examples.encoded.rows))
     batch["labels"] = torch.tensor(given.examples.labels)
+    batch = to_device(batch, given.device)
     wanted = gradients(model, batch)
     with padding_free(model, logits_only=True), lean(model):
         found = gradients(model, batch)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SEED = 20261126
+STEPS_ON_GPU = 60
 
 
 @dataclass
@@ -70,6 +71,12 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     found.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all arms compute")
     found.add_argument("--json", action="store_true", help="print JSON")
     return found
+
+
+def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU) -> int:
+    """Return how many steps a round has; on a GPU as many as a short run, for some things are done once a shape."""
+    steps: int = given.steps or (on_cpu if given.device == "cpu" else on_gpu)
+    return steps
 
 
 def load_texts(path: Path | None, count: int) -> tuple[str, list[str], list[int]]:

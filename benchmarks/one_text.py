@@ -15,9 +15,9 @@ def main() -> None:
     """Measure MiniLM on 40 texts a round, one after the other."""
     given = parser(__doc__, rounds=7).parse_args()
     source, texts, _ = load_texts(given.texts, 40)
-    loaded = load_model("minilm")
+    loaded = load_model("minilm", device=given.device)
     model = loaded.model.eval()
-    classify = pipeline("text-classification", model=model, tokenizer=loaded.tokenizer, device="cpu")
+    classify = pipeline("text-classification", model=model, tokenizer=loaded.tokenizer, device=model.device)
 
     def peer() -> None:
         for text in texts:
@@ -28,7 +28,8 @@ def main() -> None:
             answered(model, loaded, [text])
 
     seconds = in_turn({"pipeline": peer, "pipeline, again": peer, "lightune": ours}, given.rounds)
-    show([Row("one text at a time, minilm", "texts", source, seconds, len(texts))], given.json)
+    title = f"one text at a time, minilm{' (GPU)' if given.device == 'cuda' else ''}"
+    show([Row(title, "texts", source, seconds, len(texts))], given.json)
 
 
 if __name__ == "__main__":

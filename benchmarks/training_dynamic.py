@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.measuring import parser, show
+from benchmarks.measuring import parser, show, steps_of
 from benchmarks.training import METHODS, compared
 
 
@@ -16,8 +16,9 @@ def main() -> None:
     found = parser(__doc__, rounds=5)
     found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
     found.add_argument("--method", choices=list(METHODS), action="append")
-    found.add_argument("--steps", type=int, default=8, help="batches of 16 in a round")
+    found.add_argument("--steps", type=int, help="batches of 16 in a round")
     given = found.parse_args()
+    given.steps = steps_of(given, on_cpu=8)
     peers: dict[str, dict[str, Any]] = {"Trainer, padded to the longest of a batch": {}}
     rows = [
         compared(model, method, given, **peers)

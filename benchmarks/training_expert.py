@@ -5,7 +5,7 @@ python -m benchmarks.training_expert [--model minilm] [--texts FILE] [--json]
 
 from __future__ import annotations
 
-from benchmarks.measuring import machine, parser, show
+from benchmarks.measuring import machine, parser, show, steps_of
 from benchmarks.training import compared
 
 
@@ -13,10 +13,11 @@ def main() -> None:
     """Measure LoRA on query and value and on all roles."""
     found = parser(__doc__, rounds=5)
     found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
-    found.add_argument("--steps", type=int, default=8, help="batches of 16 in a round")
+    found.add_argument("--steps", type=int, help="batches of 16 in a round")
     given = found.parse_args()
+    given.steps = steps_of(given, on_cpu=8)
     # On a processor without bf16 units bf16 is many times slower, which no expert would take.
-    bf16 = machine()["bf16"]
+    bf16 = given.device == "cuda" or machine()["bf16"]
     peers = {
         f"Trainer, {strategy}, {'bf16' if bf16 else 'fp32'}": {"train_sampling_strategy": strategy, "bf16": bf16}
         for strategy in ("batch_rebalance", "group_by_length")

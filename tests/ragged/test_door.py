@@ -192,6 +192,7 @@ def test_a_thread_that_did_not_open_the_door_runs_with_padding(load_lively: Any)
     assert seen == [batch["input_ids"].numel(), int(batch["attention_mask"].sum())]
 
 
+@pytest.mark.skipif(DEVICE == "cuda", reason="an index out of range there is the end of the process")
 def test_afterwards_the_door_is_gone_even_after_an_error(load_lively: Any) -> None:
     loaded = load_lively("gpt2")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()

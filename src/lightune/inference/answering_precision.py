@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Literal
 
+from lightune import runtime
 from lightune.errors import RecipeError
 from lightune.models.precision import Precision, probe_precision
 
@@ -28,10 +29,11 @@ class AnsweringPrecision:
     def __init__(self, wanted: str, device_type: str) -> None:
         if wanted not in PRECISIONS:
             raise RecipeError("RECIPE-022", f'precision: there is no "{wanted}".', f"Valid: {', '.join(PRECISIONS)}.")
-        if wanted == "bf16" and device_type != "cpu":
-            message = f"precision bf16: answers come in bf16 on a CPU alone, and this is {device_type}."
+        can = device_type in ("cpu", "cuda")
+        if wanted == "bf16" and not can:
+            message = f"precision bf16: answers come in bf16 on a CPU or on CUDA, and this is {device_type}."
             raise RecipeError("RECIPE-022", message, "Leave the precision out.")
-        self._wanted = wanted if device_type == "cpu" else "fp32"
+        self._wanted = wanted if can else "fp32"
         self._source: nn.Module | None = None
         self._copy: nn.Module | None = None
         self._copying = threading.Lock()
@@ -60,6 +62,9 @@ class AnsweringPrecision:
     def _found(self, model: nn.Module, tokens: int) -> Precision:
         if self._wanted != "auto":
             return Precision(self._wanted, "asked for")
+        device = next(model.parameters()).device
+        if device.type == "cuda":
+            return Precision(runtime.choose_precision("auto", device), "what this CUDA device computes in")
         return probe_precision(model, min(tokens, BATCH_TOKENS), is_training=False)
 
 

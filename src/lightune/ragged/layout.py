@@ -129,6 +129,8 @@ class Layout:
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
+        if not self.groups:
+            raise RuntimeError("no grids were laid out for this batch")
         heads, tokens, device = parts[0].shape[1], parts[0].shape[2], parts[0].device
         is_causal, window = is_causal_for(module, options), options.get("sliding_window")
         masks = [group.mask(is_causal, window, device) for group in self.groups]
@@ -171,6 +173,8 @@ class Narrowed:
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
         query, groups = parts[0], self.layout.groups
+        if not groups:
+            raise RuntimeError("no grids were laid out for this batch")
         asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
         answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
         asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
@@ -181,8 +185,12 @@ class Narrowed:
         """(1, heads, texts, width) of the query -> what kernels take that know borders themselves."""
         query, ends = parts[0][0].transpose(0, 1), self.layout.ends[:-1]
         one_each = Ends(torch.arange(len(ends), dtype=torch.int32, device=ends.device), 1)
-        keys, values = self._by_heads(parts[0])
-        return Packed(query, keys[0], values[0], one_each, Ends(ends, self.longest))
+        key, value = (part[0] for part in self._by_heads(parts[0]))
+        if self.layout.filling:
+            # Nobody asks what fills up behind the texts, so that a kernel leaves its gradients unwritten.
+            is_real = (torch.arange(len(key), device=key.device) < ends[-1])[:, None, None]
+            key, value = (part.where(is_real, 0) for part in (key, value))
+        return Packed(query, key, value, one_each, Ends(ends, self.longest))
 
     def _by_heads(self, query: torch.Tensor) -> list[torch.Tensor]:
         """Return keys and values as the query is, (1, tokens, key/value heads, width)."""

@@ -180,7 +180,7 @@ class Loop:
         total = self._finite(self.ranks.sum(total), "loss")
         norm = self._finite(norm, "gradient norm")
         self.optimizer.step()
-        self.method.after_step(self.accelerator.unwrap_model(self.model), self.done.steps + 1)
+        self.method.after_step(self.passes.plain_model, self.done.steps + 1)
         self.optimizer.zero_grad(set_to_none=not self.passes.keeps_gradients)
         return total, norm
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lightune import runtime
 from lightune.evaluation.evaluate import to_device
 from lightune.ragged.door import supported
 from lightune.recipe import TrainingBlock
@@ -30,6 +31,10 @@ class Passes:
     # Whether gradients keep their places in memory from step to step.
     keeps_gradients = False
 
+    def __post_init__(self) -> None:
+        # Asking for it takes a look at every module.
+        self.plain_model = self.accelerator.unwrap_model(self.model)
+
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
         return self.run_batch(self.row_loss.batch(rows, epoch), rows, weight)
@@ -38,7 +43,7 @@ class Passes:
         """Do so for rows that are a batch already, on the CPU."""
         found = to_device(batch, self.accelerator.device)
         loss, plain = self.row_loss.of(self.model(**found), found["labels"], rows)
-        loss = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
+        loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain
 
@@ -52,6 +57,7 @@ def make_passes(
         and accelerator.device.type == "cuda"
         and supported(model)
         and method.base_is_frozen
+        and runtime.ranks() == 1
         and not (settings.gradient_checkpointing or settings.class_weights != "none")
     )
     if not fits:

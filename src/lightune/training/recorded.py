@@ -28,58 +28,62 @@ class Frame:
     """Inputs of one shape that keep their place in memory, and what was recorded over them."""
 
     numbers: torch.Tensor  # all inputs, one after the other
-    ends: torch.Tensor
+    layout: Layout  # the same numbers
     weight: torch.Tensor
     inputs: dict[str, torch.Tensor]
     loss: torch.Tensor | None = None
     graph: torch.cuda.CUDAGraph | None = None
+    weighs: float = 0.0  # what `weight` holds
 
     @classmethod
     def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> Frame:
         """Make one for batches of this shape."""
-        parts = [*batch.values(), layout.real]
+        parts = [*batch.values(), layout.real, layout.ends]
         numbers = torch.zeros(sum(part.numel() for part in parts), dtype=torch.long, device=device)
-        ends = torch.zeros_like(layout.ends, device=device)
-        *views, real = numbers.split([part.numel() for part in parts])
+        *views, real, ends = numbers.split([part.numel() for part in parts])
         inputs = {name: view.view(batch[name].shape) for name, view in zip(batch, views, strict=True)}
         # Kernels want to know of the longest text but how long it is at most; grids for each batch there are none.
         fixed = replace(layout, real=real, ends=ends, longest=layout.shape[1], groups=(), filling=TOKENS)
-        setattr(inputs["attention_mask"], PREPARED, fixed)
-        return cls(numbers, ends, torch.ones((), device=device), inputs)
+        return cls(numbers, fixed, torch.zeros((), device=device), inputs)
 
     def fill(self, batch: dict[str, torch.Tensor], layout: Layout, weight: float) -> None:
         """Put a batch in."""
-        numbers = torch.cat([part.flatten() for part in (*batch.values(), layout.real)])
-        for place, values in ((self.numbers, numbers), (self.ends, layout.ends)):
-            place.copy_(values.pin_memory(), non_blocking=True)
-        self.weight.fill_(weight)
+        numbers = torch.cat([part.flatten() for part in (*batch.values(), layout.real, layout.ends)])
+        self.numbers.copy_(numbers.pin_memory(), non_blocking=True)
+        if weight != self.weighs:
+            self.weight.fill_(weight)
+            self.weighs = weight
 
 
 @dataclass
 class RecordedPasses(Passes):
     """Passes that run as called when a shape comes for the first time, and are recorded when it comes again.
 
-    The first pass of all is watched: where a model waits for the device in between, nothing can be recorded, and all
-    passes run as called. Random numbers are those of the generator at the time of playing.
+    The first one is watched: where a model waits for the device in between, or attention needs grids, nothing can be
+    recorded, and passes of that shape run as called. Random numbers are those of the generator at the time of playing.
     """
 
     keeps_gradients = True
 
-    frames: dict[tuple[int, ...], Frame] = field(default_factory=dict)
-    is_possible: bool | None = None  # unknown before the first pass
+    frames: dict[tuple[int, ...], Frame | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._stream = torch.cuda.Stream(self.accelerator.device)
         self._memory: Any = torch.cuda.graph_pool_handle()
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        if self.is_possible is False:
-            return super().run(rows, epoch, weight)
         batch = self.row_loss.batch(rows, epoch, POSITIONS)
         layout = Layout.of(batch["attention_mask"], narrows=True, multiple=TOKENS)
-        frame = self._frame(batch, layout)
-        if frame is None or layout is None:
+        if layout is None:
+            return self.run_batch(batch, rows, weight)
+        key = (*layout.shape, len(layout.real))
+        if key not in self.frames:
+            is_new = len(self.frames) < MOST
+            self.frames[key] = Frame.like(batch, layout, self.accelerator.device) if is_new else None
+        frame = self.frames[key]
+        if frame is None:
             return self.run_batch(batch, rows, weight)
         frame.fill(batch, layout, weight)
         if frame.graph is not None:
@@ -87,33 +91,25 @@ class RecordedPasses(Passes):
         elif frame.loss is not None:
             self._record(frame).replay()
         elif not self._ran(frame):
-            return super().run(rows, epoch, weight)
+            self.frames[key] = None
+            return self.run_batch(batch, rows, weight)
         assert frame.loss is not None
         return frame.loss.clone()
 
-    def _frame(self, batch: dict[str, torch.Tensor], layout: Layout | None) -> Frame | None:
-        """Return the frame for a batch; None where none fits."""
-        if layout is None:
-            return None
-        key = (*layout.shape, len(layout.real))
-        if key not in self.frames and len(self.frames) < MOST:
-            self.frames[key] = Frame.like(batch, layout, self.accelerator.device)
-        return self.frames.get(key)
-
     def _ran(self, frame: Frame) -> bool:
-        """Run as called, in the recorded way but for the recording; False where that proves impossible."""
+        """Run as called, but in the way that is recorded; False, and nothing done, where that proves impossible."""
+        taught = [value for value in self.plain_model.parameters() if value.requires_grad]
+        before = [None if value.grad is None else value.grad.clone() for value in taught]
         try:
             with self._aside(), never_waiting():
                 self._pass(frame)
         except RuntimeError:
-            if self.is_possible:
-                raise
-            self.is_possible = False
-            self.frames.clear()
-            for value in self.model.parameters():
-                value.grad = None
+            for value, gradient in zip(taught, before, strict=True):
+                if gradient is None:
+                    value.grad = None
+                elif value.grad is not None:
+                    value.grad.copy_(gradient)  # in its place, which recordings know
             return False
-        self.is_possible = True
         return True
 
     def _record(self, frame: Frame) -> torch.cuda.CUDAGraph:
@@ -123,8 +119,10 @@ class RecordedPasses(Passes):
         return frame.graph
 
     def _pass(self, frame: Frame) -> None:
+        layout = replace(frame.layout, ends=frame.layout.ends.to(torch.int32))
+        setattr(frame.inputs["attention_mask"], PREPARED, layout)
         loss = self.model(**frame.inputs).loss
-        whole = loss + self.method.penalty(self.accelerator.unwrap_model(self.model))
+        whole = loss + self.method.penalty(self.plain_model)
         (whole * frame.weight).backward()
         frame.loss = loss.detach()
 
