@@ -36,7 +36,8 @@ FIGURES = {"cpu": DOCS / "performance.json", "cuda": DOCS / "performance.cuda.js
 PAGE = DOCS / "performance.md"
 HEAD = """# Performance
 
-Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json; each row can be measured by itself, as
+Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json, and on a machine with a GPU by
+`python -m benchmarks --device cuda` from docs/performance.cuda.json; each row can be measured by itself, as
 `python -m benchmarks.bulk --json`. All arms of a row run in turn in one process, A B A B. "Times" is how many times
 faster (or smaller) an arm is than the first one: the median of the pairs, their quartiles in brackets. An arm that is
 named twice shows how far two equal arms differ.

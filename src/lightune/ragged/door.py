@@ -209,5 +209,7 @@ def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) ->
     prepared: Layout | None = vars(mask).get(PREPARED)
     if prepared is not None:
         return replace(prepared, narrows=narrows)
+    if mask.device.type == "cuda" and len(mask) == 1:
+        return None  # which would save a GPU little, and costs calls
     alone = Alone.of_one(mask, narrows) if multiple == 1 else None
     return alone or Layout.of(mask, narrows, multiple)
