@@ -23,6 +23,7 @@ ROWS = (
     "training_dynamic",
     "training_expert",
     "training_max_length",
+    "accuracy",
     "bulk",
     "one_text",
     "cold",

@@ -79,8 +79,8 @@ def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU)
     return steps
 
 
-def load_texts(path: Path | None, count: int) -> tuple[str, list[str], list[int]]:
-    """Return (name of the source, texts, label numbers), shuffled alike each time."""
+def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, list[str], list[int]]:
+    """Return (name of the source, texts, label numbers), shuffled alike for the same seed."""
     if path is None:
         from lightune.data.task import load_task
         from lightune.recipe import DataBlock
@@ -95,7 +95,7 @@ def load_texts(path: Path | None, count: int) -> tuple[str, list[str], list[int]
             found = [(row["text"], row["label"]) for row in csv.DictReader(file)]
         names = sorted({label for _, label in found})
         source, rows = path.name, [(text, names.index(label)) for text, label in found]
-    random.Random(SEED).shuffle(rows)
+    random.Random(seed).shuffle(rows)
     rows = [rows[at % len(rows)] for at in range(count)]
     return source, [text for text, _ in rows], [label for _, label in rows]
 

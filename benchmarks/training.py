@@ -55,17 +55,17 @@ class Ready:
         return found
 
 
-def ready(model: str, method: str, texts: list[str], labels: list[int], device: str = "cpu") -> Ready:
+def ready(model: str, method: str, texts: list[str], labels: list[int], device: str = "cpu", seed: int = SEED) -> Ready:
     """Load a model, attach a method, encode the texts."""
     name, options = METHODS[method]
-    loaded, made = load_model(model, device=device), make_method(name, options)
-    attached = made.attach(loaded.model, loaded.anatomy, SEED).model.to(torch.device(device))
+    loaded, made = load_model(model, seed, device), make_method(name, options)
+    attached = made.attach(loaded.model, loaded.anatomy, seed).model.to(torch.device(device))
     rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
     return Ready(loaded, made, attached, Examples(rows, labels))
 
 
 def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
-    """Return an epoch of the Trainer, as seconds between its first step and its last."""
+    """Return an epoch of the Trainer, or what the arguments say, as seconds between its first step and its last."""
     width = arguments.pop("pad_to", None)
     columns = set(given.loaded.tokenizer.model_input_names)
     if given.loaded.anatomy.model_type == "distilbert":
@@ -77,13 +77,15 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
     padding = {"padding": "max_length", "max_length": width} if width else {"padding": True}
     collator = DataCollatorWithPadding(given.loaded.tokenizer, **padding)
 
+    asked = {
+        "per_device_train_batch_size": BATCH, "num_train_epochs": 1, "learning_rate": RATE, "seed": SEED,
+        "report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True,
+        "use_cpu": given.device.type == "cpu", **arguments,
+    }  # fmt: skip
+
     def epoch() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            settings = TrainingArguments(
-                folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=RATE, report_to="none",
-                save_strategy="no", logging_strategy="no", seed=SEED, disable_tqdm=True,
-                use_cpu=given.device.type == "cpu", **arguments,
-            )  # fmt: skip
+            settings = TrainingArguments(folder, **asked)
             clock = Clock()
             trainer = Trainer(given.model, settings, train_dataset=rows, data_collator=collator, callbacks=[clock])
             trainer.remove_callback(PrinterCallback)
@@ -93,16 +95,17 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
     return epoch
 
 
-def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[], float]:
-    """Return an epoch of lightune's loop, as its own seconds."""
+def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: Any) -> Callable[[], float]:
+    """Return an epoch of lightune's loop, or what the settings say, as its own seconds."""
     device = given.device
     tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.labels))
     chosen = training_precision(precision, device, given.model, tokens)
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     in_bf16 = holds_layers_in_bf16(chosen, device, given.model)
     around = "fp32" if in_bf16 else chosen.name
-    block = TrainingBlock(
-        num_train_epochs=1, per_device_train_batch_size=BATCH, seed=SEED, load_best_model_at_end=False, **settings
+    block = TrainingBlock.model_validate(
+        {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
+        | settings
     )
     first = Examples(encode(given.loaded.tokenizer, [("a",)], 8), [0])
 
@@ -111,7 +114,7 @@ def ours(given: Ready, precision: str = "fp32", **settings: Any) -> Callable[[],
             folder = Path(name)
             loop = Loop(
                 model=given.model, method=given.method, tokenizer=given.loaded.tokenizer, train=given.examples,
-                validation=first, settings=block, learning_rate=RATE, eval_batch_size=1, folder=folder,
+                validation=first, settings=block, learning_rate=rate, eval_batch_size=1, folder=folder,
                 accelerator=make_accelerator(device, around, (), folder, "benchmark", {}),
                 reporter=Silent(), in_bf16=in_bf16,
             )  # fmt: skip
