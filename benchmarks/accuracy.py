@@ -2,8 +2,8 @@
 
 python -m benchmarks.accuracy [--texts FILE] [--rounds SEEDS] [--json]
 
-MiniLM with LoRA on all roles learns 500 texts in four epochs, by the same settings on both sides, and is asked about 1,000
-others afterwards. Each round is another seed: other texts, another head, another order.
+MiniLM with LoRA on all roles learns 500 texts in four epochs, by the same settings on both sides, and is asked about
+1,000 others afterwards. Each round is another seed: other texts, another head, another order.
 """
 
 from __future__ import annotations
