@@ -21,6 +21,7 @@ from lightune.recipe import TrainingBlock
 from lightune.training.averaging import WeightAverage
 from lightune.training.batches import parts_of_similar_length, shared_steps, steps_per_epoch
 from lightune.training.best import Best
+from lightune.training.cache_frozen import CacheChoice, cache_frozen
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from lightune.training.interrupt import StopRequest
 from lightune.training.lean import lean
@@ -45,6 +46,7 @@ class Fitted:
     best_epoch: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
+    cached: CacheChoice = field(default_factory=CacheChoice)
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Loop:
             path.open("w", encoding="utf-8") as self.log,
             padding_free(self.model, logits_only=True),
             lean(self.model, self.in_bf16),
+            cache_frozen(self.model, self.row_loss, self.settings, self.folder, self.reporter) as self.done.cached,
         ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,26 +27,40 @@ class Examples:
 
 
 class RowLoss:
-    """Class weights and hidden tokens, as the settings say, applied to rows of the training texts."""
+    """Class weights and hidden tokens, as the settings say, applied to rows of the training texts.
+
+    `around`, where set, makes a context for a call of the model from its rows and their attention mask.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock) -> None:
         self._tokenizer, self._train = tokenizer, train
         self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
+        self.around: Callable[[Sequence[int], torch.Tensor], AbstractContextManager[None]] | None = None
+
+    @property
+    def lengths(self) -> list[int]:
+        """The number of tokens of each row."""
+        return self._train.encoded.lengths
 
     def of(self, model: Any, rows: Sequence[int], epoch: int, device: torch.device) -> tuple[torch.Tensor, float]:
         """Return (the loss to train on, the plain mean to report); class weights make the difference."""
-        import torch
-
-        texts = [(row, self._train.encoded.rows[row]) for row in rows]
-        batch = collate(self._tokenizer, self._masking.rows(texts, epoch))
-        batch["labels"] = torch.tensor([self._train.labels[row] for row in rows])
-        batch = to_device(batch, device)
-        found = model(**batch)
+        batch = self.batch(rows, epoch)
+        with self.around(rows, batch["attention_mask"]) if self.around else nullcontext():
+            batch = to_device(batch, device)
+            found = model(**batch)
         loss, plain = found.loss, float(found.loss.item())
         if self._class_weights:
             loss, plain = weighted_loss(found.logits, batch["labels"], self._weights(rows))
         return loss, plain
+
+    def batch(self, rows: Sequence[int], epoch: int) -> dict[str, torch.Tensor]:
+        """Return the rows, padded, with their labels."""
+        import torch
+
+        texts = [(row, self._train.encoded.rows[row]) for row in rows]
+        batch = collate(self._tokenizer, self._masking.rows(texts, epoch))
+        return {**batch, "labels": torch.tensor([self._train.labels[row] for row in rows])}
 
     def weight(self, rows: Sequence[int]) -> float:
         """Return how much rows weigh in their step: their number, or the sum of their class weights."""
