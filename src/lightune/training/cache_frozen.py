@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightune import runtime
+from lightune.data.encoding import Encoded
 from lightune.data.storage import nameless_file
 from lightune.errors import RecipeError, ResourceError
+from lightune.evaluation.evaluate import Around
 from lightune.recipe import TrainingBlock
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from lightune.progress import Reporter
     from lightune.training.frozen_prefix import FrozenPrefix
     from lightune.training.row_loss import RowLoss
 
@@ -41,6 +42,23 @@ class CacheChoice:
     of_layers: int = 0
     bytes: int = 0
     place: str = ""
+
+    @property
+    def note(self) -> str:
+        """What is said of it while training."""
+        which = "layer 1" if self.layers == 1 else f"layers 1 to {self.layers}"
+        where = "in memory" if self.place == "memory" else "on disk"
+        size = f"{self.bytes / 1e6:,.1f} MB"
+        return f"{which} of {self.of_layers}: computed once for each text, {size} kept {where}"
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What was chosen, and what goes around each call on training and on validation texts where something is cached."""
+
+    choice: CacheChoice
+    training: Around | None = None
+    validation: Around | None = None
 
 
 def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
@@ -65,44 +83,46 @@ def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, t
 
 @contextmanager
 def cache_frozen(
-    model: Any, row_loss: RowLoss, settings: TrainingBlock, folder: Path, reporter: Reporter
-) -> Iterator[CacheChoice]:
+    model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path
+) -> Iterator[Cached]:
     """Let `row_loss` compute the frozen layers below the first trained one once for each text, where the setting says.
 
-    Yields what was chosen. What is kept lies in memory, or in a file without a name in the folder, which is gone with
-    the process at the latest. Raises for `on` what `require_cacheable` does, and ResourceError where there is no room.
+    `validation` are the texts that go through the model after each epoch, which are kept as well. All lies in memory,
+    or in a file without a name in the folder, which is gone with the process at the latest. Raises for `on` what
+    `require_cacheable` does, and ResourceError where there is no room.
     """
-    choice, row_loss.around = _chosen(model, row_loss, settings, folder)
-    if choice.used:
-        reporter.note(_said(choice))
+    cached = _cached(model, row_loss, validation, settings, folder)
+    row_loss.around = cached.training
     try:
-        yield choice
+        yield cached
     finally:
         row_loss.around = None
 
 
-def _chosen(
-    model: Any, row_loss: RowLoss, settings: TrainingBlock, folder: Path
-) -> tuple[CacheChoice, Callable[..., AbstractContextManager[None]] | None]:
+def _cached(model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
     is_asked = settings.cache_frozen == "on"
     if settings.cache_frozen == "off":
-        return CacheChoice(reason="asked for"), None
-    prefix = cacheable(settings, model, row_loss.batch([0], 1))
+        return Cached(CacheChoice(reason="asked for"))
+    # Both, so that the batch is padded if any is: bf16 is what packed states are in.
+    ends = [int(np.argmin(row_loss.lengths)), int(np.argmax(row_loss.lengths))]
+    prefix = cacheable(settings, model, row_loss.batch(ends, 1))
     if isinstance(prefix, str):
         if is_asked:
             _refuse_reason(prefix)
-        return CacheChoice(reason=prefix), None
-    sizes = [1] * len(row_loss.lengths) if prefix.left.narrows else row_loss.lengths
+        return Cached(CacheChoice(reason=prefix))
+    lengths = [*row_loss.lengths, *validation.lengths]
+    sizes = [1] * len(lengths) if prefix.left.narrows else lengths
     needed = sum(sizes) * prefix.left.width * prefix.left.dtype.itemsize
     buffer, place = _room(needed, folder)
     if buffer is None:
         reason = f"the states take {needed / 1e6:,.0f} MB, for which neither memory nor disk has room"
         if is_asked:
             raise ResourceError("DISK-004", f"training.cache_frozen on: {reason}.", "Free some, or leave it out.")
-        return CacheChoice(reason=reason), None
+        return Cached(CacheChoice(reason=reason))
     why = "asked for" if is_asked else "nothing is trained or dropped in these layers or below"
     choice = CacheChoice(True, why, prefix.depth, len(prefix.layers), needed, place)
-    return choice, FrozenCache(prefix, sizes, buffer).around
+    cache = FrozenCache(prefix, sizes, buffer)
+    return Cached(choice, cache.around, partial(cache.around, first=len(row_loss.lengths)))
 
 
 def _refuse_reason(found: FrozenPrefix | str) -> None:
@@ -121,14 +141,15 @@ class FrozenCache:
         self._is_known = np.zeros(len(sizes), bool)
 
     @contextmanager
-    def around(self, rows: Sequence[int], mask: torch.Tensor) -> Iterator[None]:
+    def around(self, rows: Sequence[int], mask: torch.Tensor, first: int = 0) -> Iterator[None]:
         """Let a call on these rows, padded as the mask (rows, positions) says, skip the prefix if all are known.
 
-        Else they are known afterwards.
+        Else they are known afterwards. Rows are counted from `first`.
         """
         from lightune.training.frozen_prefix import StandIn, standing_in
 
-        slots, wanted = self._slots(rows, mask), list(rows)
+        wanted = [first + row for row in rows]
+        slots = self._slots(wanted, mask)
         *below, last = self._prefix.layers[: self._prefix.depth]
         is_known = bool(self._is_known[wanted].all())
         stand_ins: list[nn.Module]
@@ -140,13 +161,13 @@ class FrozenCache:
             yield
         self._is_known[wanted] = True
 
-    def _slots(self, rows: Sequence[int], mask: torch.Tensor) -> torch.Tensor:
+    def _slots(self, rows: list[int], mask: torch.Tensor) -> torch.Tensor:
         """Return where the state of each position lies, -1 for padding: (rows, positions)."""
         import torch
 
         count = mask.cumsum(1)
         is_kept = (mask == 1) & (count == 1) if self._prefix.left.narrows else mask == 1
-        firsts = torch.from_numpy(self._firsts[list(rows)])
+        firsts = torch.from_numpy(self._firsts[rows])
         return torch.where(is_kept, firsts[:, None] + count - 1, -1)
 
     def _as_seen(self, slots: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
@@ -165,7 +186,7 @@ class FrozenCache:
     ) -> Any:
         output = layer(hidden, *args, **kwargs)
         places = self._as_seen(slots, kwargs)
-        states = (output[0] if isinstance(output, tuple) else output).detach().to(self._states.device)
+        states = (output[0] if isinstance(output, tuple) else output).detach().to(self._states)
         self._states[places[places >= 0]] = states[places >= 0]
         return output
 
@@ -199,9 +220,3 @@ def _room(needed: int, folder: Path) -> tuple[torch.Tensor | None, str]:
             return torch.from_numpy(np.memmap(file, np.uint8, "r+")), "disk"
     except OSError:
         return None, ""
-
-
-def _said(choice: CacheChoice) -> str:
-    which = "layer 1" if choice.layers == 1 else f"layers 1 to {choice.layers}"
-    where = "in memory" if choice.place == "memory" else "on disk"
-    return f"{which} of {choice.of_layers}: computed once for each text, {choice.bytes / 1e6:,.1f} MB kept {where}"

@@ -85,7 +85,7 @@ def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix
     """Return the deepest run of lowest layers whose answers hang on the text alone, or why there is none.
 
     The model is called once on the batch, in training mode, in which it is left. Whatever is trained below a layer
-    shows in its answer, which then needs a gradient, and whatever is dropped in the state of the random numbers.
+    stands in the graph of its answer, and whatever is dropped shows in the state of the random numbers.
     """
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES:
@@ -111,13 +111,14 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
     """Return what each layer left behind, in the order in which they were called."""
     device = next(model.parameters()).device
     seen: list[tuple[int, Left]] = []
+    passed: set[Any] = set()
 
     def watch(number: int, layer: nn.Module) -> StandIn:
         def answer(hidden: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             output = layer(hidden, *args, **kwargs)
             is_random = not torch.equal(_random_state(device), start)
             is_narrow = number == len(layers) - 1 and getattr(kwargs.get("ragged"), "narrows", False)
-            seen.append((number, _left(layer, output, is_random, is_narrow)))
+            seen.append((number, _left(layer, output, is_random, is_narrow, passed)))
             return output
 
         return StandIn(layer, answer)
@@ -130,12 +131,29 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
     return seen
 
 
-def _left(layer: nn.Module, output: Any, is_random: bool, is_narrow: bool) -> Left:
+def _left(layer: nn.Module, output: Any, is_random: bool, is_narrow: bool, passed: set[Any]) -> Left:
     hidden = output[0] if isinstance(output, tuple) else output
-    is_trained = hidden.requires_grad or any(value.requires_grad for value in layer.parameters())
+    is_trained = any(value.requires_grad for value in layer.parameters()) or _needs_parameter(hidden, passed)
     is_heard = any(module._forward_hooks for module in layer.modules())
     beside = len(output) - 1 if isinstance(output, tuple) else None
     return Left(is_trained, is_random, is_heard, is_narrow, beside, hidden.shape[-1], hidden.dtype)
+
+
+def _needs_parameter(hidden: torch.Tensor, passed: set[Any]) -> bool:
+    """Whether a parameter that is trained had a part in hidden states; nodes in `passed` were looked at before.
+
+    That a gradient is wanted says less: with gradient checkpointing transformers wants one of the embedded tokens.
+    """
+    left = [hidden.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in passed:
+            continue
+        if isinstance(getattr(node, "variable", None), nn.Parameter):
+            return True
+        passed.add(node)
+        left += [below for below, _ in node.next_functions]
+    return False
 
 
 def _random_state(device: torch.device) -> torch.Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.encoding import Encoded, collate
-from lightune.evaluation.evaluate import to_device
+from lightune.evaluation.evaluate import Around, to_device
 from lightune.recipe import TrainingBlock
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.token_masking import TokenMasking
@@ -29,14 +29,14 @@ class Examples:
 class RowLoss:
     """Class weights and hidden tokens, as the settings say, applied to rows of the training texts.
 
-    `around`, where set, makes a context for a call of the model from its rows and their attention mask.
+    `around`, where set, makes a context for each call of the model.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock) -> None:
         self._tokenizer, self._train = tokenizer, train
         self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
-        self.around: Callable[[Sequence[int], torch.Tensor], AbstractContextManager[None]] | None = None
+        self.around: Around | None = None
 
     @property
     def lengths(self) -> list[int]:
