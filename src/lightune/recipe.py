@@ -127,7 +127,7 @@ class TrainingBlock(Block):
     load_best_model_at_end: bool = True
     weight_averaging: Share = 0.0  # over this share of the last steps
     token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    cache_frozen: Literal["auto", "on", "off"] = "auto"
+    cache_frozen: Literal["auto", "on", "off"] = "auto"  # lower layers that stay as they are, once for each text
     early_stopping_patience: Count | None = None
     save_steps: Count | None = None
     report_to: tuple[str, ...] = ()

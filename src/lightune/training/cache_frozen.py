@@ -78,7 +78,7 @@ def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Ten
 def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> None:
     """Raise RecipeError where `cache_frozen: on` asks for what an attached model does not allow."""
     if settings.cache_frozen == "on":
-        _refuse_reason(cacheable(settings, model, batch))
+        _require(cacheable(settings, model, batch))
 
 
 @contextmanager
@@ -100,17 +100,29 @@ def cache_frozen(
 
 
 def _cached(model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
-    is_asked = settings.cache_frozen == "on"
     if settings.cache_frozen == "off":
         return Cached(CacheChoice(reason="asked for"))
-    # Both, so that the batch is padded if any is: bf16 is what packed states are in.
+    # The shortest text and the longest, so that they are padded if any are: what is packed may be of another type.
     ends = [int(np.argmin(row_loss.lengths)), int(np.argmax(row_loss.lengths))]
     prefix = cacheable(settings, model, row_loss.batch(ends, 1))
+    is_asked = settings.cache_frozen == "on"
+    if is_asked:
+        _require(prefix)
     if isinstance(prefix, str):
-        if is_asked:
-            _refuse_reason(prefix)
         return Cached(CacheChoice(reason=prefix))
-    lengths = [*row_loss.lengths, *validation.lengths]
+    return _made(prefix, row_loss.lengths, validation.lengths, is_asked, folder)
+
+
+def _require(found: FrozenPrefix | str) -> None:
+    if isinstance(found, str):
+        raise RecipeError("RECIPE-054", f"training.cache_frozen on: {found}.", "Leave it out: auto caches what it can.")
+
+
+def _made(
+    prefix: FrozenPrefix, training: Sequence[int], validation: Sequence[int], is_asked: bool, folder: Path
+) -> Cached:
+    """Return a cache for texts of these lengths, or why there is no room for it."""
+    lengths = [*training, *validation]
     sizes = [1] * len(lengths) if prefix.left.narrows else lengths
     needed = sum(sizes) * prefix.left.width * prefix.left.dtype.itemsize
     buffer, place = _room(needed, folder)
@@ -122,12 +134,7 @@ def _cached(model: Any, row_loss: RowLoss, validation: Encoded, settings: Traini
     why = "asked for" if is_asked else "nothing is trained or dropped in these layers or below"
     choice = CacheChoice(True, why, prefix.depth, len(prefix.layers), needed, place)
     cache = FrozenCache(prefix, sizes, buffer)
-    return Cached(choice, cache.around, partial(cache.around, first=len(row_loss.lengths)))
-
-
-def _refuse_reason(found: FrozenPrefix | str) -> None:
-    if isinstance(found, str):
-        raise RecipeError("RECIPE-054", f"training.cache_frozen on: {found}.", "Leave it out: auto caches what it can.")
+    return Cached(choice, cache.around, partial(cache.around, first=len(training)))
 
 
 class FrozenCache:
