@@ -102,9 +102,9 @@ def cache_frozen(
 def _cached(model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
     if settings.cache_frozen == "off":
         return Cached(CacheChoice(reason="asked for"))
-    # The shortest text and the longest, so that they are padded if any are: what is packed may be of another type.
-    ends = [int(np.argmin(row_loss.lengths)), int(np.argmax(row_loss.lengths))]
-    prefix = cacheable(settings, model, row_loss.batch(ends, 1))
+    # The longest text and the shortest, which are padded if any are: packed ones may leave states of another type.
+    ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
+    prefix = cacheable(settings, model, row_loss.batch(ends[: settings.per_device_train_batch_size], 1))
     is_asked = settings.cache_frozen == "on"
     if is_asked:
         _require(prefix)
