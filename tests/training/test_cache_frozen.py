@@ -15,9 +15,11 @@ from lightune.errors import RecipeError, ResourceError
 from lightune.methods import make_method
 from lightune.models.architectures import ARCHITECTURES as TABLE
 from lightune.progress import Silent
+from lightune.ragged.door import padding_free
 from lightune.recipe import TrainingBlock, parse_recipe
 from lightune.training import cache_frozen
 from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.lean import lean
 from lightune.training.loop import Examples, Loop
 from lightune.training.row_loss import RowLoss
 from padded_and_ragged import texts
@@ -227,6 +229,21 @@ def test_a_batch_with_a_new_row_runs_whole(make: MakeLoop) -> None:
     assert runs == [1, 0, 1, 0, 0]
     assert cached.around is None
     assert [type(layer).__name__ for layer in layers_of(loop)] == ["LlamaDecoderLayer"] * 2
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method"), [("llama", "top_layers"), ("bert", "top_layers"), ("bert", "head")]
+)
+def test_the_same_batch_in_bf16_is_answered_the_same(make: MakeLoop, architecture: str, method: str) -> None:
+    """To the last bit nearly, with tokens that fill the rows up to a multiple."""
+    loop = make(architecture, method, 2 if method == "head" else 1)
+    quiet(loop.model, 2)
+    getattr(loop.model, "dropout", torch.nn.Dropout()).p = 0.0
+    row_loss = RowLoss(loop.tokenizer, loop.train, loop.settings)
+    arguments = (loop.model, row_loss, loop.validation.encoded, loop.settings, loop.folder)
+    with padding_free(loop.model, logits_only=True), lean(loop.model, True), cache_frozen.cache_frozen(*arguments):
+        losses = [row_loss.of(loop.model, [4, 1, 7], 1, torch.device("cpu"))[1] for _ in range(2)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 # Where it is not possible
