@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
-from lightune.data.encoding import Encoded, cut_notes, encode
+from lightune.data.encoding import Encoded, collate, cut_notes, encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits, to_device
@@ -39,6 +39,7 @@ from lightune.record import RunRecord
 from lightune.run_folder import RunFolder
 from lightune.training.accelerate_setup import make_accelerator, require_installed
 from lightune.training.batches import training_batches
+from lightune.training.cache_frozen import require_cacheable
 from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.loop import Loop
@@ -66,7 +67,7 @@ class _Experiment:
     folder: Path
     reporter: Reporter
     notes: list[str]
-    precisions: dict[str, dict[str, str]] = field(default_factory=dict)
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the machine; for environment.json
 
     @property
     def batch_size(self) -> int:
@@ -133,24 +134,19 @@ def run(
 
 
 def _set_up(
-    recipe: Recipe,
-    method: Method,
-    device: torch.device,
-    task: Task,
-    folder: Path,
-    reporter: Reporter,
-    notes: list[str],
+    recipe: Recipe, method: Method, device: torch.device, task: Task, folder: Path, reporter: Reporter, notes: list[str]
 ) -> _Experiment:
     source = find_model(recipe.model, recipe.model_revision)
     recipe = recipe.pinned(source.revision, task.revision)
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
     loaded = load_classifier(source, task.labels, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
-    # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
-    method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed)
     loaded.model.to(device)  # type: ignore[arg-type]
+    # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
+    attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     notes += loaded.notes
     encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
+    require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
     notes += cut_notes(encoded.values(), loaded.max_length)
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
     reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
@@ -188,7 +184,7 @@ def _carry_out(run: _Experiment) -> Outcome:
     return Outcome(
         recipe=run.recipe,
         task=run.task,
-        environment={**runtime.environment(run.device), "precision": run.precisions},
+        environment={**runtime.environment(run.device), **run.chosen},
         before=untouched.scores,
         after=after_scores,
         probe=untouched.probe_scores,
@@ -243,6 +239,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         run.method.start_from_data(attachment.model, (to_device(batch, run.device) for batch in batches))
     loop = _loop(run, attachment)
     fitted = loop.fit()
+    run.chosen["cache_frozen"] = asdict(loop.cached.choice)
     for tracker in loop.accelerator.trackers:
         tracker.finish()
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
@@ -251,7 +248,7 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
         "steps": fitted.steps,
         "best_epoch": fitted.best_epoch,
         "learning_rate": run.learning_rate,
-        "precision": run.precisions["training"]["name"],
+        "precision": run.chosen["precision"]["training"]["name"],
         "epochs": fitted.epochs,
     }
     return Attachment(loop.model, attachment.changed), fields
@@ -261,7 +258,7 @@ def _loop(run: _Experiment, attachment: Attachment) -> Loop:
     settings = run.recipe.training
     tokens = round(np.mean(run.encoded["train"].lengths) * settings.per_device_train_batch_size)
     precision = training_precision(settings.precision, run.device, attachment.model, tokens)
-    run.precisions["training"] = asdict(precision)
+    run.chosen["precision"] = {"training": asdict(precision)}
     in_bf16 = holds_layers_in_bf16(precision, run.device, attachment.model)
     around = "fp32" if in_bf16 else precision.name
     accelerator = make_accelerator(

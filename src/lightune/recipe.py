@@ -128,6 +128,7 @@ class TrainingBlock(Block):
     load_best_model_at_end: bool = True
     weight_averaging: Share = 0.0  # over this share of the last steps
     token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    cache_frozen: Literal["auto", "on", "off"] = "auto"  # lower layers that stay as they are, once for each text
     early_stopping_patience: Count | None = None
     save_steps: Count | None = None
     report_to: tuple[str, ...] = ()
@@ -142,6 +143,11 @@ class TrainingBlock(Block):
     def _known_trackers(cls, value: Any) -> Any:
         names = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
         return tuple(_one_of("tracker", str(name), TRACKERS) for name in names if name != "none")
+
+    @field_validator("cache_frozen", mode="before")
+    @classmethod
+    def _yaml_switch(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value  # what YAML makes of on and off
 
     @field_validator("warmup_steps")
     @classmethod

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "weighted": ("distilbert", "full", {"class_weights": "auto", "train_sampling_strategy": "group_by_length"}),
     "recomputed": ("bert", "lora", {"gradient_checkpointing": True}),
     "padded": ("deberta-v2", "lora", {"class_weights": "auto"}),
+    "cached": ("llama", "top_layers", {"gradient_accumulation_steps": 6, "per_device_train_batch_size": 1}),
     "penalised": ("distilbert", "adalora", {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 3}),
 }
 COMMON = {"num_train_epochs": 2, "per_device_train_batch_size": 6, "max_grad_norm": 0.0, "seed": 1}

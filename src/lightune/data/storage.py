@@ -7,6 +7,7 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class Chained(LazySequence):
         return found
 
 
-def nameless_file() -> IO[bytes]:
+def nameless_file(folder: Path | None = None) -> IO[bytes]:
     """Return a temporary file that is gone when it is closed and its maps are, however the process ends."""
-    return tempfile.TemporaryFile(prefix="lightune-")
+    return tempfile.TemporaryFile(prefix="lightune-", dir=folder)
 
 
 class Pages:

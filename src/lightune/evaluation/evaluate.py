@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from lightune.data.task import Split
 
+# Makes a context for a call of the model from the numbers of its texts and their attention mask, (texts, positions).
+Around = Callable[[Sequence[int], "torch.Tensor"], AbstractContextManager[None]]
+
 
 def predict_logits(
     model: nn.Module,
@@ -30,6 +33,7 @@ def predict_logits(
     encoded: Encoded,
     batch_size: int,
     reporter: Reporter | None = None,
+    around: Around | None = None,
 ) -> NDArray[Any]:
     """Return the logits, (texts, labels) in fp32, in the order of the texts.
 
@@ -45,7 +49,8 @@ def predict_logits(
     with in_eval_mode(model), torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
         for rows in batches:
             batch = collate(tokenizer, [encoded.rows[row] for row in rows])
-            parts.append(model(**to_device(batch, device)).logits.float().cpu())
+            with around(rows, batch["attention_mask"]) if around else nullcontext():
+                parts.append(model(**to_device(batch, device)).logits.float().cpu())
             advance()
     order = np.concatenate([np.asarray(rows) for rows in batches])
     logits = torch.cat(parts).numpy()
@@ -98,7 +103,12 @@ def evaluate(
 
 
 def validate(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, labels: Sequence[int], batch_size: int
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Encoded,
+    labels: Sequence[int],
+    batch_size: int,
+    around: Around | None = None,
 ) -> Metrics:
     """Return the metrics alone, for the validation after an epoch."""
-    return measure(predict_logits(model, tokenizer, encoded, batch_size), np.asarray(labels))
+    return measure(predict_logits(model, tokenizer, encoded, batch_size, around=around), np.asarray(labels))

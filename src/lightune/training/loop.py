@@ -21,6 +21,7 @@ from lightune.recipe import TrainingBlock
 from lightune.training.averaging import WeightAverage
 from lightune.training.batches import parts_of_similar_length, shared_steps, steps_per_epoch
 from lightune.training.best import Best
+from lightune.training.cache_frozen import Cached, cache_frozen
 from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from lightune.training.interrupt import StopRequest
 from lightune.training.lean import lean
@@ -78,6 +79,7 @@ class Loop:
     row_loss: RowLoss = field(init=False)
     passes: Passes = field(init=False)
     average: WeightAverage = field(init=False)
+    cached: Cached = field(init=False)
     cuts_batches: bool = field(init=False)
     advance: Callable[..., None] = field(init=False)
 
@@ -101,6 +103,7 @@ class Loop:
             path.open("w", encoding="utf-8") as self.log,
             padding_free(self.model, logits_only=True),
             lean(self.model, self.in_bf16),
+            cache_frozen(self.model, self.row_loss, self.validation.encoded, self.settings, self.folder) as self.cached,
         ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()
@@ -128,6 +131,8 @@ class Loop:
         self._checkpointing(True)
 
     def _fit_epochs(self) -> None:
+        if self.cached.choice.used:
+            self.reporter.note(self.cached.choice.note)
         for epoch in range(1, self.settings.num_train_epochs + 1):
             loss = self._run_epoch(epoch)
             self.meter.pause()
@@ -251,8 +256,8 @@ class Loop:
         """Return the metrics of the validation texts; the first rank measures, and the others decide by its figures."""
         if not self.ranks.is_first:
             return Metrics(**json.loads(self.ranks.told()))
-        validation = self.validation
-        found = validate(self.model, self.tokenizer, validation.encoded, validation.labels, self.eval_batch_size)
+        texts, labels, around = self.validation.encoded, self.validation.labels, self.cached.validation
+        found = validate(self.model, self.tokenizer, texts, labels, self.eval_batch_size, around)
         self.ranks.told(json.dumps(vars(found)))
         return found
 

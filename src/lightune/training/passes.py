@@ -42,7 +42,9 @@ class Passes:
     def run_batch(self, batch: dict[str, torch.Tensor], rows: Sequence[int], weight: float) -> torch.Tensor:
         """Do so for rows that are a batch already, on the CPU."""
         found = to_device(batch, self.accelerator.device)
-        loss, plain = self.row_loss.of(self.model(**found), found["labels"], rows)
+        with self.row_loss.calling(rows, batch.get("attention_mask")):
+            answer = self.model(**found)
+        loss, plain = self.row_loss.of(answer, found["labels"], rows)
         loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain
