@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks import accuracy
 from benchmarks.__main__ import ROWS, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
@@ -48,12 +49,16 @@ def test_a_ratio_is_the_median_of_pairs_not_of_arms() -> None:
 def test_the_page_has_a_table_for_each_row_and_says_what_the_figures_depend_on() -> None:
     row = {"name": "bulk", "unit": "texts", "texts": "reviews", "seconds": {"peer": [4.0, 4.0], "lightune": [2.0, 1.0]}}
     written = page(
-        {ROWS[0]: {"machine": MACHINE, "rows": [{**row, "work": 8.0, "notes": {"share": 0.5}, "kind": "speed"}]}}
+        [
+            {ROWS[0]: {"machine": MACHINE, "rows": [{**row, "work": 8.0, "notes": {"share": 0.5}, "kind": "speed"}]}},
+            {ROWS[0]: {"machine": MACHINE | {"gpu": "a card"}, "rows": []}},
+        ]
     )
     assert "| peer | 2 | 1 |" in written
     assert "| lightune | 5.33 | 3.00 (1.50 to 4.50) |" in written
     assert "Share: 0.5." in written
     assert "*one, 2 threads, without bf16;" in written
+    assert "*a card, one, 2 threads" in written
 
 
 def test_texts_come_from_a_file_or_from_the_embedded_reviews(tmp_path: Path) -> None:
@@ -107,3 +112,9 @@ def test_the_products_are_those_of_a_pass(load_lively: Any, monkeypatch: pytest.
     layers, width = loaded.model.config.num_hidden_layers, loaded.model.config.hidden_size
     assert seen.count((7, width, width)) == 4 * (layers - 1) + 2  # the last layer: keys and values alone
     assert seen[-1] == (2, width, 2)
+
+
+def test_a_difference_of_seeds_has_students_interval() -> None:
+    """Differences of 1, 2 and 3 points: mean 2, half width 4.303 / sqrt(3)."""
+    assert accuracy.difference([0.51, 0.72, 0.63], [0.50, 0.70, 0.60]) == "+2.0 (95%: -0.5 to +4.5)"
+    assert accuracy.difference([0.51], [0.50]) == "+1.0"

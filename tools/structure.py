@@ -27,6 +27,7 @@ CAPTIONS = {
     "README.md": "What it is, how to use it, what comes out.",
     "SECURITY.md": "What is never done (pickle, remote code), and how to report a weakness.",
     "constraints.txt": "Every package version that was tested together.",
+    "docs/performance.cuda.json": "The same of a GPU; made by `python -m benchmarks --device cuda`.",
     "docs/performance.json": "The figures behind performance.md; made by `make benchmark`.",
     "docs/notebook.ipynb": "A first run from Python, in a notebook.",
     "pyproject.toml": "Package metadata and the settings of every tool.",

@@ -21,6 +21,7 @@ from lightune.training import cache_frozen
 from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.lean import lean
 from lightune.training.loop import Examples, Loop
+from lightune.training.passes import Passes
 from lightune.training.row_loss import RowLoss
 from padded_and_ragged import texts
 from reloading_here import reloading_here
@@ -218,14 +219,13 @@ def test_a_batch_with_a_new_row_runs_whole(make: MakeLoop) -> None:
     loop = make("llama", "top_layers", 1, num_train_epochs=2)
     calls, runs = Calls(loop), []
     cached, plain = (RowLoss(loop.tokenizer, loop.train, loop.settings) for _ in range(2))
+    passes = [Passes(loop.model, loop.method, row_loss, loop.accelerator) for row_loss in (cached, plain)]
     with cache_frozen.cache_frozen(loop.model, cached, loop.validation.encoded, loop.settings, loop.folder):
         for rows in ([0, 1, 2], [2, 1], [2, 3], [3, 0], [3, 1, 0]):
             before = calls.counts[0]
-            found, _ = cached.of(loop.model, rows, 1, torch.device("cpu"))
+            found = passes[0].run(rows, 1, 1.0)
             runs.append(calls.counts[0] - before)
-            torch.testing.assert_close(
-                found, plain.of(loop.model, rows, 1, torch.device("cpu"))[0], rtol=LIMIT, atol=LIMIT
-            )
+            torch.testing.assert_close(found, passes[1].run(rows, 1, 1.0), rtol=LIMIT, atol=LIMIT)
     assert runs == [1, 0, 1, 0, 0]
     assert cached.around is None
     assert [type(layer).__name__ for layer in layers_of(loop)] == ["LlamaDecoderLayer"] * 2
@@ -240,9 +240,10 @@ def test_the_same_batch_in_bf16_is_answered_the_same(make: MakeLoop, architectur
     quiet(loop.model, 2)
     getattr(loop.model, "dropout", torch.nn.Dropout()).p = 0.0
     row_loss = RowLoss(loop.tokenizer, loop.train, loop.settings)
+    passes = Passes(loop.model, loop.method, row_loss, loop.accelerator)
     arguments = (loop.model, row_loss, loop.validation.encoded, loop.settings, loop.folder)
     with padding_free(loop.model, logits_only=True), lean(loop.model, True), cache_frozen.cache_frozen(*arguments):
-        losses = [row_loss.of(loop.model, [4, 1, 7], 1, torch.device("cpu"))[1] for _ in range(2)]
+        losses = [float(passes.run([4, 1, 7], 1, 1.0)) for _ in range(2)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 

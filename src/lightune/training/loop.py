@@ -26,7 +26,7 @@ from lightune.training.checkpoint import checkpoint_name, load_checkpoint, save_
 from lightune.training.interrupt import StopRequest
 from lightune.training.lean import lean
 from lightune.training.optimizer import Schedule, make_optimizer
-from lightune.training.passes import Passes, make_passes
+from lightune.training.passes import Passes, make_passes, recomputing
 from lightune.training.ranks import Ranks, all_ranks
 from lightune.training.row_loss import Examples, RowLoss
 
@@ -101,6 +101,7 @@ class Loop:
             torch.random.fork_rng(),
             StopRequest() as self.stop,
             path.open("w", encoding="utf-8") as self.log,
+            recomputing(self.passes.plain_model, self.settings.gradient_checkpointing),
             padding_free(self.model, logits_only=True),
             lean(self.model, self.in_bf16),
             cache_frozen(self.model, self.row_loss, self.validation.encoded, self.settings, self.folder) as self.cached,
@@ -128,7 +129,6 @@ class Loop:
         self.cuts_batches = self.accelerator.device.type == "cpu" and not supported(self.model)
         self.average = WeightAverage(self.trained, self.settings.weight_averaging, total)
         self.done, self.best = Fitted(), Best(self.settings.metric_for_best_model)
-        self._checkpointing(True)
 
     def _fit_epochs(self) -> None:
         if self.cached.choice.used:
@@ -263,7 +263,6 @@ class Loop:
 
     def _restore_best(self) -> None:
         self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        self._checkpointing(False)
         self.average.keep()
         if self.settings.load_best_model_at_end and self.ranks.is_first:
             tensors, _ = load_checkpoint(self.folder / "checkpoints" / "best")
@@ -293,12 +292,3 @@ class Loop:
         message = f"interrupted after step {self.done.steps}; a checkpoint was written to {folder}."
         hint = f"This version cannot resume from it; remove {self.folder} when you no longer need it."
         raise InterruptedRunError("RUN-001", message, hint, signal_number=number)
-
-    def _checkpointing(self, on: bool) -> None:
-        if not self.settings.gradient_checkpointing:
-            return
-        model: Any = self.accelerator.unwrap_model(self.model)
-        if on:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        else:
-            model.gradient_checkpointing_disable()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,3 +68,15 @@ def make_passes(
     from lightune.training.recorded import RecordedPasses
 
     return RecordedPasses(model, method, row_loss, accelerator)
+
+
+@contextmanager
+def recomputing(model: Any, on: bool) -> Iterator[None]:
+    """Let a model's layers be computed again on the way back, if so set, instead of being kept in memory."""
+    if on:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    try:
+        yield
+    finally:
+        if on:
+            model.gradient_checkpointing_disable()
