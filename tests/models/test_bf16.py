@@ -14,7 +14,7 @@ from lightune.models.attention import NAME
 from lightune.models.bf16 import HalfConv1D, HalfLinear, frozen_in_bf16
 from lightune.ragged.door import padding_free
 from lightune.training.lean import lean
-from padded_and_ragged import DEVICE, adapted, answers, largest_difference
+from padded_and_ragged import DEVICE, adapted, answers, batch_of, largest_difference, texts
 from tiny import ARCHITECTURES
 
 
@@ -78,6 +78,18 @@ def test_what_passes_between_the_layers_is_bf16_where_attention_can_take_it(
         loaded.model.get_submodule(name).register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
     with padding_free(model), frozen_in_bf16(model):
         assert loaded.model.config._attn_implementation == NAME
+        answers(model, batch, is_ragged=False)
+    assert set(seen) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gpt2"])
+def test_a_batch_without_padding_stays_in_bf16_too(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model = make_method("lora").attach(loaded.model, loaded.anatomy, 3).model.to(DEVICE)
+    batch, seen = batch_of(loaded, texts((7, 7))), []
+    for name in loaded.anatomy.modules(("ffn_out",)):
+        loaded.model.get_submodule(name).register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+    with padding_free(model), frozen_in_bf16(model):
         answers(model, batch, is_ragged=False)
     assert set(seen) == {torch.bfloat16}
 

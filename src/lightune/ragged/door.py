@@ -126,7 +126,9 @@ class Door:
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
         layout = _layout(base.config, given, opened[-1] and self._narrows(base), vars(base).get(MULTIPLE, 1))
         if layout is None:
-            return None
+            # A cache nobody asked for takes memory, and holds values in the type of rotated keys.
+            is_plain = "use_cache" in self._names and not any(given.get(name) for name in (*LEFT_ALONE, "use_cache"))
+            return ((), given | {"use_cache": False}) if is_plain else None
         given["position_ids"] = layout.pack(self._positions(base, given))
         for name in BESIDE:
             if given.get(name) is not None:
