@@ -6,9 +6,10 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from lightune.training.loop import Loop
 from lightune.training.precision import holds_layers_in_bf16, training_precision
 from lightune.training.row_loss import Examples
 
+MODELS = ("minilm", "distilbert")
 BATCH = 16
 RATE = 1e-4
 # Dropout is on everywhere, at the rates the models came with and at 0.1 in LoRA.
@@ -36,6 +38,19 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "prefix": ("prefix", {}),
     "bottleneck": ("bottleneck", {}),
 }
+
+
+def choosing(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a command line choose models, methods and the length of a round."""
+    parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--method", choices=list(METHODS), action="append")
+    parser.add_argument("--steps", type=int, help=f"batches of {BATCH} in a round")
+    return parser
+
+
+def asked_for(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield the models and methods that were asked for, or all."""
+    return product(given.model or MODELS, given.method or METHODS)
 
 
 @dataclass
@@ -139,8 +154,11 @@ class Clock(TrainerCallback):
         self.seconds = time.perf_counter() - self._started
 
 
-def compared(model: str, method: str, given: argparse.Namespace, **peers: dict[str, Any]) -> Row:
-    """Measure the peers, by name with their arguments, and lightune on `given.steps` batches a round."""
+def compared(model: str, method: str, against: str, given: argparse.Namespace, **peers: dict[str, Any]) -> Row:
+    """Measure the peers, by name with their arguments, and lightune on `given.steps` batches a round.
+
+    `against` says what is special about the peers.
+    """
     steps, device = given.steps, given.device
     source, found, labels = load_texts(given.texts, steps * BATCH)
     make = partial(ready, model, method, found, labels, device)
@@ -152,7 +170,7 @@ def compared(model: str, method: str, given: argparse.Namespace, **peers: dict[s
     arms |= {name: ours(models[name], precision) for name, precision in mine.items()}
     peaks: dict[str, float] = {}
     watched = {name: partial(_watched, name, arm, peaks) for name, arm in arms.items()} if device == "cuda" else arms
-    title = f"training, {model}, {method}{' (GPU)' if device == 'cuda' else ''}"
+    title = f"training, {model}, {method}, {against}{' (GPU)' if device == 'cuda' else ''}"
     row = Row(title, "samples", source, in_turn(watched, given.rounds), steps * BATCH)
     row.notes |= {f"peak memory beside the weights in MB, {name}": round(found) for name, found in peaks.items()}
     for name, one in models.items():
