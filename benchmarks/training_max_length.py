@@ -16,7 +16,8 @@ def main() -> None:
     given = choosing(parser(__doc__, rounds=1)).parse_args()
     given.steps = steps_of(given, on_cpu=1, on_gpu=20)
     peers: dict[str, dict[str, Any]] = {"Trainer, padded to 512": {"pad_to": 512}}
-    show([compared(model, method, "padded to 512", given, **peers) for model, method in asked_for(given)], given.json)
+    rows = [compared(model, method, "padded to 512", given, **peers) for model, method in asked_for(given)]
+    show(rows, given.json)
 
 
 if __name__ == "__main__":
