@@ -101,7 +101,7 @@ def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, li
 
 
 def load_model(name: str, seed: int = SEED, device: str = "cpu") -> Any:
-    """Return a LoadedModel: minilm, or a DistilBERT of the published size with random weights and minilm's words."""
+    """Return a LoadedModel: minilm, a folder's, or a DistilBERT of the published size, random, with minilm's words."""
     from dataclasses import replace
 
     import torch
@@ -110,8 +110,9 @@ def load_model(name: str, seed: int = SEED, device: str = "cpu") -> Any:
     from lightune.models.anatomy import anatomy_of
     from lightune.models.load import find_model, load_classifier
 
-    loaded = load_classifier(find_model("minilm"), ("a", "b"), seed, None, "fp32", 0)
-    if name != "minilm":
+    found = find_model("minilm" if name == "distilbert" else name)
+    loaded = load_classifier(found, ("a", "b"), seed, None, "fp32", 0)
+    if name == "distilbert":
         torch.manual_seed(seed)
         model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=len(loaded.tokenizer)))
         loaded = replace(loaded, model=model, anatomy=anatomy_of(model))

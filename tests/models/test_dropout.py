@@ -29,6 +29,16 @@ def test_the_share_that_is_dropped_is_the_rate(rate: float, seed: int) -> None:
     assert abs(found - rate) < 5 * math.sqrt(rate * (1 - rate) / SIZE) + 1 / 65536
 
 
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_a_mask_takes_a_bit_an_element(rate: float) -> None:
+    x = torch.ones(3, 1001)
+    mask = draw_mask(x, rate)
+    assert mask.numbers.nbytes == math.ceil(3 * 1001 / 8)
+    assert set(mask.kept(x).unique().tolist()) == ({0.0, 1.0} if rate < 1 else {0.0})
+    assert mask.kept(x.bfloat16()).dtype == torch.bfloat16
+    assert torch.equal(mask.kept(x), mask.kept(x.bfloat16()).float())
+
+
 def test_what_is_kept_is_scaled_so_that_the_mean_stays() -> None:
     torch.manual_seed(0)
     x = torch.randn(1000, 100)
@@ -113,7 +123,7 @@ def test_attention_that_drops_is_but_for_that_what_torch_computes(
 
     def draw_none(x: torch.Tensor, rate: float) -> Mask:
         asked.append(rate)
-        return Mask(torch.full((x.numel(),), -(2**15), dtype=torch.int16), 0)
+        return Mask(torch.full(((x.numel() + 7) // 8,), 255, dtype=torch.uint8), 0)
 
     monkeypatch.setattr(quick_attention, "draw_mask", draw_none)
     for module in model.modules():
@@ -151,3 +161,27 @@ def test_attention_s_gradient_is_that_of_its_formula(rate: float) -> None:
     mine = torch.autograd.grad((found * direction).sum(), given)
     theirs = torch.autograd.grad((wanted * direction).sum(), given)
     torch.testing.assert_close(mine, theirs)
+
+
+def test_attention_given_bf16_keeps_it_so_and_computes_in_fp32() -> None:
+    """Answer and gradients are fp32's of the same numbers, rounded once; what waits for the way back is not widened."""
+    draw = torch.Generator().manual_seed(2)
+    given = [torch.randn((3, 4, 5, 8), generator=draw).bfloat16().requires_grad_() for _ in range(3)]
+    wide = [part.detach().float().requires_grad_() for part in given]
+    kept: list[torch.dtype] = []
+
+    def note(part: torch.Tensor) -> torch.Tensor:
+        kept.append(part.dtype)
+        return part
+
+    torch.manual_seed(1)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda part: part):
+        found = quick_attention.quick_attention(torch.nn.Module(), *given, None, dropout=0.2, is_causal=False)[0]
+    torch.manual_seed(1)
+    wanted = quick_attention.quick_attention(torch.nn.Module(), *wide, None, dropout=0.2, is_causal=False)[0]
+    assert torch.equal(found, wanted.bfloat16())
+    assert kept.count(torch.bfloat16) == 3
+    direction = torch.randn(found.shape, generator=draw).bfloat16()
+    gradients = torch.autograd.grad(found, given, direction)
+    for own, expected in zip(gradients, torch.autograd.grad(wanted, wide, direction.float()), strict=True):
+        assert torch.equal(own, expected.bfloat16())

@@ -106,12 +106,13 @@ def attention(
     """
     import torch
 
-    if value.dtype == torch.bfloat16 and value.device.type == "cpu":
+    source: PrefixSource | None = vars(module).get(SLOT)
+    is_quick = _is_quick(query, value, ragged, options)
+    if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
         wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
         return wide.to(value.dtype), None
     if value.dtype == torch.bfloat16:
         query, key = query.to(value.dtype), key.to(value.dtype)
-    source: PrefixSource | None = vars(module).get(SLOT)
     prefix = None if source is None else source.prefix()
     if ragged is None:
         if source is not None:
@@ -123,11 +124,19 @@ def attention(
             return found, None
     from lightune.models.quick_attention import quick_attention
 
-    # Inside its borders every token sees one at least, itself, as that wants it.
-    is_plain = query.device.type == "cpu" and all(options.get(name) is None for name in MORE)
-    is_plain = is_plain and not torch.is_autocast_enabled("cpu")  # which would round its parts apart
-    attend = quick_attention if is_plain and (options.get("dropout") or ragged.longest <= SHORT) else _stock
+    attend = quick_attention if is_quick else _stock
     return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
+
+
+def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, options: Any) -> bool:
+    """Whether plain products are the faster way; inside its borders every token sees one at least, as they want it."""
+    import torch
+
+    if ragged is None or query.device.type != "cpu" or any(options.get(name) is not None for name in MORE):
+        return False
+    if query.dtype != value.dtype or torch.is_autocast_enabled("cpu"):  # which would round its parts apart
+        return False
+    return bool(options.get("dropout")) or ragged.longest <= SHORT
 
 
 def is_causal_for(module: nn.Module, options: Any) -> bool:

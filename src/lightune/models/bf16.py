@@ -15,6 +15,7 @@ from lightune.models.anatomy import stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.attention import MULTIPLE, NAME
 from lightune.models.held import HeldLinear
+from lightune.models.pages import release
 
 HALF = torch.bfloat16
 # For each number of rows oneDNN compiles its bf16 products anew, which takes as long as seven products and up to a
@@ -24,20 +25,24 @@ ROWS = 32
 
 @contextmanager
 def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
-    """Let the frozen layers of a classifier compute in bf16 for as long as the context lasts; see `halve`."""
-    undo = halve(model)
+    """Let the frozen layers of a classifier compute in bf16 for as long as the context lasts; see `halve`.
+
+    The weights in fp32 need no memory meanwhile, as far as the system can read them again from their file.
+    """
+    undo = halve(model, released=True)
     try:
         yield
     finally:
         undo()
 
 
-def halve(model: nn.Module) -> Callable[[], None]:
+def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     """Let the frozen layers of a classifier, adapted or not, compute in bf16, and return what undoes it.
 
     Linear layers round their frozen weights and their inputs to bf16 (8 bits of mantissa, products summed in fp32).
     Where attention is lightune's, which computes in fp32 whatever it is given, all that passes between the layers is
-    bf16 too. Embeddings, the head and everything that is trained stay as they are.
+    bf16 too. Embeddings, the head and everything that is trained stay as they are. `released` weights in fp32 are not
+    looked at before the undoing.
     """
     stock = stock_classifier(model)
     base, layers = stock.base_model, stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
@@ -54,6 +59,8 @@ def halve(model: nn.Module) -> Callable[[], None]:
         module.__class__ = tolerant[stock_class]
     for value, data in kept:
         value.data = data.to(HALF)
+        if released:  # at once, so that never more than one stands in memory twice
+            release(data)
     if _device(base) == "cpu":
         vars(base)[MULTIPLE] = ROWS
 

@@ -16,9 +16,9 @@ STEPS = 2**16
 
 @dataclass(frozen=True)
 class Mask:
-    """Which elements of a tensor are kept: `numbers` are 16 random bits for each, or the mask itself, zeros and ones.
+    """Which elements of a tensor are kept: `numbers` are zeros and ones, or in bytes of which each holds eight of them.
 
-    Dropped are those whose bits are below `level`, in steps of 1/65536.
+    Dropped is an element with probability level / 65536.
     """
 
     numbers: torch.Tensor
@@ -29,38 +29,31 @@ class Mask:
         """What keeps the mean: 1 / (1 - rate)."""
         return STEPS / (STEPS - self.level) if self.level < STEPS else 0.0
 
+    def kept(self, like: torch.Tensor) -> torch.Tensor:
+        """Return zeros and ones in the shape and type of another tensor."""
+        if self.numbers.dtype != torch.uint8:
+            return self.numbers.view(like.shape)
+        bits = np.unpackbits(self.numbers.numpy(), count=like.numel())
+        return torch.from_numpy(bits).view(like.shape).to(like.dtype)
+
     def cover(self, x: torch.Tensor) -> torch.Tensor:
         """Return x with zeros for what is dropped; nothing is scaled."""
-        if self.numbers.is_floating_point():
-            return x * self.numbers.view(x.shape)
-        return _compared(self, x).mul_(x)
-
-    def cover_(self, x: torch.Tensor) -> torch.Tensor:
-        """Do so in place."""
-        return x.mul_(self.numbers.view(x.shape) if self.numbers.is_floating_point() else _compared(self, x))
+        return x * self.kept(x)
 
 
 def draw_mask(x: torch.Tensor, rate: float) -> Mask:
     """Return a mask for a tensor; the rate is rounded to 1/65536.
 
     torch's generator gives the seed of each mask, so that runs repeat and layers that are computed again meet the same
-    mask. It takes two bytes an element, as bits where the mask itself would take more.
+    mask. On a CPU it takes a bit an element.
     """
     level = round(rate * STEPS)
     if x.device.type != "cpu":  # a GPU draws and multiplies in two calls, and calls are what it waits for
         return Mask(torch.empty_like(x, memory_format=torch.contiguous_format).bernoulli_(1 - level / STEPS), level)
     seed = int(torch.randint(2**63 - 1, ()))
     words = np.random.SFC64(seed).random_raw((x.numel() + 3) // 4)
-    bits = Mask(torch.from_numpy(words.view(np.int16)[: x.numel()]), level)
-    return Mask(_compared(bits, x), bits.level) if x.dtype.itemsize == 2 else bits
-
-
-def _compared(mask: Mask, like: torch.Tensor) -> torch.Tensor:
-    """Return zeros and ones from bits, in the shape and type of another tensor."""
-    out = torch.empty_like(like, memory_format=torch.contiguous_format)
-    if mask.level == STEPS:
-        return out.zero_()
-    return torch.ge(mask.numbers.view(like.shape), mask.level - STEPS // 2, out=out)
+    is_kept = words.view(np.int16)[: x.numel()] >= level - STEPS // 2
+    return Mask(torch.from_numpy(np.packbits(is_kept)), level)
 
 
 def quick_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:

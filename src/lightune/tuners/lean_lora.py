@@ -82,14 +82,14 @@ class _Lora(torch.autograd.Function):
         """Return the gradients of x, A and B, of the shapes of those."""
         x, inner, a, b, weight, numbers = ctx.saved_tensors
         rows, outer = _rows(x), _rows(gradient)
-        mask = None if numbers is None else Mask(numbers, ctx.level)
+        kept = None if numbers is None else Mask(numbers, ctx.level).kept(rows)
         to_inner = (outer @ b).mul_(ctx.scale)
-        to_a = to_inner.t() @ (mask.cover(rows) if mask else rows)
+        to_a = to_inner.t() @ (rows if kept is None else rows * kept)
         to_b = (inner.t() @ outer).mul_(ctx.scale).t()
         to_x = None
         if ctx.needs_input_grad[0]:
             to_x = (outer.to(weight.dtype) @ weight).to(x.dtype)
-            to_x = to_x.addmm_(to_inner, a) if mask is None else to_x.add_(mask.cover_(to_inner @ a))
+            to_x = to_x.addmm_(to_inner, a) if kept is None else to_x.add_((to_inner @ a).mul_(kept))
             to_x = to_x.view_as(x)
         return to_x, to_a.to(ctx.trained), to_b.to(ctx.trained), None, None, None, None
 
