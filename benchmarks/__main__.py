@@ -100,8 +100,9 @@ def table(row: Row) -> list[str]:
         found = [f"| {arm} | {row.speed(arm):.0e} |" for arm in row.seconds]
         return [f"| {row.texts} | relative difference |", "| --- | --- |", *found]
     unit = row.unit if row.kind == "memory" else f"{row.unit}/s"
-    lines = [f"| {row.texts} | {unit} | times |", "| --- | --- | --- |"]
     first = next(iter(row.seconds))
+    rounds = len(row.seconds[first])
+    lines = [f"| {row.texts}, {rounds} round{'s'[: rounds != 1]} | {unit} | times |", "| --- | --- | --- |"]
     for arm in row.seconds:
         middle, low, high = row.ratio(arm, first)
         times = "1" if arm == first else f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -182,10 +182,12 @@ def compared(model: str, method: str, against: str, given: argparse.Namespace, *
 
 def _watched(name: str, arm: Callable[[], float], peaks: dict[str, float]) -> float:
     """Run an arm and put down what it took at most of a GPU's memory, in MB, above what was taken before."""
-    before = torch.cuda.memory_allocated()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
     torch.cuda.reset_peak_memory_stats()
     seconds = arm()
-    peaks[name] = max(peaks.get(name, 0.0), (torch.cuda.max_memory_allocated() - before) / 2**20)
+    # Reserved memory, for recordings keep theirs without allocating it anew.
+    peaks[name] = max(peaks.get(name, 0.0), (torch.cuda.max_memory_reserved() - before) / 2**20)
     return seconds
 
 

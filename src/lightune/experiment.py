@@ -240,6 +240,8 @@ def _train(run: _Experiment) -> tuple[Attachment, dict[str, Any]]:
     loop = _loop(run, attachment)
     fitted = loop.fit()
     run.chosen["cache_frozen"] = asdict(loop.cached.choice)
+    if loop.passes.records:
+        run.chosen["cuda_graphs"] = loop.passes.about
     for tracker in loop.accelerator.trackers:
         tracker.finish()
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)

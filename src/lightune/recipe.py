@@ -119,7 +119,7 @@ class TrainingBlock(Block):
     lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
     max_grad_norm: NonNegative = 1.0
     gradient_checkpointing: bool = False
-    cuda_graphs: bool = True
+    cuda_graphs: bool = True  # record the passes of a step and play them, where a GPU and the method allow it
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"

@@ -135,6 +135,11 @@ def device_notes(device: torch.device) -> list[str]:
     return []
 
 
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on the device, without waiting for what that does at the moment."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until a GPU has done what it was told, so that a clock tells the truth."""
     import torch

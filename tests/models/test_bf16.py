@@ -118,3 +118,28 @@ def test_with_gradient_checkpointing_and_dropout_the_gradient_is_the_same(load_l
         with padding_free(model, logits_only=True), lean(model), frozen_in_bf16(model):
             found.append(answers(model, batch, is_ragged=False))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_failure_half_way_leaves_the_model_as_it_was(load_lively: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a GPU's memory is too small for the rounded weights."""
+    from lightune.models import bf16
+
+    model = make_method("lora").attach(load_lively("bert").model, load_lively("bert").anatomy, 3).model
+    kept = {
+        name: (value.dtype, type(module)) for name, module in model.named_modules() for value in module.parameters()
+    }
+    count = 0
+
+    def fail(kept: Any, released: bool) -> None:
+        for value, data in kept[:3]:
+            value.data = data.to(torch.bfloat16)
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(bf16, "_round", fail)
+    with pytest.raises(torch.OutOfMemoryError), padding_free(model), frozen_in_bf16(model):
+        count += 1
+    after = {
+        name: (value.dtype, type(module)) for name, module in model.named_modules() for value in module.parameters()
+    }
+    assert (after, count) == (kept, 0)
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())

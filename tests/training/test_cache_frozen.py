@@ -220,14 +220,14 @@ def test_a_batch_with_a_new_row_runs_whole(make: MakeLoop) -> None:
     calls, runs = Calls(loop), []
     cached, plain = (RowLoss(loop.tokenizer, loop.train, loop.settings) for _ in range(2))
     passes = [Passes(loop.model, loop.method, row_loss, loop.accelerator) for row_loss in (cached, plain)]
-    with cache_frozen.cache_frozen(loop.model, cached, loop.validation.encoded, loop.settings, loop.folder):
+    with cache_frozen.cache_frozen(loop.model, passes[0], loop.validation.encoded, loop.settings, loop.folder):
         for rows in ([0, 1, 2], [2, 1], [2, 3], [3, 0], [3, 1, 0]):
             before = calls.counts[0]
             found = passes[0].run(rows, 1, 1.0)
             runs.append(calls.counts[0] - before)
             torch.testing.assert_close(found, passes[1].run(rows, 1, 1.0), rtol=LIMIT, atol=LIMIT)
     assert runs == [1, 0, 1, 0, 0]
-    assert cached.around is None
+    assert passes[0].around is None
     assert [type(layer).__name__ for layer in layers_of(loop)] == ["LlamaDecoderLayer"] * 2
 
 
@@ -241,10 +241,20 @@ def test_the_same_batch_in_bf16_is_answered_the_same(make: MakeLoop, architectur
     getattr(loop.model, "dropout", torch.nn.Dropout()).p = 0.0
     row_loss = RowLoss(loop.tokenizer, loop.train, loop.settings)
     passes = Passes(loop.model, loop.method, row_loss, loop.accelerator)
-    arguments = (loop.model, row_loss, loop.validation.encoded, loop.settings, loop.folder)
+    arguments = (loop.model, passes, loop.validation.encoded, loop.settings, loop.folder)
     with padding_free(loop.model, logits_only=True), lean(loop.model, True), cache_frozen.cache_frozen(*arguments):
         losses = [float(passes.run([4, 1, 7], 1, 1.0)) for _ in range(2)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_frozen, "CONTAINER", tmp_path)
+    machine = cache_frozen._available()
+    assert machine > 10_000
+    for most, wanted in (("10000", 7000), ("2000", 0), ("max", machine)):
+        (tmp_path / "memory.max").write_text(most + "\n")
+        (tmp_path / "memory.current").write_text("3000\n")
+        assert cache_frozen._available() == pytest.approx(wanted, rel=0.5)
 
 
 # Where it is not possible

@@ -21,7 +21,7 @@ from lightune.training.passes import Passes
 from lightune.training.row_loss import Examples, RowLoss
 from padded_and_ragged import DEVICE, adapted, texts
 
-pytestmark = pytest.mark.skipif(DEVICE != "cuda", reason="nothing else than CUDA records")
+on_cuda = pytest.mark.skipif(DEVICE != "cuda", reason="nothing else than CUDA records")
 
 # Two shapes, each called, recorded, played and played again.
 BATCHES = ([0, 1, 2, 3], [4, 5, 6, 7, 8]) * 4
@@ -56,7 +56,7 @@ def passed(passes: Any, model: Any, rows: list[int], seed: int) -> torch.Tensor:
         if value.grad is not None:
             found.append(value.grad.flatten().clone())
     for value in model.parameters():
-        if value.grad is not None and passes.keeps_gradients:
+        if value.grad is not None and passes.records:
             value.grad.zero_()
         else:
             value.grad = None
@@ -69,6 +69,31 @@ def assert_alike(called: list[Any], recorded: list[Any], limit: float) -> None:
         assert float((found - wanted).norm() / wanted.norm()) < limit
 
 
+def test_a_frame_holds_a_batch_and_where_its_texts_end() -> None:
+    """Two texts of 3 and 5 tokens, padded to 16 positions, filled up to 64 tokens; then two others."""
+    from lightune.ragged.layout import Layout
+    from lightune.training.recorded import Frame
+
+    frame = None
+    for lengths in ((3, 5), (6, 1)):
+        mask = (torch.arange(16) < torch.tensor(lengths)[:, None]).long()
+        batch = {"input_ids": torch.randint(9, (2, 16)), "attention_mask": mask, "labels": torch.tensor([1, 0])}
+        layout = Layout.of(mask, narrows=True, multiple=64)
+        assert layout is not None
+        frame = frame or Frame.like(batch, layout, torch.device("cpu"))
+        frame.fill(batch, layout, 0.25)
+        assert all(torch.equal(frame.inputs[name], batch[name]) for name in batch)
+        longer = max(lengths)
+        assert frame.layout.ends.tolist() == [0, longer, sum(lengths), 64]
+        wanted = [
+            16 * row + place for row in sorted((0, 1), key=lambda row: -lengths[row]) for place in range(lengths[row])
+        ]
+        assert frame.layout.real[: sum(lengths)].tolist() == wanted
+        assert float(frame.weight) == 0.25
+        assert frame.layout.longest >= longer
+
+
+@on_cuda
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("in_bf16", [False, True])
 def test_every_architecture(load_lively: Any, tmp_path: Path, architecture: str, in_bf16: bool) -> None:
@@ -77,6 +102,7 @@ def test_every_architecture(load_lively: Any, tmp_path: Path, architecture: str,
     assert_alike(called, recorded, 0.05 if in_bf16 else 1e-5)
 
 
+@on_cuda
 @pytest.mark.parametrize("architecture", ["distilbert", "llama"])
 @pytest.mark.parametrize("name", FROZEN)
 def test_every_method(load_lively: Any, tmp_path: Path, name: str, architecture: str) -> None:
@@ -88,6 +114,7 @@ def test_every_method(load_lively: Any, tmp_path: Path, name: str, architecture:
     assert_alike(called, recorded, 1e-5)
 
 
+@on_cuda
 def test_what_has_no_kernel_that_knows_borders_is_called(load_lively: Any, tmp_path: Path) -> None:
     method = make_method("prefix", {"attended": "prepended"})
     called, recorded, passes = both(method, load_lively("bert"), tmp_path)
@@ -95,6 +122,7 @@ def test_what_has_no_kernel_that_knows_borders_is_called(load_lively: Any, tmp_p
     assert_alike(called, recorded, 1e-5)
 
 
+@on_cuda
 def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Path) -> None:
     from lightune.training.recorded import RecordedPasses
 
@@ -111,6 +139,7 @@ def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Pa
     assert not torch.allclose(found[1], found[2], rtol=1e-2)
 
 
+@on_cuda
 def test_a_fit_learns_the_same(make_loop: Any) -> None:
     weights = []
     for recorded in (False, True):

@@ -146,7 +146,8 @@ def _resource_error(error: BaseException) -> ResourceError | None:
     if is_out_of_memory(error):
         hint = (
             "Try --set training.per_device_train_batch_size=4 --set training.gradient_accumulation_steps=4 "
-            "--set training.gradient_checkpointing=true, --set data.max_length=128, or --set model_precision=bf16."
+            "--set training.gradient_checkpointing=true, --set data.max_length=128, --set model_precision=bf16, "
+            "or on a GPU --set training.cuda_graphs=false."
         )
         return ResourceError("MEMORY-001", "out of memory.", hint)
     if isinstance(error, OSError) and error.errno in {28, 122}:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune import runtime
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.metrics import Metrics, measure, measure_by_group
@@ -74,7 +75,7 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """Return the batch on the device; its mask remembers the one on the CPU, which says how long the texts are."""
-    moved = {name: value.to(device) for name, value in batch.items()}
+    moved = {name: runtime.sent(value, device) for name, value in batch.items()}
     if device.type != "cpu" and "attention_mask" in batch:
         setattr(moved["attention_mask"], HOST, batch["attention_mask"])
     return moved

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Literal
 
-from lightune import runtime
 from lightune.errors import RecipeError
 from lightune.models.precision import Precision, probe_precision
 
@@ -62,9 +61,8 @@ class AnsweringPrecision:
     def _found(self, model: nn.Module, tokens: int) -> Precision:
         if self._wanted != "auto":
             return Precision(self._wanted, "asked for")
-        device = next(model.parameters()).device
-        if device.type == "cuda":
-            return Precision(runtime.choose_precision("auto", device), "what this CUDA device computes in")
+        if next(model.parameters()).device.type != "cpu":
+            return Precision("fp32", "no gain was seen on a GPU")
         return probe_precision(model, min(tokens, BATCH_TOKENS), is_training=False)
 
 

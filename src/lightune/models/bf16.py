@@ -50,19 +50,9 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     products = [module for module in layers.modules() if type(module) in TOLERANT]
     kept = [(value, value.data) for value in _rounded(layers, products, streams)]
     stack = next(module for module in base.modules() if layers in module.children())
-    handles = _cast_between(stack, layers) if streams else []
     # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
-    around = stack if streams else layers
-    tolerant = TOLERANT if _device(base) == "cpu" or not streams else TOLERANT | NORMS
-    swapped = [(module, type(module)) for module in around.modules() if type(module) in tolerant]
-    for module, stock_class in swapped:
-        module.__class__ = tolerant[stock_class]
-    for value, data in kept:
-        value.data = data.to(HALF)
-        if released:  # at once, so that never more than one stands in memory twice
-            release(data)
-    if _device(base) == "cpu":
-        vars(base)[MULTIPLE] = ROWS
+    swapped = _swapped(stack if streams else layers, TOLERANT if _is_cpu(base) or not streams else TOLERANT | NORMS)
+    handles = _cast_between(stack, layers) if streams else []
 
     def undo() -> None:
         vars(base).pop(MULTIPLE, None)
@@ -73,6 +63,13 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
         for module, stock_class in swapped:
             module.__class__ = stock_class
 
+    try:
+        _round(kept, released)
+    except BaseException:
+        undo()
+        raise
+    if _is_cpu(base):
+        vars(base)[MULTIPLE] = ROWS
     return undo
 
 
@@ -120,8 +117,25 @@ def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
     return output
 
 
-def _device(base: nn.Module) -> str:
-    return next(base.parameters()).device.type
+def _is_cpu(base: nn.Module) -> bool:
+    return next(base.parameters()).device.type == "cpu"
+
+
+def _swapped(
+    around: nn.Module, tolerant: dict[type[nn.Module], type[nn.Module]]
+) -> list[tuple[nn.Module, type[nn.Module]]]:
+    """Make modules tolerant, and return each with the class it had."""
+    found = [(module, type(module)) for module in around.modules() if type(module) in tolerant]
+    for module, stock_class in found:
+        module.__class__ = tolerant[stock_class]
+    return found
+
+
+def _round(kept: list[tuple[nn.Parameter, torch.Tensor]], released: bool) -> None:
+    for value, data in kept:
+        value.data = data.to(HALF)
+        if released:  # at once, so that never more than one stands in memory twice
+            release(data)
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -38,7 +38,10 @@ def takes(packed: Packed, window: int | None) -> bool:
     width, kind = packed.query.shape[-1], packed.query.dtype
     if packed.query.device.type != "cuda" or not kind == packed.key.dtype == packed.value.dtype:
         return False
-    return _is_flash(packed) or (window is None and width * kind.itemsize % EFFICIENT_BYTES == 0)
+    if _is_flash(packed):
+        return True
+    is_known = kind != torch.bfloat16 or torch.cuda.get_device_capability(packed.query.device) >= FLASH_CAPABILITY
+    return is_known and window is None and width * kind.itemsize % EFFICIENT_BYTES == 0
 
 
 def varlen_attention(
@@ -57,7 +60,9 @@ def _is_flash(packed: Packed) -> bool:
     width, device = packed.query.shape[-1], packed.query.device
     is_half = packed.query.dtype in (torch.float16, torch.bfloat16)
     is_width = width % FLASH_STEP == 0 and width <= FLASH_WIDTH
-    return is_half and is_width and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY
+    if not (is_half and is_width and torch.backends.cuda.is_flash_attention_available()):
+        return False
+    return torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY
 
 
 def _flash(packed: Packed, is_causal: bool, window: int | None, dropout: float, scaling: float | None) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
+from lightune import runtime
 from lightune.models.attention import HOST, Attend, is_causal_for
 from lightune.models.varlen_attention import Ends, Packed
 from lightune.ragged.grid import Places
@@ -86,9 +87,10 @@ class Layout:
             return None
         real = torch.arange(mask.numel()).view(mask.shape)[order][is_real[order]]
         filling = -len(real) % multiple
-        real = torch.cat([real, real[:1].expand(filling)]).to(device)
-        ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32).to(device)
+        real = torch.cat([real, real[:1].expand(filling)])
+        ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32)
         groups = tuple(Group(tuple(counts[rows]), device) for rows in groups_of_similar_length(counts))
+        real, ends = (runtime.sent(part, device) for part in (real, ends))
         return cls((mask.shape[0], mask.shape[1]), real, ends, counts[0], groups, narrows, filling)
 
     @property

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightune import runtime
 from lightune.data.encoding import Encoded
 from lightune.data.storage import nameless_file
 from lightune.errors import RecipeError, ResourceError
@@ -26,10 +25,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lightune.training.frozen_prefix import FrozenPrefix
-    from lightune.training.row_loss import RowLoss
+    from lightune.training.passes import Passes
 
 # What the states may take of the memory that is available, and of the disk that is free.
 MEMORY_SHARE, DISK_SHARE = 1 / 4, 1 / 2
+# Where Linux says how much memory a container may take (control groups, version 2).
+CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,28 @@ def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, t
 
 @contextmanager
 def cache_frozen(
-    model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path
+    model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path
 ) -> Iterator[Cached]:
-    """Let `row_loss` compute the frozen layers below the first trained one once for each text, where the setting says.
+    """Let `passes` compute the frozen layers below the first trained one once for each text, where the setting says.
 
     `validation` are the texts that go through the model after each epoch, which are kept as well. All lies in memory,
     or in a file without a name in the folder, which is gone with the process at the latest. Raises for `on` what
     `require_cacheable` does, and ResourceError where there is no room.
     """
-    cached = _cached(model, row_loss, validation, settings, folder)
-    row_loss.around = cached.training
+    cached = _cached(model, passes, validation, settings, folder)
+    passes.around = cached.training
     try:
         yield cached
     finally:
-        row_loss.around = None
+        passes.around = None
 
 
-def _cached(model: Any, row_loss: RowLoss, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
+def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
     if settings.cache_frozen == "off":
         return Cached(CacheChoice(reason="asked for"))
+    if settings.cache_frozen == "auto" and passes.records:
+        return Cached(CacheChoice(reason="passes are recorded, which gains more"))
+    row_loss = passes.row_loss
     # The longest text and the shortest, which are padded if any are: packed ones may leave states of another type.
     ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
     prefix = cacheable(settings, model, row_loss.batch(ends[: settings.per_device_train_batch_size], 1))
@@ -208,17 +212,29 @@ class FrozenCache:
         return hidden if beside is None else (hidden, *[None] * beside)
 
 
+def _available() -> int:
+    """Return the bytes of memory that are available, in a container what that has left of its own."""
+    import psutil
+
+    found: int = psutil.virtual_memory().available
+    try:
+        most, taken = ((CONTAINER / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return found if most == "max" else max(0, min(found, int(most) - int(taken)))
+    except (OSError, ValueError):
+        return found
+
+
 def _room(needed: int, folder: Path) -> tuple[torch.Tensor | None, str]:
     """Return a buffer of so many bytes and where it lies; None where neither memory nor disk has room for it."""
-    import psutil
     import torch
 
-    if needed <= psutil.virtual_memory().available * MEMORY_SHARE / runtime.ranks():
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of this machine
+    if needed <= _available() * MEMORY_SHARE / ranks:
         return torch.empty(needed, dtype=torch.uint8), "memory"
     on_disk = folder if folder.is_dir() else None  # only the first of several processes has a folder
     try:
         with nameless_file(on_disk) as file:
-            if needed > shutil.disk_usage(on_disk or tempfile.gettempdir()).free * DISK_SHARE / runtime.ranks():
+            if needed > shutil.disk_usage(on_disk or tempfile.gettempdir()).free * DISK_SHARE / ranks:
                 return None, ""
             # Reserved, for a disk that is full when a mapped page is written would end the process.
             if hasattr(os, "posix_fallocate"):

@@ -134,9 +134,18 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
 def _left(layer: nn.Module, output: Any, is_random: bool, is_narrow: bool, passed: set[Any]) -> Left:
     hidden = output[0] if isinstance(output, tuple) else output
     is_trained = any(value.requires_grad for value in layer.parameters()) or _needs_parameter(hidden, passed)
-    is_heard = any(module._forward_hooks for module in layer.modules())
+    is_heard = any(_is_foreign(hook) for module in layer.modules() for hook in _hooks(module))
     beside = len(output) - 1 if isinstance(output, tuple) else None
     return Left(is_trained, is_random, is_heard, is_narrow, beside, hidden.shape[-1], hidden.dtype)
+
+
+def _hooks(module: nn.Module) -> list[Any]:
+    return [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+
+
+def _is_foreign(hook: Any) -> bool:
+    """Whether somebody listens by it; those of lightune and transformers themselves want nothing of a plain call."""
+    return not str(getattr(hook, "__module__", "")).startswith(("lightune.", "transformers."))
 
 
 def _needs_parameter(hidden: torch.Tensor, passed: set[Any]) -> bool:

@@ -104,11 +104,12 @@ class Loop:
             recomputing(self.passes.plain_model, self.settings.gradient_checkpointing),
             padding_free(self.model, logits_only=True),
             lean(self.model, self.in_bf16),
-            cache_frozen(self.model, self.row_loss, self.validation.encoded, self.settings, self.folder) as self.cached,
+            cache_frozen(self.model, self.passes, self.validation.encoded, self.settings, self.folder) as self.cached,
         ):
             with Meter(self.accelerator.device) as self.meter, self.reporter.steps("training", total) as self.advance:
                 self._fit_epochs()
             self.done.spent = self.meter.spent
+        self.optimizer.zero_grad(set_to_none=True)
         self._restore_best()
         return self.done
 
@@ -186,7 +187,7 @@ class Loop:
         norm = self._finite(norm, "gradient norm")
         self.optimizer.step()
         self.method.after_step(self.passes.plain_model, self.done.steps + 1)
-        self.optimizer.zero_grad(set_to_none=not self.passes.keeps_gradients)
+        self.optimizer.zero_grad(set_to_none=not self.passes.records)
         return total, norm
 
     def _finite(self, value: float, what: str) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
-from lightune.evaluation.evaluate import to_device
+from lightune.evaluation.evaluate import Around, to_device
 from lightune.ragged.door import supported
 from lightune.recipe import TrainingBlock
 from lightune.training.row_loss import RowLoss
@@ -29,12 +29,19 @@ class Passes:
     row_loss: RowLoss
     accelerator: Accelerator
 
-    # Whether gradients keep their places in memory from step to step.
-    keeps_gradients = False
+    # Makes a context for each call of the model on rows of the training texts, where set.
+    around: Around | None = None
+    # Whether passes may be recorded; then gradients keep their places in memory from step to step.
+    records = False
 
     def __post_init__(self) -> None:
         # Asking for it takes a look at every module.
         self.plain_model = self.accelerator.unwrap_model(self.model)
+
+    @property
+    def about(self) -> dict[str, int]:
+        """What environment.json says of recordings; nothing where there are none."""
+        return {}
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
@@ -43,7 +50,7 @@ class Passes:
     def run_batch(self, batch: dict[str, torch.Tensor], rows: Sequence[int], weight: float) -> torch.Tensor:
         """Do so for rows that are a batch already, on the CPU."""
         found = to_device(batch, self.accelerator.device)
-        with self.row_loss.calling(rows, batch.get("attention_mask")):
+        with nullcontext() if self.around is None else self.around(rows, batch["attention_mask"]):
             answer = self.model(**found)
         loss, plain = self.row_loss.of(answer, found["labels"], rows)
         loss = loss + self.method.penalty(self.plain_model)

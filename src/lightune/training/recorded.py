@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lightune import runtime
 from lightune.ragged.door import PREPARED
 from lightune.ragged.layout import Layout
 from lightune.training.passes import Passes
@@ -33,7 +34,7 @@ class Frame:
     inputs: dict[str, torch.Tensor]
     loss: torch.Tensor | None = None
     graph: torch.cuda.CUDAGraph | None = None
-    weighs: float = 0.0  # what `weight` holds
+    last_weight: float = 0.0  # what `weight` holds
 
     @classmethod
     def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> Frame:
@@ -49,10 +50,10 @@ class Frame:
     def fill(self, batch: dict[str, torch.Tensor], layout: Layout, weight: float) -> None:
         """Put a batch in."""
         numbers = torch.cat([part.flatten() for part in (*batch.values(), layout.real, layout.ends)])
-        self.numbers.copy_(numbers.pin_memory(), non_blocking=True)
-        if weight != self.weighs:
+        self.numbers.copy_(runtime.sent(numbers, self.numbers.device))
+        if weight != self.last_weight:
             self.weight.fill_(weight)
-            self.weighs = weight
+            self.last_weight = weight
 
 
 @dataclass
@@ -63,7 +64,7 @@ class RecordedPasses(Passes):
     recorded, and passes of that shape run as called. Random numbers are those of the generator at the time of playing.
     """
 
-    keeps_gradients = True
+    records = True
 
     frames: dict[tuple[int, ...], Frame | None] = field(default_factory=dict)
 
@@ -72,12 +73,19 @@ class RecordedPasses(Passes):
         self._stream = torch.cuda.Stream(self.accelerator.device)
         self._memory: Any = torch.cuda.graph_pool_handle()
 
+    @property
+    def about(self) -> dict[str, int]:
+        """How many shapes came, and how many of them are recorded: those that came twice and could be."""
+        found = list(self.frames.values())
+        return {"shapes": len(found), "recorded": sum(frame is not None and frame.graph is not None for frame in found)}
+
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        if self.row_loss.around is not None:  # which has to do with each call
+        if self.around is not None:  # which has to do with each call
             return super().run(rows, epoch, weight)
         batch = self.row_loss.batch(rows, epoch, POSITIONS)
-        layout = Layout.of(batch["attention_mask"], narrows=True, multiple=TOKENS)
+        mask = batch.get("attention_mask")
+        layout = None if mask is None else Layout.of(mask, narrows=True, multiple=TOKENS)
         if layout is None:
             return self.run_batch(batch, rows, weight)
         key = (*layout.shape, len(layout.real))
@@ -90,9 +98,12 @@ class RecordedPasses(Passes):
         frame.fill(batch, layout, weight)
         if frame.graph is not None:
             frame.graph.replay()
-        elif frame.loss is not None:
-            self._record(frame).replay()
-        elif not self._ran(frame):
+        elif frame.loss is None and self._ran(frame):
+            pass
+        elif frame.loss is not None and self._recorded(frame):
+            assert frame.graph is not None
+            frame.graph.replay()
+        else:
             self.frames[key] = None
             return self.run_batch(batch, rows, weight)
         assert frame.loss is not None
@@ -102,23 +113,34 @@ class RecordedPasses(Passes):
         """Run as called, but in the way that is recorded; False, and nothing done, where that proves impossible."""
         taught = [value for value in self.plain_model.parameters() if value.requires_grad]
         before = [None if value.grad is None else value.grad.clone() for value in taught]
+        chance = torch.get_rng_state()
         try:
             with self._aside(), never_waiting():
                 self._pass(frame)
+            # What is drawn on the CPU would be the same each time that a recording is played.
+            is_possible = torch.equal(torch.get_rng_state(), chance)
         except RuntimeError:
+            is_possible = False
+        if not is_possible:
+            frame.loss = None
             for value, gradient in zip(taught, before, strict=True):
                 if gradient is None:
                     value.grad = None
                 elif value.grad is not None:
                     value.grad.copy_(gradient)  # in its place, which recordings know
-            return False
-        return True
+        return is_possible
 
-    def _record(self, frame: Frame) -> torch.cuda.CUDAGraph:
-        frame.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(frame.graph, pool=self._memory, stream=self._stream):
-            self._pass(frame)
-        return frame.graph
+    def _recorded(self, frame: Frame) -> bool:
+        """Record a pass, which computes nothing; False where that fails, for want of memory perhaps."""
+        graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
+                self._pass(frame)
+        except RuntimeError:
+            torch.cuda.set_stream(own)  # a recording that fails to end leaves its own behind
+            return False
+        frame.graph = graph
+        return True
 
     def _pass(self, frame: Frame) -> None:
         layout = replace(frame.layout, ends=frame.layout.ends.to(torch.int32))
@@ -133,9 +155,11 @@ class RecordedPasses(Passes):
         """Work on the stream of the recordings."""
         own = torch.cuda.current_stream()
         self._stream.wait_stream(own)
-        with torch.cuda.stream(self._stream):
-            yield
-        own.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            own.wait_stream(self._stream)
 
 
 @contextmanager

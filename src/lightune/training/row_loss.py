@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.encoding import Encoded, collate
-from lightune.evaluation.evaluate import Around
 from lightune.recipe import TrainingBlock
 from lightune.training.class_weights import balanced_weights, weighted_loss
 from lightune.training.token_masking import TokenMasking
@@ -27,16 +25,12 @@ class Examples:
 
 
 class RowLoss:
-    """Class weights and hidden tokens, as the settings say, applied to rows of the training texts.
-
-    `around`, where set, makes a context for each call of the model on the rows.
-    """
+    """Class weights and hidden tokens, as the settings say, applied to rows of the training texts."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock) -> None:
         self._tokenizer, self._train = tokenizer, train
         self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
-        self.around: Around | None = None
 
     @property
     def lengths(self) -> list[int]:
@@ -56,10 +50,6 @@ class RowLoss:
         if self._class_weights:
             return weighted_loss(answer.logits, labels, self._weights(rows))
         return answer.loss, answer.loss.detach()
-
-    def calling(self, rows: Sequence[int], mask: torch.Tensor | None) -> AbstractContextManager[None]:
-        """Return the context for calling the model on rows, padded as the mask (rows, positions) says."""
-        return nullcontext() if self.around is None or mask is None else self.around(rows, mask)
 
     def weight(self, rows: Sequence[int]) -> float:
         """Return how much rows weigh in their step: their number, or the sum of their class weights."""
