@@ -160,7 +160,7 @@ def test_torch_without_memory_is_no_fault_of_ours_and_the_advice_can_be_taken(fa
         torch.empty(2**55, dtype=torch.uint8)
     assert failing(caught.value) == 6
     advised = re.findall(r"--set ([\w.]+=\w+)", capsys.readouterr().err)
-    assert len(advised) == 5
+    assert len(advised) == 6
     compose(None, {}, advised)
 
 
