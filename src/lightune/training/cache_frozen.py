@@ -218,7 +218,8 @@ def _available() -> int:
 
     found: int = psutil.virtual_memory().available
     try:
-        most, taken = ((CONTAINER / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
+        files = [CONTAINER / name for name in ("memory.max", "memory.current")]
+        most, taken = (file.read_text(encoding="ascii").strip() for file in files)
         return found if most == "max" else max(0, min(found, int(most) - int(taken)))
     except (OSError, ValueError):
         return found
