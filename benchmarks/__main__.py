@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def main() -> None:
         print(name, flush=True)
         kept[name] = measured(name, given)
         FIGURES[given.device].write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page([figures(path) for path in FIGURES.values()]), encoding="utf-8")
+    PAGE.write_text(page({device: figures(path) for device, path in FIGURES.items()}), encoding="utf-8")
 
 
 def figures(path: Path) -> dict[str, Any]:
@@ -82,15 +82,18 @@ def measured(name: str, given: argparse.Namespace) -> Any:
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def page(kept: Sequence[dict[str, Any]]) -> str:
+def page(kept: Mapping[str, dict[str, Any]]) -> str:
     """Return the page: a table for each row, of each device."""
     lines = [HEAD]
-    for one, name in product(kept, ROWS):
-        for given in one.get(name, {}).get("rows", []):
+    for device, name in product(kept, ROWS):
+        found = kept[device].get(name)
+        if found is None:
+            continue
+        for given in found["rows"]:
             row = Row(**given)
-            lines += [f"## {row.name[0].upper()}{row.name[1:]}", "", *table(row), ""]
-        if name in one:
-            lines += [f"{conditions(one[name]['machine'])}", ""]
+            title = f"{row.name[0].upper()}{row.name[1:]}{' (GPU)' if device == 'cuda' else ''}"
+            lines += [f"## {title}", "", *table(row), ""]
+        lines += [conditions(found["machine"]), ""]
     return "\n".join(lines)
 
 

@@ -38,8 +38,7 @@ def main() -> None:
             spent, share = trained(name, texts, labels, given.train, given.device, seed)
             seconds[name].append(spent)
             right[name].append(share)
-    title = f"training and accuracy, minilm, {METHOD}{' (GPU)' if given.device == 'cuda' else ''}"
-    row = Row(title, "samples", source, seconds, EPOCHS * given.train)
+    row = Row(f"training and accuracy, minilm, {METHOD}", "samples", source, seconds, EPOCHS * given.train)
     for name, shares in right.items():
         row.notes[f"accuracy, {name}"] = f"{statistics.mean(shares):.3f} ({' '.join(f'{x:.3f}' for x in shares)})"
     for name in PRECISIONS:

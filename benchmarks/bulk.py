@@ -57,7 +57,7 @@ def main() -> None:
         )
         arms[PRODUCTS] = products(model, loaded, texts)
         row = Row(
-            f"bulk classification, minilm{' (GPU)' if given.device == 'cuda' else ''}",
+            "bulk classification, minilm",
             "texts",
             source,
             in_turn(arms, given.rounds),

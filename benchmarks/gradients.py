@@ -24,11 +24,11 @@ def main() -> None:
     found = parser(__doc__, rounds=1)
     found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
     given = found.parse_args()
-    rows, on = [], " (GPU)" if given.device == "cuda" else ""
+    rows = []
     for model in given.model or ["minilm", "distilbert"]:
         source, texts, labels = load_texts(given.texts, BATCH)
         differences = {method: [difference(ready(model, method, texts, labels, given.device))] for method in METHODS}
-        rows.append(Row(f"relative difference of gradients, {model}{on}", "", source, differences, kind="difference"))
+        rows.append(Row(f"relative difference of gradients, {model}", "", source, differences, kind="difference"))
     show(rows, given.json)
 
 

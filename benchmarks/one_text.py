@@ -28,8 +28,7 @@ def main() -> None:
             answered(model, loaded, [text])
 
     seconds = in_turn({"pipeline": peer, "pipeline, again": peer, "lightune": ours}, given.rounds)
-    title = f"one text at a time, minilm{' (GPU)' if given.device == 'cuda' else ''}"
-    show([Row(title, "texts", source, seconds, len(texts))], given.json)
+    show([Row("one text at a time, minilm", "texts", source, seconds, len(texts))], given.json)
 
 
 if __name__ == "__main__":

@@ -170,8 +170,9 @@ def compared(model: str, method: str, against: str, given: argparse.Namespace, *
     arms |= {name: ours(models[name], precision) for name, precision in mine.items()}
     peaks: dict[str, float] = {}
     watched = {name: partial(_watched, name, arm, peaks) for name, arm in arms.items()} if device == "cuda" else arms
-    title = f"training, {model}, {method}, {against}{' (GPU)' if device == 'cuda' else ''}"
-    row = Row(title, "samples", source, in_turn(watched, given.rounds), steps * BATCH)
+    row = Row(
+        f"training, {model}, {method}, {against}", "samples", source, in_turn(watched, given.rounds), steps * BATCH
+    )
     row.notes |= {f"peak memory beside the weights in MB, {name}": round(found) for name, found in peaks.items()}
     for name, one in models.items():
         row.notes[f"share of the step in its own matrix products, {name}"] = product_share(one, row, name, steps)

@@ -48,12 +48,14 @@ def test_a_ratio_is_the_median_of_pairs_not_of_arms() -> None:
 
 def test_the_page_has_a_table_for_each_row_and_says_what_the_figures_depend_on() -> None:
     row = {"name": "bulk", "unit": "texts", "texts": "reviews", "seconds": {"peer": [4.0, 4.0], "lightune": [2.0, 1.0]}}
+    found = {**row, "work": 8.0, "notes": {"share": 0.5}, "kind": "speed"}
     written = page(
-        [
-            {ROWS[0]: {"machine": MACHINE, "rows": [{**row, "work": 8.0, "notes": {"share": 0.5}, "kind": "speed"}]}},
-            {ROWS[0]: {"machine": MACHINE | {"gpu": "a card"}, "rows": []}},
-        ]
+        {
+            "cpu": {ROWS[0]: {"machine": MACHINE, "rows": [found]}},
+            "cuda": {ROWS[0]: {"machine": MACHINE | {"gpu": "a card"}, "rows": [found]}},
+        }
     )
+    assert written.index("## Bulk\n") < written.index("## Bulk (GPU)\n")
     assert "| peer | 2 | 1 |" in written
     assert "| lightune | 5.33 | 3.00 (1.50 to 4.50) |" in written
     assert "Share: 0.5." in written

@@ -98,6 +98,13 @@ class Layout:
         """Where among the tokens each text begins, (texts)."""
         return self.ends[:-2]
 
+    @property
+    def grids(self) -> tuple[Group, ...]:
+        """The groups; RuntimeError where there are none, for kernels that know borders were to do it all."""
+        if not self.groups:
+            raise RuntimeError("no grids were laid out for this batch")
+        return self.groups
+
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """(texts, positions, ...) -> (1, tokens, ...)"""
         return batch.flatten(0, 1).index_select(0, self.real).unsqueeze(0)
@@ -131,11 +138,9 @@ class Layout:
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
-        if not self.groups:
-            raise RuntimeError("no grids were laid out for this batch")
         heads, tokens, device = parts[0].shape[1], parts[0].shape[2], parts[0].device
         is_causal, window = is_causal_for(module, options), options.get("sliding_window")
-        masks = [group.mask(is_causal, window, device) for group in self.groups]
+        masks = [group.mask(is_causal, window, device) for group in self.grids]
         asked = zip(*map(self.spread, parts), masks, strict=True)
         found = [attend(module, *own, **options)[0].transpose(1, 2).flatten(0, 2) for own in asked]
         whole = self._heads(heads, device).out_of(torch.cat(found), tokens * heads)
@@ -174,9 +179,7 @@ class Narrowed:
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
-        query, groups = parts[0], self.layout.groups
-        if not groups:
-            raise RuntimeError("no grids were laid out for this batch")
+        query, groups = parts[0], self.layout.grids
         asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
         answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
         asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
