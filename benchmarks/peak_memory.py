@@ -1,6 +1,6 @@
 """Peak memory of training above what the imports take, against the Trainer with batches padded to their longest.
 
-python -m benchmarks.peak_memory [--texts FILE] [--json]
+python -m benchmarks.peak_memory [--model minilm] [--method prefix] [--texts FILE] [--json]
 
 Each arm runs in a fresh process: it imports, loads the model from its folder and trains, and its peak is what the
 system counted, less what it held after the imports. Linux only.
@@ -20,25 +20,21 @@ import scipy.special  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
 from benchmarks.measuring import Row, load_model, load_texts, parser, show
-from benchmarks.training import BATCH, ours, peer, ready
+from benchmarks.training import BATCH, asked_for, choosing, ours, peer, ready
 
+STEPS = 6
 Arm = Callable[..., Callable[[], float]]
 
 
 def main() -> None:
-    """Measure LoRA on query and value."""
-    found = parser(__doc__, rounds=3)
-    found.add_argument("--model", choices=["minilm", "distilbert"], action="append")
-    found.add_argument("--steps", type=int, default=6, help="batches of 16")
-    given = found.parse_args()
-    source, texts, labels = load_texts(given.texts, given.steps * BATCH)
+    """Measure the asked model and method, or all."""
+    given = choosing(parser(__doc__, rounds=2)).parse_args()
+    source, texts, labels = load_texts(given.texts, (given.steps or STEPS) * BATCH)
     rows = []
-    for model in given.model or ["minilm", "distilbert"]:
+    for model, method in asked_for(given):
         with tempfile.TemporaryDirectory() as folder:
-            peaks = peaks_of(saved(model, folder), texts, labels, given.rounds)
-        rows.append(
-            Row(f"peak memory of training, {model}, LoRA on query and value", "MB", source, peaks, kind="memory")
-        )
+            peaks = peaks_of(saved(model, folder), method, texts, labels, given.rounds)
+        rows.append(Row(f"peak memory of training, {model}, {method}", "MB", source, peaks, kind="memory"))
     show(rows, given.json)
 
 
@@ -50,7 +46,7 @@ def saved(model: str, folder: str) -> str:
     return folder
 
 
-def peaks_of(model: str, texts: list[str], labels: list[int], rounds: int) -> dict[str, list[float]]:
+def peaks_of(model: str, method: str, texts: list[str], labels: list[int], rounds: int) -> dict[str, list[float]]:
     """Return the megabytes of each arm, measured in turn."""
     arms: dict[str, Arm] = {
         "Trainer, padded to the longest of a batch": peer,
@@ -60,15 +56,15 @@ def peaks_of(model: str, texts: list[str], labels: list[int], rounds: int) -> di
     peaks: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(rounds):
         for name, arm in arms.items():
-            peaks[name].append(peak_of(arm, model, texts, labels))
+            peaks[name].append(peak_of(arm, model, method, texts, labels))
     return peaks
 
 
-def peak_of(arm: Arm, model: str, texts: list[str], labels: list[int]) -> float:
+def peak_of(arm: Arm, model: str, method: str, texts: list[str], labels: list[int]) -> float:
     """Return the megabytes that a fresh process needed at most, above what it held after the imports."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(sender, arm, model, texts, labels))
+    child = context.Process(target=_measure, args=(sender, arm, model, method, texts, labels))
     child.start()
     sender.close()
     found = float(receiver.recv())
@@ -76,9 +72,9 @@ def peak_of(arm: Arm, model: str, texts: list[str], labels: list[int]) -> float:
     return found
 
 
-def _measure(sender: Any, arm: Arm, model: str, texts: list[str], labels: list[int]) -> None:
+def _measure(sender: Any, arm: Arm, model: str, method: str, texts: list[str], labels: list[int]) -> None:
     began = _held("VmRSS")
-    arm(ready(model, "LoRA on query and value", texts, labels))()
+    arm(ready(model, method, texts, labels))()
     sender.send(_held("VmHWM") - began)  # a peak of getrusage would count what the parent held, too
 
 
