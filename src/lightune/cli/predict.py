@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier
 
 EXAMPLES = example("""
-lightune predict runs/quickstart-1 "a quiet, devastating film"
+lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
 cat lines.txt | lightune predict runs/quickstart-1
 lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --precision auto
 """)
