@@ -25,7 +25,8 @@ READERS = ("csv", "tsv", "jsonl", "parquet")
 class Table:
     """Columns of equal length, the line each row stands on, and label names where the file carries them.
 
-    `parts` is for a table of several files: the first row of each, and its name.
+    `parts` is for a table of several files: the first row of each, and its name. `skipped` counts what the file holds
+    and the table does not, by the reason ("blank line", "cannot be read"); `warnings` are what reading itself saw.
     """
 
     origin: str
@@ -33,6 +34,8 @@ class Table:
     lines: Sequence[int]
     class_names: dict[str, list[str]] = field(default_factory=dict)
     parts: Sequence[tuple[int, str]] = ()
+    skipped: dict[str, int] = field(default_factory=dict)
+    warnings: list[Fault] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.lines)
