@@ -55,6 +55,7 @@ def value_at(recipe: Any, key: str) -> Any:
         ("test", "t.csv", "data.source.test"),
         ("text_column", "body", "data.text_column"),
         ("label_column", "stars", "data.label_column"),
+        ("label_kind", "class", "data.label_kind"),
         ("train_examples", 7, "data.train_examples"),
         ("validation_examples", 8, "data.validation_examples"),
         ("test_examples", 9, "data.test_examples"),

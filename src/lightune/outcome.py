@@ -102,6 +102,7 @@ class Outcome:
             "max_length": self.max_length,
             "text_column": task.text_columns[0] if len(task.text_columns) == 1 else task.text_columns,
             "label_column": task.label_column,
+            "rows": {name: counts.as_json() for name, counts in task.rows.items()},
         }
 
     def _comparison(self) -> dict[str, Any]:

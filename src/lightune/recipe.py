@@ -81,6 +81,7 @@ class DataBlock(Block):
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None
+    label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are classes, however many
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None

@@ -31,6 +31,15 @@ class DataRecord(Section):
     max_length: int
     text_column: str | list[str]
     label_column: str
+    rows: dict[str, Rows] = Field(default_factory=dict)
+
+
+class Rows(Section):
+    """Where the rows of a file went: their number is what was used, by purpose, and what was dropped, by reason."""
+
+    rows_in: int
+    used: dict[str, int]
+    dropped: dict[str, int]
 
 
 class ModelRecord(Section):
@@ -246,4 +255,5 @@ def _gain(gain: float, ci95: tuple[float, float], verdict: str) -> str:
     return f"{100 * gain:+.1f} points (95%: {100 * low:.1f} to {100 * high:.1f}): {verdict}"
 
 
+DataRecord.model_rebuild()
 Evaluation.model_rebuild()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lightune.data import columns
+from lightune.data import cells, columns, labels
 from lightune.data.tables import Table
 from lightune.errors import DataError
 
@@ -82,12 +82,12 @@ def test_a_table_without_words_has_no_text():
     ],
 )
 def test_label_names_are_the_values_numbers_by_size_then_words(values: list[Any], names: list[str]):
-    assert columns.label_names(table_of(label=values), "label") == names
+    assert labels.label_names(table_of(label=values), "label") == names
 
 
 def test_the_files_own_class_names_keep_their_order_and_unused_ones():
     table = Table("a.parquet", {"label": [1, 0]}, [1, 2], {"label": ["zebra", "ape", "owl"]})
-    assert columns.label_names(table, "label") == ["zebra", "ape", "owl"]
+    assert labels.label_names(table, "label") == ["zebra", "ape", "owl"]
 
 
 @pytest.mark.parametrize(
@@ -104,31 +104,31 @@ def test_the_files_own_class_names_keep_their_order_and_unused_ones():
 )
 def test_what_is_no_classification_is_refused(values: list[Any], code: str, word: str):
     with pytest.raises(DataError, match=word) as caught:
-        columns.label_names(table_of(label=values), "label")
+        labels.label_names(table_of(label=values), "label")
     assert caught.value.code == code
     assert caught.value.exit_code == 3
     assert caught.value.message.startswith("a.csv: ")
 
 
 def test_words_that_hold_a_number_are_no_regression():
-    assert columns.label_names(table_of(label=["v1.5", "2.5", "v1.5", "2.5"]), "label") == ["2.5", "v1.5"]
+    assert labels.label_names(table_of(label=["v1.5", "2.5", "v1.5", "2.5"]), "label") == ["2.5", "v1.5"]
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(True, "true"), (1.0, "1"), (3, "3"), (" Positive ", "Positive"), ("1.0", "1.0")]
+    ("value", "shown"), [(True, "true"), (1.0, "1"), (3, "3"), (" Positive ", "Positive"), ("1.0", "1")]
 )
 def test_a_label_is_shown_as_people_write_it(value: object, shown: str):
-    assert columns.label_text(value) == shown
+    assert labels.label_text(value) == shown
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), "", " \t"])
 def test_a_cell_without_anything_is_missing(nothing: object):
-    assert columns.is_missing(nothing)
+    assert cells.is_missing(nothing)
 
 
 @pytest.mark.parametrize("something", [0, False, 0.0, "0"])
 def test_zero_is_not_missing(something: object):
-    assert not columns.is_missing(something)
+    assert not cells.is_missing(something)
 
 
 def test_groups_are_the_other_columns_with_few_and_repeated_words():

@@ -21,8 +21,13 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @click.option("--train", metavar="FILE", help="Training file, instead of DATA.")
 @click.option("--validation", metavar="FILE", help="Validation file.")
 @click.option("--test", metavar="FILE", help="Test file.")
-@click.option("--text-column", help="Column of the text.")
+@click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
+@click.option(
+    "--label-kind",
+    type=click.Choice(["auto", "class"]),
+    help="class: each number, each a|b is a class.  [default: auto]",
+)
 @click.option("--model", help="Count lengths in this model's tokens (weights are not read).  [default: minilm]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, as in `lightune run`.")
 @as_json

@@ -24,8 +24,13 @@ lightune run quickstart --json > results.json
 @click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
 @click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
 @click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
-@click.option("--text-column", help="Column of the text.")
+@click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
+@click.option(
+    "--label-kind",
+    type=click.Choice(["auto", "class"]),
+    help="class: each number, each a|b is a class.  [default: auto]",
+)
 @click.option("--train-examples", type=int, help="How many labels the run may use for fitting and choosing.")
 @click.option("--validation-examples", type=int)
 @click.option("--test-examples", type=int)

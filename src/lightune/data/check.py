@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from lightune.data import columns, oddities
 from lightune.data.duplicates import find_duplicates
 from lightune.data.faults import Fault, faults_of
+from lightune.data.joined_labels import joined_labels
+from lightune.data.labels import label_names
+from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of, skipped_notes
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table
@@ -38,6 +41,8 @@ class Checked:
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    leaving: dict[str, dict[str, int]] = field(default_factory=dict)  # duplicates, by split and reason
+    rows: dict[str, RowCounts] = field(default_factory=dict)
 
     @property
     def guess(self) -> str:
@@ -54,17 +59,38 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # why it cannot be read is among the faults
         return found
+    found.notes += found.tables.notes
+    for name, table in _tables(found.tables).items():
+        found.rows[name] = rows_of(table)
+        found.warnings += table.warnings
+        found.notes += skipped_notes(table)
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
-        return found
-    found.notes += found.tables.notes
-    if not _choose_columns(found, found.tables.train, block):
-        return found
+    elif _choose_columns(found, found.tables.train, block):
+        _scan(found, block)
+        _compare(found, block)
+        _look(found, block, class_weights)
+    _count_rows(found)
+    for split in found.scans.values():
+        split.forget_fingerprints()
+    return found
+
+
+def _tables(tables: Tables) -> dict[str, Table]:
+    named = {"train": tables.train, "validation": tables.validation, "test": tables.test}
+    return {name: table for name, table in named.items() if table is not None}
+
+
+def _scan(found: Checked, block: DataBlock) -> None:
+    """Pass over every split; a column that one of them lacks is told of the file in which its name is unusual."""
+    assert found.tables is not None
     wanted = Wanted(found.texts, found.label, found.labels, block.on_unseen_label)
-    for name in ("train", "validation", "test"):
-        table = getattr(found.tables, name)
-        if table is not None and len(table):
+    tables = _tables(found.tables)
+    odd = _oddly_named(found, tables)
+    found.faults += odd
+    for name, table in tables.items():
+        if len(table) and not (odd and name != "train"):
             found.scans[name] = scan(name, table, wanted)
             found.faults += found.scans[name].faults
     found.notes += [
@@ -72,11 +98,33 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
         for split in found.scans.values()
         if split.dropped
     ]
-    _compare(found, block)
-    _look(found, class_weights)
-    for split in found.scans.values():
-        split.forget_fingerprints()
-    return found
+
+
+def _oddly_named(found: Checked, tables: dict[str, Table]) -> list[Fault]:
+    """Return a fault for each column that was taken by elimination in training and stands in no other file."""
+    guessed = [*(found.texts if found.guessed[0] else ()), *((found.label,) if found.guessed[1] else ())]
+    faults = []
+    for name in guessed:
+        lacking = [table for table in tables.values() if table.columns and name not in table.columns]
+        if columns.is_usual(name) or not lacking:
+            continue
+        kind, other = "label" if name == found.label else "text", lacking[0]
+        text = f'the {kind} column was taken to be "{name}", and {other.origin} has no such column.'
+        hint = f"Call it the same in both files. Columns of {other.origin}: {', '.join(other.columns)}."
+        faults.append(Fault("DATA-024", tables["train"].origin, text, hint))
+    return faults
+
+
+def _count_rows(found: Checked) -> None:
+    """Count what was found unusable; rows of a split that nobody looked at are none of the used ones."""
+    for name, counts in found.rows.items():
+        split = found.scans.get(name)
+        left = counts.rows_in - sum(counts.dropped.values())
+        if split is None or name not in found.kept:
+            counts.drop({UNREAD: left})
+            continue
+        counts.drop({UNUSABLE: split.unusable, UNSEEN: split.dropped, **found.leaving.get(name, {})})
+        counts.used = {name: len(found.kept[name])}
 
 
 def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
@@ -86,10 +134,10 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
     label = _attempt(lambda: columns.label_column(train, block.label_column, named), found.faults)
     if label is None:
         return False
-    labels = _attempt(lambda: columns.label_names(train, label[0]), found.faults)
-    if texts is None or labels is None:
+    names = _attempt(lambda: label_names(train, label[0], block.label_kind), found.faults)
+    if texts is None or names is None:
         return False
-    found.texts, found.label, found.guessed, found.labels = texts[0], label[0], (texts[1], label[1]), labels
+    found.texts, found.label, found.guessed, found.labels = texts[0], label[0], (texts[1], label[1]), names
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
     return True
@@ -122,11 +170,11 @@ def _compare(found: Checked, block: DataBlock) -> None:
     elif block.on_duplicate == "keep":
         found.notes.append(f"Duplicates kept: {duplicates.summary}.")
     else:
-        found.kept = duplicates.kept
+        found.kept, found.leaving = duplicates.kept, duplicates.leaving
         found.notes.append(f"Dropped from training and validation: texts {duplicates.summary}.")
 
 
-def _look(found: Checked, class_weights: str) -> None:
+def _look(found: Checked, block: DataBlock, class_weights: str) -> None:
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
@@ -136,6 +184,10 @@ def _look(found: Checked, class_weights: str) -> None:
     if not len(found.kept["train"]):
         return
     found.faults += oddities.alike_labels(train, found.labels)
+    are_named = found.label in train.table.class_names
+    several, told = joined_labels(train, found.labels, block.label_kind, are_named)
+    found.faults += several
+    found.warnings += told
     left_out = " once duplicates are left out" if len(found.kept["train"]) < len(train.rows) else ""
     faults, warnings = oddities.rare_labels(train, found.kept["train"], found.labels, left_out)
     if not train.faults:  # rows that cannot be used yet may be the ones that are missing

@@ -1,42 +1,53 @@
-"""Which column is the text, which the label, and what the labels are called."""
+"""Which column is the text and which the label; and what a cell holds."""
 
 from __future__ import annotations
 
-import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
 
+from lightune.data.cells import CHUNK, cells, is_missing, is_writable
 from lightune.data.faults import data_error
+from lightune.data.labels import SUPPORTED, WHOLE, label_text
 from lightune.data.separated import wrong_separator
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
-LABEL_NAMES = ("label", "labels", "sentiment", "class", "category", "target", "intent", "rating")
-MAX_CLASSES = 1000
-# A column of a million ids need not be counted to the end to know that it holds no labels.
-MOST_COUNTED = 100_000
-CHUNK = 4096
-SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
+)  # fmt: skip
+PAIR_NAMES = (
+    ("premise", "hypothesis"), ("query", "passage"), ("query", "document"), ("question", "passage"),
+    ("question", "context"), ("question", "sentence"), ("question", "answer"), ("source_text", "target_text"),
+)  # fmt: skip
+# sentence1 and sentence2, question_1 and question_2, text_a and text_b, sent1 and sent2
+STEM = re.compile(r"(?:text|sentence|sent|question|document|string|premise|phrase|utterance)[_ ]?[1a]")
+SECOND = {"1": "2", "a": "b"}
+# What names a row and says nothing: id, review_id, ReviewId, index, uuid.
+IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|row|key|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+MOST_LOOKED_AT = 1000
+SENTENCE = 4  # words
 
 
 def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
-    """Return (the text column or pair, whether it was guessed); DataError when there is none."""
+    """Return (the text column or pair, whether it was guessed); DataError when there is none.
+
+    Unless stated it is a pair known by its names, else the first of TEXT_NAMES that is there, else the widest column.
+    A column of numbers, or one that is called id and holds no words, is never a text.
+    """
     if wanted is not None:
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
-        return [_without_lists(table, _existing(table, name, "text")) for name in names], False
-    by_lower = {name.lower(): name for name in _named(table)}
+        return [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)], False
+    known = _by_lower(table, _named(table))
+    pair = _known_pair(known)
+    if pair:
+        return [_readable(table, name) for name in pair], True
     for name in TEXT_NAMES:
-        if name in by_lower:
-            return [_without_lists(table, by_lower[name])], True
-    heads = {name: table.columns[name][:50] for name in _named(table)}
-    strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
-    widths = {name: sum(map(len, head)) for name, head in strings.items() if name.lower() not in LABEL_NAMES}
-    if not widths:
-        raise _no_column(table, "text")
-    return [max(widths, key=lambda name: widths[name])], True
+        if name in known:
+            return [_readable(table, _only(table, known[name], "text"))], True
+    return [_widest(table)], True
 
 
 def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> str:
@@ -49,92 +60,24 @@ def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> 
 def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tuple[str, bool]:
     """Return (the label column, whether it was guessed); DataError when there is none."""
     if wanted is not None:
-        if wanted in texts:
-            text = f"column {wanted} cannot be both the text and the label."
+        name = _existing(table, wanted, "label")
+        if name in texts:
+            text = f"column {name} cannot be both the text and the label."
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
-        return _existing(table, wanted, "label"), False
-    by_lower = {name.lower(): name for name in _named(table) if name not in texts}
-    for name in LABEL_NAMES:
-        if name in by_lower:
-            return by_lower[name], True
+        return name, False
     others = [name for name in _named(table) if name not in texts]
+    known = _by_lower(table, others)
+    for name in LABEL_NAMES:
+        if name in known:
+            return _only(table, known[name], "label"), True
     if len(others) != 1:
         raise _no_column(table, "label")
     return others[0], True
 
 
-def label_names(table: Table, column: str) -> list[str]:
-    """Return the label names in order: the file's own class names, else the values, numbers by size."""
-    if column in table.class_names:
-        return list(table.class_names[column])
-    counts = _distinct(table, column)
-    numbers = [_number(value) for _, value in counts]
-    if None not in numbers and any(not number.is_integer() for number in numbers if number is not None):
-        text = f"column {column} holds fractions; regression is not supported."
-        hint = "Labels are classes: words, whole numbers or true/false. Put a letter before codes such as 12.5."
-        raise data_error("DATA-020", table.origin, text, hint)
-    names = Counter[str]()
-    for (_, value), count in counts.items():
-        names[label_text(value)] += count
-    _refuse_number_of_labels(table, column, names)
-    return sorted(names, key=_number_or_word)
-
-
-def _distinct(table: Table, column: str) -> Counter[tuple[type, Any]]:
-    """Count the values that are there, by type and value: 1 and True are not one; not to the end if they are many."""
-    counts = Counter[tuple[type, Any]]()
-    for value in cells(table, column):
-        if isinstance(value, list | tuple | dict):
-            text = f"column {column} holds lists; multi-label and token tasks are not supported."
-            raise data_error("DATA-021", table.origin, text, SUPPORTED)
-        key = (value.__class__, value)
-        if key in counts or (len(counts) < MOST_COUNTED and not is_missing(value)):
-            counts[key] += 1
-    return counts
-
-
-def _refuse_number_of_labels(table: Table, column: str, counts: Counter[str]) -> None:
-    rows = len(table) if len(counts) == MOST_COUNTED else counts.total()
-    if len(counts) < 2:
-        there = f' ("{next(iter(counts))}")' if counts else ""
-        text = f"column {column} holds {len(counts)} label{there}; two or more are needed."
-        hint = "Give rows of another label, or name the right column: --label-column."
-        raise data_error("DATA-022", table.origin, text, hint)
-    if len(counts) > min(MAX_CLASSES, rows // 2 + 1):
-        most = "or more " if len(counts) == MOST_COUNTED else ""
-        text = f"column {column} holds {len(counts)} {most}different labels in {rows} rows."
-        hint = "It looks like texts or ids. Name the right column with --label-column."
-        raise data_error("DATA-023", table.origin, text, hint)
-
-
-def cells(table: Table, column: str) -> Iterator[Any]:
-    """Yield the values of a column, a chunk at a time: it may lie on disk."""
-    values = table.columns[column]
-    for start in range(0, len(table), CHUNK):
-        yield from values[start : start + CHUNK]
-
-
-def label_text(value: Any) -> str:
-    """Return a label as it is shown: 1 for 1.0, true for True, words stripped."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def is_missing(value: Any) -> bool:
-    """Say whether a cell holds nothing."""
-    return value is None or value != value or not str(value).strip()
-
-
-def is_writable(text: str) -> bool:
-    """Say whether a text can be written as UTF-8 (half a surrogate pair cannot)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def is_usual(name: str) -> bool:
+    """Say whether a column is called as texts or labels usually are."""
+    return name.casefold() in {*TEXT_NAMES, *LABEL_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
 
 
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
@@ -154,6 +97,15 @@ def _is_grouping(table: Table, name: str, most: int) -> bool:
     return len(counts) >= 2 and min(counts.values()) >= 5 and all(map(is_writable, [name, *counts]))
 
 
+def _stated(table: Table, wanted: str | tuple[str, str]) -> list[str]:
+    """Return the names that were stated; `premise,hypothesis` is a pair unless a column is called so."""
+    if not isinstance(wanted, str):
+        return list(wanted)
+    parts = [part.strip() for part in wanted.split(",")]
+    is_pair = wanted not in table.columns and len(parts) == 2 and all(part in table.columns for part in parts)
+    return parts if is_pair else [wanted]
+
+
 def _existing(table: Table, name: str, kind: str) -> str:
     if name in table.columns and is_writable(name):
         return name
@@ -166,11 +118,85 @@ def _named(table: Table) -> list[str]:
     return [name for name in table.columns if is_writable(name)]
 
 
-def _without_lists(table: Table, name: str) -> str:
+def _by_lower(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.casefold(), []).append(name)
+    return found
+
+
+def _only(table: Table, names: Sequence[str], kind: str) -> str:
+    """Return the one column of a usual name, or of several that differ by case the one in small letters."""
+    if len(names) == 1:
+        return names[0]
+    small = [name for name in names if name.islower()]
+    if len(small) != 1:
+        text = f"the columns {' and '.join(names)} differ only by case, and either may be the {kind}."
+        raise data_error("DATA-025", table.origin, text, f"Name one with --{kind}-column.")
+    return small[0]
+
+
+def _known_pair(known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """Return two columns that are called as the two texts of a pair."""
+    numbered = [(name, _partner(name)) for name in known if STEM.fullmatch(name)]
+    for first, second in (*PAIR_NAMES, *numbered):
+        if len(known.get(first, ())) == len(known.get(second, ())) == 1:
+            return known[first][0], known[second][0]
+    return None
+
+
+def _partner(name: str) -> str:
+    return name[:-1] + SECOND[name[-1]]
+
+
+def _widest(table: Table) -> str:
+    """Return the column with the longest texts; DataError where none can be told from the names and the first rows."""
+    names = [name for name in _named(table) if name.casefold() not in LABEL_NAMES]
+    heads = {name: table.columns[name][:50] for name in names}
+    strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
+    widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
+    if not widths or len(table.columns) == 1:
+        raise _no_column(table, "text")
+    found = max(widths, key=lambda name: widths[name])
+    if len(found.split()) >= SENTENCE and not any(map(is_usual, table.columns)):
+        text = f'the first row seems to hold no column names: "{found}" reads like a text.'
+        hint = "Put a row of column names first (text,label), or name the column with --text-column."
+        raise data_error("DATA-006", table.origin, text, hint)
+    return found
+
+
+def _readable(table: Table, name: str) -> str:
+    """Return the column, unless its first rows show that it holds no texts."""
     if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
         text = f"column {name} holds lists; token tasks (a label for each word) are not supported."
         raise data_error("DATA-027", table.origin, text, SUPPORTED)
+    reason = _unreadable(table, name)
+    if reason:
+        others = ", ".join(other for other in table.columns if other != name)
+        hint = f"Name the column of the texts with --text-column. Others: {others or 'none'}."
+        raise data_error("DATA-029", table.origin, f"column {name} {reason}, so it is not the text.", hint)
     return name
+
+
+def _unreadable(table: Table, name: str) -> str:
+    """Return why a column cannot be the text, by its first rows, or nothing."""
+    values = [value for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
+    if not values:
+        return ""
+    if all(_is_number(value) for value in values):
+        differ = len(values) > 1 and len(set(map(label_text, values))) == len(values)
+        return "holds whole numbers that all differ" if differ and all(map(_is_whole, values)) else "holds numbers"
+    if IDENTITY.fullmatch(name) and not any(len(str(value).split()) > 1 for value in values):
+        return "names the rows and holds no words"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    return NUMBER.fullmatch(str(value).strip()) is not None
+
+
+def _is_whole(value: object) -> bool:
+    return WHOLE.fullmatch(label_text(value)) is not None
 
 
 def _no_column(table: Table, kind: str) -> DataError:
@@ -178,17 +204,3 @@ def _no_column(table: Table, kind: str) -> DataError:
         "DATA-025", table.origin, f"which column is the {kind} cannot be told from the names.",
         wrong_separator(list(table.columns)) or f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
     )  # fmt: skip
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, or None for anything else."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _number_or_word(name: str) -> tuple[int, float, str]:
-    number = _number(name)
-    return (1, 0.0, name) if number is None else (0, number, name)

@@ -15,7 +15,7 @@ from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
 from lightune.data.scan import Scan
 from lightune.data.split import Joined
-from lightune.data.task import draw_task
+from lightune.data.task import draw_task, warned
 from lightune.errors import DataError
 from lightune.models.limits import TokenCounter
 from lightune.recipe import DataBlock, Files
@@ -29,15 +29,15 @@ CHUNK = 512
 def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weights: str = "none") -> Findings:
     """Check the data of a recipe as a run would, down to the splits it would draw, and describe it."""
     checked = check_data(block, class_weights)
-    faults, notes = list(checked.faults), list(checked.notes)
+    faults, notes, rows = list(checked.faults), list(checked.notes), checked.rows
     if not faults:
         try:
             task = draw_task(checked, block, seed)
         except DataError as error:
             faults += faults_of(error)
         else:
-            told = {checked.guess, *(f"{fault.place}: {fault.text}" for fault in checked.warnings)}
-            notes = [note for note in task.notes if note not in told]
+            told = {checked.guess, *map(warned, checked.warnings)}
+            notes, rows = [note for note in task.notes if note not in told], task.rows
     return Findings(
         source=block.source.train if isinstance(block.source, Files) else block.source,
         faults=faults,
@@ -45,6 +45,7 @@ def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weight
         notes=notes,
         columns=_columns(checked),
         labels=_labels(checked),
+        rows=rows,
         words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
         tokens=_tokens(checked, counter) if counter and not faults else {},
         model=counter.model if counter else None,

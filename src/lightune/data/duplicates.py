@@ -18,28 +18,23 @@ MOST_PLACES = 3
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 REPEATED, CONFLICTING, LEAKED = "DATA-101", "DATA-102", "DATA-103"
 REPEATED_IN_TEST, CONFLICTING_IN_TEST = "DATA-112", "DATA-113"
+REASONS = (REPEATS, CONTRADICTS, LEAKS) = ("repeated", "labelled in two ways", "found in a later split too")
 Rows = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
 
 @dataclass
 class Duplicates:
-    """Which rows remain when duplicates leave training and validation, how many leave, and where they stand."""
+    """Which rows remain when duplicates leave training and validation, how many leave, why, and where they stand."""
 
     kept: dict[str, Rows]
-    repeated: int = 0
-    conflicting: int = 0
-    leaked: int = 0
+    leaving: dict[str, dict[str, int]] = field(default_factory=dict)  # by split and reason
     warnings: list[Fault] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
         """What leaves training and validation, in words; empty when nothing does."""
-        counted = {
-            "repeated": self.repeated,
-            "labelled in two ways": self.conflicting,
-            "found in a later split too": self.leaked,
-        }
+        counted = {reason: sum(counts[reason] for counts in self.leaving.values()) for reason in REASONS}
         return ", ".join(f"{count} {what}" for what, count in counted.items() if count)
 
 
@@ -64,9 +59,9 @@ def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: st
     for name, scan in scans.items():
         twins = _twins(scan)
         found.kept[name] = scan.rows if name == "test" else twins.kept
+        found.leaving[name] = dict.fromkeys(REASONS, 0)
         if name != "test":
-            found.repeated += len(twins.repeated)
-            found.conflicting += len(twins.conflicting)
+            found.leaving[name] |= {REPEATS: len(twins.repeated), CONTRADICTS: len(twins.conflicting)}
         found.warnings += _within(scan, twins, labels, policy)
     for earlier, later in PAIRS:
         if earlier in scans and later in scans:
@@ -84,7 +79,7 @@ def _drop_leaks(scans: Mapping[str, Scan], found: Duplicates) -> None:
                 if other in scans:
                     leaks |= _among(scans[name].normal[rows], scans[other].normal[scans[other].rows])
             found.kept[name] = rows[~leaks]
-            found.leaked += int(leaks.sum())
+            found.leaving[name][LEAKS] = int(leaks.sum())
 
 
 def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:

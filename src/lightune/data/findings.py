@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lightune.data.faults import Fault
+from lightune.data.row_counts import RowCounts
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     columns: dict[str, Any] | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows: dict[str, RowCounts] = field(default_factory=dict)
     words: dict[str, Lengths] = field(default_factory=dict)
     tokens: dict[str, Lengths] = field(default_factory=dict)
     model: str | None = None
@@ -51,6 +53,7 @@ class Findings:
             "notes": self.notes,
             "columns": self.columns,
             "labels": {split: _with_shares(counts) for split, counts in self.labels.items()},
+            "rows": {split: counts.as_json() for split, counts in self.rows.items()},
             "lengths": {
                 "words": {split: asdict(found) for split, found in self.words.items()},
                 "tokens": {split: asdict(found) for split, found in self.tokens.items()},

@@ -10,30 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.faults import Fault, beside
+from lightune.data.lookalikes import alike_key, described, plain_key
 from lightune.data.scan import HTML, LONG, LONG_TEXT, SHORT, Scan
 
-QUOTES = "\"'`“”„‘’«»"
 LEAST = 2  # one row to train on and one to choose by
 FEW = 8
 IMBALANCE = 3.0
 MOST_PLACES = 3
 MOST_NAMED = 5
+# How programs write that a value is missing; "none" is left out, for it is often a class.
+MISSING_VALUES = {"nan", "<na>", "nat", "#n/a", "n/a", "null", "undefined"}
 
 
 def alike_labels(scan: Scan, labels: Sequence[str]) -> list[Fault]:
-    """Return a fault for labels that differ by case, spaces or quotes alone: they are meant to be one."""
+    """Return a fault for labels that look the same or differ by case, spaces or quotes: they are meant to be one."""
     groups = defaultdict(list)
     for index, name in enumerate(labels):
-        groups[" ".join(name.casefold().strip(QUOTES).split())].append(index)
+        groups[alike_key(name)].append(index)
     counts, found = scan.counts(len(labels)), []
     for group in groups.values():
         if len(group) > 1:
             common, *others = sorted(group, key=lambda index: -counts[index])
-            names = " and ".join(f'"{labels[index]}"' for index in (common, *others))
-            text = f"the labels {names} differ only by case, spaces or quotes."
+            names = [labels[index] for index in (common, *others)]
+            text = f"the labels {described(names)} {_alikeness(names)}."
             place = place_of_label(scan, others[0])
             found.append(Fault("DATA-033", place, text, f'Write "{labels[common]}" everywhere.'))
     return found
+
+
+def _alikeness(names: Sequence[str]) -> str:
+    if len(set(map(plain_key, names))) == 1:
+        return "differ only by case, spaces or quotes"
+    return "are one number" if all(name.isascii() for name in names) else "look the same"
 
 
 def rare_labels(
@@ -70,7 +78,7 @@ def place_of_label(scan: Scan, index: int) -> str:
 def label_warnings(
     scans: Mapping[str, Scan], kept: Mapping[str, NDArray[np.int64]], labels: Sequence[str], class_weights: str
 ) -> list[Fault]:
-    """Return warnings on imbalance, on labels that validation or test lacks, and on what looks like many labels."""
+    """Return warnings on imbalance, on labels that validation or test lacks, and on those that look like nothing."""
     found = _imbalance(scans["train"], kept["train"], labels, class_weights)
     for name in ("validation", "test"):
         if name in scans and len(scans[name].rows):
@@ -78,7 +86,7 @@ def label_warnings(
             if absent:
                 text = f"{name} has no row with the label {_named(absent)}: nothing is measured on it."
                 found.append(Fault("DATA-106", scans[name].table.origin, text, "Add rows of every label."))
-    return found + _joined_labels(scans["train"], labels)
+    return found + _missing_values(scans["train"], labels)
 
 
 def text_warnings(scan: Scan) -> list[Fault]:
@@ -125,17 +133,15 @@ def _imbalance(scan: Scan, kept: NDArray[np.int64], labels: Sequence[str], class
     return [Fault("DATA-105", scan.table.origin, text, hint)]
 
 
-def _joined_labels(scan: Scan, labels: Sequence[str]) -> list[Fault]:
-    """Labels such as "a|b" beside "a" and "b|c" look like several labels in one cell."""
-    for mark in "|;,":
-        joined = [name for name in labels if mark in name]
-        parts = [part.strip() for name in joined for part in name.split(mark)]
-        known = (set(labels) - set(joined)) | {part for part in parts if parts.count(part) > 1}
-        if len(joined) >= 2 and all(part in known for part in parts):
-            text = f'{len(joined)} labels look like several in one, joined by "{mark}": {_named(joined)}.'
-            hint = "Each combination counts as a class of its own; multi-label tasks are not supported."
-            return [Fault("DATA-107", place_of_label(scan, labels.index(joined[0])), text, hint)]
-    return []
+def _missing_values(scan: Scan, labels: Sequence[str]) -> list[Fault]:
+    counts = scan.counts(len(labels))
+    found = [index for index, name in enumerate(labels) if name.casefold() in MISSING_VALUES and counts[index]]
+    if not found:
+        return []
+    named = _named([f'"{labels[index]}" ({counts[index]:,})' for index in found])
+    text = f"labels that programs write where nothing stands: {named}. Each is a class of its own here."
+    hint = "Leave the rows out or label them, unless it is a class."
+    return [Fault("DATA-116", place_of_label(scan, found[0]), text, hint)]
 
 
 def _meant(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:

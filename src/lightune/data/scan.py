@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -16,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data import columns
+from lightune.data.cells import cells, is_missing, is_writable
 from lightune.data.faults import Fault
+from lightune.data.labels import class_index, label_text
+from lightune.data.lookalikes import alike_key, spelled_out
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean
 
@@ -27,6 +31,7 @@ LONGEST_SHOWN = 60
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG = 1, 2, 4
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
+TEXT_KINDS = (str, int, float, Decimal, date, time)
 # What two writings of one text may differ by at the ends. No brackets: ":)" and ":(" are not one text.
 ENDS = " .,;:!?…\"'“”‘’«»„¿¡–—-。！？、，"
 
@@ -54,6 +59,7 @@ class Scan:
     oddities: NDArray[np.uint8]
     faults: list[Fault] = field(default_factory=list)
     dropped: int = 0
+    unusable: int = 0
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -83,12 +89,13 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     if found.faults:
         return found
     read = _Labels(wanted, table.class_names.get(wanted.label, []))
-    parts = [columns.cells(table, column) for column in wanted.texts]
-    for row, (value, *texts) in enumerate(zip(columns.cells(table, wanted.label), *parts, strict=True)):
+    parts = [cells(table, column) for column in wanted.texts]
+    for row, (value, *texts) in enumerate(zip(cells(table, wanted.label), *parts, strict=True)):
         _take(found, row, texts, value, read)
         if len(found.faults) == MOST_FAULTS:
             text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
             found.faults.append(Fault("DATA-013", table.place(row), text))
+            found.unusable += size - row - 1  # nobody looked at them
             break
     return found
 
@@ -102,6 +109,7 @@ def _take(found: Scan, row: int, texts: Sequence[Any], value: Any, read: _Labels
     elif label.code == "DATA-014" and read.wanted.on_unseen_label == "drop":
         found.dropped += 1
     else:
+        found.unusable += 1
         found.faults.append(Fault(label.code, found.table.place(row), label.text, label.hint))
 
 
@@ -134,16 +142,23 @@ def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:
 
 def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
     for name, text in zip(names, texts, strict=True):
-        reason = "is empty" if columns.is_missing(text) else _character_fault(str(text))
+        if isinstance(text, list | tuple | dict):  # the first rows held none, or the column would have been refused
+            return Fault("DATA-027", "", f"{name} holds a {type(text).__name__}", "Give it as one text.")
+        reason = "is empty" if is_missing(text) else _kind_fault(text) or _character_fault(str(text))
         if reason:
             return Fault("DATA-013", "", f"{name} {reason}", "Fix the row.")
     return None
 
 
+def _kind_fault(text: Any) -> str:
+    """Bytes and other objects have a text of their own, such as b'...', that nobody wrote."""
+    return "" if isinstance(text, TEXT_KINDS) else f"holds {type(text).__name__}, not text"
+
+
 def _character_fault(text: str) -> str:
     if "\0" in text:
         return "holds a NUL byte"
-    return "" if text.isascii() or columns.is_writable(text) else "holds half a character (an unpaired surrogate)"
+    return "" if text.isascii() or is_writable(text) else "holds half a character (an unpaired surrogate)"
 
 
 class _Labels:
@@ -151,7 +166,10 @@ class _Labels:
 
     def __init__(self, wanted: Wanted, class_names: list[str]) -> None:
         self.wanted, self.class_names = wanted, class_names
-        self.indices = {name: index for index, name in enumerate(wanted.names)}
+        # A model of an older version may know a label as 1.0, which is 1 now.
+        self.indices = {label_text(name): index for index, name in enumerate(wanted.names)}
+        self.indices |= {name: index for index, name in enumerate(wanted.names)}
+        self.alike = {alike_key(name): name for name in wanted.names}
         self.known = lru_cache(4096)(self._look_up)  # few values stand in many rows
 
     def label(self, value: Any) -> int | Fault:
@@ -161,10 +179,10 @@ class _Labels:
         return self.known(value.__class__, value)
 
     def _look_up(self, kind: type, value: Any) -> int | Fault:
-        if columns.is_missing(value):
+        if is_missing(value):
             return Fault("DATA-013", "", "label is missing", "Fix the row.")
-        named = kind is int and 0 <= value < len(self.class_names)
-        name = self.class_names[value] if named else columns.label_text(value)
+        named = class_index(value, len(self.class_names))
+        name = label_text(value) if named is None else self.class_names[named]
         if name not in self.indices:
             return self._unseen(name)
         reason = _character_fault(name)
@@ -174,9 +192,11 @@ class _Labels:
         names = self.wanted.names
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         known = ", ".join(names[:MOST_NAMES]) + more
-        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+        shown = spelled_out(name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…")
         remedy = "Fix the row, or pass --set data.on_unseen_label=drop."
         if name == "-1" and self.class_names:
             remedy = "Published test splits hide their labels as -1: give a labelled file instead."
         text = f'label "{shown}" is not among the training labels ({known}).'
-        return Fault("DATA-014", "", text, f"{did_you_mean(shown, names)} {remedy}".strip())
+        alike = self.alike.get(alike_key(name))
+        meant = did_you_mean(shown, names) if alike is None else f'Did you mean "{alike}"?'
+        return Fault("DATA-014", "", text, f"{meant} {remedy}".strip())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
-from lightune.data.faults import data_error, raise_faults
+from lightune.data.faults import Fault, data_error, raise_faults
+from lightune.data.row_counts import UNDRAWN, RowCounts, skipped_notes
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
@@ -23,7 +24,10 @@ COUNTED = (REPEATED, CONFLICTING, LEAKED)
 
 @dataclass(frozen=True)
 class Task:
-    """What a run trains on and is tested on. No text of test stands in train or validation (unless kept on purpose)."""
+    """What a run trains on and is tested on. No text of test stands in train or validation (unless kept on purpose).
+
+    `rows` says for each file where its rows went.
+    """
 
     source: str
     revision: str | None
@@ -34,6 +38,7 @@ class Task:
     validation: Split
     test: Split
     notes: list[str]
+    rows: dict[str, RowCounts] = field(default_factory=dict)
 
     def sha256(self) -> str:
         """Return the SHA-256 of every text and label used, in order."""
@@ -61,8 +66,16 @@ def load_task(
 def draw_task(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> Task:
     """Draw the splits from data without faults; DataError when one comes out empty, or training without a label."""
     assert checked.tables is not None
-    task = _with_test(_whole(checked, group_by))
-    task = _sized(task, block, seed, checked.tables.validation_was_given)
+    task = _whole(checked, group_by)
+    # `train_examples` is the whole budget of labels: a validation split that nobody asked for would exceed it.
+    keeps_validation = checked.tables.validation_was_given or block.train_examples is None
+    files = {
+        "train": "train",
+        "validation": "validation" if len(task.validation) and keeps_validation else "train",
+        "test": "test" if len(task.test) else "train",
+    }
+    task = _sized(_with_test(task), block, seed, validation_is_own=files["validation"] == "validation")
+    task = replace(task, rows=_where_rows_went(checked.rows, task, files))
     for name, split in (("training", task.train), ("validation", task.validation), ("test", task.test)):
         if len(split) == 0:
             hint = " ".join([*task.notes, "Give more rows."])
@@ -71,8 +84,8 @@ def draw_task(checked: Checked, block: DataBlock, seed: int, group_by: str | Non
     return task
 
 
-def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[Split, str]:
-    """Return (a table's texts and labels, a note on which columns were guessed).
+def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[Split, list[str]]:
+    """Return (a table's texts and labels, notes: which columns were guessed, what reading skipped or saw).
 
     The label names are known already (of a trained model, say).
     """
@@ -80,7 +93,14 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     label, guessed_label = columns.label_column(table, block.label_column, texts)
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
     raise_faults(found.faults)
-    return split_of(found, found.rows, texts, label), columns.guess_note(texts, label, (guessed_text, guessed_label))
+    guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
+    notes = [*filter(None, [guess]), *skipped_notes(table), *map(warned, table.warnings)]
+    return split_of(found, found.rows, texts, label), notes
+
+
+def warned(fault: Fault) -> str:
+    """Return a warning as a run's note: place, text, remedy."""
+    return " ".join(filter(None, [f"{fault.place}: {fault.text}", fault.hint]))
 
 
 def _whole(checked: Checked, group_by: str | None) -> Task:
@@ -90,7 +110,7 @@ def _whole(checked: Checked, group_by: str | None) -> Task:
         name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
         for name, scan in checked.scans.items()
     }
-    warned = [f"{fault.place}: {fault.text}" for fault in checked.warnings if fault.code not in COUNTED]
+    warnings = [warned(fault) for fault in checked.warnings if fault.code not in COUNTED]
     return Task(
         source=checked.tables.name,
         revision=checked.tables.revision,
@@ -100,7 +120,7 @@ def _whole(checked: Checked, group_by: str | None) -> Task:
         train=splits["train"],
         validation=splits.get("validation", Split([], [])),
         test=splits.get("test", Split([], [])),
-        notes=[*filter(None, [checked.guess]), *checked.notes, *warned],
+        notes=[*filter(None, [checked.guess]), *checked.notes, *warnings],
     )
 
 
@@ -113,17 +133,30 @@ def _with_test(task: Task) -> Task:
     return replace(task, train=train, test=test, notes=[*task.notes, note])
 
 
-def _sized(task: Task, block: DataBlock, seed: int, validation_was_given: bool) -> Task:
+def _sized(task: Task, block: DataBlock, seed: int, validation_is_own: bool) -> Task:
     test = stratified(task.test, block.test_examples, 0, "test")[1]
     train = stratified(task.train, block.train_examples, seed, "train")[1]
-    # `train_examples` is the whole budget of labels: a validation split that nobody asked for would exceed it.
-    if len(task.validation) > 0 and (validation_was_given or block.train_examples is None):
+    if validation_is_own:
         validation = stratified(task.validation, block.validation_examples, seed, "validation")[1]
         return replace(task, train=train, validation=validation, test=test)
     wanted = block.validation_examples or round(len(train) * HELD_OUT_SHARE)
     train, validation = stratified(train, wanted, seed, "validation")
-    note = f"{len(validation)} of the {len(train) + len(validation)} training examples were set aside for validation."
-    return replace(task, train=train, validation=validation, test=test, notes=[*task.notes, note])
+    both = len(train) + len(validation)
+    notes = [f"{len(validation)} of the {both} training examples were set aside for validation."]
+    if len(task.validation):
+        unused = f"The validation split ({len(task.validation):,} rows) is not used"
+        notes.append(f"{unused}: data.train_examples is the whole budget of labels. --validation FILE asks for it.")
+    return replace(task, train=train, validation=validation, test=test, notes=[*task.notes, *notes])
+
+
+def _where_rows_went(rows: dict[str, RowCounts], task: Task, files: dict[str, str]) -> dict[str, RowCounts]:
+    """Return the counts of each file with what its rows are used for; `files` says where each split was drawn from."""
+    found = {}
+    for name, counts in rows.items():
+        used = {split: len(getattr(task, split)) for split, file in files.items() if file == name}
+        found[name] = RowCounts(counts.rows_in, used, dict(counts.dropped))
+        found[name].drop({UNDRAWN: sum(counts.used.values()) - sum(used.values())})
+    return found
 
 
 def _require_every_class(task: Task) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lightune.data.columns import is_missing, label_text
+from lightune.data.cells import is_missing
+from lightune.data.labels import label_text
 from lightune.data.tables import Table
 from lightune.errors import DataError
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightune.data.columns import is_missing, is_writable
+from lightune.data.cells import is_missing, is_writable
 from lightune.inference.classifier import Prediction, predictions
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 

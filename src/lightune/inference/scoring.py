@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightune.data.columns import is_missing, label_column, label_text, text_columns
+from lightune.data.cells import is_missing
+from lightune.data.columns import label_column, text_columns
 from lightune.data.encoding import encode
+from lightune.data.labels import label_text
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
 from lightune.data.task import Split, labelled_split, load_task
@@ -43,15 +45,23 @@ def evaluate_file(
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
     try:
-        split, guess = labelled_split(table, block, _label_names(classifier, table, block))
+        split, notes = labelled_split(table, block, _label_names(classifier, table, block))
     except DataError as error:
         # A run has that option, an evaluation has not.
         hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
         raise DataError(error.code, error.message, hint) from error
-    if guess:
-        (reporter or Silent()).note(guess)
+    for note in notes:
+        (reporter or Silent()).note(note)
+    if len(split.texts) and len(split.texts[0]) != len(wanted):
+        raise _other_parts(classifier, table, len(split.texts[0]))
     # Every row is in the split: one that could not be used would have been an error.
     return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
+
+
+def _other_parts(classifier: Classifier, table: Table, given: int) -> DataError:
+    names, count = " + ".join(classifier.text_columns), len(classifier.text_columns)
+    message = f"{table.origin}: {given} text column{'s' * (given > 1)}; this classifier takes {count} ({names})."
+    return DataError("DATA-041", message, f"Columns: {', '.join(table.columns)}. Name them with --text-column.")
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:

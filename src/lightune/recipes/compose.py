@@ -30,6 +30,7 @@ FLAGS: dict[str, str] = {
     "test": "data.source.test",
     "text_column": "data.text_column",
     "label_column": "data.label_column",
+    "label_kind": "data.label_kind",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",

@@ -104,5 +104,7 @@ def _lines(found: Findings) -> Iterator[tuple[str, str]]:
         if lengths.cut:
             of = f"{words.count(lengths.cut)} of {words.count(lengths.counted)} texts"
             yield f"cut in {split}", f"{of}: {found.model} reads {words.count(found.limit)} tokens of each and no more"
+    for split, counts in found.rows.items():
+        yield f"rows of {split}", counts.words()
     for number, note in enumerate(found.notes):
         yield ("" if number else "notes"), note

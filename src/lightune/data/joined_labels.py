@@ -1,0 +1,61 @@
+"""Labels that look like several in one cell: `food|price`, `food;price`, `['food', 'price']`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from lightune.data.faults import Fault
+from lightune.data.labels import AS_CLASSES
+from lightune.data.oddities import place_of_label
+from lightune.data.scan import Scan
+
+MARKS = "|;,/+&"
+# One label with another mark in it may be a name; a bar hardly ever is.
+LEAST_JOINED = {"|": 1}
+# From this share of the rows on it cannot be an oddity of a few.
+FAULT_SHARE = 0.1
+MOST_NAMED = 5
+LIST = re.compile(r"[\[({].*[\])}]")
+
+
+def joined_labels(scan: Scan, labels: Sequence[str], kind: str, are_named: bool) -> tuple[list[Fault], list[Fault]]:
+    """Return (faults, warnings) for labels that look like several in one.
+
+    It is a fault from a tenth of the rows on, unless `kind` is "class" or the file names its classes (`are_named`).
+    """
+    counts = dict(zip(labels, scan.counts(len(labels)), strict=True))
+    for mark in ("[]", *MARKS):
+        joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
+        rows = sum(counts[name] for name in joined)
+        if len(joined) < LEAST_JOINED.get(mark, 2):
+            continue
+        said = "written as lists" if mark == "[]" else f'joined by "{mark}"'
+        named = ", ".join(joined[:MOST_NAMED]) + (f" and {len(joined) - MOST_NAMED} more" * (len(joined) > MOST_NAMED))
+        share = f"{rows:,} of {sum(counts.values()):,} rows"
+        subject = f"{len(joined)} labels, in {share}, look" if len(joined) > 1 else f"1 label, in {share}, looks"
+        text = f"{subject} like several labels in one, {said}: {named}."
+        place = place_of_label(scan, labels.index(joined[0]))
+        if rows >= FAULT_SHARE * sum(counts.values()) and kind == "auto" and not are_named:
+            hint = f"Several labels for one text are not supported. If each combination is a class, {AS_CLASSES}."
+            return [Fault("DATA-036", place, text, hint)], []
+        hint = "Each combination counts as a class of its own; several labels for one text are not supported."
+        return [], [Fault("DATA-107", place, text, hint)]
+    return [], []
+
+
+def _lists(labels: Sequence[str]) -> list[str]:
+    return [name for name in labels if LIST.fullmatch(name)]
+
+
+def _joined(labels: Sequence[str], mark: str) -> list[str]:
+    """Return the labels whose parts all stand elsewhere too, alone or in another label; of `a|b` one part is enough."""
+    parts = {name: [part.strip() for part in name.split(mark)] for name in labels}
+    known = Counter(part for found in parts.values() for part in set(found))
+    enough = any if mark == "|" else all
+    return [
+        name
+        for name, found in parts.items()
+        if len(found) > 1 and all(found) and enough(known[part] > 1 for part in found)
+    ]

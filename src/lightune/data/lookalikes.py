@@ -1,0 +1,98 @@
+"""Names that look the same but are not: invisible characters, other Unicode forms, letters of other alphabets."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+QUOTES = "\"'`“”„‘’«»‚‹›"
+# Characters that Unicode asks programs not to draw, besides its category Cf: fillers, joiners, variation selectors.
+SELECTORS = "".join(map(chr, range(0xFE00, 0xFE10)))
+UNDRAWN = f"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0{SELECTORS}"
+# Flags of regions are told apart by tags alone, so those count although nothing draws them.
+TAGS = range(0xE0020, 0xE0080)
+# Format characters that are drawn all the same: marks of numbers in Arabic, Syriac and Kaithi.
+DRAWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+DASHES = "‐‑‒–—−﹘﹣－"
+# Compatibility forms that mean something else than the plain character: x² is not x2.
+MEANINGFUL = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
+# Small letters of Greek and Cyrillic that most fonts draw as Latin ones (Unicode Technical Standard 39).
+DRAWN_ALIKE = str.maketrans("аеорсухіјѕһԁԛԝвкмнтοανρικ", "aeopcyxijshdqwbkmhtoavpik")
+FORMATS = r"\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+UNSEEN = re.compile(f"[{FORMATS}{UNDRAWN}]*")
+
+
+def is_blank(text: str) -> bool:
+    """Say whether a text holds nothing that can be seen: blanks, control and format characters only."""
+    return UNSEEN.fullmatch(text) is not None
+
+
+def plain_key(name: str) -> str:
+    """Return a name without what case, spaces and quotes add to it."""
+    return " ".join(name.casefold().strip(QUOTES).split())
+
+
+def alike_key(name: str) -> str:
+    """Return a text that is equal for names which look the same, or which are one whole number.
+
+    Unicode's compatibility form (NFKC, less what changes the meaning), without characters that are not drawn; dashes,
+    and letters of other alphabets that are drawn as Latin ones, are one.
+    """
+    number = _whole_number(name)
+    if number is not None:
+        return str(number)
+    drawn = "".join(_compatible(character) for character in name if not is_unseen(character))
+    drawn = re.sub(f"[{DASHES}]", "-", unicodedata.normalize("NFC", drawn)).casefold().translate(DRAWN_ALIKE)
+    return plain_key(unicodedata.normalize("NFC", drawn))
+
+
+def is_unseen(character: str) -> bool:
+    """Say whether a character is not drawn: formats such as U+200B, control characters, variation selectors."""
+    if character in UNDRAWN:
+        return True
+    is_drawn = ord(character) in TAGS or character in DRAWN_FORMATS or character.isspace()
+    return not is_drawn and unicodedata.category(character) in {"Cf", "Cc"}
+
+
+def spelled_out(name: str) -> str:
+    """Return a name with characters that cannot be seen written as `<U+FEFF>`; a no-break space is one of them."""
+    return "".join(
+        f"<U+{ord(character):04X}>" if is_unseen(character) or (character.isspace() and character != " ") else character
+        for character in name
+    )
+
+
+def differences(name: str, common: str) -> str:
+    """Name the characters outside ASCII that one name has and the other lacks: "U+00AD SOFT HYPHEN"."""
+    found = dict.fromkeys(character for character in name if not character.isascii() and character not in common)
+    return ", ".join(f"U+{ord(character):04X} {unicodedata.name(character, 'unnamed')}" for character in found)
+
+
+def described(names: Sequence[str]) -> str:
+    """Return names, the commonest first, so that a reader can tell them apart: `"pos" and "pos<U+00AD>" (...)`."""
+    common, shown = names[0], []
+    for name in names:
+        told = differences(name, "".join(other for other in names if other != name))
+        shown.append(f'"{spelled_out(name)}"' + (f" ({told})" if told and name != common else ""))
+    if len(names) > 1 and not any("(" in text for text in shown[1:]):
+        told = differences(common, "".join(names[1:]))
+        shown[0] += f" ({told})" if told else ""
+    return " and ".join(shown)
+
+
+def _compatible(character: str) -> str:
+    meaning = unicodedata.decomposition(character)
+    return character if meaning.startswith(MEANINGFUL) else unicodedata.normalize("NFKC", character)
+
+
+def _whole_number(name: str) -> int | None:
+    """Return the whole number that a name writes in digits of any script, or None; the longest have 30 digits."""
+    text = name.strip().translate(str.maketrans(dict.fromkeys(DASHES, "-")))
+    try:
+        number = Decimal(text) if "_" not in text else Decimal("nan")
+    except InvalidOperation:
+        return None
+    is_short = number.is_finite() and abs(number.adjusted()) <= 30
+    return int(number) if is_short and number == number.to_integral_value() else None

@@ -1,0 +1,50 @@
+"""Where the rows of each file went: used for what, or dropped, and why. The counts add up to the rows of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightune.data.tables import Table
+
+UNUSABLE, UNSEEN, UNDRAWN, UNREAD = "cannot be used", "label that training lacks", "not drawn", "not checked"
+
+
+@dataclass
+class RowCounts:
+    """The rows of one file. rows_in = sum(used) + sum(dropped); `used` is by what they are used for."""
+
+    rows_in: int
+    used: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reasons: Mapping[str, int]) -> None:
+        """Add rows that are not used, by reason."""
+        for reason, count in reasons.items():
+            if count:
+                self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that --json prints."""
+        return {"rows_in": self.rows_in, "used": self.used, "dropped": self.dropped}
+
+    def words(self) -> str:
+        """Say it: "80 read: 64 train, 16 test; 3 dropped: 2 repeated, 1 blank line"."""
+        used = ", ".join(f"{count:,} {purpose}" for purpose, count in self.used.items() if count)
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+        dropped = f"{sum(self.dropped.values()):,} dropped: {reasons}" if self.dropped else ""
+        return f"{self.rows_in:,} read: {'; '.join(filter(None, [used, dropped])) or 'none used'}"
+
+
+def rows_of(table: Table) -> RowCounts:
+    """Return the counts of a table that was read and not looked at yet."""
+    found = RowCounts(len(table) + sum(table.skipped.values()))
+    found.drop(table.skipped)
+    return found
+
+
+def skipped_notes(table: Table) -> list[str]:
+    """Say how many blank lines a file holds; what cannot be read is a fault of its own."""
+    blank = table.skipped.get("blank line", 0)
+    return [f"{table.origin}: {blank:,} blank line{'s were' if blank > 1 else ' was'} skipped."] if blank else []
