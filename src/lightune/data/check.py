@@ -130,6 +130,8 @@ def _count_rows(found: Checked) -> None:
 def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
     """Find the columns and the label names; without them nothing else can be checked."""
     texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
+    if texts is None and block.label_column is None:  # which columns are left for the label is not known either
+        return False
     named = texts[0] if texts else []
     label = _attempt(lambda: columns.label_column(train, block.label_column, named), found.faults)
     if label is None:

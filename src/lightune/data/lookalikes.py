@@ -16,6 +16,7 @@ TAGS = range(0xE0020, 0xE0080)
 # Format characters that are drawn all the same: marks of numbers in Arabic, Syriac and Kaithi.
 DRAWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 DASHES = "‐‑‒–—−﹘﹣－"
+AS_MINUS = str.maketrans(DASHES, "-" * len(DASHES))
 # Compatibility forms that mean something else than the plain character: x² is not x2.
 MEANINGFUL = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 # Small letters of Greek and Cyrillic that most fonts draw as Latin ones (Unicode Technical Standard 39).
@@ -44,7 +45,7 @@ def alike_key(name: str) -> str:
     if number is not None:
         return str(number)
     drawn = "".join(_compatible(character) for character in name if not is_unseen(character))
-    drawn = re.sub(f"[{DASHES}]", "-", unicodedata.normalize("NFC", drawn)).casefold().translate(DRAWN_ALIKE)
+    drawn = unicodedata.normalize("NFC", drawn).translate(AS_MINUS).casefold().translate(DRAWN_ALIKE)
     return plain_key(unicodedata.normalize("NFC", drawn))
 
 
@@ -89,7 +90,7 @@ def _compatible(character: str) -> str:
 
 def _whole_number(name: str) -> int | None:
     """Return the whole number that a name writes in digits of any script, or None; the longest have 30 digits."""
-    text = name.strip().translate(str.maketrans(dict.fromkeys(DASHES, "-")))
+    text = name.strip().translate(AS_MINUS)
     try:
         number = Decimal(text) if "_" not in text else Decimal("nan")
     except InvalidOperation:
