@@ -9,12 +9,11 @@ from itertools import islice
 from typing import Any
 
 from lightune.data.faults import data_error
-from lightune.data.separated import wrong_separator
+from lightune.data.header import wrong_separator
+from lightune.data.names import LABEL_NAMES, TEXT_NAMES
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
-LABEL_NAMES = ("label", "labels", "sentiment", "class", "category", "target", "intent", "rating")
 MAX_CLASSES = 1000
 # A column of a million ids need not be counted to the end to know that it holds no labels.
 MOST_COUNTED = 100_000

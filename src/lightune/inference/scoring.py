@@ -15,6 +15,7 @@ from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
+from lightune.inference.file_columns import file_columns
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
@@ -35,10 +36,8 @@ def evaluate_file(
     matched with the file's; see `names_in_file`. The reporter hears which columns were guessed.
     """
     table = read_source(str(path), split="test")
-    wanted = classifier.text_columns
-    text: str | tuple[str, str] | None = text_column
-    if text is None and all(name in table.columns for name in wanted):
-        text = wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
+    names, is_guess = file_columns(classifier, table, text_column)
+    text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     if label_column is None and classifier.label_column in table.columns:
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
