@@ -58,7 +58,7 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.jsonl", '{"text": "x"}\n\ufeff{"text": "y"}\n', "DATA-061", ":2", "byte order mark", "joined"),
     ("a.csv", GOOD + "text,label\ngood,pos\n", "DATA-070", ":4", "column names stand here again", "joined"),
     ("a.csv", GOOD + "one,two,three\n", "DATA-007", ":4", "3 cells, 2 columns", "Quote"),
-    ("a.tsv", "text\tlabel\nx\ty\nalone\n", "DATA-007", ":3", "1 cells, 2 columns", "Quote"),
+    ("a.tsv", "text\tlabel\nx\ty\nalone\n", "DATA-007", ":3", "1 cells, 2 columns", "literal"),
     ("a.csv", "", "DATA-006", ":1", "no column names", "text,label"),
     ("a.csv", "\n\n\n", "DATA-006", ":1", "no column names", "text,label"),
     ("a.csv", "text,label\n", "DATA-004", "", "no rows", "rows"),

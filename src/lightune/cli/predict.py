@@ -34,7 +34,11 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --pre
 @click.argument("run", metavar="MODEL")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
-@click.option("--text-column", help="The file's text column, if it is not called as in training.")
+@click.option(
+    "--text-column",
+    metavar="COLUMN",
+    help="The file's text column, if it is not called as in training; of a pair PREMISE,HYPOTHESIS.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="A batch, in texts of 64 tokens."
@@ -58,7 +62,8 @@ def command(
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
-    columns prediction and confidence added.
+    columns prediction and confidence added. The file is read to its end first, and refused if any row is broken or
+    without a text. The cells of a .tsv are literal: quotes belong to the text.
     """
     lines = list(texts)
     if source is None and not lines:
@@ -105,20 +110,22 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> in
 
 
 def _file(classifier: Classifier, source: Path, text_column: str | None, output: Path | None, as_json: bool) -> int:
-    from lightune.inference.bulk import answered_rows, write_rows
+    from lightune.inference.bulk import Tally, answered_rows, write_rows
     from lightune.progress import default_reporter
 
-    rows = answered_rows(classifier, source, text_column, default_reporter())
+    tally = Tally()
+    rows = answered_rows(classifier, source, text_column, default_reporter(), tally)
     if output is not None:
         written = write_rows(rows, output)
         if as_json:
-            print_json({"rows": written, "output": str(output)})
+            print_json({"rows": written, "output": str(output), **asdict(tally)})
         else:
             click.echo(f"{written} rows answered: {output}", err=True)
         return 0
     if as_json:
         *header, _, _ = next(rows)
-        return _print({"predictions": [_as_object(header, row) for row in rows]})
+        answered = [_as_object(header, row) for row in rows]
+        return _print({"predictions": answered, **asdict(tally)})
     writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
     return 0

@@ -9,19 +9,12 @@ from itertools import islice
 
 from lightune.data.cells import CHUNK, cells, is_missing, is_writable
 from lightune.data.faults import data_error
+from lightune.data.header import wrong_separator
 from lightune.data.labels import SUPPORTED, WHOLE, label_text
-from lightune.data.separated import wrong_separator
+from lightune.data.names import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
-LABEL_NAMES = (
-    "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
-)  # fmt: skip
-PAIR_NAMES = (
-    ("premise", "hypothesis"), ("query", "passage"), ("query", "document"), ("question", "passage"),
-    ("question", "context"), ("question", "sentence"), ("question", "answer"), ("source_text", "target_text"),
-)  # fmt: skip
 # sentence1 and sentence2, question_1 and question_2, text_a and text_b, sent1 and sent2
 STEM = re.compile(r"(?:text|sentence|sent|question|document|string|premise|phrase|utterance)[_ ]?[1a]")
 SECOND = {"1": "2", "a": "b"}
@@ -100,13 +93,13 @@ def _is_grouping(table: Table, name: str, most: int) -> bool:
 def _stated(table: Table, wanted: str | tuple[str, str]) -> list[str]:
     """Return the names that were stated; `premise,hypothesis` is a pair unless a column is called so."""
     if not isinstance(wanted, str):
-        return list(wanted)
-    parts = [part.strip() for part in wanted.split(",")]
-    is_pair = wanted not in table.columns and len(parts) == 2 and all(part in table.columns for part in parts)
-    return parts if is_pair else [wanted]
+        return list(map(clean_name, wanted))
+    name, parts = clean_name(wanted), list(map(clean_name, wanted.split(",")))
+    return [name] if name in table.columns or len(parts) != 2 or not all(parts) else parts
 
 
-def _existing(table: Table, name: str, kind: str) -> str:
+def _existing(table: Table, wanted: str, kind: str) -> str:
+    name = clean_name(wanted)
     if name in table.columns and is_writable(name):
         return name
     hint = f"{did_you_mean(name, table.columns)} Columns: {', '.join(table.columns)}.".strip()

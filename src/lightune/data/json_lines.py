@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.disguise import stray_characters
 from lightune.data.faults import Fault
+from lightune.data.names import clean_name
 from lightune.data.separated import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
-from lightune.data.storage import Column, Store
+from lightune.data.storage import BLANK, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,12 +25,13 @@ ARRAY_HINT = "It looks like one JSON array: write its objects one a line (jq -c 
 Cells = dict[str, str]
 
 
-def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> tuple[dict[str, Column], array]:
-    """Return (columns, the line of each row); a key that a line lacks is None there."""
+def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+    """Return the columns, with the line of each row; a key that a line lacks is None there."""
     lines: array[int] = array("q")
+    skipped = Counter[str]()
     names: dict[str, None] = {}
     store, kept, letters = Store(on_disk), list[Cells](), 0
-    for line, cells in _rows(path, faults):
+    for line, cells in _rows(path, faults, skipped):
         names.update(dict.fromkeys(cells))
         if len(names) > MOST_COLUMNS:
             text = f"more than {MOST_COLUMNS:,} different keys up to this line"
@@ -42,22 +45,26 @@ def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> tuple[dic
             kept, letters = [], 0
     if kept:
         store.add(_batch(names, kept))
-    return store.columns(decode=json.loads), lines
+    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
 
 
-def _rows(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Cells]]:
-    """Yield (line, the JSON of each cell) of the good lines."""
-    limit, hint = len(faults) + MOST_FAULTS, ""
+def _rows(path: Path, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
+    """Yield (line, the JSON of each cell) of the good lines, and count the others but blank ones at the end."""
+    limit, hint, blank = len(faults) + MOST_FAULTS, "", 0
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
+                blank += 1
                 continue
+            skipped.update({BLANK: blank} if blank else {})
+            blank = 0
             hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
             found = stray_characters(path, number, [line]) or _cells(path, number, line, hint)
             if not isinstance(found, Fault):
                 yield number, found
                 continue
             faults.append(found)
+            skipped[UNREADABLE] += 1
             if len(faults) >= limit:
                 faults.append(too_many_faults(path, number))
                 return
@@ -71,7 +78,8 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
         record = READ.decode(line)
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
-        return {name: write.encode(value) for name, value in record.items()}
+        names = _twice_refused(list(map(clean_name, record)))
+        return {name: write.encode(value) for name, value in zip(names, record.values(), strict=True)}
     except json.JSONDecodeError as error:
         return Fault("DATA-008", place, f"not JSON ({error.msg}, column {error.colno})", hint)
     except (ValueError, RecursionError) as error:
@@ -81,10 +89,15 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
+        _twice_refused([name for name, _ in pairs])
+    return found
+
+
+def _twice_refused(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f'the key "{twice}" stands there twice')
-    return found
+    return names
 
 
 def _constant(name: str) -> Any:

@@ -4,43 +4,61 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.disguise import described
 from lightune.data.faults import Fault
-from lightune.data.storage import IN_MEMORY_BYTES, Column, Store
+from lightune.data.header import twin_names
+from lightune.data.names import clean_name
+from lightune.data.plain_columns import kept_types, plain
+from lightune.data.storage import IN_MEMORY_BYTES, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 BATCH_ROWS = 4096
 BUFFER_BYTES = 1_000_000
 
 
-def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> tuple[dict[str, Column], array, dict[str, list[str]]]:
-    """Return (columns, row numbers from 1, the label names that the file carries)."""
+def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
+    """Return the columns, the row numbers from 1, and the label names that the file carries."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    lines: array[int] = array("q")
-    rows = 0
     try:
         file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
-        store, kinds = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES), None
-        for given in file.iter_batches(BATCH_ROWS):
-            kinds = kinds or _kinds(given)
-            batch, bad = _without_bad_text(pa.record_batch(_converted(given, kinds), names=given.schema.names))
-            faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
-            lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
-            rows += len(given)
-            store.add(batch)
-        return store.columns(), lines, _class_names(file.schema_arrow.metadata)
+        names = list(map(clean_name, file.schema_arrow.names))
+        twins = twin_names(names)
+        if twins:
+            hint = "The names of the columns must differ."
+            faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
+            return Reading()
+        return _read(path, file, names, faults)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: no fault of this file
             raise
         faults.append(_unreadable(path, head, error))
-        return {}, array("q"), {}
+        return Reading()
+
+
+def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) -> Reading:
+    import pyarrow as pa
+
+    lines: array[int] = array("q")
+    rows, types = 0, None
+    store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
+    for given in file.iter_batches(BATCH_ROWS):
+        types = types or kept_types(given)
+        batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
+        faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
+        lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
+        rows += len(given)
+        store.add(batch)
+    skipped = {UNREADABLE: rows - len(lines)} if len(lines) < rows else {}
+    return Reading(store.columns(), lines, _class_names(file.schema_arrow.metadata), skipped)
 
 
 def _unreadable(path: Path, head: bytes, error: Exception) -> Fault:
@@ -58,40 +76,6 @@ def _unpacked_bytes(metadata: Any) -> int:
     return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
 
 
-def _kinds(batch: pa.RecordBatch) -> list[Any]:
-    """Return the type in which to keep each column, or None for its own.
-
-    Bytes that are text become text (some writers do not say that a column is text), and dates become texts, since
-    Python cannot hold all of them.
-    """
-    import pyarrow as pa
-
-    types = pa.types
-    return [
-        pa.string() if types.is_temporal(column.type) or (types.is_binary(column.type) and _is_text(column)) else None
-        for column in batch.columns
-    ]
-
-
-def _converted(batch: pa.RecordBatch, kinds: list[Any]) -> list[pa.Array]:
-    import pyarrow as pa
-
-    return [
-        column if kind is None else column.view(kind) if pa.types.is_binary(column.type) else column.cast(kind)
-        for column, kind in zip(batch.columns, kinds, strict=True)
-    ]
-
-
-def _is_text(column: pa.Array) -> bool:
-    import pyarrow as pa
-
-    try:
-        column.cast(pa.string())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
 def _without_bad_text(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
     """Return the rows whose texts are UTF-8, and for the others the column; Arrow itself does not look."""
     import pyarrow as pa
@@ -102,24 +86,34 @@ def _without_bad_text(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, 
     except pa.ArrowInvalid:
         bad: dict[int, str] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_string(column.type):
-            cells = column.view(pa.binary()).to_pylist()
-            bad |= {row: name for row, cell in enumerate(cells) if cell is not None and not _decodes(cell)}
+        bad |= dict.fromkeys(_bad_rows(column), name)
     kept = batch.take(pa.array([row for row in range(len(batch)) if row not in bad], pa.int64()))
     kept.validate(full=True)
     return kept, bad
 
 
-def _decodes(cell: bytes) -> bool:
+def _bad_rows(column: pa.Array) -> Iterator[int]:
+    """Yield the rows of a column that hold bytes which are no text, in lists and structs too."""
+    import pyarrow as pa
+
     try:
-        cell.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        for row in range(len(column)):
+            try:
+                column[row].as_py()
+            except UnicodeDecodeError:
+                yield row
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     """Return the label names that the library datasets wrote into the file."""
-    about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    features = about.get("info", {}).get("features", {}) if isinstance(about, dict) else {}
-    return {name: kind["names"] for name, kind in features.items() if isinstance(kind, dict) and kind.get("names")}
+    found: Any = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+    for key in ("info", "features"):
+        found = found.get(key) if isinstance(found, dict) else None
+    features = found if isinstance(found, dict) else {}
+    return {
+        clean_name(name): kind["names"]
+        for name, kind in features.items()
+        if isinstance(kind, dict) and kind.get("names")
+    }

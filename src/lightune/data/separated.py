@@ -1,18 +1,25 @@
-"""Reading csv and tsv: rows stream through the csv module; a broken one is named and reading goes on after it."""
+"""Reading csv and tsv: rows stream through; a broken one is named and reading goes on after it.
+
+A csv is quoted (RFC 4180). The cells of a tsv are literal, as in the files of GLUE: no quote means anything, and no row
+goes on in the next line.
+"""
 
 from __future__ import annotations
 
 import csv
 import sys
 from array import array
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightune.data.disguise import stray_characters
-from lightune.data.faults import Fault, as_error
-from lightune.data.storage import Column, Store
+from lightune.data.faults import Fault
+from lightune.data.header import header_faults, missing_header
+from lightune.data.names import clean_name
+from lightune.data.quoting import LiteralQuotes, SwallowedRows, Watch
+from lightune.data.storage import BLANK, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +33,11 @@ LINE_OVERHEAD = 64
 MOST_RETRIES = 20
 MOST_FAULTS = 10_000
 QUOTING = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
+LITERAL = "Cells of a .tsv are literal, quotes too: take tabs and line breaks out of the texts, or write it as .csv."
 # Spreadsheets' default of 131,072 characters a cell would refuse long documents.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+Row = tuple[int, list[str]]
 
 
 class _Lines:
@@ -66,88 +76,130 @@ class _Lines:
             self.number -= len(self.row) - 1
 
 
-def stream_csv(
-    path: Path, stream: Iterable[str], separator: str = ",", faults: list[Fault] | None = None
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (first line, cells) of each row, the header first; blank lines are skipped.
+class Rows:
+    """The rows of an open csv or tsv below its header, as (first line, cells); blank lines are passed over.
 
-    A broken row (quoting, NUL bytes, bytes that are no UTF-8) goes into `faults`; without that list it raises.
+    What is broken goes into `faults`: quoting, NUL bytes, bytes that are no UTF-8, too many cells. `is_usable` says
+    that the header, whose names are `header`, has no fault; otherwise there are no rows. `skipped` counts, by reason,
+    what was passed over so far.
     """
-    lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    limit = len(faults or ()) + MOST_FAULTS
-    while True:
-        first = lines.begin_row()
-        if faults and len(faults) >= limit:
-            faults.append(too_many_faults(path, first))
-            return
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            _report(Fault("DATA-005", f"{path}:{first}", f"broken quoting ({error})", QUOTING), faults)
-            lines.read_again()
-            continue
-        if cells is None:
-            return
-        stray = stray_characters(path, first, lines.row)
-        if stray:
-            _report(stray, faults)
-        elif cells:
+
+    def __init__(self, path: Path, stream: Iterable[str], faults: list[Fault]) -> None:
+        self.path, self.faults, self.skipped = path, faults, Counter[str]()
+        self._separator = SEPARATORS[path.suffix.lower()]
+        self._lines, self._blank, before = _Lines(stream), 0, len(faults)
+        self._limit = before + MOST_FAULTS
+        self._rows = self._cut()
+        self.header_line, cells = next(self._rows, (1, []))
+        self._written, self.header = cells, list(map(clean_name, cells))
+        if len(faults) == before:
+            faults += header_faults(f"{path}:{self.header_line}", self.header, self._separator)
+        self.is_usable = len(faults) == before
+        self._blank = 0
+        self.skipped.clear()
+        is_csv = self._separator == ","
+        self._watch: Watch = SwallowedRows(len(self.header)) if is_csv else LiteralQuotes(self.header)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows that have as many cells as the header."""
+        for first, cells in self._rows if self.is_usable else ():
+            fault = self._row_fault(first, cells)
+            if fault:
+                self._refuse(fault)
+                continue
+            self._watch.look(first, self._lines.number, cells)
             yield first, cells
 
+    def warnings(self) -> list[Fault]:
+        """Return what looked odd in the rows that were read so far."""
+        return self._watch.warnings(str(self.path))
 
-def _report(fault: Fault, faults: list[Fault] | None) -> None:
-    if faults is None:
-        raise as_error([fault])
-    faults.append(fault)
+    def _cut(self) -> Iterator[Row]:
+        """Yield the lines that can be cut into cells, the header first."""
+        reader = csv.reader(self._lines, strict=True) if self._separator == "," else _literal(self._lines)
+        while True:
+            first = self._lines.begin_row()
+            if len(self.faults) >= self._limit:
+                self.faults.append(too_many_faults(self.path, first))
+                return
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                self._refuse(Fault("DATA-005", f"{self.path}:{first}", f"broken quoting ({error})", QUOTING))
+                self._lines.read_again()
+                continue
+            if cells is None:
+                return
+            stray = stray_characters(self.path, first, self._lines.row)
+            if stray:
+                self._refuse(stray)
+            elif cells:
+                self._count_blank()
+                yield first, cells
+            else:
+                self._blank += 1
+
+    def _refuse(self, fault: Fault) -> None:
+        self._count_blank()
+        self.skipped[UNREADABLE] += 1
+        self.faults.append(fault)
+
+    def _count_blank(self) -> None:
+        """Count the blank lines before a row; those at the end of the file are none that anybody misses."""
+        if self._blank:
+            self.skipped[BLANK] += self._blank
+            self._blank = 0
+
+    def _row_fault(self, line: int, cells: list[str]) -> Fault | None:
+        if len(cells) != len(self.header):
+            hint = "Quote texts that hold the separator." if self._separator == "," else LITERAL
+            return Fault("DATA-007", f"{self.path}:{line}", f"{len(cells)} cells, {len(self.header)} columns", hint)
+        if len(cells) > 1 and cells in (self._written, self.header):
+            hint = "Files were joined, it seems: remove it."
+            return Fault("DATA-070", f"{self.path}:{line}", "the column names stand here again", hint)
+        return None
 
 
-def wrong_separator(header: Sequence[str]) -> str:
-    """Return a hint when a header of one column looks as if another separator had been meant, else nothing."""
-    found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
-    return (
-        f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
-    )
+def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the cells of each line of a tsv, as they stand; none for a blank line."""
+    for line in lines:
+        text = line.rstrip("\r\n")
+        yield text.split("\t") if text else []
 
 
-def read_separated(path: Path, separator: str, on_disk: bool, faults: list[Fault]) -> tuple[dict[str, Column], array]:
-    """Return (columns of texts, the line of each row); what is broken goes into `faults`."""
+def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+    """Return the columns of texts, with the line of each row; what is broken goes into `faults`."""
     lines: array[int] = array("q")
-    store, before = Store(on_disk), len(faults)
+    store = Store(on_disk)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        rows = stream_csv(path, stream, separator, faults)
-        first, header = next(rows, (1, []))
-        header = [name.strip() for name in header]
-        if len(faults) == before:
-            faults += _header_faults(path, first, header, separator)
-        if len(faults) > before:
-            return {}, lines
-        for number, batch in enumerate(_batches(path, rows, header, lines, faults)):
+        rows = Rows(path, stream, faults)
+        for number, batch in enumerate(batches(rows)):
+            columns = by_name(rows.header, batch)
             if number == 0:
-                faults += _missing_header(path, first, header, batch)
-            store.add(batch)
-    return store.columns(), lines
+                faults += missing_header(f"{path}:{rows.header_line}", columns)
+            lines.extend(line for line, _ in batch)
+            store.add(_record_batch(columns))
+    return Reading(store.columns(), lines, skipped=dict(rows.skipped), warnings=rows.warnings())
 
 
-def _batches(
-    path: Path, rows: Iterable[tuple[int, list[str]]], header: list[str], lines: array, faults: list[Fault]
-) -> Iterator[pa.RecordBatch]:
-    """Yield the good rows in record batches, and their lines into `lines`."""
-    kept: list[list[str]] = []
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows by the thousands, fewer where they are long."""
+    kept: list[Row] = []
     letters = 0
-    for line, cells in rows:
-        fault = _row_fault(path, line, cells, header)
-        if fault:
-            faults.append(fault)
-            continue
-        lines.append(line)
-        kept.append(cells)
-        letters += sum(map(len, cells))
+    for row in rows:
+        kept.append(row)
+        letters += sum(map(len, row[1]))
         if len(kept) == BATCH_ROWS or letters > BATCH_LETTERS:
-            yield _batch(header, kept)
+            yield kept
             kept, letters = [], 0
     if kept:
-        yield _batch(header, kept)
+        yield kept
+
+
+def by_name(header: list[str], rows: list[Row]) -> dict[str, tuple[str, ...]]:
+    """Return the cells of rows by column; a column without a name is left out."""
+    columns = zip(*(cells for _, cells in rows), strict=True) if rows else [()] * len(header)
+    return {name: values for name, values in zip(header, columns, strict=True) if name}
 
 
 def too_many_faults(path: Path, line: int) -> Fault:
@@ -155,44 +207,7 @@ def too_many_faults(path: Path, line: int) -> Fault:
     return Fault("DATA-071", f"{path}:{line}", f"reading stopped here, after {MOST_FAULTS:,} faults")
 
 
-def _batch(header: list[str], rows: list[list[str]]) -> pa.RecordBatch:
+def _record_batch(columns: dict[str, tuple[str, ...]]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    named = {name: values for name, values in zip(header, zip(*rows, strict=True), strict=True) if name}
-    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in named.items()})
-
-
-def _row_fault(path: Path, line: int, cells: list[str], header: list[str]) -> Fault | None:
-    if len(cells) != len(header):
-        hint = "Quote texts that hold the separator."
-        return Fault("DATA-007", f"{path}:{line}", f"{len(cells)} cells, {len(header)} columns", hint)
-    if cells == header and len(header) > 1:
-        hint = "Files were joined, it seems: remove it."
-        return Fault("DATA-070", f"{path}:{line}", "the column names stand here again", hint)
-    return None
-
-
-def _header_faults(path: Path, line: int, header: list[str], separator: str) -> list[Fault]:
-    place = f"{path}:{line}"
-    if not any(header):
-        return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
-    advice = wrong_separator(header)
-    if advice and separator not in header[0]:
-        return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
-    # pandas writes its index as a first column without a name; it is left out.
-    nameless = [number for number, name in enumerate(header, 1) if not name and number > 1]
-    twice = dict.fromkeys(name for name in header if name and header.count(name) > 1)
-    found = [f"column {number} has no name" for number in nameless]
-    found += [f'{header.count(name)} columns are called "{name}"' for name in twice]
-    hint = "The names of the columns must be there, in the first row, and differ."
-    return [Fault("DATA-006", place, text, hint) for text in found]
-
-
-def _missing_header(path: Path, line: int, header: list[str], batch: pa.RecordBatch) -> list[Fault]:
-    """A first row with a sentence in one cell, and in another a value of its own column, is a row of data."""
-    sentences = {name for name in header if len(name.split()) >= 3}
-    repeated = {name for name in header if name and name in set(batch.column(name).to_pylist())}
-    if not sentences or not repeated - sentences:
-        return []
-    text = "the first row looks like data, not like column names"
-    return [Fault("DATA-006", f"{path}:{line}", text, "Put a row of column names first: text,label.")]
+    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in columns.items()})

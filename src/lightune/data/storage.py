@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from lightune.data.faults import Fault
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +21,9 @@ IN_MEMORY_BYTES = 64_000_000
 CHUNK_ROWS = 4096
 # What reading one cell of a mapped file brings into memory: the system reads ahead.
 READ_AHEAD_BYTES = 65_536
+# Why a row or line of a file is in no table.
+BLANK = "blank line"
+UNREADABLE = "cannot be read"
 
 Decode = Callable[[str], Any]
 
@@ -82,6 +89,20 @@ class Column(LazySequence):
         return [None if cell is None else self._decode(cell) for cell in found] if self._decode else found
 
 
+@dataclass
+class Reading:
+    """What was read of a file: columns, the line of each row, the label names that the file carries.
+
+    `skipped` counts what the file holds and the columns do not, by reason; `warnings` are what looked odd.
+    """
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    lines: array[int] = field(default_factory=lambda: array("q"))
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    warnings: list[Fault] = field(default_factory=list)
+
+
 class Chained(LazySequence):
     """Several sequences, one after the other."""
 
@@ -133,11 +154,13 @@ class Pages:
 class Store:
     """Takes record batches and gives columns: kept in memory, or written to a file that is mapped at the end.
 
-    Batches may bring new columns: earlier rows have null there.
+    What grows large in memory moves to a file: a compressed file does not tell how large it is. Batches may bring new
+    columns: earlier rows have null there.
     """
 
     def __init__(self, on_disk: bool) -> None:
         self._on_disk = on_disk
+        self._bytes = 0
         self._batches: list[pa.RecordBatch] = []
         self._files: list[IO[bytes]] = []
         self._writer: Any = None
@@ -149,12 +172,20 @@ class Store:
 
         if not self._on_disk:
             self._batches.append(batch)
+            self._bytes += batch.nbytes
+            if self._bytes > IN_MEMORY_BYTES:
+                self._move_to_disk()
             return
         if self._writer is None or not batch.schema.equals(self._schema):
             self._close_writer()
             self._files.append(nameless_file())
             self._schema, self._writer = batch.schema, pa.ipc.new_file(self._files[-1], batch.schema)
         self._writer.write_batch(batch)
+
+    def _move_to_disk(self) -> None:
+        batches, self._batches, self._on_disk = self._batches, [], True
+        for batch in batches:
+            self.add(batch)
 
     def columns(self, decode: Decode | None = None) -> dict[str, Column]:
         """Return the columns, by name; the store takes no more rows then."""

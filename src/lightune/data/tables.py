@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from lightune.data.disguise import HEAD_BYTES, as_utf8, disguised
-from lightune.data.faults import Fault, data_error, raise_faults
+from lightune.data.disguise import HEAD_BYTES, disguised
+from lightune.data.faults import Fault, raise_faults
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
-from lightune.data.separated import SEPARATORS, read_separated
-from lightune.data.storage import IN_MEMORY_BYTES, Chained
-from lightune.errors import DataError
+from lightune.data.separated import read_separated
+from lightune.data.storage import IN_MEMORY_BYTES, Chained, Reading
 
 READERS = ("csv", "tsv", "jsonl", "parquet")
 
@@ -74,12 +74,17 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
     report([fault for _, fault in unlike if fault], faults)
     kept = [table for table, fault in unlike if not fault]
     starts = accumulate((len(table) for table in kept[:-1]), initial=0)
+    skipped = Counter[str]()
+    for table in kept:
+        skipped.update(table.skipped)
     return Table(
         origin,
         {name: Chained([table.columns[name] for table in kept]) for name in readable[0].columns},
         Chained([table.lines for table in kept]),
         first.class_names,
         list(zip(starts, (table.origin for table in kept), strict=True)),
+        dict(skipped),
+        [warning for table in kept for warning in table.warnings],
     )
 
 
@@ -110,35 +115,16 @@ def _read(path: Path, faults: list[Fault]) -> Table:
         faults.append(Fault("DATA-001", str(path), text, "Check its permissions and its disk."))
         return empty
     if kind == "parquet":
-        return _table(path, *read_parquet(path, head, faults))
+        return _table(path, read_parquet(path, head, faults))
     fault = disguised(path, head)
     if fault:
         faults.append(fault)
         return empty
     on_disk = os.path.getsize(path) > IN_MEMORY_BYTES
     if kind == "jsonl":
-        return _table(path, *read_json_lines(path, on_disk, faults))
-    return _table(path, *read_separated(path, SEPARATORS[f".{kind}"], on_disk, faults))
+        return _table(path, read_json_lines(path, on_disk, faults))
+    return _table(path, read_separated(path, on_disk, faults))
 
 
-def _table(path: Path, columns: Any, lines: Any, class_names: dict[str, list[str]] | None = None) -> Table:
-    return Table(str(path), columns, lines, class_names or {})
-
-
-def not_utf8(path: Path) -> DataError:
-    """Return the error for a file that is not UTF-8, with the line: the decoder counts within its own chunk."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
-        line = next((number for number, data in enumerate(stream, 1) if not _is_utf8(data)), 1)
-    fault = disguised(path, head)
-    hint = fault.hint if fault else as_utf8("latin1")
-    return data_error("DATA-003", f"{path}:{line}", "this line is not UTF-8.", hint)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _table(path: Path, read: Reading) -> Table:
+    return Table(str(path), read.columns, read.lines, read.class_names, skipped=read.skipped, warnings=read.warnings)

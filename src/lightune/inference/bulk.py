@@ -5,48 +5,63 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from lightune.data.columns import TEXT_NAMES, is_missing
-from lightune.data.separated import SEPARATORS, stream_csv, wrong_separator
-from lightune.data.tables import not_utf8
-from lightune.errors import DataError, RecipeError, did_you_mean
+from lightune.data.cells import is_missing
+from lightune.data.disguise import HEAD_BYTES, disguised
+from lightune.data.faults import Fault, raise_faults
+from lightune.data.header import missing_header
+from lightune.data.separated import SEPARATORS, Row, Rows, batches, by_name
+from lightune.data.tables import Table
+from lightune.errors import DataError, RecipeError
 from lightune.inference.answers import Answers
 from lightune.inference.classifier import Classifier, Text
+from lightune.inference.file_columns import file_columns
 from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048
 ADDED = ("prediction", "confidence")
 
 
+@dataclass
+class Tally:
+    """What came of what a file holds below its header: rows_in = rows_answered + the sum of rows_dropped."""
+
+    rows_in: int = 0
+    rows_answered: int = 0
+    rows_dropped: dict[str, int] = field(default_factory=dict)
+
+
 def answered_rows(
-    classifier: Classifier, source: Path, text_column: str | None = None, reporter: Reporter | None = None
+    classifier: Classifier,
+    source: Path,
+    text_column: str | None = None,
+    reporter: Reporter | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
-    Equal texts are computed once. Raises DataError with file and line for a broken or empty row, when the reading comes
-    to it.
+    Equal texts are computed once. The file is read to its end before: DataError names every broken or empty row, and
+    the reporter hears what looks odd. `tally` is kept up to date.
     """
-    separator = _separator(source)
-    chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
-    with (
-        source.open(encoding="utf-8-sig", newline="") as stream,
-        (reporter or Silent()).steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance,
-    ):
-        rows = _rows(source, stream, separator)
-        header = _header(source, rows)
-        columns = _text_columns(source, header, text_column, classifier)
-        taken_by_name = [header[column] for column in columns]
-        if text_column is None and taken_by_name != classifier.text_columns:
-            (reporter or Silent()).note(f"Columns taken by name: text = {' + '.join(taken_by_name)}.")
-        yield [*header, *ADDED]
+    says, counts = reporter or Silent(), tally or Tally()
+    columns = _survey(classifier, source, text_column, says, counts)
+    chunks = -(-(counts.rows_in - sum(counts.rows_dropped.values())) // CHUNK_ROWS)
+    with _opened(source) as stream, says.steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance:
+        faults: list[Fault] = []
+        read = Rows(source, stream, faults)
+        yield [*read.header, *ADDED]
+        rows = iter(read)
         answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-            texts = [_text(source, line, cells, columns) for line, cells in chunk]
+            texts = [_text(cells, columns) for _, cells in chunk]
             for (_, cells), (label, confidence) in zip(chunk, answers.of(texts), strict=True):
+                counts.rows_answered += 1
                 yield [*cells, label, f"{confidence:.6f}"]
             advance()
+        raise_faults(faults)  # whoever wrote into the file meanwhile
 
 
 def write_rows(rows: Iterable[list[str]], target: Path) -> int:
@@ -67,64 +82,77 @@ def write_rows(rows: Iterable[list[str]], target: Path) -> int:
     return written
 
 
-def _separator(source: Path) -> str:
+def _opened(source: Path) -> TextIO:
+    return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _survey(classifier: Classifier, source: Path, text_column: str | None, says: Reporter, tally: Tally) -> list[int]:
+    """Read the file to its end, count its rows, say what is odd, and return the places of the text columns.
+
+    DataError tells of all that is wrong.
+    """
+    _refuse_other_formats(source)
+    faults: list[Fault] = []
+    with _opened(source) as stream:
+        read = Rows(source, stream, faults)
+        raise_faults(faults)
+        _refuse_answered(source, read)
+        parts = batches(read)
+        first = next(parts, [])
+        columns = _text_columns(classifier, read, first, text_column, says)
+        for batch in itertools.chain([first], parts):
+            tally.rows_in += len(batch)
+            faults += [_empty(source, line) for line, cells in batch if _is_empty(cells, columns)]
+    raise_faults(faults)
+    tally.rows_dropped = dict(read.skipped)
+    tally.rows_in += sum(tally.rows_dropped.values())
+    for reason, count in tally.rows_dropped.items():
+        says.note(f"{source}: {count:,} {reason}{'s' * (count > 1)} skipped.")
+    for seen in read.warnings():
+        says.note(f"{seen.code} {seen.place}: {seen.text}. {seen.hint}")
+    return columns
+
+
+def _refuse_other_formats(source: Path) -> None:
     if not source.is_file():
         raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
     if source.suffix.lower() not in SEPARATORS:
         raise DataError(
             "DATA-002", f"{source}: only csv and tsv files are classified row by row.", "Convert it to csv."
         )
-    return SEPARATORS[source.suffix.lower()]
+    with source.open("rb") as stream:
+        fault = disguised(source, stream.read(HEAD_BYTES))
+    raise_faults([fault] if fault else [])
 
 
-def _header(source: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    first, cells = next(rows, (1, []))
-    header = [name.strip() for name in cells]
-    if not header:
-        raise DataError("DATA-004", f"{source}: there are no rows.")
-    taken = [name for name in ADDED if name in header]
+def _refuse_answered(source: Path, read: Rows) -> None:
+    taken = [name for name in ADDED if name in read.header]
     if taken:
-        message = f"{source}:{first}: there is a column called {taken[0]} already."
+        message = f"{source}:{read.header_line}: there is a column called {taken[0]} already."
         raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
-    return header
 
 
-def _count_rows(source: Path, separator: str) -> int:
-    """Return the number of data rows, for the progress bar; a broken file is reported when it is read."""
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as stream:
-            return max(0, sum(1 for _ in stream_csv(source, stream, separator)) - 1)
-    except (DataError, UnicodeDecodeError):
-        return 0
+def _text_columns(
+    classifier: Classifier, read: Rows, first: list[Row], wanted: str | None, says: Reporter
+) -> list[int]:
+    """Choose the columns by the header and the first rows, as `file_columns` does, and say what was guessed."""
+    head = by_name(read.header, first)
+    raise_faults(missing_header(f"{read.path}:{read.header_line}", head))
+    table = Table(str(read.path), head, [line for line, _ in first])
+    names, is_guess = file_columns(classifier, table, wanted)
+    if is_guess:
+        says.note(f"Columns taken by name: text = {' + '.join(names)}.")
+    return list(map(read.header.index, names))
 
 
-def _rows(source: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
-    width = 0
-    try:
-        for line, cells in stream_csv(source, stream, separator):
-            width = width or len(cells)
-            if len(cells) != width:
-                message = f"{source}:{line}: {len(cells)} cells, {width} columns."
-                raise DataError("DATA-007", message, "Quote texts that hold the separator.")
-            yield line, cells
-    except UnicodeDecodeError as error:
-        raise not_utf8(source) from error
-
-
-def _text_columns(source: Path, header: list[str], wanted: str | None, classifier: Classifier) -> list[int]:
-    if wanted is None and all(name in header for name in classifier.text_columns):
-        return [header.index(name) for name in classifier.text_columns]
-    names = [wanted] if wanted else [name for name in header if name.lower() in TEXT_NAMES][:1]
-    if not names or names[0] not in header:
-        asked = wanted or " + ".join(classifier.text_columns)
-        hint = f"{did_you_mean(asked, header)} Columns: {', '.join(header)}. Name it with --text-column.".strip()
-        hint = wrong_separator(header) or hint
-        raise DataError("DATA-024", f'{source}: there is no text column "{asked}".', hint)
-    return [header.index(names[0])]
-
-
-def _text(source: Path, line: int, cells: list[str], columns: list[int]) -> Text:
+def _text(cells: list[str], columns: list[int]) -> Text:
     parts = tuple(cells[column] for column in columns)
-    if any(is_missing(part) for part in parts):
-        raise DataError("DATA-040", f"{source}:{line}: the text is empty.", "Give each row some text.")
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _is_empty(cells: list[str], columns: list[int]) -> bool:
+    return any(is_missing(cells[column]) for column in columns)
+
+
+def _empty(source: Path, line: int) -> Fault:
+    return Fault("DATA-040", f"{source}:{line}", "the text is empty.", "Give each row some text.")

@@ -17,6 +17,7 @@ from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
+from lightune.inference.file_columns import file_columns
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
@@ -37,10 +38,8 @@ def evaluate_file(
     matched with the file's; see `names_in_file`. The reporter hears which columns were guessed.
     """
     table = read_source(str(path), split="test")
-    wanted = classifier.text_columns
-    text: str | tuple[str, str] | None = text_column
-    if text is None and all(name in table.columns for name in wanted):
-        text = wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
+    names, is_guess = file_columns(classifier, table, text_column)
+    text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     if label_column is None and classifier.label_column in table.columns:
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
@@ -52,16 +51,8 @@ def evaluate_file(
         raise DataError(error.code, error.message, hint) from error
     for note in notes:
         (reporter or Silent()).note(note)
-    if len(split.texts) and len(split.texts[0]) != len(wanted):
-        raise _other_parts(classifier, table, len(split.texts[0]))
     # Every row is in the split: one that could not be used would have been an error.
     return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
-
-
-def _other_parts(classifier: Classifier, table: Table, given: int) -> DataError:
-    names, count = " + ".join(classifier.text_columns), len(classifier.text_columns)
-    message = f"{table.origin}: {given} text column{'s' * (given > 1)}; this classifier takes {count} ({names})."
-    return DataError("DATA-041", message, f"Columns: {', '.join(table.columns)}. Name them with --text-column.")
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:

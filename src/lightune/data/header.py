@@ -1,0 +1,80 @@
+"""The first row of a csv or tsv: are these column names, and good ones?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from lightune.data.faults import Fault
+from lightune.data.names import is_known_name
+
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+ONE_ROW_FIRST = "Put a row of column names first: text,label."
+
+
+def wrong_separator(header: Sequence[str]) -> str:
+    """Return a hint when a header of one column looks as if another separator had been meant, else nothing."""
+    found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
+    return (
+        f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
+    )
+
+
+def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fault]:
+    """Return what is wrong with the column names, which stand at `place`."""
+    if not any(header):
+        return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
+    advice = wrong_separator(header)
+    if advice and separator not in header[0]:
+        return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
+    if separator == "\t" and all(map(_stands_in_quotes, filter(None, header))):
+        text = "the column names stand in double quotes, and cells of a .tsv are literal"
+        return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
+    # pandas writes its index as a first column without a name; it is left out.
+    nameless = [number for number, name in enumerate(header, 1) if not name and number > 1]
+    found = [f"column {number} has no name" for number in nameless] + twin_names(header)
+    hint = "The names of the columns must be there, in the first row, and differ."
+    return [Fault("DATA-006", place, text, hint) for text in found]
+
+
+def twin_names(names: Sequence[str]) -> list[str]:
+    """Return a line on each name that several columns have."""
+    twice = dict.fromkeys(name for name in names if name and names.count(name) > 1)
+    return [f'{names.count(name)} columns are called "{name}"' for name in twice]
+
+
+def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """Return the fault of a first row that is a row of data; `columns` are its cells, with the first rows below each.
+
+    Either one cell is a sentence and another comes again in its own column. Or no cell is a usual name for a column,
+    and one comes again in its own column, which holds few values, or is a number in a column of numbers.
+    """
+    sentences = {name for name in columns if len(name.split()) >= 3}
+    again = {name for name, values in columns.items() if name in map(str.strip, values)}
+    is_data = bool(sentences and again - sentences)
+    if not is_data and not any(map(is_known_name, columns)) and not _are_numbered(columns):
+        is_data = any(_is_few(columns[name]) for name in again) or any(map(_is_number_of_numbers, columns.items()))
+    return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
+
+
+def _is_few(values: Sequence[str]) -> bool:
+    return 2 * len(set(values)) <= len(values)
+
+
+def _is_number_of_numbers(column: tuple[str, Sequence[str]]) -> bool:
+    name, values = column
+    return bool(NUMBER.fullmatch(name)) and _are_numbers(values)
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    held = [value for value in values if value.strip()]
+    return bool(held) and all(map(NUMBER.fullmatch, held))
+
+
+def _are_numbered(columns: Mapping[str, Sequence[str]]) -> bool:
+    """Say whether the columns are called 0, 1, ..., as pandas calls those without names, and not all hold numbers."""
+    return list(columns) == list(map(str, range(len(columns)))) and not all(map(_are_numbers, columns.values()))
+
+
+def _stands_in_quotes(name: str) -> bool:
+    return len(name) >= 2 and name.startswith('"') and name.endswith('"')

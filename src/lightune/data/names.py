@@ -1,0 +1,46 @@
+"""Names of columns: how they are read, and which ones are well known."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
+)  # fmt: skip
+PAIR_NAMES = (
+    ("premise", "hypothesis"), ("query", "passage"), ("query", "document"), ("question", "passage"),
+    ("question", "context"), ("question", "sentence"), ("question", "answer"), ("source_text", "target_text"),
+)  # fmt: skip
+# What columns are called besides: a first row that holds one of these words is a row of names.
+OTHER_NAMES = (
+    "abstract", "airline", "answer", "article", "aspect", "author", "column", "confidence", "context", "country",
+    "date", "description", "email", "emotion", "feedback", "field", "gold", "group", "headline", "hypothesis", "id",
+    "ids", "idx", "index", "input", "lang", "language", "name", "num", "number", "opinion", "output", "passage",
+    "phrase", "polarity", "post", "premise", "prompt", "query", "response", "row", "score", "sms", "source", "split",
+    "subject", "summary", "tag", "tags", "time", "timestamp", "topic", "tweet", "type", "unnamed", "url",
+    "user", "username", "utterance", "v", "value", "x", "y",
+)  # fmt: skip
+KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *OTHER_NAMES))
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+@lru_cache(4096)
+def clean_name(name: str) -> str:
+    """Return a column's name in Unicode NFC, without blanks and invisible format characters (U+FEFF, ...) outside."""
+    name = unicodedata.normalize("NFC", name)
+    shown = [place for place, letter in enumerate(name) if not _is_invisible(letter)]
+    return name[shown[0] : shown[-1] + 1] if shown else ""
+
+
+def is_known_name(name: str) -> bool:
+    """Say whether a name is one that columns usually have, alone or as a part: text, Text1, review_text, starRating."""
+    words = [word.lower() for word in WORD.findall(name)]
+    known = [word in KNOWN for word in words]
+    return any(known) and (all(known) or not any(map(str.isspace, name)))
+
+
+def _is_invisible(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) == "Cf"

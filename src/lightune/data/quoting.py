@@ -1,0 +1,178 @@
+"""Quotes that may be meant otherwise than they are read: what a csv swallowed, and what a tsv holds as it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from lightune.data.faults import Fault
+
+MOST_SHOWN = 10
+# A column of more different values than this is none of labels; nor is a longer value a label.
+MOST_VALUES = 1000
+LONGEST_VALUE = 100
+# Lines that may be rows wait until so many rows, or lines, are there to compare them with.
+ROWS_BEFORE_JUDGING = 1000
+MOST_WAITING = 10_000
+FEWEST_QUOTED = 5
+LINE_END = re.compile(r"\r\n|\r|\n")
+DOUBLED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
+
+
+class Watch(Protocol):
+    """Whoever looks at the rows of a file as they are read, and says at the end what was odd."""
+
+    def look(self, first: int, last: int, cells: Sequence[str]) -> None:
+        """Look at the next row, which stands on the lines `first` to `last`."""
+
+    def warnings(self, path: str) -> list[Fault]:
+        """Return what was odd."""
+
+
+class _Values:
+    """The short values of a column that come again, as long as there are few."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] | None = {}
+        self._others = self._rows = 0
+
+    def add(self, value: str) -> None:
+        if self._counts is None:
+            return
+        self._rows += 1
+        if len(value) > LONGEST_VALUE:
+            self._others += 1
+        else:
+            self._counts[value] = self._counts.get(value, 0) + 1
+        if len(self._counts) + self._others > MOST_VALUES:
+            self._counts = None
+
+    def are_few(self) -> bool:
+        return self._counts is not None and 2 * (len(self._counts) + self._others) <= self._rows
+
+    def come_again(self, value: str) -> bool:
+        return self._counts is not None and self._counts.get(value, 0) > 1
+
+
+Line = tuple[int, list[str]]  # the first column that may be judged, the cells
+
+
+class SwallowedRows:
+    """Quoted texts of a csv that hold whole rows: a quote at the beginning of a text was not doubled.
+
+    A line of such a text reads as a row when it has as many cells as there are columns and a value of a column of few
+    values stands in its column there, as it stands in other rows. Nothing but short values is kept of the rows.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._values = [_Values() for _ in range(columns)]
+        self._waiting: list[tuple[int, int, list[Line]]] = []
+        self._waiting_lines = self._rows = self._count = 0
+        self._places: list[tuple[int, int, int]] = []
+
+    def look(self, first: int, last: int, cells: Sequence[str]) -> None:
+        """Note the values of a row, and which of its lines have as many cells as a row."""
+        for values, cell in zip(self._values, cells, strict=True):
+            values.add(cell)
+        self._rows += 1
+        if last == first or len(self._values) < 2:
+            return
+        lines = list(_like_rows(cells))
+        if lines:
+            self._waiting.append((first, last, lines))
+            self._waiting_lines += len(lines)
+        if self._rows > ROWS_BEFORE_JUDGING or self._waiting_lines > MOST_WAITING:
+            self._judge()
+
+    def warnings(self, path: str) -> list[Fault]:
+        """Return one warning on all such texts; the first of them are named."""
+        self._judge()
+        if not self._count:
+            return []
+        first, last, lines = self._places[0]
+        text = f"a quoted text goes on to line {last}, and {_count(lines, 'of its lines')} as rows of their own"
+        if self._count > 1:
+            shown = "; ".join(f"lines {start} to {end} ({held})" for start, end, held in self._places)
+            more = f"; and {self._count - MOST_SHOWN} more" if self._count > MOST_SHOWN else ""
+            text = f"{self._count} quoted texts hold lines that read as rows of their own: {shown}{more}"
+        hint = (
+            'If they are rows, a quote at the beginning of a text is to blame: write it as """, at the end of the text '
+            "too, or let a program write the csv."
+        )
+        return [Fault("DATA-114", f"{path}:{first}", text, hint)]
+
+    def _judge(self) -> None:
+        for first, last, lines in self._waiting:
+            found = sum(map(self._reads_as_row, lines))
+            self._count += found > 0
+            if found and len(self._places) < MOST_SHOWN:
+                self._places.append((first, last, found))
+        self._waiting, self._waiting_lines = [], 0
+
+    def _reads_as_row(self, line: Line) -> bool:
+        start, cells = line
+        judged = list(zip(self._values, cells, strict=True))[start:]
+        found = [values.come_again(cell) for values, cell in judged if cell.strip() and values.are_few()]
+        return any(found) and 2 * sum(found) >= len(found)
+
+
+def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines, but the last, of a row's texts that have as many cells as the row.
+
+    What stands before the first of these texts belongs to the row itself and is no evidence.
+    """
+    is_first, left = True, MOST_WAITING
+    for place, cell in enumerate(cells):
+        parts = LINE_END.split(cell, left)[:-1] if "\n" in cell or "\r" in cell else []
+        for number, part in enumerate(parts):
+            found = part.replace('"', "").split(",")
+            if number == 0:
+                found = [*cells[:place], *found] if is_first else []
+            if len(found) == len(cells):
+                start = place + 1 if number == 0 else 0
+                yield start, [value if len(value) <= LONGEST_VALUE else "" for value in found]
+        is_first = is_first and not parts
+
+
+def _count(lines: int, what: str) -> str:
+    return f"{lines} {what} {'reads' if lines == 1 else 'read'}"
+
+
+class LiteralQuotes:
+    """Cells of a tsv that stand in quotes as a csv has them: read as they are, the quotes belong to the text."""
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self._names = header
+        self._quoted = [0] * len(header)
+        self._rows = self._count = 0
+        self._lines: list[int] = []
+
+    def look(self, first: int, last: int, cells: Sequence[str]) -> None:
+        """Count the cells in quotes, and those with doubled quotes inside."""
+        self._rows += 1
+        doubled = 0
+        for column, cell in enumerate(cells):
+            if cell.startswith('"') and cell.endswith('"') and len(cell) > 1:
+                self._quoted[column] += 1
+                doubled += bool(DOUBLED.fullmatch(cell))
+        self._count += doubled
+        if doubled and len(self._lines) < MOST_SHOWN:
+            self._lines.append(first)
+
+    def warnings(self, path: str) -> list[Fault]:
+        """Return one warning on all such cells."""
+        if self._count:
+            more = " and more" if self._count > len(self._lines) else ""
+            shown = f"line{'s' * (len(self._lines) > 1)} {', '.join(map(str, self._lines))}{more}"
+            cells = "1 cell stands" if self._count == 1 else f"{self._count:,} cells stand"
+            text = f'{cells} in quotes with "" inside, as a csv writes them, and cells of a .tsv are literal: {shown}'
+            return [Fault("DATA-115", f"{path}:{self._lines[0]}", text, UNQUOTE)]
+        whole = [name for name, count in zip(self._names, self._quoted, strict=True) if count == self._rows]
+        if self._rows < FEWEST_QUOTED or not whole:
+            return []
+        text = f"every cell of {' and '.join(whole)} stands in double quotes, and cells of a .tsv are literal"
+        return [Fault("DATA-115", path, text, UNQUOTE)]
+
+
+UNQUOTE = "The quotes are read as part of the text. Write the file without quoting, or with commas as .csv."

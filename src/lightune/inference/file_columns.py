@@ -1,0 +1,38 @@
+"""Which columns of a file hold the texts that a trained classifier shall answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightune.data.columns import text_columns
+from lightune.data.faults import data_error
+from lightune.data.names import clean_name
+from lightune.data.tables import Table
+from lightune.errors import DataError
+from lightune.inference.classifier import Classifier
+
+KINDS = {1: "one text", 2: "a pair of texts"}
+
+
+def file_columns(classifier: Classifier, table: Table, wanted: str | None = None) -> tuple[list[str], bool]:
+    """Return (the column of the text, or the columns of the pair; whether they were guessed).
+
+    Those that are `wanted` ("premise,hypothesis" is a pair where no column has that very name), else those of training
+    if all are there, else those that a check or a run would take. DATA-041 unless there are as many as the classifier
+    takes.
+    """
+    trained = list(map(clean_name, classifier.text_columns))
+    if wanted is None and all(name in table.columns for name in trained):
+        return trained, False
+    names, is_guess = text_columns(table, wanted)
+    if len(names) != len(trained):
+        raise _wrong_number(classifier, table, names)
+    return names, is_guess
+
+
+def _wrong_number(classifier: Classifier, table: Table, names: Sequence[str]) -> DataError:
+    trained, taken = classifier.text_columns, " and ".join(names)
+    columns = f"column{'s' * (len(names) > 1)} {taken} hold{'s' * (len(names) == 1)} {KINDS[len(names)]}"
+    text = f"{columns}; this classifier takes {KINDS[len(trained)]} ({', '.join(trained)})."
+    option = "--text-column COLUMN" if len(trained) == 1 else "--text-column FIRST,SECOND"
+    return data_error("DATA-041", table.origin, text, f"Name it with {option}. Columns: {', '.join(table.columns)}.")
