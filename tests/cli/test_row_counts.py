@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lightune
 from case_table import case
+from lightune.cli.main import main
 from lightune.data.describe import find
 from lightune.data.task import load_task
 from lightune.errors import DataError
+from lightune.inference.bulk import Tally, answered_rows
 from lightune.recipe import DataBlock, Files
+from reloading_here import reloading_here
 from tiny import sentences
 
 KINDS = ("csv", "tsv", "jsonl", "parquet")
@@ -148,6 +152,66 @@ def test_the_rows_of_generated_files_add_up(train, test, kinds, blanks, options)
 @given(**ANY)
 def test_the_rows_of_many_generated_files_add_up(train, test, kinds, blanks, options):
     check_one(train, test, kinds, blanks, options)
+
+
+def answer_one(classifier: Any, rows: list[Row], kind: str, blanks: list[int]) -> None:
+    """Write the file, answer it as `predict --file` does, and add everything up."""
+    with tempfile.TemporaryDirectory() as place:
+        written, tally = write(Path(place) / f"some.{kind}", rows, blanks), Tally()
+        answered = list(answered_rows(classifier, written.path, tally=tally))
+        assert len(answered) - 1 == tally.rows_answered == written.rows
+        assert [tuple(row[:2]) for row in answered[1:]] == rows
+        assert tally.rows_in == written.rows + written.blank
+        assert tally.rows_in == tally.rows_answered + sum(tally.rows_dropped.values())
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run: Any) -> Any:
+    return lightune.load(tiny_run.folder)
+
+
+@case(
+    "predict --file on files with blank lines (generated)",
+    "blank lines left without a count",
+    "rows in = answered + dropped, by reason",
+    "an answer may lack only when it is said",
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=TRAIN_ROWS, kind=st.sampled_from(KINDS[:2]), blanks=BLANKS)
+def test_the_answers_of_generated_files_add_up(classifier, rows, kind, blanks):
+    answer_one(classifier, rows, kind, blanks)
+
+
+@pytest.mark.long
+@settings(max_examples=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=TRAIN_ROWS, kind=st.sampled_from(KINDS[:2]), blanks=BLANKS)
+def test_the_answers_of_many_generated_files_add_up(classifier, rows, kind, blanks):
+    answer_one(classifier, rows, kind, blanks)
+
+
+@case(
+    "predict, run and check with --json on a file with blank lines",
+    "no counts",
+    "rows_in, what became of them, and why",
+    "a program can add it up",
+)
+def test_the_counts_stand_in_the_json_of_each_command(tmp_path: Path, tiny_run: Any, tiny_models: Any, capsys: Any):
+    rows = sentences(40, seed=5)
+    train = write(tmp_path / "train.csv", [*rows, rows[0]], [3, 9])
+    arguments = ["--train", str(train.path)]
+    assert main(["check", *arguments, "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)["rows"]
+    further = ["--model", str(tiny_models["distilbert"]), "--method", "head", "--epochs", "1", "--device", "cpu"]
+    with reloading_here():
+        assert main(["run", *arguments, *further, "--output", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["rows"] == checked
+    assert checked["train"]["rows_in"] == 43
+    assert checked["train"]["dropped"] == {"blank line": 2, "repeated": 1}
+    assert sum(checked["train"]["used"].values()) == 40
+    assert main(["predict", str(tiny_run.folder), "--file", str(train.path), "--json"]) == 0
+    answered = json.loads(capsys.readouterr().out)
+    assert (answered["rows_in"], answered["rows_answered"], answered["rows_dropped"]) == (43, 41, {"blank line": 2})
+    assert len(answered["predictions"]) == 41
 
 
 @case(
