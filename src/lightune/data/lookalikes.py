@@ -72,14 +72,11 @@ def differences(name: str, common: str) -> str:
 
 
 def described(names: Sequence[str]) -> str:
-    """Return names, the commonest first, so that a reader can tell them apart: `"pos" and "pos<U+00AD>" (...)`."""
-    common, shown = names[0], []
+    """Return names so that a reader can tell them apart: `"pos" and "pos<U+00AD>" (U+00AD SOFT HYPHEN)`."""
+    shown = []
     for name in names:
         told = differences(name, "".join(other for other in names if other != name))
-        shown.append(f'"{spelled_out(name)}"' + (f" ({told})" if told and name != common else ""))
-    if len(names) > 1 and not any("(" in text for text in shown[1:]):
-        told = differences(common, "".join(names[1:]))
-        shown[0] += f" ({told})" if told else ""
+        shown.append(f'"{spelled_out(name)}"' + (f" ({told})" if told else ""))
     return " and ".join(shown)
 
 
