@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -53,14 +53,19 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tupl
             text = f"column {wanted} cannot be both the text and the label."
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return _existing(table, wanted, "label"), False
-    by_lower = {name.lower(): name for name in _named(table) if name not in texts}
-    for name in LABEL_NAMES:
-        if name in by_lower:
-            return by_lower[name], True
+    named = label_by_name(_named(table), texts)
+    if named is not None:
+        return named, True
     others = [name for name in _named(table) if name not in texts]
     if len(others) != 1:
         raise _no_column(table, "label")
     return others[0], True
+
+
+def label_by_name(names: Iterable[str], texts: Sequence[str]) -> str | None:
+    """Return which of the columns, those of the text left out, is called as labels usually are, or None."""
+    by_lower = {name.lower(): name for name in names if name not in texts}
+    return next((by_lower[name] for name in LABEL_NAMES if name in by_lower), None)
 
 
 def label_names(table: Table, column: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.faults import Fault, beside
+from lightune.data.fingerprints import Values, among
 from lightune.data.scan import Scan
 
 MOST_PLACES = 3
@@ -19,7 +20,6 @@ PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 REPEATED, CONFLICTING, LEAKED = "DATA-101", "DATA-102", "DATA-103"
 REPEATED_IN_TEST, CONFLICTING_IN_TEST = "DATA-112", "DATA-113"
 Rows = NDArray[np.int64]
-Keys = NDArray[np.uint64]
 
 
 @dataclass
@@ -87,14 +87,8 @@ def _drop_leaks(scans: Mapping[str, Scan], found: Duplicates) -> None:
             found.leaked += int(leaks.sum())
 
 
-def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
-    """Say which keys stand among the others; np.isin would take several times the memory."""
-    if not len(others):
-        return np.zeros(len(keys), bool)
-    others = np.sort(others)
-    places = np.searchsorted(others, keys)
-    places[places == len(others)] = 0
-    return others[places] == keys
+def _among(keys: Values, others: Values) -> NDArray[np.bool_]:
+    return among(keys, np.sort(others))
 
 
 def _twins(scan: Scan) -> _Twins:
@@ -114,7 +108,7 @@ def _twins(scan: Scan) -> _Twins:
     return _Twins(rows[~leaving[rows]], doubled[repeated], doubled[conflicting], twin[repeated], twin[conflicting])
 
 
-def _standing_twice(keys: Keys) -> Rows:
+def _standing_twice(keys: Values) -> Rows:
     """Return the places of the keys that stand there more than once, in order: few, so that the rest is cheap."""
     order = np.argsort(keys, kind="stable")
     arranged = keys[order]

@@ -14,6 +14,7 @@ from lightune.data.tables import not_utf8
 from lightune.errors import DataError, RecipeError, did_you_mean
 from lightune.inference.answers import Answers
 from lightune.inference.classifier import Classifier, Text
+from lightune.inference.known_texts import LabelledRows
 from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048
@@ -21,12 +22,16 @@ ADDED = ("prediction", "confidence")
 
 
 def answered_rows(
-    classifier: Classifier, source: Path, text_column: str | None = None, reporter: Reporter | None = None
+    classifier: Classifier,
+    source: Path,
+    text_column: str | None = None,
+    reporter: Reporter | None = None,
+    labelled: LabelledRows | None = None,
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
     Equal texts are computed once. Raises DataError with file and line for a broken or empty row, when the reading comes
-    to it.
+    to it. `labelled` counts along.
     """
     separator = _separator(source)
     chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
@@ -40,11 +45,15 @@ def answered_rows(
         taken_by_name = [header[column] for column in columns]
         if text_column is None and taken_by_name != classifier.text_columns:
             (reporter or Silent()).note(f"Columns taken by name: text = {' + '.join(taken_by_name)}.")
+        labelled = labelled or LabelledRows(classifier)
+        labelled.begin(header, taken_by_name)
         yield [*header, *ADDED]
         answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]
-            for (_, cells), (label, confidence) in zip(chunk, answers.of(texts), strict=True):
+            answered = answers.of(texts)
+            labelled.take([cells for _, cells in chunk], texts, answered)
+            for (_, cells), (label, confidence) in zip(chunk, answered, strict=True):
                 yield [*cells, label, f"{confidence:.6f}"]
             advance()
 

@@ -15,6 +15,7 @@ from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
+from lightune.inference.known_texts import known_fields
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
@@ -96,5 +97,5 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
     encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
-    fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)[1]
-    return Evaluation.model_validate(fields)
+    logits, fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
+    return Evaluation.model_validate({**fields, **known_fields(classifier, split, logits)})
