@@ -154,7 +154,7 @@ def test_rows_that_the_run_did_not_draw_are_not_known(small_run, tiny_data, eval
 
 @pytest.fixture
 def half(trained, validated, new, tmp_path) -> Path:
-    """30 trained rows, 7 validated ones and 63 - 23 = 40 new ones, some of the labels turned round."""
+    """30 trained rows, 7 validated ones, and 40 new ones, six of them with the wrong label."""
     turned = [(text, {"positive": "negative", "negative": "positive"}[label]) for text, label in new[:6]]
     return write_csv(tmp_path / "half.csv", [*trained[:30], *turned, *validated[:7], *new[6:]])
 
