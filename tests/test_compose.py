@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from case_table import case
 from lightune.errors import RecipeError
 from lightune.recipe import Recipe
 from lightune.recipes.compose import FLAGS, as_recipe, compose
@@ -59,6 +60,7 @@ def value_at(recipe: Any, key: str) -> Any:
         ("train_examples", 7, "data.train_examples"),
         ("validation_examples", 8, "data.validation_examples"),
         ("test_examples", 9, "data.test_examples"),
+        ("fingerprints", False, "data.fingerprints"),
         ("method", "full", "method.name"),
         ("epochs", 3, "training.num_train_epochs"),
         ("learning_rate", 0.01, "training.learning_rate"),
@@ -208,6 +210,16 @@ def test_other_data_takes_the_columns_away_and_keeps_the_label_budget(mine: str)
     assert (data.label_column, data.train_examples, data.text_column) == (None, 100, "body")
     other = compose("rotten-tomatoes", {"data": "owner/films"}).recipe.data
     assert (other.train_examples, other.test_examples, other.text_column) == (500, None, None)
+
+
+@case(
+    "a recipe with `data.fingerprints: false`, run with `--train other.csv`", "the key did not exist",
+    "still no fingerprints", "whoever wants none kept wants none of other texts either",
+)  # fmt: skip
+def test_a_recipe_that_keeps_no_fingerprints_keeps_none_of_other_data(tmp_path: Path):
+    recipe = str(write(tmp_path / "none.yaml", "data: {source: a.csv, fingerprints: false}"))
+    assert not compose(recipe, {"train": "b.csv"}).recipe.data.fingerprints
+    assert compose(recipe, {"train": "b.csv", "fingerprints": True}).recipe.data.fingerprints
 
 
 @pytest.mark.parametrize("flag", ["test", "validation"])

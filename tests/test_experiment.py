@@ -35,6 +35,7 @@ FILES = {
     "README.md",
     "adapter/adapter_model.safetensors",
     "adapter/lightune.json",
+    "adapter/fingerprints.safetensors",
     "adapter/MANIFEST.json",
 }
 EVALUATION = {"examples", "accuracy", "loss", "f1_macro", "confusion_matrix"}
@@ -217,8 +218,8 @@ def test_the_recipe_left_in_the_folder_repeats_the_run_to_the_last_answer(tiny_r
     assert first["training"]["epochs"] == second["training"]["epochs"]
     assert first["comparison"] == second["comparison"]
     assert first["data"] == second["data"]
-    weights = [path / "adapter" / "adapter_model.safetensors" for path in (tiny_run.folder, again)]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for name in ("adapter_model.safetensors", "fingerprints.safetensors"):
+        assert (tiny_run.folder / "adapter" / name).read_bytes() == (again / "adapter" / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name.endswith("lora")])

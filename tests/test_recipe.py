@@ -30,7 +30,7 @@ model: distilbert-base-uncased
 device: auto
 data:   {source: cornell-movie-review-data/rotten_tomatoes, text_column: text, label_column: label,
          train_examples: 500, validation_examples: null, test_examples: 500, max_length: null,
-         on_unseen_label: error, on_duplicate: drop}
+         on_unseen_label: error, on_duplicate: drop, fingerprints: true}
 method: {name: lora, rank: 8, alpha: 16, dropout: 0.0, roles: [query, key, value, attention_out, ffn_in, ffn_out]}
 training: {num_train_epochs: 5, per_device_train_batch_size: 16, gradient_accumulation_steps: 1,
            learning_rate: 5.0e-5, weight_decay: 0.01, warmup_steps: 0.1, lr_scheduler_type: linear,
@@ -76,6 +76,7 @@ DATA = some_of(
     max_length=st.none() | st.integers(4, 10**6),
     on_unseen_label=st.sampled_from(["error", "drop"]),
     on_duplicate=st.sampled_from(["drop", "keep", "error"]),
+    fingerprints=st.booleans(),
 )
 TRAINING = some_of(
     num_train_epochs=COUNT,

@@ -1,8 +1,8 @@
 """An adapted model on disk: saved with everything a reload needs, verified byte by byte, loaded strictly.
 
 A folder holds adapter_model.safetensors (the trained tensors), lightune.json (base model, method, labels, text
-settings), adapter_config.json where PEFT can read the adapter, and MANIFEST.json (the SHA-256 of each). Nothing is
-pickled.
+settings), adapter_config.json where PEFT can read the adapter, fingerprints.safetensors (of the training texts, unless
+they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
 from lightune.data.task import Task
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
@@ -73,16 +74,22 @@ class ArtifactConfig:
 
 @dataclass
 class AdaptedModel:
-    """A loaded base model with its adapter in place; `shares_base`: others stand on the same frozen tensors."""
+    """A loaded base model with its adapter in place; `shares_base`: others stand on the same frozen tensors.
+
+    `fingerprints` are those of the texts that it was trained or validated on, where they were kept.
+    """
 
     loaded: LoadedModel
     model: nn.Module
     method: Method
     config: ArtifactConfig
     shares_base: bool = False
+    fingerprints: Fingerprints | None = None
 
 
-def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folder: Path) -> int:
+def save_adapter(
+    model: nn.Module, method: Method, config: ArtifactConfig, folder: Path, fingerprints: Fingerprints | None = None
+) -> int:
     """Write the adapter folder and return the bytes of its weights file. The folder must not exist yet."""
     from safetensors.torch import save_file
 
@@ -92,6 +99,8 @@ def save_adapter(model: nn.Module, method: Method, config: ArtifactConfig, folde
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     method.write_config(model, folder)
     write_json(folder / CONFIG_FILE, asdict(replace(config, method_options=method.saved_as().options())))
+    if fingerprints is not None:
+        fingerprints.write(folder)
     write_manifest(folder)
     return (folder / WEIGHTS_FILE).stat().st_size
 
@@ -188,7 +197,7 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
         raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
     give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
-    return AdaptedModel(loaded, model.eval(), method, config, shares_base)
+    return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
 
 
 def merged_model(adapted: AdaptedModel) -> nn.Module | None:
@@ -244,6 +253,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON as people like to read it."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _fingerprints(folder: Path) -> Fingerprints | None:
+    """Return the fingerprints of a verified folder; a file that its manifest does not list was never verified."""
+    listed = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
+    return read_fingerprints(folder) if FINGERPRINTS_FILE in listed else None
 
 
 def _manifest_bytes(files: dict[str, str]) -> bytes:

@@ -165,10 +165,10 @@ def _carry_out(run: _Experiment) -> Outcome:
     attachment, sections["training"] = _train(run)
     run.reporter.phase("After: the same test examples again")
     after_scores, sections["after"] = _evaluate(run, attachment.model)
-    adapted = AdaptedModel(
-        run.loaded, attachment.model, run.method, ArtifactConfig.of(run.recipe, run.loaded, run.method, run.task)
-    )
-    adapter_bytes = save_adapter(adapted.model, run.method, adapted.config, run.folder / "adapter")
+    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, run.task)
+    adapted = AdaptedModel(run.loaded, attachment.model, run.method, config)
+    known = run.task.fingerprints() if run.recipe.data.fingerprints else None
+    adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
     trainable = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
     sections["model"] |= {
         "trainable_parameters": trainable,

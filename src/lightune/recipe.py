@@ -88,6 +88,7 @@ class DataBlock(Block):
     max_length: Annotated[int, Field(ge=4)] | None = None
     on_unseen_label: Literal["error", "drop"] = "error"
     on_duplicate: Literal["drop", "keep", "error"] = "drop"
+    fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 
 
 class MethodBlock(BaseModel):

@@ -112,23 +112,44 @@ class Cost(Section):
 
 
 class Evaluation(Cost):
-    """A model's answers on the test examples, and what they cost."""
+    """A model's answers on the test examples, and what they cost.
+
+    `known_examples` counts the texts that the model was trained or validated on, `without_known` is of the others. Both
+    are None where no fingerprints tell; `without_known` is so too where every text is known.
+    """
 
     examples: int
     accuracy: float
     loss: float
     f1_macro: float
     confusion_matrix: list[list[int]]
-    groups: dict[str, dict[str, GroupAccuracy]] = Field(default_factory=dict)
+    groups: dict[str, dict[str, PartMetrics]] = Field(default_factory=dict)
+    known_examples: int | None = None
+    without_known: PartMetrics | None = None
 
 
-class GroupAccuracy(Section):
-    """Metrics on the test examples that share a value of an extra column."""
+class PartMetrics(Section):
+    """Metrics on a part of the test examples: those that share a value of an extra column, or are not known."""
 
     examples: int
     accuracy: float
     loss: float | None = None
     f1_macro: float | None = None
+
+
+class LabelledFile(Section):
+    """What a file with labels says of the answers to its texts; see Evaluation for what is known.
+
+    `examples` are the rows with a label of the model. Those with another label, or with none, are counted apart.
+    """
+
+    label_column: str
+    examples: int
+    accuracy: float | None
+    known_examples: int
+    without_known: PartMetrics | None
+    unknown_labels: int
+    missing_labels: int
 
 
 class Epoch(Section):

@@ -87,6 +87,14 @@ def test_json_is_all_that_stands_on_stdout(flags, reload_result, tmp_path, capfd
     assert "Training with head" in printed.err
 
 
+@pytest.mark.parametrize(("flag", "kept"), [("--no-fingerprints", False), ("--fingerprints", True), (None, True)])
+def test_fingerprints_are_kept_unless_they_are_not_wanted(flags, reload_result, tmp_path, flag, kept):
+    reload_result(0.0, "")
+    assert main([*flags, *filter(None, [flag]), "--output", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "adapter" / "fingerprints.safetensors").exists() == kept
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["data"]["fingerprints"] == kept
+
+
 def test_a_failed_reload_check_ends_with_4_and_is_said(flags, reload_result, tmp_path, capsys):
     reload_result(0.5, "the logits differ by up to 0.5")
     assert main([*flags, "--output", str(tmp_path / "run")]) == 4

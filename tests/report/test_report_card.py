@@ -137,3 +137,15 @@ def test_pairs_of_texts():
     assert 'tokenizer("First text.", "Second text.", truncation=True' in card
     assert "lightune predict runs/reviews-1 --file pairs.csv" in card
     assert "| text columns | premise, hypothesis |" in card
+
+
+@pytest.mark.parametrize(("kept", "said"), [(True, True), (False, False), (None, False)])
+def test_the_card_says_whether_fingerprints_were_kept_and_what_they_protect(kept, said):
+    """None: the record of a run that was made before there were any."""
+    record = example_record()
+    data = {name: value for name, value in record.recipe["data"].items() if name != "fingerprints"}
+    data |= {} if kept is None else {"fingerprints": kept}
+    card = render_card(record.model_copy(update={"recipe": {**record.recipe, "data": data}}))
+    assert ("adapter/fingerprints.safetensors" in card) == said
+    assert ("No text can be read from it. But the key lies beside the hashes" in card) == said
+    assert ("No fingerprints of the training texts were kept" in card) != said

@@ -31,6 +31,8 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
 
     MODEL is a run folder, or any sequence classifier with a head of its own: a folder or a name on the Hugging Face
     Hub. The labels of such a model are matched with the file's by name, LABEL_0, LABEL_1, ... also by number.
+
+    Texts that a run was trained or validated on are counted, and the figures without them stand beside the others.
     """
     if test is None and (how["text_column"] or how["label_column"]):
         raise click.UsageError(

@@ -22,6 +22,7 @@ from lightune.cli.options import (
 
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier
+    from lightune.inference.known_texts import LabelledRows
 
 EXAMPLES = example("""
 lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
@@ -63,7 +64,8 @@ def command(
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
     columns prediction and confidence added. The file is read to its end first, and refused if any row is broken or
-    without a text. The cells of a .tsv are literal: quotes belong to the text.
+    without a text. The cells of a .tsv are literal: quotes belong to the text. Where the file has a label column too,
+    stderr says in the end how many texts are known from training, and the accuracy with and without them.
     """
     lines = list(texts)
     if source is None and not lines:
@@ -111,23 +113,38 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> in
 
 def _file(classifier: Classifier, source: Path, text_column: str | None, output: Path | None, as_json: bool) -> int:
     from lightune.inference.bulk import Tally, answered_rows, write_rows
+    from lightune.inference.known_texts import LabelledRows
     from lightune.progress import default_reporter
 
-    tally = Tally()
-    rows = answered_rows(classifier, source, text_column, default_reporter(), tally)
+    tally, labelled = Tally(), LabelledRows(classifier)
+    rows = answered_rows(classifier, source, text_column, default_reporter(), tally, labelled)
     if output is not None:
         written = write_rows(rows, output)
         if as_json:
-            print_json({"rows": written, "output": str(output), **asdict(tally)})
-        else:
-            click.echo(f"{written} rows answered: {output}", err=True)
-        return 0
+            return _print({"rows": written, "output": str(output), **asdict(tally), "known": _known(labelled)})
+        click.echo(f"{written} rows answered: {output}", err=True)
+        return _say_known(labelled)
     if as_json:
         *header, _, _ = next(rows)
         answered = [_as_object(header, row) for row in rows]
-        return _print({"predictions": answered, **asdict(tally)})
+        return _print({"predictions": answered, **asdict(tally), "known": _known(labelled)})
     writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
+    return _say_known(labelled)
+
+
+def _known(labelled: LabelledRows) -> dict[str, Any] | None:
+    found = labelled.summary()
+    return None if found is None else found.model_dump(mode="json")
+
+
+def _say_known(labelled: LabelledRows) -> int:
+    """Say on stderr, which holds no answers, how many of a labelled file's texts are known."""
+    from lightune.report.words import labelled_file
+
+    found = labelled.summary()
+    if found is not None:
+        click.echo(labelled_file(found), err=True)
     return 0
 
 

@@ -34,6 +34,10 @@ lightune run quickstart --json > results.json
 @click.option("--train-examples", type=int, help="How many labels the run may use for fitting and choosing.")
 @click.option("--validation-examples", type=int)
 @click.option("--test-examples", type=int)
+@click.option(
+    "--fingerprints/--no-fingerprints", default=None,
+    help="Keep fingerprints of the training texts, by which evaluate knows them again, or leave them out.",
+)  # fmt: skip
 @click.option("--method", help="Adaptation method; see `lightune methods`.")
 @click.option("--epochs", type=int)
 @click.option("--learning-rate", type=float, help="Default: the method's own.")

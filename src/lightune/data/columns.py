@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from lightune.data.cells import CHUNK, cells, is_missing, is_writable
@@ -33,7 +33,7 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
     """
     if wanted is not None:
         return [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)], False
-    known = _by_lower(table, _named(table))
+    known = _by_lower(_named(table))
     pair = _known_pair(known)
     if pair:
         return [_readable(table, name) for name in pair], True
@@ -58,14 +58,19 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tupl
             text = f"column {name} cannot be both the text and the label."
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return name, False
+    named = label_by_name(table, texts)
+    if named is not None:
+        return named, True
     others = [name for name in _named(table) if name not in texts]
-    known = _by_lower(table, others)
-    for name in LABEL_NAMES:
-        if name in known:
-            return _only(table, known[name], "label"), True
     if len(others) != 1:
         raise _no_column(table, "label")
     return others[0], True
+
+
+def label_by_name(table: Table, texts: Sequence[str]) -> str | None:
+    """Return which of the columns, those of the text left out, is called as labels usually are, or None."""
+    known = _by_lower(name for name in _named(table) if name not in texts)
+    return next((_only(table, known[name], "label") for name in LABEL_NAMES if name in known), None)
 
 
 def is_usual(name: str) -> bool:
@@ -111,7 +116,7 @@ def _named(table: Table) -> list[str]:
     return [name for name in table.columns if is_writable(name)]
 
 
-def _by_lower(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+def _by_lower(names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(name.casefold(), []).append(name)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.faults import Fault, beside
+from lightune.data.fingerprints import Values, among
 from lightune.data.scan import Scan
 
 MOST_PLACES = 3
@@ -20,7 +21,6 @@ REPEATED, CONFLICTING, LEAKED = "DATA-101", "DATA-102", "DATA-103"
 REPEATED_IN_TEST, CONFLICTING_IN_TEST = "DATA-112", "DATA-113"
 REASONS = (REPEATS, CONTRADICTS, LEAKS) = ("repeated", "labelled in two ways", "found in a later split too")
 Rows = NDArray[np.int64]
-Keys = NDArray[np.uint64]
 
 
 @dataclass
@@ -82,14 +82,8 @@ def _drop_leaks(scans: Mapping[str, Scan], found: Duplicates) -> None:
             found.leaving[name][LEAKS] = int(leaks.sum())
 
 
-def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
-    """Say which keys stand among the others; np.isin would take several times the memory."""
-    if not len(others):
-        return np.zeros(len(keys), bool)
-    others = np.sort(others)
-    places = np.searchsorted(others, keys)
-    places[places == len(others)] = 0
-    return others[places] == keys
+def _among(keys: Values, others: Values) -> NDArray[np.bool_]:
+    return among(keys, np.sort(others))
 
 
 def _twins(scan: Scan) -> _Twins:
@@ -109,7 +103,7 @@ def _twins(scan: Scan) -> _Twins:
     return _Twins(rows[~leaving[rows]], doubled[repeated], doubled[conflicting], twin[repeated], twin[conflicting])
 
 
-def _standing_twice(keys: Keys) -> Rows:
+def _standing_twice(keys: Values) -> Rows:
     """Return the places of the keys that stand there more than once, in order: few, so that the rest is cheap."""
     order = np.argsort(keys, kind="stable")
     arranged = keys[order]

@@ -1,8 +1,4 @@
-"""One pass over the rows of a split: each row's label, the fingerprints and length of its text, or why it is unusable.
-
-A fingerprint is 8 bytes of BLAKE2b, so that files larger than memory can be compared: of ten million texts, two
-different ones share one with a probability of 3e-6.
-"""
+"""One pass over the rows of a split: each row's label, fingerprints and length of its text, or why it is unusable."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,6 +15,7 @@ from numpy.typing import NDArray
 
 from lightune.data.cells import cells, is_missing, is_writable
 from lightune.data.faults import Fault
+from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.labels import class_index, label_text
 from lightune.data.lookalikes import alike_key, spelled_out
 from lightune.data.tables import Table
@@ -32,8 +28,6 @@ LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG = 1, 2, 4
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
 TEXT_KINDS = (str, int, float, Decimal, date, time)
-# What two writings of one text may differ by at the ends. No brackets: ":)" and ":(" are not one text.
-ENDS = " .,;:!?…\"'“”‘’«»„¿¡–—-。！？、，"
 
 
 @dataclass(frozen=True)
@@ -114,20 +108,11 @@ def _take(found: Scan, row: int, texts: Sequence[Any], value: Any, read: _Labels
 
 
 def _fingerprints(found: Scan, row: int, written: list[str]) -> None:
-    parts = [text.casefold().split() for text in written]
+    parts = [folded_words(text) for text in written]
     found.words[row] = sum(map(len, parts))
-    found.exact[row] = _fingerprint(written)
-    found.normal[row] = _fingerprint([_normal(words) for words in parts])
+    found.exact[row] = fingerprint(written)
+    found.normal[row] = fingerprint([normal_form(words) for words in parts])
     found.oddities[row] = _oddities(written, parts)
-
-
-def _normal(words: list[str]) -> str:
-    text = " ".join(words)
-    return text.strip(ENDS) or text
-
-
-def _fingerprint(texts: Sequence[str]) -> int:
-    return int.from_bytes(blake2b("\0".join(texts).encode(), digest_size=8).digest(), "little")
 
 
 def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:

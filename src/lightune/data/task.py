@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.faults import Fault, data_error, raise_faults
+from lightune.data.fingerprints import Fingerprints
 from lightune.data.row_counts import UNDRAWN, RowCounts, skipped_notes
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
@@ -47,6 +49,13 @@ class Task:
             for text, label in zip(split.texts, split.labels, strict=True):
                 digest.update(json.dumps([*text, label]).encode())
         return digest.hexdigest()
+
+    def fingerprints(self) -> Fingerprints:
+        """Return those of every text that is used for fitting or choosing: training and validation, not test.
+
+        The key follows from `sha256`, so that the same recipe gives the same bytes.
+        """
+        return Fingerprints.of(chain(self.train.texts, self.validation.texts), self.sha256())
 
 
 def load_task(

@@ -49,18 +49,22 @@ def measure_by_group(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return {column: {value: {"examples", "accuracy", "loss", "f1_macro"}}} for each column of group names.
 
-    Macro F1 is over the labels that occur in the group or among its answers: a label it lacks says nothing about it.
+    Each is measured as `measure_part` says.
     """
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for column, values in groups.items():
         names = np.asarray(list(values), dtype=object)
         result[column] = {
-            name: _group(log_probabilities[names == name], labels[names == name]) for name in sorted(set(values))
+            name: measure_part(log_probabilities[names == name], labels[names == name]) for name in sorted(set(values))
         }
     return result
 
 
-def _group(log_probabilities: Array, labels: Array) -> dict[str, Any]:
+def measure_part(log_probabilities: Array, labels: Array) -> dict[str, Any]:
+    """Return {"examples", "accuracy", "loss", "f1_macro"} of a part of the examples.
+
+    Macro F1 is over the labels that occur in the part or among its answers: a label it lacks says nothing about it.
+    """
     from sklearn.metrics import f1_score
 
     found = measure(log_probabilities, labels)

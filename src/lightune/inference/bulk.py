@@ -19,6 +19,7 @@ from lightune.errors import DataError, RecipeError
 from lightune.inference.answers import Answers
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
+from lightune.inference.known_texts import LabelledRows
 from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048
@@ -40,24 +41,28 @@ def answered_rows(
     text_column: str | None = None,
     reporter: Reporter | None = None,
     tally: Tally | None = None,
+    labelled: LabelledRows | None = None,
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
     Equal texts are computed once. The file is read to its end before: DataError names every broken or empty row, and
-    the reporter hears what looks odd. `tally` is kept up to date.
+    the reporter hears what looks odd. `tally` and `labelled` count along.
     """
-    says, counts = reporter or Silent(), tally or Tally()
+    says, counts, known = reporter or Silent(), tally or Tally(), labelled or LabelledRows(classifier)
     columns = _survey(classifier, source, text_column, says, counts)
     chunks = -(-(counts.rows_in - sum(counts.rows_dropped.values())) // CHUNK_ROWS)
     with _opened(source) as stream, says.steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance:
         faults: list[Fault] = []
         read = Rows(source, stream, faults)
         yield [*read.header, *ADDED]
+        known.begin(read.header, [read.header[column] for column in columns])
         rows = iter(read)
         answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(cells, columns) for _, cells in chunk]
-            for (_, cells), (label, confidence) in zip(chunk, answers.of(texts), strict=True):
+            answered = answers.of(texts)
+            known.take([cells for _, cells in chunk], texts, answered)
+            for (_, cells), (label, confidence) in zip(chunk, answered, strict=True):
                 counts.rows_answered += 1
                 yield [*cells, label, f"{confidence:.6f}"]
             advance()

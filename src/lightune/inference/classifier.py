@@ -75,6 +75,7 @@ class Classifier:
         self._loaded = loaded
         self._model = model
         self._unmerged = adapted
+        self._fingerprints = adapted.fingerprints if adapted else None
         self._merging = Merging(adapted)
         self._precision = AnsweringPrecision(precision, next(model.parameters()).device.type)
         self.signature = signature
@@ -165,6 +166,17 @@ class Classifier:
         """Classify a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says."""
         given = as_texts(texts)
         return predictions(self.labels, self.logits(given)) if len(given) else []
+
+    def known(self, texts: Text | Sequence[Text]) -> list[bool] | None:
+        """Say of each text whether the model was trained or validated on it, or None where no fingerprints were kept.
+
+        Case, spaces and punctuation at the ends do not count. Raises DataError for an empty text.
+        """
+        if self._fingerprints is None:
+            return None
+        rows = (self.row(text, number) for number, text in enumerate(as_texts(texts), 1))
+        found: list[bool] = self._fingerprints.known(rows).tolist()
+        return found
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer.

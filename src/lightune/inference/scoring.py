@@ -18,6 +18,7 @@ from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
+from lightune.inference.known_texts import known_fields
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
@@ -97,5 +98,5 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
     encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
-    fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)[1]
-    return Evaluation.model_validate(fields)
+    logits, fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
+    return Evaluation.model_validate({**fields, **known_fields(classifier, split, logits)})

@@ -34,6 +34,7 @@ FLAGS: dict[str, str] = {
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",
+    "fingerprints": "data.fingerprints",
     "method": "method.name",
     "epochs": "training.num_train_epochs",
     "learning_rate": "training.learning_rate",
@@ -169,7 +170,9 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
         mapping["method"] = {"name": block}
     if any(key == "data.source" or key == "data.source.train" for key in given):
         # The label budget is the recipe's; columns, revision and the size of the test were said of another data set.
-        kept = ("train_examples", "validation_examples", "max_length", "on_unseen_label", "on_duplicate")
+        kept = (
+            "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_duplicate", "fingerprints"
+        )  # fmt: skip
         mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
     return notes
 

@@ -106,7 +106,8 @@ def _lowered(text: str) -> str:
 
 
 def print_evaluation(found: Evaluation, labels: list[str], console: Console) -> None:
-    """Print one evaluation: the figures, accuracy by group, and the confusion matrix (rows true, columns answered)."""
+    """Print one evaluation: figures, accuracy by group, confusion matrix (rows true, columns answered), known texts."""
     for table in tables.evaluation(found, labels):
         console.print(drawn(table, console.width))
         console.print()
+    print_text(console, words.known_texts(found))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightune.record import Cost, Evaluation, GroupAccuracy, RunRecord
+from lightune.record import Cost, Evaluation, PartMetrics, RunRecord
 from lightune.report import words
 
 NOTHING = "-"
@@ -189,7 +189,7 @@ def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
     return shown
 
 
-def _largest(groups: Mapping[str, GroupAccuracy]) -> list[tuple[str, GroupAccuracy]]:
+def _largest(groups: Mapping[str, PartMetrics]) -> list[tuple[str, PartMetrics]]:
     """Return the groups in their order; of very many, those with the most examples."""
     items = list(groups.items())
     if len(items) <= MOST_GROUPS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from lightune.record import RunRecord
+from lightune.record import Evaluation, LabelledFile, RunRecord
 
 NOT_MEASURED = "not measured"
 
@@ -40,6 +40,53 @@ def reload_sentence(record: RunRecord) -> str:
     if check.passed:
         return f"passed: a fresh process loaded the adapter and gave the same answers ({figures})."
     return f"FAILED: a fresh process did not get the same answers from the saved adapter ({figures}). Do not use it."
+
+
+def known_texts(found: Evaluation | LabelledFile) -> str:
+    """Say how many texts the model was trained or validated on and the accuracy without them; "" where nothing tells.
+
+    For example: "37 of 100 texts are from training or validation. Without them: 0.712 accuracy on 63 texts (0.794 with
+    them)."
+    """
+    known, without = found.known_examples, found.without_known
+    if known is None:
+        return ""
+    if known == 0:
+        return f"None of the {count(found.examples)} texts is from training or validation."
+    if without is None:
+        return f"All {count(found.examples)} texts are from training or validation: there is no figure without them."
+    verb, them = ("is", "it") if known == 1 else ("are", "them")
+    figures = f"{score(without.accuracy)} accuracy on {count(without.examples)} texts"
+    counted = f"{count(known)} of {count(found.examples)} texts {verb} from training or validation."
+    return f"{counted} Without {them}: {figures} ({score(found.accuracy)} with {them})."
+
+
+def labelled_file(found: LabelledFile) -> str:
+    """Say what the labels of a file say of the answers, and which of its texts are known."""
+    parts = []
+    if found.examples:
+        by = f'By column "{found.label_column}" the accuracy is {score(found.accuracy)}'
+        parts = [f"{by} on {count(found.examples)} texts.", known_texts(found)]
+    apart = [(found.unknown_labels, "a label that the model does not know"), (found.missing_labels, "no label")]
+    said = [f"{count(number)} with {what}" for number, what in apart if number]
+    if said:
+        parts.append(f'Rows that do not count, by column "{found.label_column}": {" and ".join(said)}.')
+    return " ".join(parts)
+
+
+def fingerprints_sentence(record: RunRecord) -> str:
+    """Say whether fingerprints of the training texts lie beside the adapter, and what they protect and what not."""
+    if not record.recipe.get("data", {}).get("fingerprints"):
+        return (
+            "No fingerprints of the training texts were kept, so `lightune evaluate` cannot tell which texts of a test "
+            "file the model was trained on."
+        )
+    return (
+        "The file `adapter/fingerprints.safetensors` keeps a keyed hash of 8 bytes of each training and validation "
+        "text, so that `lightune evaluate` can tell which texts of a test file the model was trained on. No text can "
+        "be read from it. But the key lies beside the hashes: whoever holds a text, or guesses it, can test whether it "
+        "was used. `lightune run --no-fingerprints` leaves the file out."
+    )
 
 
 def position(gain: float) -> str:
