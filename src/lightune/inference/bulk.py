@@ -25,8 +25,8 @@ def answered_rows(
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
 
-    Equal texts are computed once. Raises DataError with file and line for a broken or empty row, when the reading comes
-    to it.
+    Equal texts are computed once. Raises DataError with file and line for a broken or empty row, or one whose text has
+    no tokens, when the reading comes to it.
     """
     separator = _separator(source)
     chunks = -(-_count_rows(source, separator) // CHUNK_ROWS)
@@ -44,7 +44,8 @@ def answered_rows(
         answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts = [_text(source, line, cells, columns) for line, cells in chunk]
-            for (_, cells), (label, confidence) in zip(chunk, answers.of(texts), strict=True):
+            places = [f"{source}:{line}" for line, _ in chunk]
+            for (_, cells), (label, confidence) in zip(chunk, answers.of(texts, places), strict=True):
                 yield [*cells, label, f"{confidence:.6f}"]
             advance()
 

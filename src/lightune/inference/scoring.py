@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.columns import is_missing, label_column, label_text, text_columns
-from lightune.data.encoding import encode
+from lightune.data.encoding import encode_splits
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
 from lightune.data.task import Split, labelled_split, load_task
@@ -95,6 +95,6 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
-    encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
+    encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
     fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)[1]
     return Evaluation.model_validate(fields)
