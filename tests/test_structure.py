@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_the_readme_shows_the_package_as_it_is():
     there = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     there |= {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
     assert sorted(shown) == sorted(there)
+
+
+def test_every_decision_has_a_date_and_a_status():
+    """Right under its title; one that is superseded or extended names the other, which is there."""
+    decisions = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    form = r"# (\d+)\. .+\n\nDate: (\d{4}-\d\d-\d\d)\. Status: (accepted|superseded by \[ADR \d+\]\(.+\)).*\.\n\n"
+    found = [re.match(form, path.read_text(encoding="utf-8")) for path in decisions]
+    assert [path.name for path, match in zip(decisions, found, strict=True) if match is None] == []
+    assert [int(match[1]) for match in found] == list(range(1, len(decisions) + 1))
+    dates = [date.fromisoformat(match[2]) for match in found]
+    assert dates == sorted(dates)
 
 
 def test_links_in_the_pages_lead_somewhere():
