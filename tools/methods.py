@@ -76,8 +76,8 @@ def page() -> str:
     kinds = list(ARCHITECTURES)
     marks = [f"| method | {' | '.join(kinds)} |", f"|{' --- |' * (len(kinds) + 1)}"]
     for row in rows:
-        said = {kind: row["architectures"].get(kind, "not tested") for kind in kinds}
-        cells = [_cell(_generally(said[kind], row["name"], kind), reasons) for kind in kinds]
+        said = {kind: row["architectures"][kind] for kind in kinds}
+        cells = [_cell(said[kind], row["name"], kind, reasons) for kind in kinds]
         marks.append(f"| {row['name']} | {' | '.join(cells)} |")
     notes = [f"{number}. {reason}" for reason, number in reasons.items()]
     return BEFORE + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
@@ -89,13 +89,12 @@ def _listed(row: dict[str, Any]) -> str:
     return f"| {' | '.join([row['name'], row['summary'].split('.  ')[0], rate, *says, row['paper']])} |"
 
 
-def _cell(reason: str, reasons: dict[str, int]) -> str:
-    return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "•"
-
-
-def _generally(reason: str, method: str, kind: str) -> str:
-    """Return the reason without the names that the row and the column say already."""
-    return reason.replace(kind, "this architecture").replace(f"{method} cannot", "this method cannot")
+def _cell(reason: str | None, method: str, kind: str, reasons: dict[str, int]) -> str:
+    """Return a dot, or the number of the reason without the names that the row and the column say already."""
+    if not reason:
+        return "?" if reason is None else "•"
+    told = reason.replace(kind, "this architecture").replace(f"{method} cannot", "this method cannot")
+    return str(reasons.setdefault(told, len(reasons) + 1))
 
 
 def _yes(value: bool) -> str:

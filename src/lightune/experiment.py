@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
-from lightune.data.encoding import Encoded, collate, cut_notes, encode
+from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits, to_device
@@ -145,7 +145,7 @@ def _set_up(
     # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     notes += loaded.notes
-    encoded = {name: encode(loaded.tokenizer, getattr(task, name).texts, loaded.max_length) for name in SPLITS}
+    encoded = encode_splits(loaded.tokenizer, {name: getattr(task, name) for name in SPLITS}, loaded.max_length)
     require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
     notes += cut_notes(encoded.values(), loaded.max_length)
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)

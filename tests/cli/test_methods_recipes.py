@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 import pytest
 import yaml
 
+from case_table import case
 from lightune.cli.main import main
 from lightune.methods import METHODS, make_method
 from lightune.methods.support import support
@@ -69,6 +71,70 @@ def _options(capsys, name: str) -> dict[str, str]:
     printed = capsys.readouterr().out.split("options, with their defaults\n")[1].split("\n\n")[0]
     found = re.findall(r"^  (\w+) = (.*(?:\n(?!  \w+ = ).*)*)", printed, flags=re.MULTILINE)
     return {option: " ".join(said.split()) for option, said in found}
+
+
+@pytest.fixture
+def new_method(monkeypatch):
+    """A method as docs/adding_a_method.md adds one: registered, its tests not written down."""
+
+    @dataclass(frozen=True)
+    class Brandnew(METHODS["lora"]):
+        """A method of today."""
+
+    monkeypatch.setitem(METHODS._objects, "brandnew", Brandnew)
+    return "brandnew"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["methods"], marks=case(
+            "lightune methods, with a method that support.json does not know", "BUG-001 KeyError: 'distilbert'",
+            'its row, with "?" for each architecture', "docs/adding_a_method.md: a new method shows up at once")),
+        pytest.param(["methods", "brandnew"], marks=case(
+            "lightune methods NAME of such a method", "no word on where it works", "not tested yet on any architecture",
+            "silence looks as if it worked everywhere")),
+        pytest.param(["methods", "--json"], marks=case(
+            "lightune methods --json with such a method", '"architectures": {}', "null for each architecture",
+            'so that it cannot be taken for "", which says that it works')),
+    ],
+)  # fmt: skip
+def test_a_method_that_was_not_tested_yet_shows_up_as_that(new_method, arguments, capsys):
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    if "--json" in arguments:
+        (row,) = (row for row in json.loads(shown)["methods"] if row["name"] == new_method)
+        assert row["architectures"] == dict.fromkeys(ARCHITECTURES)
+    elif new_method in arguments:
+        assert "not tested yet on any architecture" in shown
+        assert "works on" not in shown
+    else:
+        marks = shown.split("\n\n")[1]
+        assert re.search(rf"^{new_method}( +\?){{{len(ARCHITECTURES)}}} *$", marks, flags=re.MULTILINE)
+        assert "? not tested yet" in marks
+
+
+@case(
+    "lightune methods, after the row of an architecture was added",
+    "exit 0: the new column is missing without a word",
+    '"?" in its column; NAME says on which it was not tested',
+    "a table that leaves a column out says nothing of it",
+)
+def test_an_architecture_that_was_not_tested_yet_shows_up_as_that(monkeypatch, capsys):
+    monkeypatch.setitem(ARCHITECTURES, "newbert", ARCHITECTURES["bert"])
+    assert main(["methods", "lora"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"works on 17 of {len(ARCHITECTURES)} architectures" in shown
+    assert "not tested yet on newbert" in shown
+    assert main(["methods"]) == 0
+    marks = capsys.readouterr().out.split("\n\n")[1]
+    assert re.search(r"^lora( +\+){17} +\? *$", marks, flags=re.MULTILINE)
+
+
+def test_where_all_was_tested_nothing_is_said_of_it(capsys):
+    assert main(["methods"]) == 0
+    assert main(["methods", "lora"]) == 0
+    assert "not tested" not in capsys.readouterr().out
 
 
 def test_options_that_take_few_values_are_shown_with_them(capsys):

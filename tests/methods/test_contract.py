@@ -229,7 +229,7 @@ def reload_all(specs: list[Spec], load_tiny: Load, place: Path) -> None:
 
 
 def works(spec: Spec) -> bool:
-    return not support()[spec.name].get(spec.architecture)
+    return not support().get(spec.name, {}).get(spec.architecture)
 
 
 def test_a_fresh_process_reloads_every_method(load_tiny: Load, tmp_path: Path) -> None:

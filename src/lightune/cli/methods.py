@@ -46,8 +46,10 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console.print("\n[bold]where each works[/bold], by the outcome of its tests")
     marks = _table("method", *(str(number) for number in range(1, len(known) + 1)), gap=1)
     for row in rows:
-        marks.add_row(row["name"], *("-" if row["architectures"][kind] else "+" for kind in known))
+        marks.add_row(row["name"], *(_mark(row["architectures"][kind]) for kind in known))
     console.print(marks)
+    if any(None in row["architectures"].values() for row in rows):
+        console.print("? not tested yet")
     legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
     console.print(f"{legend}\n\n[bold]and by PEFT's own names[/bold], with PEFT's own options: {', '.join(others)}")
     console.print("\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
@@ -61,12 +63,25 @@ def _print_one(row: dict[str, Any]) -> None:
         console.print("\n[bold]options[/bold], with their defaults")
         for option, value in row["options"].items():
             console.print(f"  {option} = {_default(row, option, value)}", markup=False)
-    refused = {kind: reason for kind, reason in row["architectures"].items() if reason}
-    if not row["architectures"]:
-        return
-    console.print(f"\nworks on {len(row['architectures']) - len(refused)} of {len(row['architectures'])} architectures")
-    for kind, reason in refused.items():
-        console.print(f"  not on {kind}: {reason}", markup=False)
+    _print_where(row["architectures"], console)
+
+
+def _print_where(outcome: dict[str, str | None], console: Any) -> None:
+    """Print on which architectures a method works; nothing of one of PEFT's, which has no such tests here."""
+    untested = [kind for kind, reason in outcome.items() if reason is None]
+    if outcome and len(untested) < len(outcome):
+        working = sum(reason == "" for reason in outcome.values())
+        console.print(f"\nworks on {working} of {len(outcome)} architectures")
+    for kind, reason in outcome.items():
+        if reason:
+            console.print(f"  not on {kind}: {reason}", markup=False)
+    if untested:
+        where = "any architecture" if len(untested) == len(outcome) else ", ".join(untested)
+        console.print(f"\nnot tested yet on {where}; in the source tree tools/methods.py does it")
+
+
+def _mark(reason: str | None) -> str:
+    return "?" if reason is None else "-" if reason else "+"
 
 
 def _default(row: dict[str, Any], option: str, value: object) -> str:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
-from lightune.data.faults import faults_of
+from lightune.data.encoding import bare_fault
+from lightune.data.faults import Fault, faults_of
 from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
 from lightune.data.scan import Scan
@@ -38,16 +39,17 @@ def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weight
         else:
             told = {checked.guess, *map(warned, checked.warnings)}
             notes, rows = [note for note in task.notes if note not in told], task.rows
+    tokens, bare = _tokens(checked, counter) if counter and not faults else ({}, [])
     return Findings(
         source=block.source.train if isinstance(block.source, Files) else block.source,
-        faults=faults,
+        faults=faults + bare,
         warnings=checked.warnings,
         notes=notes,
         columns=_columns(checked),
         labels=_labels(checked),
         rows=rows,
         words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
-        tokens=_tokens(checked, counter) if counter and not faults else {},
+        tokens=tokens,
         model=counter.model if counter else None,
         limit=counter.limit if counter else None,
         language=_language(checked),
@@ -79,16 +81,20 @@ def _percentiles(lengths: NDArray[Any], cut: int | None = None) -> Lengths:
     return Lengths(len(lengths), p50, p90, p99, int(lengths.max()), cut)
 
 
-def _tokens(checked: Checked, counter: TokenCounter) -> dict[str, Lengths]:
-    found = {}
+def _tokens(checked: Checked, counter: TokenCounter) -> tuple[dict[str, Lengths], list[Fault]]:
+    """Return how many tokens the texts of each split have, and a fault for each that was counted and has none."""
+    found, bare = {}, []
     for name, scan in checked.scans.items():
-        lengths = np.fromiter((length for chunk in _chunks(checked, scan) for length in counter.count(chunk)), np.int64)
+        rows = _spread(scan, MOST_TOKENIZED)
+        seen = [told for chunk in _chunks(checked, scan, rows) for told in counter.look(chunk)]
+        lengths = np.array([length for length, _ in seen], np.int64)
         found[name] = _percentiles(lengths, int((lengths > counter.limit).sum()))
-    return found
+        places = [scan.table.place(row) for row, (_, is_bare) in zip(rows, seen, strict=True) if is_bare]
+        bare += [bare_fault(place, counter.model) for place in places]
+    return found, bare
 
 
-def _chunks(checked: Checked, scan: Scan) -> Iterator[list[tuple[str, ...]]]:
-    rows = _spread(scan, MOST_TOKENIZED)
+def _chunks(checked: Checked, scan: Scan, rows: list[int]) -> Iterator[list[tuple[str, ...]]]:
     texts = Joined([scan.table.columns[name] for name in checked.texts])
     for start in range(0, len(rows), CHUNK):
         yield [texts[row] for row in rows[start : start + CHUNK]]

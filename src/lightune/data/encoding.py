@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.data.faults import Fault, FaultsError, raise_faults
+from lightune.data.split import Split
 from lightune.data.storage import IN_MEMORY_BYTES, LazySequence, nameless_file
+from lightune.models.tokens import is_bare, require_room
 
 if TYPE_CHECKING:
     import torch
@@ -60,10 +63,14 @@ class TokenRows(LazySequence):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each text, cut to the model's limit, and how many texts were cut."""
+    """Token ids of each text, cut to the model's limit, and how many texts were cut.
+
+    `bare` are the numbers of the rows whose text, or one of a pair, has no tokens of its own: special ones say nothing.
+    """
 
     rows: TokenRows
     truncated: int
+    bare: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,21 +82,60 @@ class Encoded:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int) -> Encoded:
-    """Tokenize texts or pairs of texts, a chunk at a time; too long ones are cut at `max_length` tokens."""
-    builder, truncated, remaining = _Builder(), 0, iter(texts)
+    """Tokenize texts or pairs of texts, a chunk at a time; too long ones are cut at `max_length` tokens.
+
+    Raises RecipeError when the special tokens leave no room for a text.
+    """
+    builder, truncated, remaining, bare = _Builder(), 0, iter(texts), list[int]()
     while chunk := list(islice(remaining, CHUNK_TEXTS)):
         columns = [list(column) for column in zip(*chunk, strict=True)]
+        special = tokenizer.num_special_tokens_to_add(pair=len(columns) > 1)
+        require_room(special, len(columns), max_length)
         with _TOKENIZING:
             given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
             # A tokenizer written in Python does not say what it cut.
             uncut = None if given.encodings is not None else tokenizer(*columns, verbose=False)["input_ids"]
+        first = builder.count
         if uncut is None:
             truncated += sum(bool(encoding.overflowing) for encoding in given.encodings)
+            empty = [is_bare(encoding, special, len(columns)) for encoding in given.encodings]
         else:
             truncated += sum(len(ids) > max_length for ids in uncut)
+            empty = [len(ids) <= special for ids in uncut]
+        bare += [first + row for row, found in enumerate(empty) if found]
         names = [name for name in ("input_ids", "token_type_ids") if name in given]
         builder.add([{name: given[name][row] for name in names} for row in range(len(chunk))])
-    return Encoded(builder.rows(), truncated)
+    return Encoded(builder.rows(), truncated, tuple(bare))
+
+
+def encode_splits(
+    tokenizer: PreTrainedTokenizerBase, splits: Mapping[str, Split], max_length: int
+) -> dict[str, Encoded]:
+    """Tokenize labelled splits; DataError with file and row names every text that has no tokens."""
+    found = {name: encode(tokenizer, split.texts, max_length) for name, split in splits.items()}
+    raise_faults([fault for name, split in splits.items() for fault in bare_faults(found[name], split.places)])
+    return found
+
+
+def bare_faults(encoded: Encoded, places: Sequence[str]) -> list[Fault]:
+    """Return a fault for each text without tokens; without places rows are called by their numbers."""
+    return [bare_fault(places[row] if places else f"row {row + 1}") for row in encoded.bare]
+
+
+def bare_fault(place: str, model: str = "the model") -> Fault:
+    """Return the fault of a text that the model's tokenizer makes nothing of."""
+    text = f"the text has no tokens: the tokenizer of {model} drops all its characters."
+    return Fault("DATA-044", place, text, "Fix the row, or take a model whose tokenizer knows these characters.")
+
+
+class NoTokensError(FaultsError):
+    """A text to classify of which the tokenizer leaves nothing; `index` says which of those given, counted from 0."""
+
+    def __init__(self, index: int, place: str = "") -> None:
+        """Without a place the text is called by its number."""
+        fault = bare_fault(place or f"text {index + 1}")
+        super().__init__(fault.code, f"{fault.place}: {fault.text}", fault.hint, [fault])
+        self.index = index
 
 
 def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
@@ -145,9 +191,11 @@ class _Builder:
         self._ids, self._segments = _Numbers(np.int32), _Numbers(np.int32)
         self._lengths: list[NDArray[Any]] = []
         self._has_segments = self._any_segment = False
+        self.count = 0
 
     def add(self, rows: Sequence[TokenRow]) -> None:
         """Take the next rows."""
+        self.count += len(rows)
         self._lengths.append(np.fromiter((len(row["input_ids"]) for row in rows), np.int64, len(rows)))
         self._ids.add(number for row in rows for number in row["input_ids"])
         if rows and "token_type_ids" in rows[0]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lightune.errors import DataError
 
 MOST_SHOWN = 10
-ROW_CODES = ("DATA-013", "DATA-014")
+ROW_CODES = ("DATA-013", "DATA-014", "DATA-044")
 GUESS = re.compile(r'(?P<guess>Did you mean "[^"]*"\?) (?P<remedy>.*)', re.DOTALL)
 
 

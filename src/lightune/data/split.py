@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.data import columns
 from lightune.data.scan import Scan
+from lightune.data.tables import Table
 
 HELD_OUT_SHARE = 0.2
 Rows = NDArray[np.int64]
@@ -71,13 +72,37 @@ class Joined(Sequence[tuple[str, ...]]):
         return tuple(str(part[row]) for part in self.parts)
 
 
+class Places(Sequence[str]):
+    """Where the rows of a table stand, `file:line` each, told when it is asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> Any:
+        """Return the place of a row, or of several."""
+        if isinstance(row, slice):
+            return [self.table.place(number) for number in range(*row.indices(len(self)))]
+        return self.table.place(row)
+
+
 @dataclass(frozen=True)
 class Split:
-    """Texts (or pairs of texts), their label indices, and further columns to group by; one entry a row each."""
+    """Texts (or pairs of texts), their label indices, and further columns to group by; one entry a row each.
+
+    `places` say where the rows stand, for messages; rows made by hand have none.
+    """
 
     texts: Sequence[tuple[str, ...]]
     labels: list[int]
     groups: dict[str, Sequence[str]] = field(default_factory=dict)
+    places: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -86,7 +111,7 @@ class Split:
         """Return these rows, in this order."""
         groups = {name: _take(values, rows) for name, values in self.groups.items()}
         labels = np.asarray(self.labels, np.int32)[np.asarray(rows, np.int64)].tolist()
-        return Split(_take(self.texts, rows), labels, groups)
+        return Split(_take(self.texts, rows), labels, groups, _take(self.places, rows) if self.places else ())
 
 
 def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by: str | None = None) -> Split:
@@ -100,6 +125,7 @@ def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by:
         Picked(Joined([table.columns[name] for name in texts]), rows),
         scan.labels[rows].tolist(),
         {name: Picked(table.columns[name], rows) for name in table.columns if name in grouped},
+        Picked(Places(table), rows),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lightune import runtime
 from lightune.artifact import adapter_folder, find_base, load_onto, read_config
+from lightune.data.encoding import NoTokensError
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
 from lightune.inference.classifier import Classifier, Prediction, Text, as_texts, classifier_of
 
@@ -108,7 +109,11 @@ class AdapterBank:
         answers: dict[int, Prediction] = {}
         for name, classifier in asked.items():
             places = [place for place, wanted in enumerate(names) if wanted == name]
-            answers.update(zip(places, classifier.predict([rows[place] for place in places]), strict=True))
+            try:
+                found = classifier.predict([rows[place] for place in places])
+            except NoTokensError as error:
+                raise NoTokensError(places[error.index]) from error
+            answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(rows))]
 
 

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightune.data.encoding import NoTokensError
+
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier, Text
 
@@ -29,11 +31,15 @@ class Answers:
         """Return how many answers are remembered."""
         return len(self._known)
 
-    def of(self, texts: Sequence[Text]) -> list[tuple[str, float]]:
-        """Return (label, confidence) of each text, in order."""
+    def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, float]]:
+        """Return (label, confidence) of each text, in order; `places` say where they stand, for messages."""
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        found = self._classifier.predict(list(unknown.values()))
+        try:
+            found = self._classifier.predict(list(unknown.values()))
+        except NoTokensError as error:
+            number = keys.index(list(unknown)[error.index])
+            raise NoTokensError(number, places[number] if places else "") from error
         new = {key: (answer.label, answer.confidence) for key, answer in zip(unknown, found, strict=True)}
         answers = [new.get(key) or self._known[key] for key in keys]
         for key, answer in zip(keys, answers, strict=True):

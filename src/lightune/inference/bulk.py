@@ -59,8 +59,8 @@ def answered_rows(
         rows = iter(read)
         answers = Answers(classifier)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-            texts = [_text(cells, columns) for _, cells in chunk]
-            answered = answers.of(texts)
+            texts, places = [_text(cells, columns) for _, cells in chunk], [f"{source}:{line}" for line, _ in chunk]
+            answered = answers.of(texts, places)
             known.take([cells for _, cells in chunk], texts, answered)
             for (_, cells), (label, confidence) in zip(chunk, answered, strict=True):
                 counts.rows_answered += 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
 from lightune.data.columns import is_missing, is_writable
-from lightune.data.encoding import encode
+from lightune.data.encoding import NoTokensError, encode
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
@@ -123,12 +123,14 @@ class Classifier:
         return self._loaded.max_length
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
-        """Return the logits, (texts, labels), fp32. Raises DataError for an empty text."""
+        """Return the logits, (texts, labels), fp32. Raises DataError for an empty text, or one without tokens."""
         rows = [self.row(text, number) for number, text in enumerate(texts, 1)]
         places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
         distinct = list(places)
+        encoded = encode(self.tokenizer, distinct, self.max_length)
+        if encoded.bare:
+            raise NoTokensError(rows.index(distinct[encoded.bare[0]]))
         with self._merging.answering(self._model, len(distinct), partial(self._exact, distinct[:COMPARED])) as model:
-            encoded = encode(self.tokenizer, distinct, self.max_length)
             chosen = self._precision.choose(model, encoded)
             found = predict_logits(chosen, self.tokenizer, encoded, self.batch_size)
         return found[[places[row] for row in rows]]

@@ -17,6 +17,7 @@ import numpy as np
 from lightune.data.cells import is_missing, is_writable
 from lightune.inference.classifier import Prediction, predictions
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
+from lightune.models.tokens import is_bare
 
 if TYPE_CHECKING:
     from lightune.artifact import ArtifactConfig
@@ -57,6 +58,8 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     tensors = _tensors(base, folder, config, family.base)
     if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
+    if max(map(max, ids)) >= len(tensors[f"{family.base}.embeddings.word_embeddings.weight"]):
+        return None  # the usual path says what is wrong with this model
     return config.labels, np.stack([logits_of(tensors, raw, family, row) for row in ids])
 
 
@@ -67,7 +70,10 @@ def _is_small(texts: Sequence[str]) -> bool:
 
 
 def _token_ids(base: Path, texts: Sequence[str], max_length: int) -> list[list[int]] | None:
-    """Return each text's tokens, or None where the tokenizer's file and its settings might disagree."""
+    """Return each text's tokens, or None where the tokenizer's file and its settings might disagree.
+
+    None too for a text without tokens of its own, which the usual path refuses.
+    """
     from tokenizers import Tokenizer
 
     files = [base / name for name in ("tokenizer.json", "tokenizer_config.json")]
@@ -79,7 +85,9 @@ def _token_ids(base: Path, texts: Sequence[str], max_length: int) -> list[list[i
     tokenizer = Tokenizer.from_file(str(files[0]))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
-    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    encoded = tokenizer.encode_batch(list(texts))
+    special = tokenizer.num_special_tokens_to_add(False)
+    return None if any(is_bare(found, special, 1) for found in encoded) else [found.ids for found in encoded]
 
 
 def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lightune.data.cells import is_missing
 from lightune.data.columns import label_column, text_columns
-from lightune.data.encoding import encode
+from lightune.data.encoding import encode_splits
 from lightune.data.labels import label_text
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
@@ -97,6 +97,6 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
-    encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
+    encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
     logits, fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
     return Evaluation.model_validate({**fields, **known_fields(classifier, split, logits)})

@@ -37,6 +37,7 @@ from lightune.methods.peft_named import make_named
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
 from lightune.models.anatomy import check_role
+from lightune.models.architectures import ARCHITECTURES
 
 __all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
 
@@ -75,7 +76,8 @@ def describe() -> list[dict[str, Any]]:
     """Return what can be said of each method without loading a model, for tables and JSON.
 
     `choices` holds the allowed values of the options that have but a few, `by_preset` what a preset puts in the place
-    of options that are None. `architectures` says, for each, why the method does not work there; nothing where it does.
+    of options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
+    where the contract's tests have not been written down yet (a new method, say).
     """
     rows = []
     for name, kind in METHODS.items():
@@ -92,7 +94,7 @@ def describe() -> list[dict[str, Any]]:
                 "options": method.options(),
                 "choices": choices(kind),
                 "by_preset": dict(method.by_preset),
-                "architectures": support().get(name, {}),
+                "architectures": {known: support().get(name, {}).get(known) for known in ARCHITECTURES},
             }
         )
     return rows

@@ -8,16 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightune.errors import RecipeError, is_out_of_memory
+from lightune.errors import LightuneError, RecipeError, is_out_of_memory
 from lightune.models.anatomy import architecture_of
 from lightune.models.architectures import ARCHITECTURES
 
 # Longer texts are cut unless data.max_length asks for more, where the model takes more.
 DEFAULT_MAX_LENGTH = 512
+POSITIONS = ("max_position_embeddings", "n_positions")
+# What RoBERTa and its kin take for a pad id when config.json names none.
+COUNTED_PAD = 1
+# Its embedding is not told the pad id, so one beyond the embeddings does no harm.
+IGNORES_PAD = "gpt2"
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
-    """Return config.json as it stands. Raises RecipeError when it is absent, no JSON object or asks for code."""
+    """Return config.json as it stands.
+
+    Raises RecipeError when it is absent, no JSON object, asks for code or holds sizes that no model has.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise RecipeError("RECIPE-041", f"{folder}: no config.json, so this is not a model folder.")
@@ -32,6 +40,7 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
             "RECIPE-043", f"{name}: this model wants to run code of its own (auto_map), which is never done.",
             "Use a model whose architecture transformers itself knows.",
         )  # fmt: skip
+    _require_sizes(name, raw)
     return raw
 
 
@@ -53,12 +62,12 @@ def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
 
     `config` is config.json. RoBERTa and its kin begin to count positions after the pad id, and lose those below.
     """
-    positions = config.get("max_position_embeddings") or config.get("n_positions") or DEFAULT_MAX_LENGTH
+    positions = next((config[name] for name in POSITIONS if _is_count(config.get(name))), DEFAULT_MAX_LENGTH)
     row = ARCHITECTURES.get(str(config.get("model_type")))
     if row is not None and row.counts_from_pad:
-        positions -= config["pad_token_id"] + 1
-    limited = isinstance(tokenizer_limit, int | float) and 0 < tokenizer_limit < positions
-    return int(tokenizer_limit if limited else positions)
+        positions -= config.get("pad_token_id", COUNTED_PAD) + 1
+    is_number = isinstance(tokenizer_limit, int | float) and not isinstance(tokenizer_limit, bool)
+    return int(tokenizer_limit if is_number and 0 < tokenizer_limit < positions else positions)
 
 
 def cut_at(limit: int, wanted: int | None) -> int:
@@ -91,15 +100,49 @@ def label_settings(labels: Sequence[str]) -> dict[str, Any]:
 @contextmanager
 def explained(name: str) -> Iterator[None]:
     """Turn whatever transformers raises while it reads a model into a RecipeError; out of memory passes."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except LightuneError:
+        raise
+    except Exception as error:  # a broken file meets whatever comes first: an assertion, a type, an index
         if is_out_of_memory(error):
             raise
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        text = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
         raise RecipeError("RECIPE-046", f"{name}: this model cannot be loaded: {text}") from error
+
+
+def _require_sizes(name: str, raw: Mapping[str, Any]) -> None:
+    """Raise RecipeError for numbers that a model of this architecture cannot have; what is absent has its default."""
+    kind = raw.get("model_type")
+    if not isinstance(kind, str) or not kind:
+        raise _unusable(name, "model_type", kind, "the name of the architecture, such as bert")
+    row = ARCHITECTURES.get(kind)
+    if row is None:
+        return
+    for key in (*POSITIONS, "vocab_size"):
+        if key in raw and not _is_count(raw[key]):
+            raise _unusable(name, key, raw[key], "a whole number above 0")
+    pad, size = raw.get("pad_token_id", COUNTED_PAD if row.counts_from_pad else None), raw.get("vocab_size")
+    if type(pad) is not int and (pad is not None or row.counts_from_pad):
+        raise _unusable(name, "pad_token_id", pad, "the number of the pad token")
+    if pad is None:
+        return
+    if (row.counts_from_pad and pad < 0) or (size is not None and pad >= size and kind != IGNORES_PAD):
+        raise _unusable(name, "pad_token_id", pad, f"0 to {size - 1}" if size else "0 or more")
+    positions = raw.get(POSITIONS[0])
+    if row.counts_from_pad and positions is not None and positions <= pad + 1:
+        raise _unusable(name, POSITIONS[0], positions, f"more than {pad + 1}, since they begin after the pad id")
+
+
+def _unusable(name: str, key: str, value: Any, valid: str) -> RecipeError:
+    told = f"{key} is missing" if value is None and key == "model_type" else f"{key} is {json.dumps(value)}"
+    hint = "Mend config.json, or download the model again."
+    return RecipeError("RECIPE-059", f"{name}: in config.json {told}; valid: {valid}.", hint)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def _asks_for_remote_code(value: Any) -> bool:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
 from lightune.models import embedded
-from lightune.models.config import cut_at, token_limit
+from lightune.models.config import cut_at, read_config, token_limit
 from lightune.models.load import find_model
+from lightune.models.tokens import is_bare, require_room
+from lightune.models.vocabulary import require_written
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -31,8 +33,19 @@ class TokenCounter:
 
     def count(self, texts: Sequence[tuple[str, ...]]) -> list[int]:
         """Return the number of tokens of each text or pair."""
+        return [length for length, _ in self.look(texts)]
+
+    def look(self, texts: Sequence[tuple[str, ...]]) -> list[tuple[int, bool]]:
+        """Return the number of tokens of each text or pair, and whether it (or a part) has none of its own.
+
+        Raises RecipeError when the limit leaves no room for a text beside the special tokens.
+        """
+        parts = len(texts[0]) if texts else 1
+        special = self.backend.num_special_tokens_to_add(parts > 1)
+        require_room(special, parts, self.limit)
         given: list[Any] = [text[0] if len(text) == 1 else text for text in texts]
-        return [len(encoding.ids) for encoding in self.backend.encode_batch(given)]
+        encoded = self.backend.encode_batch(given)
+        return [(len(encoding.ids), is_bare(encoding, special, parts)) for encoding in encoded]
 
 
 def embedded_is_here() -> bool:
@@ -43,7 +56,8 @@ def embedded_is_here() -> bool:
 def token_counter(name: str, revision: str | None = None, max_length: int | None = None) -> TokenCounter:
     """Return the tokenizer of a model with its limit; only its configuration and vocabulary are read.
 
-    Raises RecipeError when the folder has no tokenizer.json, HubError for the Hub's failures.
+    Raises RecipeError when the folder has no tokenizer.json, or its files hold what no model could be loaded with;
+    HubError for the Hub's failures.
     """
     folder = find_model(name, revision, FILES).folder
     path = folder / "tokenizer.json"
@@ -52,7 +66,10 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
             "RECIPE-047", f"{name}: there is no tokenizer.json, so its tokens cannot be counted.",
             "Give another --model, or none: texts are then counted in words.",
         )  # fmt: skip
-    return TokenCounter(name, _limit(folder, max_length), _backend(path))
+    backend, raw = _backend(path), read_config(name, folder)
+    about = _tokenizer_settings(folder / "tokenizer_config.json")
+    require_written(name, raw, about, backend.get_vocab())
+    return TokenCounter(name, cut_at(token_limit(raw, about.get("model_max_length")), max_length), backend)
 
 
 @lru_cache(maxsize=2)
@@ -68,14 +85,14 @@ def _backend(path: Path) -> Tokenizer:
     return backend
 
 
-def _limit(folder: Path, wanted: int | None) -> int:
-    config, about = (_mapping(folder / name) for name in ("config.json", "tokenizer_config.json"))
-    return cut_at(token_limit(config, about.get("model_max_length")), wanted)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
+def _tokenizer_settings(path: Path) -> dict[str, Any]:
+    """Return tokenizer_config.json, which may be absent; RecipeError when it is no JSON object."""
+    if not path.is_file():
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    except ValueError as error:
+        raise RecipeError("RECIPE-047", f"{path}: not JSON ({error}).", "Download the tokenizer again.") from error
+    if not isinstance(found, dict):
+        raise RecipeError("RECIPE-047", f"{path}: not a JSON object.", "Download the tokenizer again.")
+    return found

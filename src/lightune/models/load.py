@@ -24,6 +24,7 @@ from lightune.models.config import (
 )
 from lightune.models.own_head import INCOMPLETE, OwnHead, own_head
 from lightune.models.quantize import hold, loading_options, require_precision
+from lightune.models.vocabulary import require_embeddings, settle_pad
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def load_classifier(
 
     A head that the checkpoint brings is used where its labels are these, in whatever order. Parameters that the
     checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
-    configuration or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the body.
+    configuration, a tokenizer or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the
+    body.
     """
     require_precision(precision)
     raw = read_config(source.name, source.folder)
@@ -120,7 +122,7 @@ def load_classifier(
     anatomy = anatomy_of(model, missing)
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
-    _agree(model, tokenizer)
+    _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit)
     if is_held:
@@ -157,18 +159,20 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _agree(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make model and tokenizer mean the same pad token, and pass token types only to a model that tells them apart.
+
+    Raises RecipeError when the tokenizer knows tokens that the model does not.
 
     A stock decoder (its output layer is `score`) classifies by the last token that is not the pad token.
     """
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.get_input_embeddings().num_embeddings:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    rows: int = model.get_input_embeddings().num_embeddings  # type: ignore[assignment]
+    require_embeddings(name, tokenizer.get_vocab(), tokenizer.pad_token, rows)
+    settle_pad(name, tokenizer, rows)
     if model.config.pad_token_id is None or hasattr(model, "score"):
         model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model.config, "type_vocab_size", 0) < 2:  # GPT-2 would look token types up among its words
-        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
-        tokenizer.model_input_names = names
+        tokenizer.model_input_names = [kind for kind in tokenizer.model_input_names if kind != "token_type_ids"]
 
 
 def _read(
