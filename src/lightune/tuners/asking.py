@@ -14,19 +14,24 @@ INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 
 def asks(module: nn.Module) -> bool:
     """Whether the module itself (not one inside it) calls the attention function."""
-    return _class_asks(type(module))
+    kind: Any = type(module)
+    return _class_asks(kind)
 
 
 @cache
-def _class_asks(kind: Any) -> bool:
-    """Whether a method of the class, or of one that it comes from, looks into the interface's table."""
-    own = (inspect.unwrap(value) for each in kind.__mro__ for value in vars(each).values() if inspect.isfunction(value))
-    return any(INTERFACE in function.__code__.co_names for function in own)
+def _class_asks(kind: type) -> bool:
+    """Whether the `forward` of the class, or of one that it comes from, looks into the interface's table.
+
+    So do all of transformers' attention modules; setting up a model does too, so other methods say nothing.
+    """
+    own = (inspect.unwrap(vars(each)["forward"]) for each in kind.__mro__ if "forward" in vars(each))
+    return any(INTERFACE in function.__code__.co_names for function in own if inspect.isfunction(function))
 
 
 def where_to_ask(model: nn.Module, instead_of: str) -> str:
     """Return a sentence that names right targets: those inside the wrong one, or else those of the whole model."""
-    every = {name: type(module).__name__ for name, module in model.named_modules() if asks(module)}
+    found = {name: type(module).__name__ for name, module in model.named_modules() if asks(module)}
+    every = {name.replace(".base_layer", ""): kind for name, kind in found.items()}  # some may be wrapped by now
     if not every:
         return "No module of this model asks."
     asking = {name: kind for name, kind in every.items() if name.startswith(f"{instead_of}.")} or every

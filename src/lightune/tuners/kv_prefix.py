@@ -199,7 +199,7 @@ class KVPrefixModel(CheckedTuner):
         base: Any = unwrapped(target)
         self._check_target(peft_config, current_key, base)
         _check_attention(base)
-        layer = KVPrefixLayer(base, adapter_name, peft_config, Heads.of(self.model.config))
+        layer = KVPrefixLayer(base, adapter_name, peft_config, Heads.of(base.config))
         layer.move(next(base.parameters()).device)
         setattr(parent, target_name, layer)
         layer.enter(self._before)
