@@ -105,6 +105,23 @@ def test_nested_configurations_are_each_put_back() -> None:
     assert torch.equal(found(**given).logits, wanted)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("outer", ["prefix", "bottleneck"])
+@case("a prefix and parallel adapter layers on one model, then unload",
+      "hooks and attention stay, or AttributeError", BACK, "nothing of ours is to stay")  # fmt: skip
+def test_two_tuners_of_ours_end_together(outer: str) -> None:
+    """PEFT warns of two tuners, and takes both off at once."""
+    base = stock(attention="eager")
+    wanted = answer(base)
+    configs = [prefix("attention"), parallel()]
+    for name, config in enumerate(configs if outer == "bottleneck" else configs[::-1]):
+        model = stirred(get_peft_model(base, config, f"number {name}"))
+    found = model.unload()
+    assert torch.equal(answer(found), wanted)
+    assert found.config._attn_implementation == "eager"
+    assert not traces(found)
+
+
 @case("get_peft_model, unload, get_peft_model, unload on an eager model", "attention \"lightune\" after the first",
       "twice the same, eager at the end", "an end leaves room for a new start")  # fmt: skip
 def test_a_new_prefix_after_unload() -> None:

@@ -148,8 +148,3 @@ class BottleneckModel(CheckedTuner):
                     f'inputs names "{name}", which is not a target, so nothing would read it. '
                     f"Name targets in full: {', '.join(targets[:3])}{' ...' if len(targets) > 3 else ''}."
                 )
-
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        if isinstance(child, BottleneckLayer):
-            child.let_go()
-        super()._replace_module(parent, child_name, new_module, child)

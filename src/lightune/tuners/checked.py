@@ -28,7 +28,7 @@ class CheckedLayer(nn.Module, BaseTunerLayer):
 class CheckedTuner(BaseTuner):
     """A tuner of which a model takes one adapter, and which leaves the model as it was when it refuses to.
 
-    A subclass says in `called` what an adapter of its is, in words.
+    A subclass says in `called` what such an adapter is, in words.
     """
 
     called: ClassVar[str]
@@ -61,6 +61,13 @@ class CheckedTuner(BaseTuner):
 
     def _check_injected(self, model: nn.Module, adapter_name: str) -> None:
         """Raise ValueError where the adapter is not what its configuration asks for."""
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        if isinstance(child, CheckedLayer):  # it is taken off, and may be another tuner's of ours
+            child.let_go()
+            setattr(parent, child_name, new_module)
+        else:
+            super()._replace_module(parent, child_name, new_module, child)
 
     def _check_merge_allowed(self) -> None:
         raise ValueError(f"a {self.called} cannot be merged into weights. Keep it on, or take it off by unload().")

@@ -214,12 +214,6 @@ class KVPrefixModel(CheckedTuner):
                 message = f'"{name}" ({kind}) never asks for a prefix, so one there would do nothing.'
                 raise ValueError(f"{message} {where_to_ask(self.model, name)}")
 
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """Put an attention module back: nobody gives it a prefix any more."""
-        if isinstance(child, KVPrefixLayer):
-            child.let_go()
-        setattr(parent, child_name, new_module)
-
 
 def _check_attention(module: Any) -> None:
     """Raise ValueError where another attention is at work than the one that takes a prefix."""
