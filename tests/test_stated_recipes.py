@@ -15,6 +15,8 @@ from lightune.recipes.compose import compose, read_recipe
 EXEMPT = {
     "name": "which configuration, of data sets that have several: this one has one",
     "revision": "a commit of one data set can be no default",
+    "label_kind": "which columns are refused as labels; what is accepted is the same",
+    "fingerprints": "what is kept beside the adapter",
     "gradient_checkpointing": "computes the same with less memory",
     "cuda_graphs": "computes the same with fewer launches",
     "cache_frozen": "computes the same with fewer layers",
@@ -27,7 +29,7 @@ EXEMPT_ABOVE = {"device", "evaluation", "model_revision"}
 DATA: dict[str, Any] = {
     "source": "cornell-movie-review-data/rotten_tomatoes", "name": None, "revision": None, "text_column": "text",
     "label_column": "label", "train_examples": 500, "validation_examples": None, "test_examples": 500,
-    "max_length": None, "on_unseen_label": "error", "on_duplicate": "drop",
+    "max_length": None, "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto", "fingerprints": True,
 }  # fmt: skip
 LORA: dict[str, Any] = {
     "rank": 8, "alpha": 16, "dropout": 0.0,

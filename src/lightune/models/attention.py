@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,6 +85,47 @@ def use_attention(model: Any) -> None:
             "A prefix needs a model whose attention goes through transformers' attention interface.",
         )  # fmt: skip
     model.set_attn_implementation(NAME)
+
+
+class AttentionBefore:
+    """Which attention each configuration of a model named before `use_attention`, for those who come and go.
+
+    Each of its users holds it; with the last release the names are put back.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Note the names as they are now."""
+        self._named = [(config, config._attn_implementation_internal) for config in _configurations(model)]
+        self._users = 0
+
+    def hold(self) -> None:
+        """Count one more user."""
+        self._users += 1
+
+    def release(self) -> None:
+        """Count one user less; the last one puts the names back."""
+        self._users -= 1
+        if not self._users:
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Name again what was named, wherever nobody has named a third attention since."""
+        for config, name in self._named:
+            if config._attn_implementation_internal == NAME:
+                config._attn_implementation_internal = name  # as transformers does; the public name sets others too
+
+
+def _configurations(model: nn.Module) -> Iterator[Any]:
+    """Yield each configuration of a model once: those of its modules, and those inside them."""
+    waiting: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    seen: set[int] = set()
+    while waiting:
+        config = waiting.pop()
+        if id(config) in seen or not hasattr(config, "_attn_implementation_internal"):
+            continue
+        seen.add(id(config))
+        waiting += [getattr(config, name, None) for name in config.sub_configs]
+        yield config
 
 
 def attention(

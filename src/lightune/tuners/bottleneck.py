@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 from transformers.activations import ACT2FN
 
-from lightune.tuners.registering import TargetedConfig
+from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
+from lightune.tuners.registering import TargetedConfig, require, require_known
 from lightune.tuners.widths import in_and_out
 
 
@@ -27,8 +28,17 @@ class BottleneckConfig(TargetedConfig):
     scaling: float = 1.0
     inputs: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that means nothing."""
+        super().__post_init__()
+        factor, scaling = self.reduction_factor, self.scaling
+        require(isfinite(factor) and factor > 0, "reduction_factor", factor, "a number above 0")
+        require(isfinite(scaling) and scaling != 0, "scaling", scaling, "a number other than 0")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
+        require_known("non_linearity", self.non_linearity, ACT2FN)
 
-class BottleneckLayer(nn.Module, BaseTunerLayer):
+
+class BottleneckLayer(CheckedLayer):
     """h + s W_up f(W_down h) with h = W x + b, or h + s W_up f(W_down z) with the input z of another layer.
 
     W_down: width / reduction factor x width of what is read; W_up starts at zero.
@@ -45,11 +55,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self._active_adapter: str | list[str] = adapter_name
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
-        self._width = in_and_out(base_layer)[1] if reads is None else in_and_out(reads)[0]
+        self._width = in_and_out(base_layer)[1] if reads is None else in_and_out(unwrapped(reads))[0]
         # What the other layer was given, by thread: two texts may be under way in two threads.
         self._given: dict[int, torch.Tensor] = {}
-        self._listens = None if reads is None else reads.register_forward_pre_hook(self._note)
         self.update_layer(adapter_name, config)
+        self._listens = None if reads is None else reads.register_forward_pre_hook(self._note)
 
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
         """Add an adapter."""
@@ -78,10 +88,12 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         inner = nn.functional.dropout(inner, options.dropout, self.training)
         return options.scaling * _linear(self.bottleneck_up[name], inner)
 
-    def stop_listening(self) -> None:
+    def let_go(self) -> None:
         """Take away what keeps the input of another layer."""
         if self._listens is not None:
             self._listens.remove()
+            self._listens = None
+            self._given.clear()
 
     def _note(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._given[threading.get_ident()] = args[0]
@@ -93,12 +105,12 @@ def _linear(layer: Any, x: torch.Tensor) -> torch.Tensor:
     return found
 
 
-class BottleneckModel(BaseTuner):
+class BottleneckModel(CheckedTuner):
     """A model with adapter layers after (or parallel to the part that ends with) its target modules."""
 
     prefix = "bottleneck_"
     tuner_layer_cls = BottleneckLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (PEFT declares it so; it stays empty)
+    called = "set of adapter layers"
 
     def _create_and_replace(
         self,
@@ -110,13 +122,29 @@ class BottleneckModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        if isinstance(target, BottleneckLayer):
-            raise ValueError("a model takes one set of adapter layers; lightune.load_adapters serves several")
-        source = peft_config.inputs.get(current_key)
-        reads = None if source is None else self.model.get_submodule(source)
-        self._replace_module(parent, target_name, BottleneckLayer(target, adapter_name, peft_config, reads), target)
+        # What is left of an adapter that was deleted makes room; another tuner's layer is adapted as it is.
+        base = unwrapped(target) if isinstance(target, BottleneckLayer) else target
+        reads = self._read_by(peft_config, current_key)
+        self._replace_module(parent, target_name, BottleneckLayer(base, adapter_name, peft_config, reads), base)
 
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        if isinstance(child, BottleneckLayer):
-            child.stop_listening()
-        super()._replace_module(parent, child_name, new_module, child)
+    def _read_by(self, peft_config: Any, key: str) -> nn.Module | None:
+        """Return the layer whose input a target's adapter reads, or None. Raises ValueError when there is none such."""
+        source = peft_config.inputs.get(key)
+        if source is None:
+            return None
+        try:
+            return self.model.get_submodule(source)
+        except AttributeError:
+            raise ValueError(f'inputs["{key}"]: the model has no module "{source}".') from None
+
+    def _check_injected(self, model: nn.Module, adapter_name: str) -> None:
+        """Raise ValueError for `inputs` of what is not a target: its adapter would read something else."""
+        layers = {name: module for name, module in model.named_modules() if isinstance(module, BottleneckLayer)}
+        targets = [name for name, layer in layers.items() if adapter_name in layer.bottleneck_options]
+        config: Any = self.peft_config[adapter_name]
+        for name in config.inputs:
+            if name not in targets:
+                raise ValueError(
+                    f'inputs names "{name}", which is not a target, so nothing would read it. '
+                    f"Name targets in full: {', '.join(targets[:3])}{' ...' if len(targets) > 3 else ''}."
+                )

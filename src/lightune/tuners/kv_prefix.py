@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
-from lightune.models.attention import SLOT, Prefix, use_attention
-from lightune.tuners.registering import TargetedConfig
+from lightune.models.attention import NAME, SLOT, AttentionBefore, Prefix, use_attention
+from lightune.tuners.asking import asks, where_to_ask
+from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
+from lightune.tuners.registering import TargetedConfig, require, require_known
 
 RANDOM_SPREAD = 0.02
+ATTENDED = ("apart", "gated", "prepended")
 
 
 @dataclass
@@ -27,6 +29,13 @@ class KVPrefixConfig(TargetedConfig):
     num_virtual_tokens: int = 16
     attended: str = "apart"
     projection: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that means nothing."""
+        super().__post_init__()
+        require_known("attended", self.attended, ATTENDED)
+        require(self.num_virtual_tokens >= 1, "num_virtual_tokens", self.num_virtual_tokens, "1 or more")
+        require(self.projection is None or self.projection >= 1, "projection", self.projection, "None, or 1 or more")
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Projection(nn.Module):
         return flat.view(len(flat), 2, self._heads.key_value, self._heads.width).permute(1, 2, 0, 3)
 
 
-class KVPrefixLayer(nn.Module, BaseTunerLayer):
+class KVPrefixLayer(CheckedLayer):
     """Wraps an attention module and is its source of a prefix; the attention function does the rest."""
 
     adapter_layer_names = ("kv_prefix_states", "kv_prefix_projection", "kv_prefix_gate")
@@ -85,7 +94,7 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
         self._heads = heads
         self._attended: dict[str, str] = {}
         self._seen: list[torch.Tensor] | None = None
-        vars(base_layer)[SLOT] = self
+        self._before: AttentionBefore | None = None
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: KVPrefixConfig) -> None:
@@ -102,6 +111,25 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
             self.kv_prefix_gate[adapter_name] = nn.Parameter(torch.zeros(heads.query))
         self.set_adapter(self.active_adapters)
 
+    def enter(self, before: AttentionBefore) -> None:
+        """Be the source of the base layer's prefix from now on; `before` knows what attention the model had."""
+        before.hold()
+        self._before = before
+        vars(self.base_layer)[SLOT] = self
+
+    def let_go(self) -> None:
+        """Be no source any more; the last layer to go puts the model's attention back."""
+        if self._before is not None:
+            vars(self.base_layer).pop(SLOT, None)
+            self._before.release()
+            self._before = None
+
+    def move(self, device: torch.device) -> None:
+        """Move the prefix to a device, unless it lies nowhere yet."""
+        for part in (self.kv_prefix_states, self.kv_prefix_gate, self.kv_prefix_projection):
+            if not any(value.is_meta for value in part.parameters()):
+                part.to(device)
+
     def states(self, name: str) -> torch.Tensor:
         """Return the keys and values of an adapter, (2, key/value heads, tokens, head width)."""
         is_projected = name in self.kv_prefix_projection
@@ -109,7 +137,12 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
         return found
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the attention module, which asks for the prefix on its way."""
+        """Call the attention module, which asks for the prefix on its way.
+
+        Raises ValueError when somebody has given the model an attention that does not ask.
+        """
+        if self._before is not None and self.active_adapters and not self.disable_adapters:
+            _check_attention(self.base_layer)
         return self.base_layer(*args, **kwargs)
 
     def prefix(self) -> Prefix | None:
@@ -139,14 +172,18 @@ class KVPrefixLayer(nn.Module, BaseTunerLayer):
                 self.kv_prefix_states[name][1].copy_(values)
 
 
-class KVPrefixModel(BaseTuner):
+class KVPrefixModel(CheckedTuner):
     """A model whose target attention modules have a prefix; its attention goes through the one attention function."""
 
     prefix = "kv_prefix_"
     tuner_layer_cls = KVPrefixLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (PEFT declares it so; it stays empty)
+    called = "prefix"
 
     def _prepare_model(self, peft_config: Any, model: nn.Module) -> None:
+        if not hasattr(model, "set_attn_implementation"):
+            kind = type(model).__name__
+            raise ValueError(f"{kind} is not a model of transformers: only theirs have an attention to exchange.")
+        self._before = AttentionBefore(model)
         use_attention(model)
 
     def _create_and_replace(
@@ -159,12 +196,30 @@ class KVPrefixModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        if isinstance(target, KVPrefixLayer):
-            raise ValueError("a model takes one prefix; lightune.load_adapters serves several")
-        layer = KVPrefixLayer(target, adapter_name, peft_config, Heads.of(self.model.config))
-        setattr(parent, target_name, layer.to(next(target.parameters()).device))
+        base: Any = unwrapped(target)
+        self._check_target(peft_config, current_key, base)
+        _check_attention(base)
+        layer = KVPrefixLayer(base, adapter_name, peft_config, Heads.of(base.config))
+        layer.move(next(base.parameters()).device)
+        setattr(parent, target_name, layer)
+        layer.enter(self._before)
 
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """Put an attention module back: nobody gives it a prefix any more."""
-        vars(new_module).pop(SLOT, None)
-        setattr(parent, child_name, new_module)
+    def _check_target(self, peft_config: Any, key: str, target: nn.Module) -> None:
+        """Raise ValueError for a target, or for another one inside it, that never asks for a prefix."""
+        inside = {f"{key}.{name}": module for name, module in target.named_modules() if name}
+        asked = {name: module for name, module in inside.items() if self._check_target_module_exists(peft_config, name)}
+        for name, module in {key: target, **asked}.items():
+            if not asks(module):
+                kind = type(module).__name__
+                message = f'"{name}" ({kind}) never asks for a prefix, so one there would do nothing.'
+                raise ValueError(f"{message} {where_to_ask(self.model, name)}")
+
+
+def _check_attention(module: Any) -> None:
+    """Raise ValueError where another attention is at work than the one that takes a prefix."""
+    named = module.config._attn_implementation
+    if named != NAME:
+        raise ValueError(
+            f'the attention of this model is "{named}", which takes no prefix, so the prefix would do nothing. '
+            f'Call set_attn_implementation("{NAME}"), or unload() to have the model alone.'
+        )

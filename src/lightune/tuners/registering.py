@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,11 +24,27 @@ class TargetedConfig(PeftConfig):
     layers_pattern: str | None = None
 
     def __post_init__(self) -> None:
-        """Take PEFT's type, and targets as a set, as PEFT's own configurations do."""
+        """Take PEFT's type, and targets as a set; ValueError for what PEFT would ignore. As PEFT's LoraConfig does."""
         super().__post_init__()
         self.peft_type = peft_type(self.tuner_name)
+        for name in ("layers_to_transform", "layers_pattern"):
+            if isinstance(self.target_modules, str) and getattr(self, name) is not None:
+                raise ValueError(f"{name} cannot be used when target_modules is a str. Give a list of names.")
+        if self.layers_pattern and self.layers_to_transform is None:
+            raise ValueError("layers_pattern says nothing without layers_to_transform. Give both, or neither.")
         if isinstance(self.target_modules, list):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]
+
+
+def require(is_valid: bool, option: str, given: Any, valid: str) -> None:
+    """Raise ValueError when the value of an option is not valid."""
+    if not is_valid:
+        raise ValueError(f"{option}: {given!r} is not valid. It is {valid}.")
+
+
+def require_known(option: str, given: Any, known: Iterable[str]) -> None:
+    """Raise ValueError when the value of an option is none of those known."""
+    require(given in known, option, given, f"one of {', '.join(sorted(known))}")
 
 
 def register(name: str, config_class: type, model_class: type) -> None:
