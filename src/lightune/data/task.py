@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
-from lightune.data.faults import data_error, raise_faults
+from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
@@ -83,6 +83,11 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     return split_of(found, found.rows, texts, label), columns.guess_note(texts, label, (guessed_text, guessed_label))
 
 
+def as_note(warning: Fault) -> str:
+    """Return a warning as a run's notes tell it: where, what, and what to do about it."""
+    return f"{warning.place}: {warning.text} {warning.hint}".removeprefix(": ").rstrip()
+
+
 def _whole(checked: Checked, group_by: str | None) -> Task:
     """Return all rows that may be used, split as the tables are."""
     assert checked.tables is not None
@@ -90,7 +95,7 @@ def _whole(checked: Checked, group_by: str | None) -> Task:
         name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
         for name, scan in checked.scans.items()
     }
-    warned = [f"{fault.place}: {fault.text}" for fault in checked.warnings if fault.code not in COUNTED]
+    warned = [as_note(fault) for fault in checked.warnings if fault.code not in COUNTED]
     return Task(
         source=checked.tables.name,
         revision=checked.tables.revision,

@@ -14,6 +14,7 @@ from lightune.data.tables import Table
 from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
+from lightune.evaluation.metrics import per_label
 from lightune.inference.classifier import Classifier
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
@@ -97,4 +98,5 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
     encoded = encode(classifier.tokenizer, split.texts, classifier.max_length)
     fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)[1]
-    return Evaluation.model_validate(fields)
+    scores = per_label(fields["confusion_matrix"], classifier.labels)
+    return Evaluation.model_validate({**fields, "per_label": scores})
