@@ -11,6 +11,7 @@ from lightune.record import RunRecord
 KINDS = ("plain", "negation", "mixed", "implied", "irony")
 TWO = ("negative", "positive")
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
+OTHERS = ("before", "probe", "tfidf")
 SKILL = {"plain": 0.88, "negation": 0.74, "mixed": 0.7, "implied": 0.66, "irony": 0.52}
 SUBJECTS = (
     "The second act",
@@ -52,6 +53,23 @@ def example_predictions(labels: tuple[str, ...] = TWO, examples: int = 400, seed
                 "kind": kind,
             }
         )
+    return rows
+
+
+def counted_predictions(labels: tuple[str, ...], examples: tuple[int, ...], **right: tuple[int, ...]) -> Predictions:
+    """Return predictions of which so many are right for each label: `after=(90, 7)`, likewise before, probe, tfidf.
+
+    A wrong answer is the first label, or the second where the first would be right. What is not given is never right.
+    """
+    rows = []
+    for index, (label, count) in enumerate(zip(labels, examples, strict=True)):
+        wrong = labels[1] if index == 0 else labels[0]
+        for number in range(count):
+            answers = {
+                column: label if number < right.get(name, (0,) * len(labels))[index] else wrong
+                for name, column in (("after", "prediction"), *((x, f"{x}_prediction") for x in OTHERS))
+            }
+            rows.append({"text": f"{label} {number}", "label": label, "confidence": "0.9", "kind": "plain", **answers})
     return rows
 
 
