@@ -38,7 +38,7 @@ FILES = {
     "adapter/fingerprints.safetensors",
     "adapter/MANIFEST.json",
 }
-EVALUATION = {"examples", "accuracy", "loss", "f1_macro", "confusion_matrix"}
+EVALUATION = {"examples", "accuracy", "loss", "f1_macro", "confusion_matrix", "per_label"}
 COST = {"runtime", "samples_per_second", "steps_per_second", "memory_before_bytes", "peak_memory_bytes"}
 SPEED = {"latency_ms_p50", "latency_ms_p95", "samples_per_second"}
 KEYS = {
@@ -73,6 +73,8 @@ KEYS = {
         "probe_gain_ci95",
         "probe_mcnemar_p_value",
         "probe_verdict",
+        "gains",
+        "best_baseline",
     },
     "reload_check": {"passed", "largest_logit_difference"},
 }
@@ -132,6 +134,7 @@ def test_the_predictions_agree_with_the_results(finished, tiny_data, name):
         ("prediction", found["after"]),
         ("before_prediction", found["before"]),
         ("probe_prediction", found["baselines"]["probe"]),
+        ("tfidf_prediction", found["baselines"]["tfidf"]),
     ):
         assert section["accuracy"] == np.mean([row[column] == row["label"] for row in rows]), column
     labels = found["data"]["labels"]
@@ -141,6 +144,15 @@ def test_the_predictions_agree_with_the_results(finished, tiny_data, name):
     assert found["after"]["confusion_matrix"] == counts
     gain = found["after"]["accuracy"] - found["baselines"]["probe"]["accuracy"]
     assert found["comparison"]["probe_gain"] == pytest.approx(gain)
+    shares = {name: value["accuracy"] for name, value in found["baselines"].items()}
+    assert shares[found["comparison"]["best_baseline"]] == max(shares.values())
+    for name, share in {**shares, "before": found["before"]["accuracy"]}.items():
+        gain = found["comparison"]["gains"][name]
+        assert gain["value"] == pytest.approx(found["after"]["accuracy"] - share), name
+    for label, scores in found["after"]["per_label"].items():
+        answers = [row["label"] == label for row in rows if row["prediction"] == label]
+        assert (scores["answered"], scores["examples"]) == (len(answers), sum(row["label"] == label for row in rows))
+        assert scores["precision"] == pytest.approx(np.mean(answers) if answers else 0)
     with tiny_data["test"].open(encoding="utf-8", newline="") as file:
         assert [(row["text"], row["label"]) for row in rows] == [
             (row["text"], row["label"]) for row in csv.DictReader(file)

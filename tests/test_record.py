@@ -18,11 +18,11 @@ def test_a_record_prints_as_a_calm_table(record: RunRecord):
     lines = str(record).splitlines()
     assert lines[0] == f"accuracy                {record.after.accuracy:.3f} on 40 test examples"
     assert lines[-1] == f"run folder              {record.run_folder}"
-    low, high = (100 * end for end in record.comparison.probe_gain_ci95)
-    verdict = record.comparison.probe_verdict
-    assert re.fullmatch(
-        rf"over the linear probe   [+-]\d+\.\d points \(95%: {low:.1f} to {high:.1f}\): {verdict}", lines[1]
-    )
+    rival = record.comparison.best_baseline
+    found = record.comparison.gains[rival]
+    low, high = (100 * end for end in found.ci95)
+    points = rf"[+-]\d+\.\d points \(95%: {low:.1f} to {high:.1f}\): {found.verdict}"
+    assert re.fullmatch(rf"over the best baseline  {re.escape(record.baseline_name(rival))}: {points}", lines[1])
     assert len({line.index(line.split("  ")[-1].lstrip()) for line in lines}) == 1, "the values should line up"
     assert repr(record) == f"<RunRecord {record.run_folder}: accuracy {record.after.accuracy:.3f}>"
 

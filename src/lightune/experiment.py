@@ -22,7 +22,7 @@ from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_s
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate, predict_logits, to_device
-from lightune.evaluation.probe import majority_class, probe, tfidf
+from lightune.evaluation.probe import Baseline, baselines
 from lightune.evaluation.watch import Watch, watch_texts
 from lightune.inference.reload import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
@@ -87,7 +87,7 @@ class _Untouched:
     """What was seen of the model before anything was added to it, on the test split unless it says otherwise."""
 
     scores: NDArray[Any]
-    probe_scores: NDArray[Any]
+    baselines: dict[str, Baseline]
     head_inputs: NDArray[Any]  # of the training split
     sections: dict[str, Any]
 
@@ -187,7 +187,7 @@ def _carry_out(run: _Experiment) -> Outcome:
         environment={**runtime.environment(run.device), **run.chosen},
         before=untouched.scores,
         after=after_scores,
-        probe=untouched.probe_scores,
+        baselines=untouched.baselines,
         sections=sections,
         truncated_examples=sum(encoded.truncated for encoded in run.encoded.values()),
         max_length=run.loaded.max_length,
@@ -206,7 +206,7 @@ def _before(run: _Experiment) -> _Untouched:
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
     for name in ("train", "validation"):
         features[name] = watch_texts(model, run.output_layer, run.loaded.tokenizer, run.encoded[name], run.batch_size)
-    probed = probe({name: found.pooled for name, found in features.items()}, task, started)
+    cheap = baselines({name: found.pooled for name, found in features.items()}, task, started)
     about = {
         "name": run.loaded.source.name,
         "revision": run.loaded.source.revision,
@@ -218,11 +218,11 @@ def _before(run: _Experiment) -> _Untouched:
     }
     sections = {
         "model": about,
-        "baselines": {"majority_class": majority_class(task), "tfidf": tfidf(task), "probe": probed.fields},
+        "baselines": {name: found.fields for name, found in cheap.items()},
         "before": before,
         "inference": dict(measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_")),
     }
-    return _Untouched(scores, probed.log_probabilities, features["train"].head_inputs, sections)
+    return _Untouched(scores, cheap, features["train"].head_inputs, sections)
 
 
 def _evaluate(run: _Experiment, model: Any) -> tuple[NDArray[Any], dict[str, Any]]:

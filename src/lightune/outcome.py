@@ -13,21 +13,23 @@ from numpy.typing import NDArray
 
 from lightune.artifact import write_json
 from lightune.data.task import Task
-from lightune.evaluation.metrics import probabilities
-from lightune.evaluation.significance import compare
+from lightune.evaluation.metrics import per_label, probabilities
+from lightune.evaluation.probe import Baseline
+from lightune.evaluation.significance import Difference, compare
 from lightune.methods import make_method
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
+from lightune.verdict import PREFERRED, best_baseline, with_article
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A finished run.
 
-    `before`, `after` and `probe` are scores on the test split, (texts, labels); `sections` are the parts of the record
-    that were measured on the way.
+    `before` and `after` are scores on the test split, (texts, labels); `baselines` stand by their names in the record;
+    `sections` are the parts of the record that were measured on the way.
     """
 
     recipe: Recipe
@@ -35,7 +37,7 @@ class Outcome:
     environment: dict[str, Any]
     before: NDArray[Any]
     after: NDArray[Any]
-    probe: NDArray[Any]
+    baselines: Mapping[str, Baseline]
     sections: dict[str, Any]
     truncated_examples: int
     max_length: int
@@ -53,12 +55,13 @@ class Outcome:
             "environment": self.environment,
             "data": self._data(),
             "comparison": comparison,
-            "notes": [*advice(comparison["probe_verdict"], self.sections["training"], usual_rate), *self.notes],
         }
-        return RunRecord.model_validate({**fields, **self.sections})
+        record = RunRecord.model_validate({**fields, **self.sections, **self._evaluations()})
+        advised = advice(lost_to(record), self.sections["training"], usual_rate)
+        return record.model_copy(update={"notes": [*advised, *self.notes]})
 
     def predictions(self) -> list[dict[str, str]]:
-        """Return a row per test example: text, label, answers before and after and of the probe, groups."""
+        """Return a row per test example: text, label, answers before, after and of the fitted baselines, groups."""
         names, test = self.task.labels, self.task.test
         shares = probabilities(self.after.astype(np.float64))
         rows = []
@@ -69,7 +72,8 @@ class Outcome:
                 "prediction": names[int(self.after[row].argmax())],
                 "confidence": f"{shares[row].max():.6f}",
                 "before_prediction": names[int(self.before[row].argmax())],
-                "probe_prediction": names[int(self.probe[row].argmax())],
+                "probe_prediction": names[int(self.baselines["probe"].scores[row].argmax())],
+                "tfidf_prediction": names[int(self.baselines["tfidf"].scores[row].argmax())],
             }
             groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *answers}}
             rows.append({**parts, **answers, **groups})
@@ -105,10 +109,22 @@ class Outcome:
             "rows": {name: counts.as_json() for name, counts in task.rows.items()},
         }
 
+    def _evaluations(self) -> dict[str, Any]:
+        """Return the evaluations before and after, each with its figures per label."""
+        found = {name: self.sections[name] for name in ("before", "after")}
+        names = self.task.labels
+        return {
+            name: {**fields, "per_label": per_label(fields["confusion_matrix"], names)}
+            for name, fields in found.items()
+        }
+
     def _comparison(self) -> dict[str, Any]:
         labels = np.asarray(self.task.test.labels)
-        after, before, probe = (scores.argmax(1) == labels for scores in (self.after, self.before, self.probe))
-        to_before, to_probe = compare(after, before), compare(after, probe)
+        after = self.after.argmax(1) == labels
+        others = {name: found.scores for name, found in self.baselines.items()} | {"before": self.before}
+        found = {name: compare(after, scores.argmax(1) == labels) for name, scores in others.items()}
+        accuracies = {name: baseline.fields["accuracy"] for name, baseline in self.baselines.items()}
+        to_before, to_probe = found["before"], found["probe"]
         return {
             "accuracy_gain": to_before.gain,
             "accuracy_gain_ci95": to_before.ci95,
@@ -118,17 +134,38 @@ class Outcome:
             "probe_gain_ci95": to_probe.ci95,
             "probe_mcnemar_p_value": to_probe.p_value,
             "probe_verdict": to_probe.verdict,
+            "gains": {name: _gain(difference) for name, difference in found.items()},
+            "best_baseline": best_baseline(accuracies),
         }
 
 
-def advice(probe_verdict: str, training: Mapping[str, Any], usual_rate: float) -> list[str]:
-    """Return what to try after a run that lost to the probe; nothing after any other.
+def lost_to(record: RunRecord) -> str | None:
+    """Name the baseline that the model is clearly worse than: the best one, or else any; None where there is none."""
+    found = record.comparison
+    names = [found.rival, *PREFERRED]
+    lost = [name for name in names if name in found.measured and found.measured[name].verdict == "worse"]
+    return with_article(record.baseline_name(lost[0])) if lost else None
+
+
+def advice(lost_to: str | None, training: Mapping[str, Any], usual_rate: float) -> list[str]:
+    """Return what to try after a run that lost to a baseline, which is named; nothing after any other.
 
     `training` is the record's section, `usual_rate` the method's own learning rate.
     """
-    if probe_verdict != "worse":
+    if lost_to is None:
         return []
     rate = training["learning_rate"]
     low = f" The learning rate, {rate:g}, is below the method's usual {usual_rate:g}." if rate < usual_rate else ""
     more = f"more may help, e.g. --epochs {3 * len(training['epochs'])}"
-    return [f"Worse than the probe, which costs next to nothing, after {training['steps']} steps: {more}.{low}"]
+    cheap = "a baseline that costs next to nothing"
+    return [f"Worse than {lost_to}, {cheap}, after {training['steps']} steps: {more}.{low}"]
+
+
+def _gain(found: Difference) -> dict[str, Any]:
+    return {
+        "metric": "accuracy",
+        "value": found.gain,
+        "ci95": found.ci95,
+        "p_value": found.p_value,
+        "verdict": found.verdict,
+    }

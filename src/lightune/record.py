@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lightune.verdict import PREFERRED, Reached, baseline_name, cautions, counts_by_label
+
 SCHEMA_VERSION = 1
 Verdict = Literal["better", "worse", "no clear difference"]
 
@@ -81,14 +83,8 @@ class WordCounts(Section):
     runtime: float
 
 
-class Probe(Section):
-    """Logistic regression on the untouched backbone's mean-pooled features."""
-
-    accuracy: float
-    loss: float
-    f1_macro: float
-    C: float
-    runtime: float
+class Probe(WordCounts):
+    """Logistic regression, too, but on the untouched backbone's mean-pooled features."""
 
 
 class Baselines(Section):
@@ -123,9 +119,20 @@ class Evaluation(Cost):
     loss: float
     f1_macro: float
     confusion_matrix: list[list[int]]
+    per_label: dict[str, LabelScores] = Field(default_factory=dict)
     groups: dict[str, dict[str, PartMetrics]] = Field(default_factory=dict)
     known_examples: int | None = None
     without_known: PartMetrics | None = None
+
+
+class LabelScores(Section):
+    """Metrics of one label: precision right / answered, recall right / examples, and F1; 0 where nothing is divided."""
+
+    precision: float
+    recall: float
+    f1: float
+    examples: int
+    answered: int
 
 
 class PartMetrics(Section):
@@ -187,8 +194,26 @@ class Inference(Section):
     merged_samples_per_second: float | None = None
 
 
+class Gain(Section):
+    """How far the adapted model is above another classifier: 95% bootstrap interval, McNemar's p-value, verdict."""
+
+    metric: str = "accuracy"
+    value: float
+    ci95: tuple[float, float]
+    p_value: float
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        """Return the gain in percentage points, its interval and its verdict."""
+        low, high = (100 * end for end in self.ci95)
+        return f"{100 * self.value:+.1f} points (95%: {low:.1f} to {high:.1f}): {self.verdict}"
+
+
 class Comparison(Section):
-    """Was it better? Paired on the same test examples: gain, 95% bootstrap interval, McNemar's p-value, verdict."""
+    """Was it better? Paired on the same test examples: with each baseline and with before, by name in `gains`.
+
+    `best_baseline` is the most accurate one. Records of older versions have neither; they compare with the probe.
+    """
 
     accuracy_gain: float
     accuracy_gain_ci95: tuple[float, float]
@@ -198,6 +223,24 @@ class Comparison(Section):
     probe_gain_ci95: tuple[float, float]
     probe_mcnemar_p_value: float
     probe_verdict: Verdict
+    gains: dict[str, Gain] = Field(default_factory=dict)
+    best_baseline: Literal["majority_class", "tfidf", "probe"] | None = None
+
+    @property
+    def measured(self) -> dict[str, Gain]:
+        """Return every gain by the name of what it is compared with, whichever version wrote the record."""
+        probe = self.probe_gain, self.probe_gain_ci95, self.probe_mcnemar_p_value, self.probe_verdict
+        before = self.accuracy_gain, self.accuracy_gain_ci95, self.mcnemar_p_value, self.verdict
+        older = {
+            name: Gain(value=value, ci95=ci95, p_value=p_value, verdict=verdict)
+            for name, (value, ci95, p_value, verdict) in (("probe", probe), ("before", before))
+        }
+        return {**older, **self.gains}
+
+    @property
+    def rival(self) -> str:
+        """Return the name of the baseline that the headline compares with."""
+        return self.best_baseline if self.best_baseline in self.gains else "probe"
 
 
 class ReloadCheck(Section):
@@ -229,28 +272,40 @@ class RunRecord(Section):
 
     def figures(self) -> list[tuple[str, str]]:
         """Return the main figures of the run, each with its name; the report holds all of them."""
-        found, after = self.comparison, self.after
-        baselines, model, training = self.baselines, self.model, self.training
-        peak = "not measured" if training.peak_memory_bytes is None else f"{training.peak_memory_bytes / 1e6:,.0f} MB"
+        after, rival, gains = self.after, self.comparison.rival, self.comparison.measured
+        baselines, training, model = self.baselines, self.training, self.model
+        best = "the best" if self.comparison.best_baseline else "a"
+        memory = training.peak_memory_bytes
+        peak = f"peak memory {'not measured' if memory is None else f'{memory / 1e6:,.0f} MB'}"
         trained = f"{model.trainable_parameters:,} of {model.parameters:,} ({model.trainable_percent:.2f}%)"
         return [
             ("accuracy", f"{after.accuracy:.3f} on {after.examples:,} test examples"),
-            ("over the linear probe", _gain(found.probe_gain, found.probe_gain_ci95, found.probe_verdict)),
-            ("over before", _gain(found.accuracy_gain, found.accuracy_gain_ci95, found.verdict)),
+            (f"over {best} baseline", f"{self.baseline_name(rival)}: {gains[rival]}"),
+            *(("but", sentence) for sentence in self.cautions()),
+            ("over before", str(gains["before"])),
             ("linear probe", f"{baselines.probe.accuracy:.3f}"),
             ("word counts (TF-IDF)", f"{baselines.tfidf.accuracy:.3f}"),
-            ("majority class", f"{baselines.majority_class.accuracy:.3f}"),
+            ("majority class", f"{baselines.majority_class.accuracy:.3f}, {self.baseline_name('majority_class')}"),
             ("before", f"{self.before.accuracy:.3f}"),
-            (
-                "training",
-                f"{training.runtime:,.1f} s, {training.samples_per_second:,.0f} samples/s, peak memory {peak}",
-            ),
+            ("training", f"{training.runtime:,.1f} s, {training.samples_per_second:,.0f} samples/s, {peak}"),
             ("trainable parameters", trained),
             ("adapter on disk", f"{model.adapter_bytes / 1e6:,.2f} MB"),
             ("reload check", "passed" if self.reload_check.passed else "failed"),
             *(("note", note) for note in self.notes),
             ("run folder", self.run_folder),
         ]
+
+    def baseline_name(self, baseline: str) -> str:
+        """Return what a baseline is called; the majority class by its label."""
+        return baseline_name(baseline, self.baselines.majority_class.label)
+
+    def cautions(self) -> list[str]:
+        """Return what the headline does not say and should not be missed, a sentence each."""
+        baselines = {name: getattr(self.baselines, name) for name in PREFERRED}
+        reached = {name: Reached(self.baseline_name(name), x.accuracy, x.f1_macro) for name, x in baselines.items()}
+        after = Reached("this model", self.after.accuracy, self.after.f1_macro)
+        counts = counts_by_label(self.data.labels, self.after.confusion_matrix)
+        return cautions(after, reached, counts, self.comparison.best_baseline)
 
     def summary(self) -> str:
         """Return the main figures as a table of plain text; `print(record)` prints it."""
@@ -269,11 +324,6 @@ class RunRecord(Section):
         cell = '<td style="text-align: left">'
         rows = (f"<tr>{cell}{escape(name)}</td>{cell}{escape(value)}</td></tr>" for name, value in self.figures())
         return f"<table>{''.join(rows)}</table>"
-
-
-def _gain(gain: float, ci95: tuple[float, float], verdict: str) -> str:
-    low, high = ci95
-    return f"{100 * gain:+.1f} points (95%: {100 * low:.1f} to {100 * high:.1f}): {verdict}"
 
 
 DataRecord.model_rebuild()

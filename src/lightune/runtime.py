@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface_hub",
-            "numpy", "scikit-learn", "scipy", "statsmodels")  # fmt: skip
+            "numpy", "scikit-learn", "scipy")  # fmt: skip
 
 
 def ranks() -> int:

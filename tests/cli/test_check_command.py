@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from case_table import case
 from lightune.cli.main import main
 from lightune.data import scan
 
@@ -266,3 +267,24 @@ def test_a_run_notes_the_warnings(tmp_path: Path):
     notes = load_task(DataBlock(source=str(path)), 1).notes
     assert any("fewer than 8 training examples: meh (2)" in note for note in notes)
     assert any("hold HTML tags" in note for note in notes)
+
+
+@case("data with a warning, given to `run` without `check`", "what is wrong, without what to do",
+      "the remedy that `check` gives, too", "most people run without checking first")  # fmt: skip
+def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, capsys: Any):
+    from lightune.data.task import load_task
+    from lightune.recipe import DataBlock
+
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as sink:
+        csv.writer(sink).writerows([("text", "label"), *GOOD, ("<b>so</b>", "meh"), ("la la", "meh"), ("x", "bad")])
+    assert main(["check", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    told = [warning for warning in found["warnings"] if warning["code"] not in ("DATA-101", "DATA-102", "DATA-103")]
+    notes = load_task(DataBlock(source=str(path)), 1).notes
+    assert len(told) >= 4
+    for warning in told:
+        assert f"{warning['place']}: {warning['text']} {warning['hint']}" in notes
+        assert warning["hint"]
+        # `check` itself has told of it as a warning: not a second time as a note.
+        assert not any(warning["text"] in note for note in found["notes"])

@@ -21,6 +21,8 @@ def test_the_own_test_split_gives_the_runs_accuracy(run, tiny_run, capsys):
     found = Evaluation.model_validate_json(capsys.readouterr().out)
     assert found.accuracy == tiny_run.record.after.accuracy
     assert found.confusion_matrix == tiny_run.record.after.confusion_matrix
+    assert list(found.per_label) == ["negative", "positive"]
+    assert found.per_label == tiny_run.record.after.per_label
 
 
 def test_without_json_the_figures_are_a_table(run, tiny_run, capsys):
@@ -29,6 +31,8 @@ def test_without_json_the_figures_are_a_table(run, tiny_run, capsys):
     assert ["accuracy", f"{tiny_run.record.after.accuracy:.3f}"] in lines
     assert ["examples", "40"] in lines
     matrix = tiny_run.record.after.confusion_matrix
+    assert ["per", "label", "precision", "recall", "F1", "examples", "answered"] in lines
+    assert sum(line[:1] == ["negative"] for line in lines) == 2
     assert ["negative", *map(str, matrix[0])] in lines
     assert ["positive", *map(str, matrix[1])] in lines
 

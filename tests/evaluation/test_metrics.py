@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss
+from sklearn.metrics import classification_report, confusion_matrix, log_loss, precision_recall_fscore_support
 
-from lightune.evaluation.metrics import measure, measure_by_group, probabilities
+from case_table import case
+from lightune.evaluation.metrics import measure, measure_by_group, per_label, probabilities
 
 # Four texts, three labels; the third text is answered wrongly: true label 2, answer 0.
 SHARES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.1, 0.4], [0.6, 0.3, 0.1]])
@@ -62,3 +63,55 @@ def test_metrics_by_group_by_hand():
         "examples": 2, "accuracy": 1.0, "loss": pytest.approx(-(math.log(0.6) + math.log(0.51)) / 2), "f1_macro": 1.0
     }  # fmt: skip
     assert (long["accuracy"], long["f1_macro"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "examples", "answers"),
+    [
+        (2, 50, [0, 1]),
+        (4, 60, [0, 1, 2, 3]),
+        pytest.param(
+            3, 40, [0, 2], id="never-answered",
+            marks=case("a label that is never answered", "no figure of it anywhere", "recall 0, F1 0, answered 0",
+                       "as scikit-learn's report has it with zero_division=0"),
+        ),
+        pytest.param(
+            3, 40, [1], id="one-answer",
+            marks=case("a model with one answer to every text", "only in the confusion matrix",
+                       "one label has recall 1, all others 0", "a macro F1 alone does not say which"),
+        ),
+        pytest.param(
+            77, 300, list(range(77)), id="many-labels",
+            marks=case("77 labels", "one macro F1", "five figures of each of the 77", "a mean hides its worst members"),
+        ),
+    ],
+)  # fmt: skip
+def test_figures_per_label_equal_scikit_learns(classes, examples, answers):
+    draw = np.random.default_rng(classes)
+    true, said = draw.integers(0, classes, examples), draw.choice(answers, examples)
+    names = [f"label {index}" for index in range(classes)]
+    found = per_label(confusion_matrix(true, said, labels=range(classes)).tolist(), names)
+    expected = precision_recall_fscore_support(true, said, labels=range(classes), zero_division=0)
+    report = classification_report(
+        true, said, labels=range(classes), target_names=names, output_dict=True, zero_division=0
+    )
+    assert list(found) == names
+    for index, (name, scores) in enumerate(found.items()):
+        assert (scores["precision"], scores["recall"], scores["f1"]) == pytest.approx(
+            [values[index] for values in expected[:3]], abs=1e-12
+        )
+        assert scores["examples"] == expected[3][index] == report[name]["support"]
+        assert scores["answered"] == (said == index).sum()
+        assert scores["f1"] == pytest.approx(report[name]["f1-score"])
+    logits = np.eye(classes)[said]
+    assert np.mean([scores["f1"] for scores in found.values()]) == pytest.approx(measure(logits, true).f1_macro)
+
+
+def test_figures_per_label_by_hand():
+    """Rows true, columns answered: of a three are right and one is called b; b is right twice; c occurs nowhere."""
+    found = per_label([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["a", "b", "c"])
+    assert found == {
+        "a": {"precision": 1.0, "recall": 0.75, "f1": 6 / 7, "examples": 4, "answered": 3},
+        "b": {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "examples": 2, "answered": 3},
+        "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 0, "answered": 0},
+    }

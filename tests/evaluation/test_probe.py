@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from lightune.data.encoding import encode
 from lightune.data.task import Split, Task
 from lightune.evaluation.logistic import fit_logistic
-from lightune.evaluation.probe import PROBE_STRENGTHS, TFIDF_STRENGTHS, majority_class, probe, tfidf
+from lightune.evaluation.probe import PROBE_STRENGTHS, TFIDF_STRENGTHS, baselines, majority_class, probe, tfidf
 from lightune.evaluation.watch import watch_texts
 from tiny import sentences
 
@@ -85,7 +85,7 @@ def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, ta
     expected = LogisticRegression(C=found.fields["C"], max_iter=2000).fit((fitting - mean) / spread, labels)
     assert found.fields["accuracy"] == expected.score(test, task.test.labels)
     assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
-    np.testing.assert_allclose(np.exp(found.log_probabilities), expected.predict_proba(test), atol=1e-3)
+    np.testing.assert_allclose(np.exp(found.scores), expected.predict_proba(test), atol=1e-3)
 
 
 def test_noise_gets_the_strongest_penalty():
@@ -103,7 +103,7 @@ def test_test_rows_and_labels_change_neither_the_fit_nor_each_others_answers(loa
     part = replace(task, test=Split(task.test.texts[:5], [1 - label for label in task.test.labels[:5]]))
     again = probe(_pooled(loaded, part), part)
     assert again.fields["C"] == whole.fields["C"]
-    np.testing.assert_allclose(again.log_probabilities, whole.log_probabilities[:5], atol=1e-4)
+    np.testing.assert_allclose(again.scores, whole.scores[:5], atol=1e-4)
 
 
 def test_a_label_without_training_rows_is_never_answered_but_has_its_column(loaded, task):
@@ -112,8 +112,8 @@ def test_a_label_without_training_rows_is_never_answered_but_has_its_column(load
         split = getattr(task, name)
         three = replace(three, **{name: Split(split.texts, [label + 1 for label in split.labels])})
     found = probe(_pooled(loaded, three), three)
-    assert found.log_probabilities.shape == (36, 3)
-    assert set(found.log_probabilities.argmax(axis=1)) == {1, 2}
+    assert found.scores.shape == (36, 3)
+    assert set(found.scores.argmax(axis=1)) == {1, 2}
 
 
 def test_the_majority_class_by_hand(task):
@@ -121,7 +121,8 @@ def test_the_majority_class_by_hand(task):
     test = Split([("b",)] * 4, [1, 0, 0, 0])
     found = majority_class(replace(task, train=train, test=test))
     # Always "positive": precision 1/4, recall 1, F1 0.4; "negative" is never answered.
-    assert found == {"label": "positive", "accuracy": 0.25, "f1_macro": pytest.approx(0.2)}
+    assert found.fields == {"label": "positive", "accuracy": 0.25, "f1_macro": pytest.approx(0.2)}
+    assert found.scores.argmax(axis=1).tolist() == [1, 1, 1, 1]
 
 
 def test_word_counts_equal_scikit_learns_tfidf_fitted_without_the_test_texts(task):
@@ -129,8 +130,18 @@ def test_word_counts_equal_scikit_learns_tfidf_fitted_without_the_test_texts(tas
     fitting = words.fit_transform([text for (text,) in [*task.train.texts, *task.validation.texts]])
     labels = [*task.train.labels, *task.validation.labels]
     found = tfidf(task)
-    assert found["C"] == _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS)
-    expected = LogisticRegression(C=found["C"], max_iter=2000).fit(fitting, labels)
+    assert found.fields["C"] == _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS)
+    expected = LogisticRegression(C=found.fields["C"], max_iter=2000).fit(fitting, labels)
     test = words.transform([text for (text,) in task.test.texts])
-    assert found["accuracy"] == expected.score(test, task.test.labels)
-    assert found["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    assert found.fields["accuracy"] == expected.score(test, task.test.labels)
+    assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    assert found.scores.argmax(axis=1).tolist() == expected.predict(test).tolist()
+
+
+def test_every_baseline_keeps_its_answers_text_by_text(loaded, task):
+    found = baselines(_pooled(loaded, task), task)
+    assert list(found) == ["majority_class", "tfidf", "probe"]
+    for name, baseline in found.items():
+        assert baseline.scores.shape == (36, 2), name
+        right = baseline.scores.argmax(axis=1) == np.asarray(task.test.labels)
+        assert right.mean() == baseline.fields["accuracy"], name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
-from lightune.evaluation.significance import compare
+from lightune.evaluation.significance import compare, mcnemar
 
 
 def _answers(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +34,39 @@ def test_the_interval_equals_a_simulation_of_resampled_counts(counts):
     assert found.ci95 == pytest.approx((low, high), abs=1.01 / total)
 
 
-@pytest.mark.parametrize(("first", "second"), [(12, 3), (3, 12), (7, 7), (5, 0), (1, 0), (40, 61)])
+def _binomial_sum(first: int, second: int) -> float:
+    """Both tails of (1/2)^n: twice the chance of min(b, c) or fewer, and never more than one."""
+    total = first + second
+    return min(1.0, 2 * sum(math.comb(total, count) for count in range(min(first, second) + 1)) / 2**total)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(12, 3), (3, 12), (7, 7), (7, 8), (5, 0), (0, 6), (1, 0), (40, 61), (300, 251), (0, 0)],
+)
 def test_the_p_value_is_the_exact_binomial_one(first, second):
     found = compare(*_answers(50, first, second, 20))
-    assert found.p_value == pytest.approx(binomtest(first, first + second, 0.5).pvalue)
+    assert found.p_value == pytest.approx(_binomial_sum(first, second), rel=1e-9)
+    assert found.p_value == mcnemar(first, second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    # 2 (1 + 15 + 105 + 455) / 2^15;  2 / 2^5;  2 / 2^6;  a single example: 2 / 2;  3 against 3: no more than 1.
+    [(12, 3, 1152 / 32768), (5, 0, 1 / 16), (0, 6, 1 / 32), (1, 0, 1.0), (3, 3, 1.0), (0, 0, 1.0)],
+)
+def test_p_values_by_hand(first, second, expected):
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-12)
+
+
+def test_comparing_needs_no_statsmodels():
+    code = (
+        "import sys, numpy\nsys.modules['statsmodels'] = None\n"
+        "from lightune.evaluation.significance import compare\n"
+        "print(compare(numpy.array([True] * 6), numpy.array([False] * 6)).p_value)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) == 2 / 2**6
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lightune.record import RunRecord
 KINDS = ("plain", "negation", "mixed", "implied", "irony")
 TWO = ("negative", "positive")
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
+OTHERS = ("before", "probe", "tfidf")
 SKILL = {"plain": 0.88, "negation": 0.74, "mixed": 0.7, "implied": 0.66, "irony": 0.52}
 SUBJECTS = (
     "The second act",
@@ -34,8 +35,8 @@ Predictions = list[dict[str, str]]
 
 
 def example_predictions(labels: tuple[str, ...] = TWO, examples: int = 400, seed: int = 21) -> Predictions:
-    """Return made-up predictions of `after`, `before` and the probe on the same examples, with a kind each."""
-    draw = random.Random(seed)
+    """Return made-up predictions of `after`, `before`, probe and word counts on the same examples, with a kind each."""
+    draw, again = random.Random(seed), random.Random(seed + 1)
     rows = []
     for number in range(examples):
         kind, label = KINDS[number % len(KINDS)], labels[draw.randrange(len(labels))]
@@ -48,9 +49,27 @@ def example_predictions(labels: tuple[str, ...] = TWO, examples: int = 400, seed
                 "confidence": f"{draw.uniform(1 / len(labels), 1):.6f}",
                 "before_prediction": draw.choice(labels),
                 "probe_prediction": _answer(draw, labels, label, skill - 0.03),
+                "tfidf_prediction": _answer(again, labels, label, skill - 0.25),
                 "kind": kind,
             }
         )
+    return rows
+
+
+def counted_predictions(labels: tuple[str, ...], examples: tuple[int, ...], **right: tuple[int, ...]) -> Predictions:
+    """Return predictions of which so many are right for each label: `after=(90, 7)`, likewise before, probe, tfidf.
+
+    A wrong answer is the first label, or the second where the first would be right. What is not given is never right.
+    """
+    rows = []
+    for index, (label, count) in enumerate(zip(labels, examples, strict=True)):
+        wrong = labels[1] if index == 0 else labels[0]
+        for number in range(count):
+            answers = {
+                column: label if number < right.get(name, (0,) * len(labels))[index] else wrong
+                for name, column in (("after", "prediction"), *((x, f"{x}_prediction") for x in OTHERS))
+            }
+            rows.append({"text": f"{label} {number}", "label": label, "confidence": "0.9", "kind": "plain", **answers})
     return rows
 
 
@@ -68,16 +87,25 @@ def example_record(labels: tuple[str, ...] = TWO, predictions: Predictions | Non
         "training": _training(labels),
         "after": _evaluation(rows, "prediction", labels, loss=0.58),
         "inference": INFERENCE,
-        "comparison": _comparison(rows),
+        "comparison": _comparison(rows, labels),
         "reload_check": {"passed": True, "examples": 32, "largest_logit_difference": 0.0},
         "notes": ["12 training rows were duplicates and were dropped.", "One seed: another gives other figures."],
     }
     return RunRecord.model_validate(fields | changes)
 
 
-def with_comparison(record: RunRecord, **changes: Any) -> RunRecord:
-    """Return the record with some figures of its comparison replaced."""
-    return record.model_copy(update={"comparison": record.comparison.model_copy(update=changes)})
+def older(record: RunRecord) -> RunRecord:
+    """Return the record as an older version wrote it: compared with the probe and with before alone."""
+    fields = record.model_dump(mode="json")
+    del fields["comparison"]["gains"], fields["comparison"]["best_baseline"]
+    del fields["before"]["per_label"], fields["after"]["per_label"]
+    return RunRecord.model_validate(fields)
+
+
+def with_gain(record: RunRecord, name: str, **changes: Any) -> RunRecord:
+    """Return the record with some figures of one gain replaced."""
+    gains = {**record.comparison.gains, name: record.comparison.gains[name].model_copy(update=changes)}
+    return record.model_copy(update={"comparison": record.comparison.model_copy(update={"gains": gains})})
 
 
 def _answer(draw: random.Random, labels: tuple[str, ...], label: str, skill: float) -> str:
@@ -97,6 +125,7 @@ def _evaluation(rows: Predictions, column: str, labels: tuple[str, ...], loss: f
         "loss": loss,
         "f1_macro": _f1_macro(matrix),
         "confusion_matrix": matrix,
+        "per_label": {label: _label(matrix, index) for index, label in enumerate(labels)},
         "groups": {"kind": {kind: _group(chosen, column) for kind, chosen in kinds.items() if chosen}},
         "runtime": 3.42,
         "samples_per_second": len(rows) / 3.42,
@@ -122,24 +151,48 @@ def _f1_macro(matrix: list[list[int]]) -> float:
     return sum(f1(index) for index in range(len(matrix))) / len(matrix)
 
 
+def _label(matrix: list[list[int]], index: int) -> dict[str, Any]:
+    right, examples = matrix[index][index], sum(matrix[index])
+    answered = sum(row[index] for row in matrix)
+    return {
+        "precision": right / max(answered, 1),
+        "recall": right / max(examples, 1),
+        "f1": 2 * right / max(answered + examples, 1),
+        "examples": examples,
+        "answered": answered,
+    }
+
+
 def _baselines(rows: Predictions, labels: tuple[str, ...]) -> dict[str, Any]:
     probe = _evaluation(rows, "probe_prediction", labels, loss=0.6)
+    words = _evaluation(rows, "tfidf_prediction", labels, loss=0.66)
     common = sum(row["label"] == labels[0] for row in rows) / len(rows)
     return {
         "majority_class": {"label": labels[0], "accuracy": common, "f1_macro": 2 * common / (1 + common) / len(labels)},
-        "tfidf": {"accuracy": 0.61, "loss": 0.66, "f1_macro": 0.6, "C": 3.0, "runtime": 0.2},
+        "tfidf": {"accuracy": words["accuracy"], "loss": 0.66, "f1_macro": words["f1_macro"], "C": 3.0, "runtime": 0.2},
         "probe": {"accuracy": probe["accuracy"], "loss": 0.6, "f1_macro": probe["f1_macro"], "C": 0.03, "runtime": 9.7},
     }
 
 
-def _comparison(rows: Predictions) -> dict[str, Any]:
+def _comparison(rows: Predictions, labels: tuple[str, ...]) -> dict[str, Any]:
     gain, ci95, verdict = _gain(rows, "before_prediction")
     probe_gain, probe_ci95, probe_verdict = _gain(rows, "probe_prediction")
+    rows = [row | {"majority_prediction": labels[0]} for row in rows]
+    columns = {"majority_class": "majority", "tfidf": "tfidf", "probe": "probe", "before": "before"}
+    shares = {name: _accuracy(rows, f"{column}_prediction") for name, column in columns.items() if name != "before"}
     return {
+        "gains": {name: _named_gain(rows, f"{column}_prediction") for name, column in columns.items()},
+        "best_baseline": max(shares, key=lambda name: shares[name]),
         "accuracy_gain": gain, "accuracy_gain_ci95": ci95, "verdict": verdict, "mcnemar_p_value": 1e-9,
         "probe_gain": probe_gain, "probe_gain_ci95": probe_ci95, "probe_verdict": probe_verdict,
         "probe_mcnemar_p_value": 0.012 if probe_verdict != "no clear difference" else 0.31,
     }  # fmt: skip
+
+
+def _named_gain(rows: Predictions, other: str) -> dict[str, Any]:
+    value, ci95, verdict = _gain(rows, other)
+    p_value = 1e-9 if other == "before_prediction" else 0.31 if verdict == "no clear difference" else 0.012
+    return {"metric": "accuracy", "value": value, "ci95": ci95, "p_value": p_value, "verdict": verdict}
 
 
 def _gain(rows: Predictions, other: str) -> tuple[float, tuple[float, float], str]:

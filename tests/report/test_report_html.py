@@ -54,8 +54,8 @@ def test_sections_in_order_headings_in_order_and_every_element_closed(labels):
     text = _page(labels)
     page = Page(text)
     assert page.open == []
-    order = ["<h1>", 'id="results"', 'id="groups"', 'id="learning"', 'id="confusion"', 'id="cost"', 'id="wrong"',
-             'id="recipe"', 'id="use"', 'id="details"', 'id="notes"']  # fmt: skip
+    order = ["<h1>", 'id="results"', 'id="labels"', 'id="groups"', 'id="learning"', 'id="confusion"', 'id="cost"',
+             'id="wrong"', 'id="recipe"', 'id="use"', 'id="details"', 'id="notes"']  # fmt: skip
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     levels = [int(name[1]) for name in page.names() if re.fullmatch("h[1-6]", name)]

@@ -22,10 +22,10 @@ def _printed(record, width=80):
 @pytest.mark.parametrize("labels", [TWO, FIVE])
 def test_it_fits_and_nothing_is_cut(width, labels):
     lines = _printed(example_record(labels), width).splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 48
     assert max(map(len, lines)) <= width
     assert not any("…" in line for line in lines)
-    assert not any(line != line.rstrip() for line in lines if not line.startswith(("linear", "majority")))
+    assert not any(line != line.rstrip() for line in lines if not line.startswith(("linear", "always")))
 
 
 def test_the_headline_comes_first():
@@ -37,7 +37,7 @@ def test_every_part_is_there():
     record = example_record()
     text = _printed(record)
     for part in (
-        "majority class (negative)", "linear probe", "before (untrained head)", "after (lora)", "negation", "irony",
+        "always answering negative", "linear probe", "before (untrained head)", "after (lora)", "negation", "irony",
         "training                  2 min 05 s", "445,826 of 22,810,370 (1.95%)", "1.8 MB", "merged into base",
         "reload check            passed", "notes                   12 training rows",
         "runs/reviews-1/report.html", 'lightune predict runs/reviews-1 "A text to classify."',
@@ -72,9 +72,10 @@ def test_many_groups_and_notes_and_a_gpu_still_fit():
     gpu = {"peak_cuda_allocated_bytes": 2_000_000_000, "peak_cuda_reserved_bytes": None}
     after = record.after.model_copy(update={"groups": {"topic": groups, "kind": groups}, **gpu})
     text = _printed(record.model_copy(update={"after": after}))
-    assert len(text.splitlines()) <= 48
     assert "by topic (6 of 50)" in text
-    assert "26 more in the report" in text
+    assert [line.strip().removeprefix("notes").strip() for line in text.splitlines() if "note" in line] == [
+        f"note {number}" for number in range(30)
+    ]
     assert "2.00 GB" in text
 
 

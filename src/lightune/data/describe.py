@@ -16,7 +16,7 @@ from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
 from lightune.data.scan import Scan
 from lightune.data.split import Joined
-from lightune.data.task import draw_task, warned
+from lightune.data.task import as_note, draw_task
 from lightune.errors import DataError
 from lightune.models.limits import TokenCounter
 from lightune.recipe import DataBlock, Files
@@ -37,7 +37,7 @@ def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weight
         except DataError as error:
             faults += faults_of(error)
         else:
-            told = {checked.guess, *map(warned, checked.warnings)}
+            told = {checked.guess, *map(as_note, checked.warnings)}
             notes, rows = [note for note in task.notes if note not in told], task.rows
     tokens, bare = _tokens(checked, counter) if counter and not faults else ({}, [])
     return Findings(

@@ -103,13 +103,13 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
     raise_faults(found.faults)
     guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
-    notes = [*filter(None, [guess]), *skipped_notes(table), *map(warned, table.warnings)]
+    notes = [*filter(None, [guess]), *skipped_notes(table), *map(as_note, table.warnings)]
     return split_of(found, found.rows, texts, label), notes
 
 
-def warned(fault: Fault) -> str:
-    """Return a warning as a run's note: place, text, remedy."""
-    return " ".join(filter(None, [f"{fault.place}: {fault.text}", fault.hint]))
+def as_note(warning: Fault) -> str:
+    """Return a warning as a run's notes tell it: where, what, and what to do about it."""
+    return f"{warning.place}: {warning.text} {warning.hint}".removeprefix(": ").rstrip()
 
 
 def _whole(checked: Checked, group_by: str | None) -> Task:
@@ -119,7 +119,7 @@ def _whole(checked: Checked, group_by: str | None) -> Task:
         name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
         for name, scan in checked.scans.items()
     }
-    warnings = [warned(fault) for fault in checked.warnings if fault.code not in COUNTED]
+    warnings = [as_note(fault) for fault in checked.warnings if fault.code not in COUNTED]
     return Task(
         source=checked.tables.name,
         revision=checked.tables.revision,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.verdict import counts_by_label
+
 Array = NDArray[Any]
 
 
@@ -42,6 +44,24 @@ def measure(log_probabilities: Array, labels: Array) -> Metrics:
         f1_macro=float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0)),
         confusion_matrix=confusion_matrix(labels, predicted, labels=classes).tolist(),
     )
+
+
+def per_label(confusion_matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return {label: {"precision", "recall", "f1", "examples", "answered"}} of a matrix (rows true, columns answered).
+
+    Precision is right / answered, recall right / examples, F1 their harmonic mean, 2 right / (examples + answered);
+    each is 0 where that divides nothing, as in the macro F1, which is the mean of these F1.
+    """
+    return {
+        found.label: {
+            "precision": found.right / max(found.answered, 1),
+            "recall": found.right / max(found.examples, 1),
+            "f1": found.f1,
+            "examples": found.examples,
+            "answered": found.answered,
+        }
+        for found in counts_by_label(labels, confusion_matrix)
+    }
 
 
 def measure_by_group(

@@ -22,26 +22,36 @@ TFIDF_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 
 
 @dataclass(frozen=True)
-class ProbeResult:
-    """The probe's log-probabilities on the test split, (texts, labels), and the fields of record.Probe."""
+class Baseline:
+    """What a baseline answers on the test split, and its fields in the record.
 
-    log_probabilities: NDArray[Any]
+    `scores` are log-probabilities, (texts, labels), of the majority class zeros with a one; the largest is the answer.
+    """
+
+    scores: NDArray[Any]
     fields: dict[str, Any]
 
 
-def majority_class(task: Task) -> dict[str, Any]:
-    """Return the fields of record.MajorityClass: the commonest training label and its accuracy on test."""
+def baselines(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> dict[str, Baseline]:
+    """Return every baseline by its name in the record; see `probe` for the arguments."""
+    probed = probe(pooled, task, started)  # first: its time has been running
+    return {"majority_class": majority_class(task), "tfidf": tfidf(task), "probe": probed}
+
+
+def majority_class(task: Task) -> Baseline:
+    """Always answer the commonest training label; the fields are those of record.MajorityClass."""
     from sklearn.metrics import f1_score
 
     label, _ = Counter(task.train.labels).most_common(1)[0]
     answers = [label] * len(task.test)
     f1_macro = f1_score(task.test.labels, answers, labels=range(len(task.labels)), average="macro", zero_division=0)
     accuracy = task.test.labels.count(label) / len(task.test)
-    return {"label": task.labels[label], "accuracy": accuracy, "f1_macro": float(f1_macro)}
+    scores = np.eye(len(task.labels))[answers]
+    return Baseline(scores, {"label": task.labels[label], "accuracy": accuracy, "f1_macro": float(f1_macro)})
 
 
-def tfidf(task: Task) -> dict[str, Any]:
-    """Return the fields of record.WordCounts: logistic regression on TF-IDF of words and pairs of words."""
+def tfidf(task: Task) -> Baseline:
+    """Fit logistic regression on TF-IDF of words and pairs of words; the fields are those of record.WordCounts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     started = time.perf_counter()
@@ -50,10 +60,10 @@ def tfidf(task: Task) -> dict[str, Any]:
     model = fit_logistic(vectorizer.fit_transform(map(" ".join, texts)), labels, TFIDF_STRENGTHS, scaled=False)
     test = vectorizer.transform(map(" ".join, task.test.texts))
     scores = _log_probabilities(model, test, len(task.labels))
-    return _fields(scores, task.test, model, started)
+    return Baseline(scores, _fields(scores, task.test, model, started))
 
 
-def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> ProbeResult:
+def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> Baseline:
     """Fit logistic regression on standardised mean-pooled features of the untouched backbone, one array per split.
 
     It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
@@ -64,7 +74,7 @@ def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None 
     fitting = np.concatenate([pooled["train"], pooled["validation"]])
     best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
     scores = _log_probabilities(best, pooled["test"], len(task.labels))
-    return ProbeResult(scores, _fields(scores, task.test, best, started))
+    return Baseline(scores, _fields(scores, task.test, best, started))
 
 
 def _fitting(task: Task) -> tuple[list[tuple[str, ...]], list[int]]:

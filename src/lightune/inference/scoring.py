@@ -16,6 +16,7 @@ from lightune.data.tables import Table
 from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
+from lightune.evaluation.metrics import per_label
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import known_fields
@@ -99,4 +100,5 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
     encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
     logits, fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
-    return Evaluation.model_validate({**fields, **known_fields(classifier, split, logits)})
+    scores = per_label(fields["confusion_matrix"], classifier.labels)
+    return Evaluation.model_validate({**fields, "per_label": scores, **known_fields(classifier, split, logits)})

@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lightune.record import Evaluation, RunRecord
+from lightune.record import Evaluation, Gain, RunRecord
 from lightune.report import plots, tables, usage, words
 
 MOST_WRONG = 20
@@ -18,6 +18,8 @@ MOST_GROUPS = 40
 LONGEST_TEXT = 600
 # With more labels than this the column names stand upright, and the matrices below each other.
 FEW_LABELS = 5
+# A table of more labels than this is folded up; it still holds every one.
+LONG_LIST = 20
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, 
         "usage": usage,
         "groups": tables.groups(record, MOST_GROUPS),
         "plot": {
-            "gain": Markup(plots.interval_plot(record.comparison, words.before_head(record))),
+            "gain": Markup(plots.interval_plot(_gains(record))),
             "loss": Markup(plots.loss_plot(record.training)),
             "accuracy": Markup(plots.accuracy_plot(record.training)),
         },
@@ -97,8 +99,24 @@ def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, 
             confusion(record.after, labels, f"After: {tables.method_name(record)}"),
         ],
         "many_labels": len(labels) > FEW_LABELS,
+        "long_list": len(labels) > LONG_LIST,
+        "per_label": [
+            tables.labels(record.after, labels, f"After: {tables.method_name(record)}"),
+            tables.labels(record.before, labels, f"Before: the {words.before_head(record)}"),
+        ],
         "wrong": most_wrong(predictions),
         "wrong_total": wrong,
         "short": partial(words.shortened, longest=LONGEST_TEXT),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }
+
+
+def _gains(record: RunRecord) -> list[tuple[str, Gain]]:
+    """Return the gains to plot, with names short enough; a label may be as long as a text, so it is not in them."""
+    names = {
+        "probe": "the linear probe",
+        "tfidf": "word counts (TF-IDF)",
+        "majority_class": "the majority class",
+        "before": f"before ({words.before_head(record)})",
+    }
+    return [(names[name], record.comparison.measured[name]) for name in tables.compared(record)]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lightune.record import Comparison, Training
+from lightune.record import Gain, Training
 from lightune.report import words
 
 if TYPE_CHECKING:
@@ -41,31 +41,28 @@ STYLE = {
 }
 
 
-def interval_plot(comparison: Comparison, before_head: str = "untrained head") -> str:
-    """Draw both gains with their 95% intervals against zero, in percentage points."""
-    rows = [
-        ("over the linear probe", comparison.probe_gain, comparison.probe_gain_ci95, ACCENT),
-        (f"over before ({before_head})", comparison.accuracy_gain, comparison.accuracy_gain_ci95, WARM),
-    ]
+def interval_plot(gains: Sequence[tuple[str, Gain]]) -> str:
+    """Draw each gain with its 95% interval against zero, in percentage points; the last, over before, stands apart."""
+    rows = [(f"over {name}", found) for name, found in gains]
 
     def draw(axes: Axes) -> None:
         """Draw one line for each gain, the first on top."""
         axes.axvline(0, color=INK, linewidth=1)
-        for height, (name, gain, ci95, colour) in zip((1, 0), rows, strict=True):
-            _draw_interval(axes, height, gain, ci95, colour)
-            text = f"{name}: {words.points(gain)} points"
+        for height, (name, found) in zip(reversed(range(len(rows))), rows, strict=True):
+            _draw_interval(axes, height, found, ACCENT if height else WARM)
+            text = f"{name}: {words.points(found.value)} points"
             ground = {"facecolor": PAGE, "edgecolor": "none", "pad": 1.5}
             axes.text(0, height + 0.36, text, transform=axes.get_yaxis_transform(), color=INK, bbox=ground)
-        axes.set_ylim(-0.45, 1.75)
+        axes.set_ylim(-0.45, len(rows) - 0.25)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("gain in accuracy, percentage points")
 
     spoken = "; ".join(
-        f"{name} {words.points(gain)} percentage points ({words.interval(ci95)})" for name, gain, ci95, _ in rows
+        f"{name} {words.points(found.value)} percentage points ({words.interval(found.ci95)})" for name, found in rows
     )
-    return _svg("gain", 165, f"Gain in accuracy with 95% intervals: {spoken}.", draw)
+    return _svg("gain", 55 * (1 + len(rows)), f"Gain in accuracy with 95% intervals: {spoken}.", draw)
 
 
 def loss_plot(training: Training) -> str:
@@ -99,11 +96,11 @@ def accuracy_plot(training: Training) -> str:
     return _svg("accuracy", 250, f"{ends}; {_kept(training)}.", draw)
 
 
-def _draw_interval(axes: Axes, height: int, gain: float, ci95: tuple[float, float], colour: str) -> None:
-    low, high = (100 * bound for bound in ci95)
+def _draw_interval(axes: Axes, height: int, found: Gain, colour: str) -> None:
+    low, high = (100 * bound for bound in found.ci95)
     axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
     axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
-    axes.plot([100 * gain], [height], "o", color=colour, markersize=8)
+    axes.plot([100 * found.value], [height], "o", color=colour, markersize=8)
 
 
 def _kept(training: Training) -> str:

@@ -14,17 +14,20 @@ from lightune.record import Evaluation, RunRecord
 from lightune.report import tables, usage, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.tables import Table
+from lightune.verdict import counts_by_label, never_found
 
 FIRST_COLUMN = 24
 MOST_GROUPS = 6
 MOST_GROUPINGS = 1
-MOST_NOTES = 4
+MOST_LABELS = 10
 LONGEST_NAME = 34
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Print what came of the run: the headline first, then results, cost, speed, and where everything is."""
     print_text(console, words.headline(record), "bold")
+    for sentence in record.cautions():
+        print_text(console, sentence, "yellow")
     print_text(console, words.before_sentence(record))
     if record.status == "reload_failed":
         print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
@@ -40,6 +43,10 @@ def _tables(record: RunRecord) -> Iterator[Table]:
     results = tables.results(record)
     # The caption does the work of the first column's name; it saves a line.
     yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
+    names = record.data.labels
+    if len(names) <= MOST_LABELS:
+        each = tables.labels(record.after, names)
+        yield Table("", ["per label", *each.columns[1:]], each.rows)
     for group in tables.groups(record, MOST_GROUPS)[:MOST_GROUPINGS]:
         found = len(record.after.groups[group.columns[0]])
         cut = f" ({MOST_GROUPS} of {found})" if found > MOST_GROUPS else ""
@@ -52,6 +59,8 @@ def _tables(record: RunRecord) -> Iterator[Table]:
 
 
 def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
+    if len(record.data.labels) > MOST_LABELS:
+        yield "per label", f"precision, recall and F1 of each of the {len(record.data.labels)} labels are in the report"
     for row in tables.sizes(record).rows:
         yield row[0], row[1]
     training = record.training
@@ -59,10 +68,8 @@ def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
-    for number, note in enumerate(record.notes[:MOST_NOTES]):
+    for number, note in enumerate(record.notes):
         yield ("" if number else "notes"), note
-    if len(record.notes) > MOST_NOTES:
-        yield "", f"{len(record.notes) - MOST_NOTES} more in the report"
     yield "run folder", record.run_folder
     yield "report", str(PurePath(record.run_folder) / REPORT_FILE)
     yield "use it", usage.predict_command(record)
@@ -106,7 +113,9 @@ def _lowered(text: str) -> str:
 
 
 def print_evaluation(found: Evaluation, labels: list[str], console: Console) -> None:
-    """Print one evaluation: figures, accuracy by group, confusion matrix (rows true, columns answered), known texts."""
+    """Print one evaluation: figures, also per label and by group, the confusion matrix (rows true), known texts."""
+    for sentence in never_found(counts_by_label(labels, found.confusion_matrix)):
+        print_text(console, sentence, "yellow")
     for table in tables.evaluation(found, labels):
         console.print(drawn(table, console.width))
         console.print()

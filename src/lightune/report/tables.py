@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightune.record import Cost, Evaluation, PartMetrics, RunRecord
+from lightune.evaluation.metrics import per_label
+from lightune.record import Cost, Evaluation, LabelScores, PartMetrics, RunRecord
 from lightune.report import words
+from lightune.verdict import PREFERRED, with_article
 
 NOTHING = "-"
 MOST_GROUPS = 40
@@ -34,13 +36,13 @@ def run_name(record: RunRecord) -> str:
 
 def results(record: RunRecord) -> Table:
     """Return accuracy, loss and macro F1 of the baselines, of before and of after."""
-    majority = record.baselines.majority_class
+    majority, named = record.baselines.majority_class, record.baseline_name
     rows = [
-        [f"majority class ({majority.label})", words.score(majority.accuracy), NOTHING, words.score(majority.f1_macro)],
+        [named("majority_class"), words.score(majority.accuracy), NOTHING, words.score(majority.f1_macro)],
     ]
     for name, found in (
-        ("word counts (TF-IDF)", record.baselines.tfidf),
-        ("linear probe", record.baselines.probe),
+        (named("tfidf"), record.baselines.tfidf),
+        (named("probe"), record.baselines.probe),
         (f"before ({words.before_head(record)})", record.before),
         (f"after ({method_name(record)})", record.after),
     ):
@@ -49,20 +51,49 @@ def results(record: RunRecord) -> Table:
     return Table(caption, ["classifier", "accuracy", "loss", "macro F1"], rows)
 
 
+def compared(record: RunRecord) -> list[str]:
+    """Return what `after` is compared with: the baseline of the headline, the others by accuracy, `before` last."""
+    measured, first = record.comparison.measured, record.comparison.rival
+    others = [name for name in PREFERRED if name in measured and name != first]
+    others.sort(key=lambda name: -getattr(record.baselines, name).accuracy)
+    return [first, *others, "before"]
+
+
 def gains(record: RunRecord) -> Table:
-    """Return the gains over the probe and over before, each with interval, p-value and verdict."""
-    found = record.comparison
-    probe = _gain(found.probe_gain, found.probe_gain_ci95, found.probe_mcnemar_p_value)
-    before = _gain(found.accuracy_gain, found.accuracy_gain_ci95, found.mcnemar_p_value)
-    cells = [
-        ["over the linear probe", *probe, found.probe_verdict],
-        [f"over before ({words.before_head(record)})", *before, found.verdict],
-    ]
+    """Return the gains over each baseline and over before, each with interval, p-value and verdict."""
+    cells = []
+    for name in compared(record):
+        found = record.comparison.measured[name]
+        other = (
+            f"before ({words.before_head(record)})" if name == "before" else with_article(record.baseline_name(name))
+        )
+        interval = words.interval(found.ci95).removeprefix("95%: ")
+        cells.append([f"over {other}", f"{words.points(found.value)} points", interval, words.p_value(found.p_value)])
+        cells[-1].append(found.verdict)
     return Table(
         "Gain in accuracy, paired on the test examples",
         ["comparison", "gain", "95% interval", "McNemar", "verdict"],
         cells,
     )
+
+
+def labels(found: Evaluation, names: list[str], caption: str = "Per label") -> Table:
+    """Return precision, recall, F1, examples and answers of every label; "-" where nothing was answered or to find."""
+    scores = found.per_label or {
+        name: LabelScores.model_validate(fields) for name, fields in per_label(found.confusion_matrix, names).items()
+    }
+    rows = [
+        [
+            name,
+            words.score(label.precision) if label.answered else NOTHING,
+            words.score(label.recall) if label.examples else NOTHING,
+            words.score(label.f1) if label.answered or label.examples else NOTHING,
+            words.count(label.examples),
+            words.count(label.answered),
+        ]
+        for name, label in scores.items()
+    ]
+    return Table(caption, ["label", "precision", "recall", "F1", "examples", "answered"], rows)
 
 
 def groups(record: RunRecord, most: int) -> list[Table]:
@@ -164,8 +195,8 @@ def inference(record: RunRecord) -> Table:
     )
 
 
-def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
-    """Return the tables of one evaluation: figures, accuracy by group, confusion matrix."""
+def evaluation(found: Evaluation, names: list[str]) -> list[Table]:
+    """Return the tables of one evaluation: figures, those per label and by group, confusion matrix."""
     figures = [
         ["examples", words.count(found.examples)],
         ["accuracy", words.score(found.accuracy)],
@@ -175,7 +206,11 @@ def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
         ["samples", words.rate(found.samples_per_second)],
         ["peak memory", words.size(found.peak_memory_bytes)],
     ]
-    shown = [Table("Evaluation", ["evaluation", "value"], figures)]
+    each = labels(found, names)
+    shown = [
+        Table("Evaluation", ["evaluation", "value"], figures),
+        Table(each.caption, ["per label", *each.columns[1:]], each.rows),
+    ]
     for column, values in found.groups.items():
         rows = [
             [name, words.count(group.examples), *map(words.score, (group.accuracy, group.f1_macro, group.loss))]
@@ -184,8 +219,8 @@ def evaluation(found: Evaluation, labels: list[str]) -> list[Table]:
         cut = f" ({MOST_GROUPS} of {words.count(len(values))})" if len(values) > MOST_GROUPS else ""
         columns = [f"by {column}{cut}", "examples", "accuracy", "macro F1", "loss"]
         shown.append(Table(f"Metrics by {column}", columns, rows))
-    counts = [[label, *map(words.count, row)] for label, row in zip(labels, found.confusion_matrix, strict=True)]
-    shown.append(Table("Confusion matrix", ["label / answered", *labels], counts))
+    counts = [[label, *map(words.count, row)] for label, row in zip(names, found.confusion_matrix, strict=True)]
+    shown.append(Table("Confusion matrix", ["label / answered", *names], counts))
     return shown
 
 
@@ -227,10 +262,6 @@ def surroundings(record: RunRecord) -> Table:
         *([name, value] for name, value in _flat(record.environment)),
     ]
     return Table("Model and environment", ["environment", "value"], rows)
-
-
-def _gain(gain: float, ci95: tuple[float, float], p_value: float) -> list[str]:
-    return [f"{words.points(gain)} points", words.interval(ci95).removeprefix("95%: "), words.p_value(p_value)]
 
 
 def _phases(record: RunRecord) -> list[tuple[str, Cost]]:

@@ -11,18 +11,19 @@ NOT_MEASURED = "not measured"
 
 
 def headline(record: RunRecord) -> str:
-    """Say in one sentence what accuracy was reached and how it compares with the linear probe."""
-    comparison = record.comparison
-    place = position(comparison.probe_gain)
-    found = f"{score(record.after.accuracy)} accuracy, {place} a linear probe of the untouched model"
-    return f"{found} ({interval(comparison.probe_gain_ci95)}): {comparison.probe_verdict}."
+    """Say in one sentence what accuracy was reached and how it compares with the best cheap baseline."""
+    rival = record.comparison.rival
+    gain = record.comparison.measured[rival]
+    name = "a linear probe of the untouched model" if rival == "probe" else record.baseline_name(rival)
+    found = f"{score(record.after.accuracy)} accuracy, {position(gain.value)} {name}"
+    return f"{found} ({interval(gain.ci95)}): {gain.verdict}."
 
 
 def before_sentence(record: RunRecord) -> str:
     """Say what was gained over `before`, and whose head that is: an untrained one, or the checkpoint's own."""
-    comparison = record.comparison
-    place = position(comparison.accuracy_gain)
-    figures = f"({interval(comparison.accuracy_gain_ci95)}): {comparison.verdict}."
+    gain = record.comparison.measured["before"]
+    place = position(gain.value)
+    figures = f"({interval(gain.ci95)}): {gain.verdict}."
     which_can = ", which can only guess" if record.model.head == "new" else ""
     return f"{place[0].upper()}{place[1:]} before, the {before_head(record)}{which_can} {figures}"
 

@@ -1,0 +1,131 @@
+"""A verdict in words: the cheap baselines by name, the best of them, and what an accuracy alone would hide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# Of equally good baselines the first is the one to compare with: it knows more of what the adapted model knows.
+PREFERRED = ("probe", "tfidf", "majority_class")
+MOST_NAMED = 5
+LONGEST_LABEL = 40
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a classifier reached on the test examples; `name` is its name in a sentence."""
+
+    name: str
+    accuracy: float
+    f1_macro: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The test examples of a label: how many there are, how often it was answered, how many of these were right."""
+
+    label: str
+    examples: int
+    answered: int
+    right: int
+
+    @property
+    def f1(self) -> float:
+        """Return 2 right / (examples + answered), and 0 where the label neither occurs nor is answered."""
+        return 2 * self.right / max(self.examples + self.answered, 1)
+
+
+def best_baseline(accuracies: Mapping[str, float]) -> str:
+    """Return the name of the most accurate baseline; of equal ones the probe, then the word counts."""
+    return max((name for name in PREFERRED if name in accuracies), key=lambda name: accuracies[name])
+
+
+def baseline_name(baseline: str, majority_label: str) -> str:
+    """Return what a baseline is called in a table or a sentence."""
+    if baseline == "majority_class":
+        return f"always answering {shortened(majority_label)}"
+    return {"probe": "linear probe", "tfidf": "word counts (TF-IDF)"}[baseline]
+
+
+def with_article(name: str) -> str:
+    """Return a baseline's name as it stands in a sentence."""
+    return f"the {name}" if name == "linear probe" else name
+
+
+def counts_by_label(labels: Sequence[str], confusion_matrix: Sequence[Sequence[int]]) -> list[Counts]:
+    """Return the counts of each label; rows of the matrix are true labels, columns the answers."""
+    answered = [sum(column) for column in zip(*confusion_matrix, strict=True)]
+    return [
+        Counts(label, sum(row), answered[index], row[index])
+        for index, (label, row) in enumerate(zip(labels, confusion_matrix, strict=True))
+    ]
+
+
+def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[Counts], best: str | None) -> list[str]:
+    """Return what the headline does not say and should not be missed: what stands beside it in the first lines.
+
+    Labels that are never found, a baseline ahead in macro F1, the majority class ahead in accuracy. `best` is the
+    baseline of the headline; None in a record of an older version, whose headline compares with the probe.
+    """
+    said = never_found(counts) + behind_in_f1(after, list(baselines.values()), counts)
+    majority, probe = baselines["majority_class"], baselines["probe"]
+    if best != "majority_class" and majority.accuracy > after.accuracy:
+        said.append(f"{majority.name} is right more often: {majority.accuracy:.3f} against {after.accuracy:.3f}.")
+    other = baselines[best_baseline({name: found.accuracy for name, found in baselines.items()})]
+    if best is None and other.accuracy > probe.accuracy:
+        both = f"{other.name}: {other.accuracy:.3f}, {probe.name}: {probe.accuracy:.3f}"
+        said.append(f"{both}; an older lightune wrote this record and compared with the latter alone.")
+    return [sentence[0].upper() + sentence[1:] for sentence in said]
+
+
+def never_found(counts: Sequence[Counts]) -> list[str]:
+    """Return a sentence on labels that are never answered, and one on those whose every answer is wrong.
+
+    A label without test examples is left out: there was nothing to find.
+    """
+    missed = [found for found in counts if found.examples and not found.right]
+    sentences = []
+    for verb, chosen in (
+        ("never answers", [found for found in missed if not found.answered]),
+        ("is never right when it answers", [found for found in missed if found.answered]),
+    ):
+        if len(chosen) == 1:
+            label, examples = shortened(chosen[0].label), chosen[0].examples
+            such = f"{examples:,} such texts were" if examples > 1 else "1 such text was"
+            sentences.append(f'It {verb} "{label}": 0 of {such} found.')
+        elif chosen:
+            sentences.append(f"It {verb} {len(chosen)} of the {len(counts)} labels: {_listed(chosen)}.")
+    return sentences
+
+
+def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[Counts]) -> list[str]:
+    """Return a sentence where macro F1 is below that of a baseline that is no more accurate, else none.
+
+    The baseline furthest ahead is named, and the label that is answered worst. A gap that would be shown as 0.0 points
+    is none.
+    """
+    ahead = [other for other in baselines if other.accuracy <= found.accuracy and other.f1_macro > found.f1_macro]
+    if not ahead:
+        return []
+    other = max(ahead, key=lambda other: other.f1_macro)
+    gap = f"{100 * (other.f1_macro - found.f1_macro):.1f}"
+    if gap == "0.0":
+        return []
+    worst = min((label for label in counts if label.examples), key=lambda label: label.f1)
+    weak = f'it does worst on "{shortened(worst.label)}" (F1 {worst.f1:.3f})'
+    gap = f"{gap} points below {with_article(other.name)}"
+    return [f"Macro F1 is {found.f1_macro:.3f}, {gap}, though accuracy is not: {weak}."]
+
+
+def shortened(label: str) -> str:
+    """Return a label on one line, cut with an ellipsis where it is very long."""
+    flat = " ".join(label.split())
+    return flat if len(flat) <= LONGEST_LABEL else flat[: LONGEST_LABEL - 1].rstrip() + "…"
+
+
+def _listed(chosen: Sequence[Counts]) -> str:
+    """Name the labels with the most examples, and count the others: a table holds them all."""
+    first = sorted(chosen, key=lambda found: -found.examples)[:MOST_NAMED]
+    named = [f'"{shortened(found.label)}" (0 of {found.examples:,})' for found in first]
+    more = len(chosen) - len(first)
+    return f"{', '.join(named)} and {more:,} more" if more else f"{', '.join(named[:-1])} and {named[-1]}"
