@@ -118,7 +118,7 @@ def run(
     reporter.phase("Reading the data and the model")
     tables = None
     if data is not None:
-        tables = python_tables(data)
+        tables = python_tables(data, recipe.data)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
     task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     if runtime.rank():
