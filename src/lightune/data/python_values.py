@@ -84,6 +84,27 @@ def not_plain(value: Any) -> str:
     return "bytes that are not UTF-8" if isinstance(value, bytes) else f"a {type(value).__name__}"
 
 
+def named_columns(origin: str, columns: Iterable[tuple[Any, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
+    """Return columns by their names, without blanks outside; DataError when one is missing or stands twice."""
+    pairs = [(column_name(name), values) for name, values in columns]
+    raise_faults(name_faults(origin, [name for name, _ in pairs]))
+    return dict(pairs)
+
+
+def name_faults(place: str, names: Sequence[str]) -> list[Fault]:
+    """Return what is wrong with the names of columns, each already without blanks outside."""
+    texts = [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    texts += [f'{names.count(name)} columns are called "{name}"' for name in twice]
+    return [Fault("DATA-006", place, text, "Name every column, each differently.") for text in texts]
+
+
+def column_name(name: Any) -> str:
+    """Return the name of a column as text, without blanks outside; empty when there is none."""
+    found = plain(name)
+    return "" if found is None or found != found else str(found).strip()
+
+
 def value_faults(table: Table, texts: Sequence[str], label: str | None) -> list[Fault]:
     """Return the faults of cells that are no texts and no labels: `str` would make something of anything.
 
