@@ -98,7 +98,7 @@ def _column(origin: str, name: Any, values: Any) -> list[Any]:
     if found is None and isinstance(values, Iterable) and iter(values) is values:
         found = list(values)
     if found is None:
-        text = f'column "{name}" is a {type(values).__name__}, not a list of values.'
+        text = f'column "{name}" is of type {type(values).__name__}, not a list of values.'
         hint = "The order of a set is not defined. " if isinstance(values, set | frozenset) else ""
         raise data_error("DATA-067", origin, text, f"{hint}{AS_LISTS} One row alone is a list of one dict.")
     return found

@@ -16,6 +16,7 @@ from lightune.data.python_values import (
     TABLES,
     all_plain,
     column_name,
+    has_columns,
     is_a,
     listed,
     name_faults,
@@ -141,7 +142,7 @@ def _refuse(origin: str, data: Any) -> None:
 def _rows(origin: str, data: Any) -> list[Any]:
     if is_a(data, "datasets.IterableDataset"):
         return list(data.with_format(None))
-    is_frame = hasattr(data, "columns")  # of a library that is not known: it would give the names of its columns
+    is_frame = has_columns(data)  # of a library that is not known
     has_items = getattr(data, "ndim", 1) > 0
     if isinstance(data, Iterable) and has_items and not is_frame:
         found = listed(data)

@@ -77,11 +77,16 @@ DATASETS = ("datasets.Dataset", "datasets.IterableDataset", "datasets.DatasetDic
 TABLES = (*FRAMES, *ARROW, *DATASETS)
 
 
+def has_columns(value: Any) -> bool:
+    """Say whether this is a frame of whatever library: passed over, it would give the names of its columns."""
+    return not callable(getattr(value, "columns", len))
+
+
 def not_plain(value: Any) -> str:
     """Say what a plain cell is that can be neither text nor label; nothing when it can."""
     if value is None or isinstance(value, str | Real | Decimal):
         return ""
-    return "bytes that are not UTF-8" if isinstance(value, bytes) else f"a {type(value).__name__}"
+    return "bytes that are not UTF-8" if isinstance(value, bytes) else f"of type {type(value).__name__}"
 
 
 def named_columns(origin: str, columns: Iterable[tuple[Any, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
