@@ -187,6 +187,7 @@ def test_a_key_that_a_row_lacks_is_missing_there():
         ({"test": PAIRS}, "DATA-011 <python>: there is no split called train."),
         ({"text": ["a", "b"], "label": ["c"]}, "DATA-067 <python>: the columns differ in length: text 2, label 1."),
         (b"a,b", "DATA-067 <python>: data of type bytes cannot be read."),
+        ([pandas.DataFrame(DICTS)], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but DataFrame"),
         (io.StringIO("a,b"), "DATA-067 <python>: data of type StringIO cannot be read."),
         ([{"a", "b"}], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but set"),
         ([["a", "b", "c"]], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but list of 3"),

@@ -184,6 +184,8 @@ def _record(row: Any, place: str, faults: list[Fault]) -> dict[str, Any]:
 
 def _named_cells(row: Any) -> list[tuple[Any, Any]] | None:
     """Return (name, cell) of a row that names its cells, in whatever way; None for any other."""
+    if is_a(row, *TABLES):  # a list of tables has no rows of its own
+        return None
     if isinstance(row, Mapping):
         return list(row.items())
     names = _field_names(row)
