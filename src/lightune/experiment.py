@@ -102,8 +102,8 @@ def run(
     """Do what the recipe says and leave a run folder; return its record. In a notebook, progress is shown.
 
     `recipe` is a Recipe, a mapping of its keys, or the name of a shipped one or of a YAML file.
-    `data` takes the place of the recipe's source: a list of dicts or of (text, label) pairs, a dict of columns, a
-    DataFrame, a datasets.Dataset, or a mapping of split names to these (a DatasetDict is one).
+    `data` takes the place of the recipe's source: rows (dicts, named tuples, (text, label) pairs), columns (a dict, a
+    DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these: docs/data.md lists all.
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. Of several
     processes, started by torchrun, the first does all but the training alone; each returns the record.
@@ -118,7 +118,7 @@ def run(
     reporter.phase("Reading the data and the model")
     tables = None
     if data is not None:
-        tables = python_tables(data)
+        tables = python_tables(data, recipe.data)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
     task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
     if runtime.rank():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lightune.cli.main import main
-from lightune.record import Evaluation
+from lightune.sections import Evaluation
 from tiny import write_csv
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
+import numpy as np
 import pandas
+import pydantic
 import pytest
+import torch
 
 import lightune
+from case_table import case
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import load_task
 from lightune.errors import DataError
@@ -64,6 +74,102 @@ def test_a_dataset_dict_keeps_its_class_names_and_its_order():
     assert not tables.validation_was_given
 
 
+class Named(NamedTuple):
+    """A row whose fields stand the other way round."""
+
+    label: str
+    text: str
+
+
+@dataclass
+class Record:
+    """A row of a program's own."""
+
+    label: str
+    text: str
+
+
+class Model(pydantic.BaseModel):
+    """A row that was validated."""
+
+    label: str
+    text: str
+
+
+class Rows(torch.utils.data.Dataset[tuple[str, str]]):
+    """A data set of torch: items by their number, nothing to pass over."""
+
+    def __len__(self) -> int:
+        return len(PAIRS)
+
+    def __getitem__(self, number: int) -> tuple[str, str]:
+        return PAIRS[number]
+
+
+def database() -> sqlite3.Cursor:
+    base = sqlite3.connect(":memory:")
+    base.row_factory = sqlite3.Row
+    base.execute("create table rows (label, text)")
+    base.executemany("insert into rows values (?, ?)", [(label, text) for text, label in PAIRS])
+    return base.execute("select label, text from rows order by rowid")
+
+
+NEITHER = "DATA-067: neither a dict nor a (text, label) pair"
+NAMES_COUNT = "the names of its fields say which is which"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            lambda: [Named(label, text) for text, label in PAIRS], id="named-tuples",
+            marks=case("named tuples (label, text)", "read as (text, label)", "read by their names", NAMES_COUNT),
+        ),
+        pytest.param(
+            lambda: pandas.DataFrame(DICTS)[["label", "text"]].itertuples(index=False), id="itertuples",
+            marks=case("frame[['label', 'text']].itertuples()", "read as (text, label)", "read by names", NAMES_COUNT),
+        ),
+        pytest.param(
+            lambda: [Record(label, text) for text, label in PAIRS], id="dataclasses",
+            marks=case("dataclass instances", NEITHER, "read by their names", NAMES_COUNT),
+        ),
+        pytest.param(
+            lambda: [Model(label=label, text=text) for text, label in PAIRS], id="pydantic",
+            marks=case("pydantic models", NEITHER, "read by their names", NAMES_COUNT),
+        ),
+        pytest.param(
+            database, id="sqlite",
+            marks=case("rows of sqlite3.Row", NEITHER, "read by their names", "they have keys()"),
+        ),
+        pytest.param(
+            lambda: [row for _, row in pandas.DataFrame(DICTS).iterrows()], id="series",
+            marks=case("a list of Series, one a row", NEITHER, "read by their names", "they have keys()"),
+        ),
+        pytest.param(
+            lambda: list(np.array([pair[::-1] for pair in PAIRS], dtype=[("label", "U9"), ("text", "U9")])), id="void",
+        ),
+        pytest.param(lambda: zip(COLUMNS["text"], COLUMNS["label"], strict=True), id="zip"),
+        pytest.param(lambda: (row for row in DICTS), id="generator"),
+        pytest.param(lambda: [np.array(pair) for pair in PAIRS], id="arrays",
+            marks=case("a list of arrays of two", NEITHER, "pairs", "lists of two are pairs")),
+        pytest.param(lambda: csv.DictReader(io.StringIO("label,text\npos,fine\nneg,dull\npos,sweet\n")), id="csv"),
+        pytest.param(lambda: [{" text": text, "label ": label} for text, label in PAIRS], id="blanks"),
+        pytest.param(
+            Rows, id="torch",
+            marks=case("a data set of torch", "DATA-067: cannot be read", "its rows", "it has items and a length"),
+        ),
+    ],
+)  # fmt: skip
+def test_rows_that_name_their_cells_are_read_by_name(make: Callable[[], Any]):
+    assert {name: python_tables(make()).train.columns[name] for name in COLUMNS} == COLUMNS
+
+
+def test_more_fields_of_a_named_tuple_are_further_columns():
+    row = namedtuple("Pandas", ["Index", "text", "label"])  # as pandas makes it
+    found = python_tables([row(number, *pair) for number, pair in enumerate(PAIRS)]).train
+    assert found.columns == {"Index": [0, 1, 2], **COLUMNS}
+
+
 def test_a_key_that_a_row_lacks_is_missing_there():
     assert python_tables([{"text": "x"}, {"label": 1}]).train.columns == {"text": ["x", None], "label": [None, 1]}
 
@@ -79,10 +185,30 @@ def test_a_key_that_a_row_lacks_is_missing_there():
         ([("a", "b", "c")], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but tuple"),
         ({"trian": PAIRS}, 'DATA-067 <python>: there is no split called "trian".\nDid you mean "train"?'),
         ({"test": PAIRS}, "DATA-011 <python>: there is no split called train."),
-        ({"text": ["a", "b"], "label": ["c"]}, 'DATA-067 <python>: there is no split called "text".'),
+        ({"text": ["a", "b"], "label": ["c"]}, "DATA-067 <python>: the columns differ in length: text 2, label 1."),
+        (b"a,b", "DATA-067 <python>: data of type bytes cannot be read."),
+        ([pandas.DataFrame(DICTS)], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but DataFrame"),
+        (io.StringIO("a,b"), "DATA-067 <python>: data of type StringIO cannot be read."),
+        ([{"a", "b"}], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but set"),
+        ([["a", "b", "c"]], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but list of 3"),
+        pytest.param(
+            set(PAIRS), "DATA-067 <python>: data of type set cannot be read.\nThe order of a set is not defined",
+            marks=case("a set of pairs", "its rows in another order each time", "DATA-067", "no run could be repeated"),
+        ),
+        pytest.param(
+            [{"text": "a", "label": 1}, {"text": "b", "label": 0, "label ": 1}],
+            'DATA-006 <python>:2: 2 columns are called "label"',
+            marks=case("a row with label and 'label '", "label is taken, no word", "DATA-006", "csv is refused for it"),
+        ),
+        pytest.param(
+            csv.DictReader(io.StringIO("text,label\nfine,pos\nso, so,neg\n")),
+            "DATA-007 <python>:2: more cells than there are columns",
+            marks=case("csv.DictReader, a row of three cells", "the label is a part of the text", "DATA-007",
+                       "as for a csv file"),
+        ),
         ({}, "DATA-011 <python>: there is no split called train."),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_data_is_refused(data: Any, told: str):
     with pytest.raises(DataError) as caught:
         python_tables(data)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightune.evaluation.cost import Meter, Spent
-from lightune.record import Cost
+from lightune.sections import Cost
 
 CPU = torch.device("cpu")
 MEGABYTE = 10**6

@@ -9,7 +9,7 @@ import torch
 from lightune.data.encoding import encode
 from lightune.data.task import Split
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.record import Evaluation
+from lightune.sections import Evaluation
 from tiny import REPRESENTATIVE, sentences
 
 ROWS = sentences(17, seed=8)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
 import lightune
-from lightune.errors import ArtifactError, LightuneError, RecipeError
+from case_table import case
+from lightune.errors import ArtifactError, DataError, LightuneError, RecipeError
 from lightune.methods import METHODS
 from lightune.methods.support import support
 from saved_adapters import make_adapter
@@ -84,6 +86,22 @@ def test_a_mixed_batch_is_answered_as_by_each_adapter_alone(adapters, architectu
         assert one == alone.predict(TEXTS[0])[0]
     labels = {answer.label for answer in found}
     assert len(labels) > 3, "answers too alike to show anything"
+
+
+@pytest.mark.parametrize("adapter", ["lora", ["lora", "head"]])
+@case("a DataFrame asked of a bank", "an answer for each column name", "DATA-043", "as of a classifier")
+def test_a_table_is_refused_by_a_bank_too(bank, adapter):
+    with pytest.raises(DataError, match="DATA-043 data of type DataFrame is not a list of texts"):
+        bank.predict(pandas.DataFrame({"text": TEXTS[:2], "id": [1, 2]}), adapter=adapter)
+
+
+def test_texts_and_names_may_come_in_columns(bank):
+    names = ["lora", "head", "lora"]
+    expected = bank.predict(TEXTS[:3], adapter=names)
+    assert bank.predict(pandas.Series(TEXTS[:3]), adapter=np.array(names)) == expected
+    assert bank.predict((text for text in TEXTS[:3]), adapter=iter(names)) == expected
+    with pytest.raises(RecipeError, match='RECIPE-090 there is no adapter "None"'):
+        bank.predict(TEXTS[:3], adapter=pandas.Series(["lora", None, "head"], dtype="string"))
 
 
 @pytest.mark.parametrize("name", ["bottleneck", "prefix"])

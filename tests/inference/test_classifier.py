@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import datasets
 import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import lightune
+from case_table import case
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, DataError
 from lightune.methods import make_method
@@ -79,6 +87,212 @@ def test_no_text_gives_no_answer(classifier):
 def test_an_empty_text_is_refused_with_its_number(classifier, text):
     with pytest.raises(DataError, match="text 2 is empty"):
         classifier.predict(["fine", text])
+
+
+FRAME = {"text": TEXTS[:4], "id": [1, 2, 3, 4]}
+ROWS = datasets.Dataset.from_dict(FRAME)
+BY_COLUMNS = "one answer for each column name"
+
+
+class Document(NamedTuple):
+    """A row of a program's own."""
+
+    id: str
+    text: str
+    kind: str
+
+
+class Swapped(NamedTuple):
+    """A pair whose fields stand the other way round."""
+
+    hypothesis: str
+    premise: str
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        pytest.param(
+            pandas.DataFrame(FRAME), r'type DataFrame.*\n.*predict\(frame\["text"\].tolist\(\)\)', id="pandas",
+            marks=case("predict(DataFrame)", BY_COLUMNS, "DATA-043 that says what to pass", "names are no texts"),
+        ),
+        pytest.param(
+            polars.DataFrame(FRAME), r'predict\(frame\["text"\].to_list\(\)\)', id="polars",
+            marks=case("predict(polars DataFrame)", "TypeError: truth value of a Series", "DATA-043", "as of pandas"),
+        ),
+        pytest.param(
+            polars.LazyFrame(FRAME), r'predict\(frame.collect\(\)\["text"\]', id="polars-lazy",
+            marks=case("predict(LazyFrame)", "TypeError: has no len()", "DATA-043", "as of pandas"),
+        ),
+        pytest.param(
+            FRAME, r'type dict.*\n.*predict\(data\["text"\]\)', id="dict",
+            marks=case("predict(dict of columns)", BY_COLUMNS, "DATA-043 that says what to pass", "as of pandas"),
+        ),
+        pytest.param(
+            datasets.DatasetDict(test=ROWS), r'predict\(dataset\["test"\]\["text"\]\)', id="dataset-dict",
+            marks=case("predict(DatasetDict)", "one answer for each split's name", "DATA-043", "as of pandas"),
+        ),
+        pytest.param(
+            ROWS.to_iterable_dataset(), r'predict\(dataset\["text"\]\)', id="iterable",
+            marks=case("predict(IterableDataset)", "TypeError: has no len()", "DATA-043", "as of a Dataset"),
+        ),
+        pytest.param(ROWS, r'predict\(dataset\["text"\]\)', id="dataset"),
+        pytest.param(pyarrow.table(FRAME), r'predict\(table\["text"\].to_pylist\(\)\)', id="arrow"),
+        pytest.param(np.array([("a", 1)], dtype=[("text", "U9"), ("id", int)]), r'data\["text"\]', id="structured"),
+        pytest.param(
+            set(TEXTS), "type set.*\n.*order", id="set",
+            marks=case("predict(set)", "answers in another order each time", "DATA-043", "answers have no keys"),
+        ),
+        pytest.param(frozenset(TEXTS), "type frozenset", id="frozenset"),
+    ],
+)  # fmt: skip
+def test_tables_and_sets_are_refused_with_what_to_pass_instead(classifier, data, told):
+    for ask in (classifier.predict, classifier.logits):
+        with pytest.raises(DataError, match=f"(?s)DATA-043.*{told}"):
+            ask(data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pandas.Series,
+        lambda texts: pandas.Series(texts, dtype="string"),
+        pandas.Categorical,
+        np.array,
+        lambda texts: np.array(texts, dtype=object),
+        polars.Series,
+        tuple,
+        lambda texts: dict.fromkeys(texts).keys(),
+        pytest.param(
+            pyarrow.array, id="arrow",
+            marks=case("predict(Arrow array)", "DATA-043: no text but StringScalar", "an answer each", "a column"),
+        ),
+        pytest.param(lambda texts: pyarrow.chunked_array([texts]), id="arrow-chunks"),
+        pytest.param(
+            lambda texts: (text for text in texts), id="generator",
+            marks=case("predict(generator)", "TypeError: has no len()", "an answer each", "it is passed over once"),
+        ),
+        pytest.param(lambda texts: map(str, texts), id="map"),
+        pytest.param(
+            lambda texts: ROWS.select(range(len(texts))).to_iterable_dataset()["text"], id="iterable-column",
+            marks=case("a column of an IterableDataset", "TypeError: has no len()", "an answer each", "a Dataset's is"),
+        ),
+        pytest.param(
+            lambda texts: [text.encode() for text in texts], id="bytes",
+            marks=case("texts as bytes", "DATA-043: no text but bytes", "decoded as UTF-8", "run does so too"),
+        ),
+        pytest.param(lambda texts: np.array([text.encode() for text in texts]), id="array-bytes"),
+        pytest.param(lambda texts: list(pyarrow.array(texts)), id="arrow-scalars"),
+    ],
+)  # fmt: skip
+def test_a_column_of_any_library_is_many_texts(classifier, make: Callable[..., Any]):
+    assert classifier.predict(make(TEXTS[:3])) == classifier.predict(TEXTS[:3])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        np.str_(TEXTS[0]),
+        pytest.param(
+            np.array(TEXTS[0]), id="array-0d",
+            marks=case("predict(array of no dimensions)", "TypeError: len() of unsized", "one answer", "one text"),
+        ),
+        pytest.param(
+            TEXTS[0].encode(), id="bytes",
+            marks=case("predict(bytes)", "DATA-043: text 1 is no text but int", "one answer", "it is UTF-8"),
+        ),
+        pytest.param(
+            Document("7", TEXTS[0], "note"), id="named",
+            marks=case("predict(named tuple with a text)", "three texts: every field", "one answer", "it is a row"),
+        ),
+        [Document("7", TEXTS[0], "note")],
+    ],
+)  # fmt: skip
+def test_one_text_is_one_text(classifier, text):
+    assert classifier.predict(text) == classifier.predict(TEXTS[0])
+
+
+@case("logits(a string)", "DATA-040: a text for each letter", "one text", "predict does so")
+def test_the_logits_of_a_string_are_those_of_one_text(classifier):
+    np.testing.assert_array_equal(classifier.logits(TEXTS[0]), classifier.logits([TEXTS[0]]))
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        pytest.param(
+            ["fine", pandas.NA], "DATA-040 text 2 is empty", id="pd.NA",
+            marks=case("predict([.., pd.NA])", "TypeError: boolean value of NA", "DATA-040 with its number", "None is"),
+        ),
+        pytest.param(
+            pandas.Series(["fine", None], dtype="string"), "DATA-040 text 2 is empty", id="series",
+            marks=case("a Series with a missing text", "TypeError: boolean value of NA", "DATA-040", "None is"),
+        ),
+        pytest.param(
+            pyarrow.array(["fine", None]), "DATA-040 text 2 is empty", id="arrow",
+        ),
+        pytest.param(
+            None, "DATA-040 text 1 is empty", id="None",
+            marks=case("predict(None)", "TypeError: has no len()", "DATA-040", "it is one text, and empty"),
+        ),
+        pytest.param(pandas.NaT, "DATA-040 text 1 is empty", id="NaT"),
+        pytest.param(
+            7, "DATA-043 text 1 is no text but int", id="number",
+            marks=case("predict(7)", "TypeError: has no len()", "DATA-043", "as predict([7])"),
+        ),
+        pytest.param(
+            Path("a.txt"), "DATA-043 text 1 is no text but", id="path",
+            marks=case("predict(Path)", "TypeError: has no len()", "DATA-043", "it is no text"),
+        ),
+        pytest.param(torch.arange(3), "DATA-043 text 1 is no text but int", id="tensor"),
+        pytest.param(torch.tensor(3), "DATA-043 text 1 is no text but int", id="tensor-0d"),
+        pytest.param([{"text": "fine"}], "DATA-043 text 1 is no text but dict", id="dict-inside"),
+        pytest.param([{"fine"}], "DATA-043 text 1 is no text but set", id="set-inside"),
+        pytest.param(
+            [pandas.DataFrame(FRAME)], "DATA-043 text 1 is no text but DataFrame", id="frame-inside",
+            marks=case("predict([DataFrame])", "ValueError: truth value of a DataFrame", "DATA-043", "it is no text"),
+        ),
+        pytest.param(
+            ["fine", "café".encode("latin1")], "DATA-043 text 2 is bytes that are not UTF-8", id="latin1",
+        ),
+        pytest.param(
+            [np.array(["a", "b"])], "DATA-041 text 1 has 2 parts; this classifier takes 1", id="array-inside",
+            marks=case("predict([array])", "ValueError: truth value of an array", "DATA-041", "as a list in the list"),
+        ),
+        pytest.param(
+            [pandas.Series(["a", "b"])], "DATA-041 text 1 has 2 parts; this classifier takes 1", id="series-inside",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_refused_with_its_number(classifier, texts, told):
+    with pytest.raises(DataError) as caught:
+        classifier.predict(texts)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param(
+            np.array([TEXTS[:2], TEXTS[2:4]]), id="array",
+            marks=case("predict(array of pairs)", "DATA-041: text 1 has 1 part", "an answer each", "lists of two are"),
+        ),
+        pytest.param([np.array(TEXTS[:2]), pandas.Series(TEXTS[2:4])], id="arrays-inside"),
+        pytest.param([TEXTS[:2], TEXTS[2:4]], id="lists"),
+        pytest.param(
+            zip(TEXTS[:4:2], TEXTS[1:4:2], strict=True), id="zip",
+            marks=case("predict(zip of two columns)", "TypeError: has no len()", "an answer each", "it yields pairs"),
+        ),
+        pytest.param(
+            [Swapped(TEXTS[1], TEXTS[0]), Swapped(TEXTS[3], TEXTS[2])], id="named",
+            marks=case("named tuples (hypothesis, premise)", "the pair swapped", "by name", "the model has names"),
+        ),
+    ],
+)  # fmt: skip
+def test_pairs_may_have_any_of_their_forms(pair_classifier, texts):
+    expected = pair_classifier.predict([(TEXTS[0], TEXTS[1]), (TEXTS[2], TEXTS[3])])
+    assert expected[0] != pair_classifier.predict((TEXTS[1], TEXTS[0]))[0], "the order of a pair should matter"
+    assert pair_classifier.predict(texts) == expected
 
 
 @pytest.mark.parametrize("texts", [[("a premise", "a hypothesis")], [["a premise", "a hypothesis"]]])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightune.data.faults import data_error
+from lightune.data.python_values import is_a, named_columns, plain
 from lightune.data.storage import Column
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
@@ -14,6 +15,7 @@ from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
 
 def hub_tables(source: str, revision: str | None, name: str | None) -> tuple[dict[str, Table], str]:
@@ -38,13 +40,27 @@ def hub_tables(source: str, revision: str | None, name: str | None) -> tuple[dic
 
 
 def dataset_table(origin: str, rows: datasets.Dataset) -> Table:
-    """Return a datasets.Dataset as a table: its Arrow columns, as they lie."""
-    import datasets
-
+    """Return a datasets.Dataset as a table: its Arrow columns, as they lie, whatever format it is set to."""
     arrow = rows.with_format("arrow")[:]
-    names = {key: feature.names for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)}
-    columns = {name: Column(arrow.column(name)) for name in rows.column_names}
-    return Table(origin, columns, range(1, len(rows) + 1), names)
+    columns = named_columns(origin, ((name, arrow_column(arrow.column(name))) for name in rows.column_names))
+    return Table(origin, columns, range(1, len(rows) + 1), class_names(rows.features))
+
+
+def class_names(features: Any) -> dict[str, list[str]]:
+    """Return the label names of the ClassLabel columns; those inside other features are no column's."""
+    kinds = {str(key).strip(): feature for key, feature in (features or {}).items()}
+    return {key: list(feature.names) for key, feature in kinds.items() if is_a(feature, "datasets.ClassLabel")}
+
+
+def arrow_column(values: pa.ChunkedArray) -> Column:
+    """Return an Arrow column whose cells are plain; strings are decoded here, since Arrow does not look into them."""
+    import pyarrow as pa
+
+    kind, types = values.type, pa.types
+    if types.is_string(kind) or types.is_large_string(kind):
+        return Column(values.cast(pa.binary() if types.is_string(kind) else pa.large_binary()), plain)
+    is_plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return Column(values, None if is_plain else plain)
 
 
 def _configuration(source: str, folder: Path, name: str | None) -> str | None:

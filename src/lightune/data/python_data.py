@@ -1,29 +1,63 @@
-"""Data that a Python program hands over: lists of dicts or of pairs, and what the library datasets makes."""
+"""Data that a Python program hands over: rows of any kind, columns of any library, or a mapping of splits to these."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
-from lightune.data.faults import Fault, data_error
-from lightune.data.hub_data import dataset_table
+from lightune.data import columns
+from lightune.data.faults import Fault, data_error, raise_faults
+from lightune.data.hub_data import class_names
+from lightune.data.python_columns import column_table, is_structured
+from lightune.data.python_values import (
+    DATASETS,
+    TABLES,
+    all_plain,
+    column_name,
+    has_columns,
+    is_a,
+    listed,
+    name_faults,
+    plain,
+    value_faults,
+)
 from lightune.data.sources import PYTHON, SPLITS, Tables, pick
 from lightune.data.tables import Table, report
-from lightune.errors import did_you_mean
+from lightune.errors import DataError, did_you_mean
+from lightune.recipe import DataBlock
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
+SPLIT_NAMES = [name for known in SPLITS.values() for name in known]
+USUAL_COLUMNS = {*columns.TEXT_NAMES, *columns.LABEL_NAMES}
+SERIES = ("pandas.Series", "pandas.Index", "polars.Series")
 VALID = (
-    'Valid: a list of dicts ({"text": ..., "label": ...}), a list of (text, label) pairs, a dict of columns, a pandas '
-    'DataFrame, a datasets.Dataset, or a mapping of "train", "validation" and "test" to these.'
+    'Valid: rows (dicts {"text": ..., "label": ...}, named tuples, dataclasses, or (text, label) pairs, as zip(texts, '
+    "labels) makes them), a dict of columns, a DataFrame of pandas or polars, an Arrow table, a structured numpy "
+    'array, a datasets.Dataset, or a mapping of "train", "validation" and "test" to these.'
+)
+NAME_A_FILE = (
+    'A file or a data set of the Hub is named in the recipe: data={"source": "train.csv"}; on the command line by '
+    f"--train train.csv. {VALID}"
 )
 
 
-def python_tables(data: Any) -> Tables:
-    """Return the tables of data in memory; DataError when it is nothing that can be read."""
-    if not isinstance(data, Mapping) or _holds_columns(data):
-        return Tables(PYTHON, None, _table(PYTHON, data), None, None)
+def python_tables(data: Any, block: DataBlock | None = None) -> Tables:
+    """Return the tables of data in memory; DataError when it is nothing that can be read.
+
+    `block` says which columns are meant. Cells there that are neither texts nor labels are faults.
+    """
+    if isinstance(data, Mapping) and not _holds_columns(data):
+        found = _split_tables(data)
+    else:
+        found = Tables(PYTHON, None, _table(PYTHON, data), None, None)
+    _require_plain(found, block or DataBlock())
+    return found
+
+
+def _split_tables(data: Mapping[Any, Any]) -> Tables:
     splits = {str(name): _table(f"{PYTHON}[{name}]", rows) for name, rows in _known_splits(data).items()}
     train, validation, test = (pick(splits, split) for split in SPLITS)
     if train is None:
@@ -31,66 +65,151 @@ def python_tables(data: Any) -> Tables:
         raise data_error("DATA-011", PYTHON, "there is no split called train.", f"Splits: {names}. {VALID}")
     left_out = [str(name) for name in data if str(name) not in splits]
     notes = [f"{PYTHON}: left out, being called like no split: {', '.join(left_out)}."] if left_out else []
-    given = validation is not None and not _made_by_datasets(data)
+    given = validation is not None and not is_a(data, *DATASETS)
     return Tables(PYTHON, None, train, validation, test, given, notes)
 
 
-def _holds_columns(data: Any) -> bool:
-    """Say whether a mapping is column name -> values: equally long lists of plain values, under no split's name."""
-    if not isinstance(data, Mapping) or any(str(name) in known for name in data for known in SPLITS.values()):
-        return False
-    plain = [
-        values
-        for values in data.values()
-        if isinstance(values, list | tuple) and not any(isinstance(value, Mapping | list | tuple) for value in values)
-    ]
-    return len(plain) == len(data) > 1 and len({len(values) for values in plain}) == 1
+def _require_plain(tables: Tables, block: DataBlock) -> None:
+    """Refuse cells of which `str` would make a text or label that nobody wrote; other columns may hold anything."""
+    try:
+        texts, _ = columns.text_columns(tables.train, block.text_column)
+    except DataError:  # the check says so, with all else that is wrong
+        return
+    try:
+        label: str | None = columns.label_column(tables.train, block.label_column, texts)[0]
+    except DataError:
+        label = None
+    present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
+    raise_faults([fault for table in present for fault in value_faults(table, texts, label)])
+
+
+def _holds_columns(data: Mapping[Any, Any]) -> bool:
+    """Say whether a mapping is column name -> values, and not split name -> rows.
+
+    Names decide where they can: one of a split says rows, unless all values are flat and a usual column stands beside.
+    """
+    usual = any(column_name(name).lower() in USUAL_COLUMNS for name in data)
+    rows = [_holds_rows(values) for values in data.values()]
+    if any(str(name) in SPLIT_NAMES for name in data):
+        return usual and not any(rows)
+    return usual or not all(rows)
+
+
+def _holds_rows(values: Any) -> bool:
+    """Say whether these are rows of several values each, not the values of one column."""
+    if isinstance(values, Mapping) or is_a(values, *TABLES) or is_structured(values):
+        return True
+    items = listed(values)
+    if items is None:
+        return isinstance(values, Iterable) and iter(values) is values
+    return any(isinstance(item, list | tuple | Mapping) or _field_names(item) for item in items)
 
 
 def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the splits that have a name of a split; a name that is nearly one is a slip and refused."""
-    names = [name for known in SPLITS.values() for name in known]
     for name in data:
-        guess = did_you_mean(str(name), names)
-        if str(name) not in names and guess:
+        guess = did_you_mean(str(name), SPLIT_NAMES)
+        if str(name) not in SPLIT_NAMES and guess:
             raise data_error("DATA-067", PYTHON, f'there is no split called "{name}".', f"{guess} Or leave it out.")
-    return {name: rows for name, rows in data.items() if str(name) in names}
-
-
-def _made_by_datasets(data: Any) -> bool:
-    datasets = sys.modules.get("datasets")  # whoever made it has imported it
-    return datasets is not None and isinstance(data, datasets.Dataset | datasets.DatasetDict)
+    return {name: rows for name, rows in data.items() if str(name) in SPLIT_NAMES}
 
 
 def _table(origin: str, data: Any) -> Table:
-    if _made_by_datasets(data):
-        table = dataset_table(origin, data)
-    elif _holds_columns(data):
-        columns = {str(name): list(values) for name, values in data.items()}
-        table = Table(origin, columns, range(1, len(next(iter(columns.values()))) + 1))
-    elif hasattr(data, "to_dict") and hasattr(data, "columns"):  # a pandas DataFrame
-        table = _from_rows(origin, data.to_dict("records"))
-    elif isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
-        table = _from_rows(origin, list(data))
-    else:
-        raise data_error("DATA-067", origin, f"data of type {type(data).__name__} cannot be read.", VALID)
+    _refuse(origin, data)
+    table = column_table(origin, data)
+    if table is None:
+        table = _from_rows(origin, _rows(origin, data))
+        table.class_names.update(class_names(getattr(data, "features", None)) if is_a(data, *DATASETS) else {})
     if not len(table):
         raise data_error("DATA-004", origin, "there are no rows.", "Give it rows: a text and its label each.")
     return table
 
 
-def _from_rows(origin: str, rows: list[Any]) -> Table:
+def _refuse(origin: str, data: Any) -> None:
+    text, hint = f"data of type {type(data).__name__} cannot be read.", ""
+    if isinstance(data, str | os.PathLike):
+        hint = NAME_A_FILE
+    elif isinstance(data, set | frozenset):
+        hint = f"The order of a set is not defined, so a run on it could not be repeated: give a list. {VALID}"
+    elif is_a(data, *SERIES):
+        hint = f"It is one column; a run needs texts and labels: give the DataFrame, or a dict of columns. {VALID}"
+    elif isinstance(data, bytes | bytearray | memoryview) or hasattr(data, "readlines"):
+        hint = VALID
+    if hint:
+        raise data_error("DATA-067", origin, text, hint)
+
+
+def _rows(origin: str, data: Any) -> list[Any]:
+    if is_a(data, "datasets.IterableDataset"):
+        return list(data.with_format(None))
+    is_frame = has_columns(data)  # of a library that is not known
+    has_items = getattr(data, "ndim", 1) > 0
+    if isinstance(data, Iterable) and has_items and not is_frame:
+        found = listed(data)
+        return list(data) if found is None else found
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and has_items and not is_frame:
+        return [data[number] for number in range(len(data))]  # a data set of torch
+    raise data_error("DATA-067", origin, f"data of type {type(data).__name__} cannot be read.", VALID)
+
+
+def _from_rows(origin: str, rows: Sequence[Any]) -> Table:
     records: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for number, row in enumerate(rows, 1):
-        if isinstance(row, Mapping):
-            records.append({str(name): value for name, value in row.items()})
-        elif isinstance(row, list | tuple) and len(row) == len(PAIR):
-            records.append(dict(zip(PAIR, row, strict=True)))
-        else:
-            text = f"neither a dict nor a (text, label) pair, but {type(row).__name__}"
-            faults.append(Fault("DATA-067", f"{origin}:{number}", text, VALID))
+        record = _record(row, f"{origin}:{number}", faults)
+        records.append(record or {})
     report(faults, None)
     names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: [record.get(name) for record in records] for name in names}
-    return Table(origin, columns, range(1, len(records) + 1))
+    found = {name: all_plain(record.get(name) for record in records) for name in names}
+    return Table(origin, found, range(1, len(records) + 1))
+
+
+def _record(row: Any, place: str, faults: list[Fault]) -> dict[str, Any]:
+    """Return the cells of a row by column name."""
+    named = _named_cells(row)
+    if named is None:
+        pair = listed(plain(row))
+        if pair is not None and len(pair) == len(PAIR):
+            return dict(zip(PAIR, pair, strict=True))
+        count = "" if pair is None else f" of {len(pair)}"
+        text = f"neither a dict nor a (text, label) pair, but {type(row).__name__}{count}"
+        faults.append(Fault("DATA-067", place, text, VALID))
+        return {}
+    if any(name is None and isinstance(value, list) for name, value in named):  # as csv.DictReader says it
+        faults.append(Fault("DATA-007", place, "more cells than there are columns", "Quote texts with the separator."))
+        return {}
+    faults += name_faults(place, [column_name(name) for name, _ in named])
+    return {column_name(name): value for name, value in named}
+
+
+def _named_cells(row: Any) -> list[tuple[Any, Any]] | None:
+    """Return (name, cell) of a row that names its cells, in whatever way; None for any other."""
+    if is_a(row, *TABLES):  # a list of tables has no rows of its own
+        return None
+    if isinstance(row, Mapping):
+        return list(row.items())
+    names = _field_names(row)
+    if names:
+        return [(name, getattr(row, name)) for name in names]
+    row = row.as_py() if hasattr(row, "as_py") else row
+    if isinstance(row, Mapping):
+        return list(row.items())
+    if _is_structured_item(row):
+        return [(name, row[name]) for name in row.dtype.names]
+    keys = getattr(type(row), "keys", None)
+    return [(name, row[name]) for name in keys(row)] if callable(keys) else None
+
+
+def _is_structured_item(row: Any) -> bool:
+    """Say whether this is one item of a structured numpy array."""
+    return is_a(row, "numpy.void") and row.dtype.names is not None
+
+
+def _field_names(row: Any) -> list[str]:
+    """Return the names of the fields of a named tuple, a dataclass or a pydantic model."""
+    if isinstance(row, type):
+        return []
+    if is_dataclass(row):
+        return [field.name for field in fields(row)]
+    named = getattr(type(row), "_fields", ()) if isinstance(row, tuple) else getattr(type(row), "model_fields", ())
+    return [str(name) for name in named]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.record import Verdict
+from lightune.sections import Verdict
 
 RESAMPLES = 9999
 LEVEL = 0.95

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from lightune import runtime
 from lightune.artifact import adapter_folder, find_base, load_onto, read_config
 from lightune.data.encoding import NoTokensError
+from lightune.data.python_values import plain
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
-from lightune.inference.classifier import Classifier, Prediction, Text, as_texts, classifier_of
+from lightune.inference.classifier import Classifier, Prediction, classifier_of
+from lightune.inference.texts import Text, as_texts
 
 if TYPE_CHECKING:
     from lightune.models.shared import SharedBase
@@ -50,7 +52,7 @@ class AdapterBank:
 
     def __getitem__(self, name: str) -> Classifier:
         """Return the classifier of this name. Raises RecipeError when there is none."""
-        if name not in self._classifiers:
+        if not isinstance(name, str) or name not in self._classifiers:
             hint = f"{did_you_mean(str(name), self.names)} There are: {', '.join(self.names) or 'none'}.".strip()
             raise RecipeError("RECIPE-090", f'there is no adapter "{name}".', hint)
         return self._classifiers[name]
@@ -94,8 +96,8 @@ class AdapterBank:
         its adapter.
         """
         if isinstance(adapter, str):
-            return self[adapter].predict(texts if isinstance(texts, str | tuple) else list(texts))
-        rows, names = list(as_texts(texts)), list(adapter)
+            return self[adapter].predict(texts)
+        rows, names = as_texts(texts), [plain(name) for name in adapter]
         if len(rows) != len(names):
             message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
             hint = (

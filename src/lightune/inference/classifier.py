@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
-from lightune.data.columns import is_missing, is_writable
 from lightune.data.encoding import NoTokensError, encode
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
 from lightune.inference.answering_precision import AnsweringPrecision
 from lightune.inference.merging import COMPARED, Merging
+from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.finished import load_finished
 from lightune.models.load import LoadedModel
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
-
-Text = str | tuple[str, str]
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,7 +122,7 @@ class Classifier:
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text, or one without tokens."""
-        rows = [self.row(text, number) for number, text in enumerate(texts, 1)]
+        rows = [self.row(text, number) for number, text in enumerate(as_texts(texts), 1)]
         places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
         distinct = list(places)
         encoded = encode(self.tokenizer, distinct, self.max_length)
@@ -141,18 +139,10 @@ class Classifier:
 
     def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
         """Return the parts of a text; DataError, which calls it by its number, unless it can be classified."""
-        row = tuple(text) if isinstance(text, list | tuple) else (text,)
+        row = text_parts(text, self.text_columns)
         if len(row) != len(self.text_columns):
             raise self._wrong_parts(number, len(row))
-        if any(is_missing(part) for part in row):
-            raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
-        wrong = next((part for part in row if not isinstance(part, str)), None)
-        if wrong is not None:
-            raise DataError(
-                "DATA-043", f"text {number} is no text but {type(wrong).__name__}.", "Give each as a string."
-            )
-        if not all(map(is_writable, row)):
-            raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
+        require_strings(row, number)
         return row
 
     def _wrong_parts(self, number: int, given: int) -> DataError:
@@ -167,7 +157,7 @@ class Classifier:
     def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
         """Classify a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says."""
         given = as_texts(texts)
-        return predictions(self.labels, self.logits(given)) if len(given) else []
+        return predictions(self.labels, self.logits(given)) if given else []
 
     def known(self, texts: Text | Sequence[Text]) -> list[bool] | None:
         """Say of each text whether the model was trained or validated on it, or None where no fingerprints were kept.
@@ -205,13 +195,6 @@ def predictions(labels: Sequence[str], logits: NDArray[Any]) -> list[Prediction]
         best = int(row.argmax())
         shares = {label: float(share) for label, share in zip(labels, row, strict=True)}
         found.append(Prediction(labels[best], float(row[best]), shares))
-    return found
-
-
-def as_texts(texts: Text | Sequence[Text]) -> Sequence[Text]:
-    """Return what was given as many texts: a string or a tuple of two strings, a pair, is one; a list is many."""
-    is_pair = isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(part, str) for part in texts)
-    found: Any = [texts] if isinstance(texts, str) or is_pair else texts
     return found
 
 

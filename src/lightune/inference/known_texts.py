@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.cells import is_missing
+from lightune.data.cells import CHUNK, is_missing
 from lightune.data.columns import label_by_name
 from lightune.data.labels import label_text
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.evaluation.metrics import measure_part
-from lightune.record import LabelledFile, PartMetrics
+from lightune.sections import LabelledFile, PartMetrics
 
 if TYPE_CHECKING:
     from lightune.data.split import Split
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 def known_fields(classifier: Classifier, split: Split, logits: NDArray[Any]) -> dict[str, Any]:
     """Return the fields of record.Evaluation on known texts, from logits (texts, labels); none without fingerprints."""
-    texts: Any = split.texts
-    known = classifier.known(texts)
-    if known is None:
+    if classifier.known([]) is None:
         return {}
+    known: list[bool] = []
+    for start in range(0, len(split), CHUNK):  # the texts may lie on disk
+        known += classifier.known(split.texts[start : start + CHUNK]) or []  # type: ignore[arg-type]
     others = ~np.asarray(known, bool)
     without = measure_part(logits[others], np.asarray(split.labels)[others]) if others.any() else None
     return {"known_examples": sum(known), "without_known": without}

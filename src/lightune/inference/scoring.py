@@ -23,7 +23,8 @@ from lightune.inference.known_texts import known_fields
 from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
-from lightune.record import Evaluation, RunRecord
+from lightune.record import RunRecord
+from lightune.sections import Evaluation
 
 
 def evaluate_file(

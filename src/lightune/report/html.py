@@ -10,8 +10,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lightune.record import Evaluation, Gain, RunRecord
+from lightune.record import RunRecord
 from lightune.report import plots, tables, usage, words
+from lightune.sections import Evaluation, Gain
 
 MOST_WRONG = 20
 MOST_GROUPS = 40

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lightune.record import Gain, Training
 from lightune.report import words
+from lightune.sections import Gain, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

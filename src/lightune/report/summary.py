@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lightune.record import Evaluation, RunRecord
+from lightune.record import RunRecord
 from lightune.report import tables, usage, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.tables import Table
+from lightune.sections import Evaluation
 from lightune.verdict import counts_by_label, never_found
 
 FIRST_COLUMN = 24

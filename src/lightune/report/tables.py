@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightune.evaluation.metrics import per_label
-from lightune.record import Cost, Evaluation, LabelScores, PartMetrics, RunRecord
+from lightune.record import RunRecord
 from lightune.report import words
+from lightune.sections import Cost, Evaluation, LabelScores, PartMetrics
 from lightune.verdict import PREFERRED, with_article
 
 NOTHING = "-"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from lightune.record import Evaluation, LabelledFile, RunRecord
+from lightune.record import RunRecord
+from lightune.sections import Evaluation, LabelledFile
 
 NOT_MEASURED = "not measured"
 

@@ -1,0 +1,169 @@
+"""Cells that Python programs hand over, made plain: None, true/false, numbers, strings, lists and dicts of them.
+
+Whatever library a value comes from is known by its class's name, so that none is imported for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from itertools import islice
+from numbers import Real
+from typing import Any
+
+from lightune.data.faults import Fault, raise_faults
+from lightune.data.tables import Table
+
+MOST_FAULTS = 10_000
+CHUNK = 4096
+PLAIN = frozenset({str, int, float, bool, type(None)})
+MISSING = ("pandas.NAType", "pandas.NaTType")
+# How libraries call the way from their arrays and scalars to Python's own values.
+WAYS_OUT = ("as_py", "to_pylist", "to_list", "tolist")
+DECODE = 'Decode them first: value.decode("latin1"), say.'
+AS_TEXT = "Convert each to a string first: str() of anything gives one, but often none that was meant."
+
+
+def plain(value: Any) -> Any:
+    """Return a cell as Python's own value, or as it is when it is of no kind that has one.
+
+    Missing values of any library are None, enumeration members their values, arrays and tuples lists, and bytes the
+    text that they are in UTF-8; bytes that are none stay bytes.
+    """
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _decoded(bytes(value))
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else value
+    return None if is_a(value, *MISSING) else _out_of_library(value)
+
+
+def listed(values: Any) -> list[Any] | None:
+    """Return the items of a list, a tuple or a library's array as a list, not yet plain; None when it is no such."""
+    if isinstance(values, list | tuple):
+        return list(values)
+    if isinstance(values, str | bytes | bytearray | memoryview) or is_a(values, *TABLES):
+        return None
+    if is_a(values, "numpy.ndarray") and values.dtype.kind in "mM" and values.ndim:
+        return list(values)  # as Python's own they would be bare numbers of nanoseconds
+    found = _by_its_own_way(values)
+    if isinstance(found, list):
+        return found
+    return list(values) if isinstance(values, Sequence) or is_a(values, "datasets.IterableColumn") else None
+
+
+@lru_cache(512)
+def _class_names(kind: type) -> frozenset[str]:
+    return frozenset(f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__)
+
+
+def is_a(value: Any, *names: str) -> bool:
+    """Say whether a value is of a class called so, `library.Class`; the library need not be installed."""
+    return not _class_names(type(value)).isdisjoint(names)  # type: ignore[arg-type]  # of the cache
+
+
+FRAMES = ("pandas.DataFrame", "polars.DataFrame", "polars.LazyFrame")
+ARROW = ("pyarrow.Table", "pyarrow.RecordBatch", "pyarrow.RecordBatchReader")
+DATASETS = ("datasets.Dataset", "datasets.IterableDataset", "datasets.DatasetDict", "datasets.IterableDatasetDict")
+TABLES = (*FRAMES, *ARROW, *DATASETS)
+
+
+def has_columns(value: Any) -> bool:
+    """Say whether this is a frame of whatever library: passed over, it would give the names of its columns."""
+    return not callable(getattr(value, "columns", len))
+
+
+def not_plain(value: Any) -> str:
+    """Say what a plain cell is that can be neither text nor label; nothing when it can."""
+    if value is None or isinstance(value, str | Real | Decimal):
+        return ""
+    return "bytes that are not UTF-8" if isinstance(value, bytes) else f"of type {type(value).__name__}"
+
+
+def named_columns(origin: str, columns: Iterable[tuple[Any, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
+    """Return columns by their names, without blanks outside; DataError when one is missing or stands twice."""
+    pairs = [(column_name(name), values) for name, values in columns]
+    raise_faults(name_faults(origin, [name for name, _ in pairs]))
+    return dict(pairs)
+
+
+def name_faults(place: str, names: Sequence[str]) -> list[Fault]:
+    """Return what is wrong with the names of columns, each already without blanks outside."""
+    texts = [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    texts += [f'{names.count(name)} columns are called "{name}"' for name in twice]
+    return [Fault("DATA-006", place, text, "Name every column, each differently.") for text in texts]
+
+
+def column_name(name: Any) -> str:
+    """Return the name of a column as text, without blanks outside; empty when there is none."""
+    found = plain(name)
+    return "" if found is None or found != found else str(found).strip()
+
+
+def value_faults(table: Table, texts: Sequence[str], label: str | None) -> list[Fault]:
+    """Return the faults of cells that are no texts and no labels: `str` would make something of anything.
+
+    Lists of labels are not among them: the check of the label column names the tasks that have such.
+    """
+    found = (
+        _fault(table.place(row), name, reason, "text" if name in texts else "label")
+        for name in dict.fromkeys([*texts, *([] if label is None else [label])])
+        if name in table.columns
+        for row, value in enumerate(_cells(table.columns[name]))
+        if (reason := not_plain(value)) and (name in texts or not isinstance(value, list | dict))
+    )
+    return list(islice(found, MOST_FAULTS))
+
+
+def _fault(place: str, name: str, reason: str, expected: str) -> Fault:
+    if reason.startswith("bytes"):
+        return Fault("DATA-003", place, f"{name} holds {reason}", DECODE)
+    return Fault("DATA-067", place, f"{name} is {reason}, not a {expected}", AS_TEXT)
+
+
+def _cells(values: Sequence[Any]) -> Iterator[Any]:
+    for start in range(0, len(values), CHUNK):
+        yield from values[start : start + CHUNK]
+
+
+def all_plain(values: Iterable[Any]) -> list[Any]:
+    """Return the cells of a column, each made plain."""
+    return [value if type(value) in PLAIN else plain(value) for value in values]
+
+
+def _decoded(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _out_of_library(value: Any) -> Any:
+    if is_a(value, "numpy.datetime64", "numpy.timedelta64"):
+        return None if value != value else value  # a time is no number, and one that is not there is not itself
+    if is_a(value, *TABLES):
+        return value
+    items = listed(value) if is_a(value, "numpy.ndarray") else None
+    found = _by_its_own_way(value) if items is None else items
+    if type(found) is type(value):  # a long double has nothing plainer than itself
+        return float(value) if isinstance(value, Real) else value
+    return plain(found)
+
+
+def _by_its_own_way(value: Any) -> Any:
+    """Return what a library's own method gives for an array or a scalar; without any, the value itself."""
+    for name in WAYS_OUT:
+        way = getattr(type(value), name, None)
+        if callable(way):
+            return way(value)
+    return value

@@ -1,0 +1,86 @@
+"""What a program may give as the texts to classify: which things are one text, which are many, and which are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lightune.data.cells import is_missing, is_writable
+from lightune.data.python_columns import is_structured
+from lightune.data.python_values import ARROW, DATASETS, TABLES, has_columns, is_a, listed, plain
+from lightune.errors import DataError
+
+Text = str | tuple[str, str]
+
+# What to pass instead of a table: nobody has said which of its columns is the text.
+COLUMNS = {
+    "pandas.DataFrame": 'frame["text"].tolist()',
+    "polars.DataFrame": 'frame["text"].to_list()',
+    "polars.LazyFrame": 'frame.collect()["text"].to_list()',
+    **dict.fromkeys(ARROW, 'table["text"].to_pylist()'),
+    "pyarrow.RecordBatchReader": 'reader.read_all()["text"].to_pylist()',
+    **dict.fromkeys(DATASETS, 'dataset["text"]'),
+    "datasets.DatasetDict": 'dataset["test"]["text"]',
+    "datasets.IterableDatasetDict": 'dataset["test"]["text"]',
+}
+
+
+def as_texts(texts: Any) -> Sequence[Text]:
+    """Return what was given as many texts.
+
+    A string (or bytes) is one, and so is a tuple of two, a pair. Many are a list or any other tuple, a column of any
+    library, or what yields them one by one. Raises DataError for a table, a mapping, a set, and what is no text at all.
+    """
+    _refuse(texts)
+    if isinstance(texts, list):
+        return texts
+    is_pair = isinstance(texts, tuple) and len(texts) == 2 and all(map(_is_string, texts))
+    is_named = isinstance(texts, tuple) and hasattr(type(texts), "_fields")  # a row, whatever its length
+    if _is_string(texts) or is_pair or is_named:
+        return [texts]
+    found = listed(texts)
+    if found is not None:
+        return found
+    has_items = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) > 0
+    return list(texts) if has_items else [texts]
+
+
+def text_parts(text: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """Return the parts of one text, plain; of a named tuple with such fields those called `names`, in that order."""
+    named = set(names) <= set(getattr(type(text), "_fields", ()))
+    found = plain(tuple(getattr(text, name) for name in names) if named else text)
+    return tuple(found) if isinstance(found, list) else (found,)
+
+
+def require_strings(parts: Sequence[Any], number: int) -> None:
+    """Raise DataError, which calls the text by its number, unless each part is a string with something in it."""
+    if any(isinstance(part, float | str | None) and is_missing(part) for part in parts):
+        raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
+    wrong = next((part for part in parts if not isinstance(part, str)), None)
+    if isinstance(wrong, bytes):
+        raise DataError("DATA-043", f"text {number} is bytes that are not UTF-8.", "Decode them first.")
+    if wrong is not None:
+        raise DataError("DATA-043", f"text {number} is no text but {type(wrong).__name__}.", "Give each as a string.")
+    if not all(map(is_writable, parts)):
+        raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str | bytes | bytearray | memoryview)
+
+
+def _refuse(texts: Any) -> None:
+    """Refuse what holds texts somewhere: a table gives the names of its columns, which would be classified."""
+    kind = type(texts).__name__
+    if isinstance(texts, set | frozenset):
+        hint = "The order of a set is not defined, and answers come in the order of the texts: give a list."
+    elif is_a(texts, *TABLES):
+        instead = next(way for name, way in COLUMNS.items() if is_a(texts, name))
+        hint = f"Pass its column of texts: predict({instead}). Pairs are a list of tuples of two strings."
+    elif isinstance(texts, Mapping) or is_structured(texts):
+        hint = 'Pass its texts: predict(data["text"]). Pairs are a list of tuples of two strings.'
+    elif has_columns(texts):
+        hint = "Pass a list of strings: one of its columns."
+    else:
+        return
+    raise DataError("DATA-043", f"data of type {kind} is not a list of texts.", hint)
