@@ -12,7 +12,7 @@ from lightune.data.disguise import described
 from lightune.data.faults import Fault
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
-from lightune.data.plain_columns import kept_types, plain
+from lightune.data.plain_columns import holds_categories, kept_types, plain
 from lightune.data.storage import IN_MEMORY_BYTES, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     lines: array[int] = array("q")
     rows, types = 0, None
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
-    for given in file.iter_batches(BATCH_ROWS):
+    for given in _batches(file):
         types = types or kept_types(given)
         batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
         faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
@@ -59,6 +59,14 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
         store.add(batch)
     skipped = {UNREADABLE: rows - len(lines)} if len(lines) < rows else {}
     return Reading(store.columns(), lines, _class_names(file.schema_arrow.metadata), skipped)
+
+
+def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield the rows; Arrow cannot join categories in lists or structs across row groups, so these come one by one."""
+    has_inner = any(holds_categories(kind) for kind in file.schema_arrow.types)
+    parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
+    for part in parts:
+        yield from file.iter_batches(BATCH_ROWS, row_groups=part)
 
 
 def _unreadable(path: Path, head: bytes, error: Exception) -> Fault:

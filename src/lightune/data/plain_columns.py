@@ -23,6 +23,13 @@ def kept_types(batch: pa.RecordBatch) -> list[Any]:
     return [_kept_type(column) for column in batch.columns]
 
 
+def holds_categories(kind: Any) -> bool:
+    """Say whether a type has categories in its lists, maps or structs."""
+    import pyarrow as pa
+
+    return not pa.types.is_dictionary(kind) and kind != _without_categories(kind)
+
+
 def plain(batch: pa.RecordBatch, types: Sequence[Any]) -> list[pa.Array]:
     """Return the columns of a batch in these types; bytes become text unseen, which may be no UTF-8 then."""
     return [_as_type(column, kind) for column, kind in zip(batch.columns, types, strict=True)]
