@@ -171,7 +171,19 @@ def test_a_csv_text_that_holds_whole_rows_is_warned_of(
 def test_further_columns_hide_no_swallowed_row(tmp_path: Path):
     rows = [(str(number), *row, "web") for number, row in enumerate(spoken(8, 11))]
     table, _ = read(tmp_path / "a.csv", lines(rows, ",", "id{0}text{0}label{0}source"))
-    assert "3 of its lines read as rows" in table.warnings[0].text
+    assert "4 of its lines read as rows" in table.warnings[0].text  # the last one too, by its number
+
+
+@pytest.mark.parametrize(("header", "place"), [("id{0}text", 0), ("source{0}id{0}text", 1)])
+@pytest.mark.parametrize("last", [9, 12])
+@case("a csv of id and text, without labels, in which a text swallows rows", "no word", "DATA-114",
+      "the numbers in the text go on from the row's own")  # fmt: skip
+def test_numbers_that_go_on_tell_of_swallowed_rows(tmp_path: Path, header: str, place: int, last: int):
+    rows = [("web", str(number + 1), text)[1 - place :] for number, (text, _) in enumerate(spoken(8, last))]
+    table, _ = read(tmp_path / "a.csv", lines(rows, ",", header))
+    [warning] = table.warnings
+    assert (warning.code, warning.place) == ("DATA-114", f"{tmp_path}/a.csv:10")
+    assert f"goes on to line {last + 2}, and {last - 8} of its lines" in warning.text
 
 
 @pytest.mark.parametrize("waiting", [0, 10_000])
@@ -192,12 +204,13 @@ REVIEWS = {
     "a poem": "Roses are red,\nviolets are blue, \nsugar is sweet,\nso are you",
     "a dialogue": '"Well," he said,\n"no." She left,\n"So?"',
     "code": "def f(a, b):\n    return a, b\n\nf(1, 2)",
+    "numbers": "1, eggs\n2, flour\n3, milk",
     "windows": "one, two\r\nthree, four\r\nfive",
 }
 
 
 @pytest.mark.parametrize("name", REVIEWS)
-@pytest.mark.parametrize("extra", ["", "train", "long"])
+@pytest.mark.parametrize("extra", ["", "train", "70"])
 def test_a_text_of_several_lines_is_none_of_several_rows(tmp_path: Path, name: str, extra: str):
     """With a column before the text, and one behind that is mostly empty, too."""
     labels = itertools.cycle(["pos", "neg", "5"])
