@@ -62,6 +62,7 @@ def test_a_first_row_of_data_is_refused(tmp_path: Path, name: str, rows: list[tu
 
 NAMED = {
     "a label called as its column": [("text", "spam"), ("buy now", "spam"), ("hello", "ham"), ("win", "spam")],
+    "a text that says text": [("text", "spam"), ("text", "ham"), ("hello", "ham"), ("win", "spam"), ("x", "ham")],
     "names in two words": [("Review Text", "spam"), ("buy", "spam"), ("hello", "ham"), ("win", "spam"), ("x", "ham")],
     "names of a data frame without names": [("0", "1"), ("fine", "1"), ("dull", "0"), ("good", "1"), ("bad", "0")],
     "an index without a name": [("", "0", "1"), ("0", "fine", "1"), ("1", "dull", "0"), ("2", "good", "1")],

@@ -143,6 +143,16 @@ def test_bytes_that_are_pictures_stay_bytes(tmp_path: Path):
     assert table.columns["picture"] == pictures
 
 
+@case("a Parquet file whose column of pictures begins with thousands of rows without one",
+      "DATA-003 for every row with a picture", "read, the pictures as bytes", "no text column")  # fmt: skip
+def test_pictures_that_begin_late_stay_bytes(tmp_path: Path):
+    pictures = [None] * 5000 + [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]
+    columns = {"text": pa.array(["a"] * 5001), "my.picture": pa.array(pictures, pa.binary())}
+    table, faults = read(write_chunks(tmp_path / "a.parquet", columns))
+    assert faults == []
+    assert table.columns["my.picture"] == pictures
+
+
 DAY = datetime.date(2024, 2, 29)
 OTHERS = [
     (pa.nulls(2), [None, None]),

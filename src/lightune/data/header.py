@@ -52,9 +52,10 @@ def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fau
     sentences = {name for name in columns if len(name.split()) >= 3}
     again = {name for name, values in columns.items() if name in map(str.strip, values)}
     is_data = bool(sentences and again - sentences)
-    is_named = any(is_known_name(name) for name in columns if name not in again) or _are_numbered(columns)
+    values = {name for name in again if _is_few(columns[name])}
+    is_named = any(is_known_name(name) for name in columns if name not in values) or _are_numbered(columns)
     if not is_data and not is_named:
-        is_data = any(_is_few(columns[name]) for name in again) or any(map(_is_number_of_numbers, columns.items()))
+        is_data = bool(values) or any(map(_is_number_of_numbers, columns.items()))
     return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 4096
 BUFFER_BYTES = 1_000_000
+MOST_SAMPLED = 200
 
 
 def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
@@ -48,10 +49,9 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     import pyarrow as pa
 
     lines: array[int] = array("q")
-    rows, types = 0, None
+    rows, types = 0, kept_types(file.schema_arrow.types, lambda number: _first_values(file, number))
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
     for given in _batches(file):
-        types = types or kept_types(given)
         batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
         faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
         lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
@@ -67,6 +67,17 @@ def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
     parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
     for part in parts:
         yield from file.iter_batches(BATCH_ROWS, row_groups=part)
+
+
+def _first_values(file: ParquetFile, number: int) -> pa.Array:
+    """Return some values of a column of bytes that are there; it may begin with many rows that have none."""
+    import pyarrow as pa
+
+    for batch in file.iter_batches(BATCH_ROWS, columns=[file.schema_arrow.names[number]]):
+        found = batch.column(0).cast(pa.large_binary()).drop_null().slice(0, MOST_SAMPLED)
+        if len(found):
+            return found
+    return pa.array([], pa.large_binary())
 
 
 def _unreadable(path: Path, head: bytes, error: Exception) -> Fault:

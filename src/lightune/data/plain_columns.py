@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,14 +14,14 @@ MOSTLY = 0.8
 SAMPLED_BYTES = 100_000
 
 
-def kept_types(batch: pa.RecordBatch) -> list[Any]:
-    """Return the type in which to keep each column, as the first rows of a file show it.
+def kept_types(types: Sequence[Any], sample: Callable[[int], pa.Array]) -> list[Any]:
+    """Return the type in which to keep each column; `sample` gives the first values of a column of bytes, by its number.
 
     Bytes that are text become text (some writers do not say that a column is text), dates become texts, since Python
     cannot hold all of them, and categories become their values, since other rows may have others.
     """
 
-    return [_kept_type(column) for column in batch.columns]
+    return [_kept_type(kind, partial(sample, number)) for number, kind in enumerate(types)]
 
 
 def holds_categories(kind: Any) -> bool:
@@ -35,17 +36,17 @@ def plain(batch: pa.RecordBatch, types: Sequence[Any]) -> list[pa.Array]:
     return [_as_type(column, kind) for column, kind in zip(batch.columns, types, strict=True)]
 
 
-def _kept_type(column: pa.Array) -> Any:
+def _kept_type(given: Any, sample: Callable[[], pa.Array]) -> Any:
     import pyarrow as pa
 
-    types, kind = pa.types, _without_categories(column.type)
+    types, kind = pa.types, _without_categories(given)
     if types.is_temporal(kind) or types.is_string_view(kind):
         return pa.string()
     if types.is_float16(kind):
         return pa.float64()
     if types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
         kind = pa.binary()
-    if (types.is_binary(kind) or types.is_large_binary(kind)) and _is_text(column.cast(kind)):
+    if (types.is_binary(kind) or types.is_large_binary(kind)) and _is_text(sample()):
         return pa.string() if types.is_binary(kind) else pa.large_string()
     return kind
 
