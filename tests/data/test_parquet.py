@@ -136,8 +136,20 @@ def test_bytes_that_are_no_utf_8_are_named_with_their_row(
     assert len(table) + table.skipped["cannot be read"] == len(cells)
 
 
-def test_bytes_that_are_pictures_stay_bytes(tmp_path: Path):
-    pictures = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0\0\x10JFIF", None]
+BYTES = {
+    "pictures": [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0\0\x10JFIF", None],
+    "flags": [b"\x01", b"\x02", b"\xff"],
+    "numbers": [(7).to_bytes(4, "big"), (300).to_bytes(4, "big"), (2**32 - 1).to_bytes(4, "big")],
+    "digests": [
+        bytes.fromhex("d41d8cd98f00b204e9800998ecf8427e"),
+        None,
+        bytes.fromhex("900150983cd24fb0d6963f7d28e17f72"),
+    ],
+}
+
+
+@pytest.mark.parametrize("pictures", BYTES.values(), ids=BYTES)
+def test_bytes_that_are_no_text_stay_bytes(tmp_path: Path, pictures: list[bytes | None]):
     table, faults = read(write_chunks(tmp_path / "a.parquet", {"text": pa.array("abc"), "picture": pa.array(pictures)}))
     assert faults == []
     assert table.columns["picture"] == pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
 # Bytes that are no UTF-8 may be text of another encoding: then most of them are letters, blanks and marks all the same.
 MOSTLY = 0.8
 SAMPLED_BYTES = 100_000
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 
 
 def kept_types(types: Sequence[Any], sample: Callable[[int], pa.Array]) -> list[Any]:
-    """Return the type in which to keep each column; `sample` gives the first values of a column of bytes, by its number.
+    """Return the type in which to keep each column; `sample` gives the first values of a column of bytes.
 
     Bytes that are text become text (some writers do not say that a column is text), dates become texts, since Python
     cannot hold all of them, and categories become their values, since other rows may have others.
     """
-
     return [_kept_type(kind, partial(sample, number)) for number, kind in enumerate(types)]
 
 
@@ -84,17 +85,18 @@ def _without_categories(kind: Any) -> Any:
 
 
 def _is_text(column: pa.Array) -> bool:
-    """Say whether bytes are text: half of the cells are UTF-8, or most bytes are printable ASCII as in Latin-1."""
+    """Say whether bytes are text: half of the cells read as UTF-8, or most bytes are printable ASCII as in Latin-1."""
     cells: list[bytes] = [cell for cell in column.to_pylist() if cell]
-    if 2 * sum(map(_decodes, cells)) >= len(cells):
+    if 2 * sum(map(_reads, cells)) >= len(cells):
         return True
     sample = b"".join(cells)[:SAMPLED_BYTES]
     return sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in sample) >= MOSTLY * len(sample)
 
 
-def _decodes(cell: bytes) -> bool:
+def _reads(cell: bytes) -> bool:
+    """Say whether a cell is UTF-8 without control characters; the NUL bytes with which some fill cells up are none."""
     try:
         cell.decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return not CONTROL.search(cell.rstrip(b"\0"))
