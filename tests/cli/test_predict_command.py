@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import lightune
+from case_table import case
 from lightune.cli.main import main
 from tiny import sentences, write_csv
 
@@ -108,7 +109,9 @@ def test_a_file_comes_back_on_stdout_with_the_answers(run, expected, capsys, tmp
 def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
     source = write_csv(tmp_path / "in.csv", ROWS, ("sentence", "stars"))
     assert main(["predict", run, "--file", str(source), "--text-column", "sentence", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["predictions"]
+    printed = json.loads(capsys.readouterr().out)
+    found = printed.pop("predictions")
+    assert printed == {"rows_in": 5, "rows_answered": 5, "rows_dropped": {}}
     assert [(row["row"]["sentence"], row["label"]) for row in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
     ]
@@ -159,3 +162,31 @@ def test_the_batch_size_changes_no_answer(run, capsys):
     usual = capsys.readouterr().out
     assert main(["predict", run, *TEXTS, "--batch-size", "1"]) == 0
     assert capsys.readouterr().out == usual
+
+
+@pytest.mark.parametrize("output", [False, True])
+@case("predict --file --json with blank lines between rows", "the JSON did not tell of them",
+      "rows_in, rows_answered, rows_dropped add up; stderr says so", "nothing is dropped in silence")  # fmt: skip
+def test_what_was_dropped_is_in_the_json_and_on_stderr(run, capsys, tmp_path, output):
+    source, target = tmp_path / "in.tsv", tmp_path / "out.csv"
+    source.write_text(f'text\tid\n{TEXTS[0]}\t1\n\n\n"{TEXTS[1]}\t2\n"so ""far"""\t3\n', encoding="utf-8")
+    assert main(["predict", run, "--file", str(source), "--json", *(["--output", str(target)] if output else [])]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["rows_in"] == 5
+    assert found["rows_answered"] == 3
+    assert found["rows_dropped"] == {"blank line": 2}
+    assert found["rows"] == 3 if output else len(found["predictions"]) == 3
+    told = " ".join(printed.err.split())
+    assert "2 blank lines skipped." in told
+    assert f"DATA-115 {source}:6: 1 cell stands in quotes" in told
+
+
+def test_a_broken_row_far_down_leaves_nothing_and_prints_nothing(run, capsys, tmp_path):
+    rows = "".join(f"{TEXTS[row % 5]},{row}\n" for row in range(3000))
+    source = tmp_path / "in.csv"
+    source.write_text(f"text,id\n{rows}alone\n", encoding="utf-8")
+    assert main(["predict", run, "--file", str(source)]) == 3
+    printed = capsys.readouterr()
+    assert f"DATA-007 {source}:3002" in " ".join(printed.err.split())
+    assert printed.out == ""

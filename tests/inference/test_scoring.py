@@ -77,3 +77,11 @@ def test_a_damaged_record_is_refused(classifier, tiny_run, tmp_path, content):
     (tmp_path / "run" / "results.json").write_bytes(content)
     with pytest.raises(ArtifactError, match=r"results\.json: this file is damaged"):
         evaluate_own_test(classifier, tmp_path / "run")
+
+
+def test_a_pair_for_a_classifier_of_one_text_is_refused_with_its_columns(classifier, tmp_path):
+    rows = [("a film", "a book", "positive"), ("a soup", "a lamp", "negative")]
+    path = write_csv(tmp_path / "pairs.csv", rows, header=("premise", "hypothesis", "label"))
+    with pytest.raises(DataError, match=r"DATA-041 .*columns premise and hypothesis hold a pair of texts") as caught:
+        evaluate_file(classifier, path, "premise,hypothesis")
+    assert "takes one text (text)" in caught.value.message

@@ -46,14 +46,16 @@ def twin_names(names: Sequence[str]) -> list[str]:
 def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fault]:
     """Return the fault of a first row that is a row of data; `columns` are its cells, with the first rows below each.
 
-    Either one cell is a sentence and another comes again in its own column. Or no cell is a usual name for a column,
-    and one comes again in its own column, which holds few values, or is a number in a column of numbers.
+    Either one cell is a sentence and another comes again in its own column. Or no cell is a usual name for a column
+    (and no value of it), and one comes again in its own column, which holds few values, or is a number among numbers.
     """
     sentences = {name for name in columns if len(name.split()) >= 3}
     again = {name for name, values in columns.items() if name in map(str.strip, values)}
     is_data = bool(sentences and again - sentences)
-    if not is_data and not any(map(is_known_name, columns)) and not _are_numbered(columns):
-        is_data = any(_is_few(columns[name]) for name in again) or any(map(_is_number_of_numbers, columns.items()))
+    values = {name for name in again if _is_few(columns[name])}
+    is_named = any(is_known_name(name) for name in columns if name not in values) or _are_numbered(columns)
+    if not is_data and not is_named:
+        is_data = bool(values) or any(map(_is_number_of_numbers, columns.items()))
     return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
 
 

@@ -20,10 +20,11 @@ OTHER_NAMES = (
     "date", "description", "email", "emotion", "feedback", "field", "gold", "group", "headline", "hypothesis", "id",
     "ids", "idx", "index", "input", "lang", "language", "name", "num", "number", "opinion", "output", "passage",
     "phrase", "polarity", "post", "premise", "prompt", "query", "response", "row", "score", "sms", "source", "split",
-    "subject", "summary", "tag", "tags", "time", "timestamp", "topic", "tweet", "type", "unnamed", "url",
-    "user", "username", "utterance", "v", "value", "x", "y",
+    "subject", "summary", "tag", "tags", "time", "timestamp", "topic", "tweet", "type", "unnamed", "url", "user",
+    "username", "utterance", "value",
 )  # fmt: skip
 KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *OTHER_NAMES))
+NUMBERED = re.compile(r"[vVxXcC]\d+")  # v1, v2 and the like
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -39,7 +40,8 @@ def is_known_name(name: str) -> bool:
     """Say whether a name is one that columns usually have, alone or as a part: text, Text1, review_text, starRating."""
     words = [word.lower() for word in WORD.findall(name)]
     known = [word in KNOWN for word in words]
-    return any(known) and (all(known) or not any(map(str.isspace, name)))
+    is_one_word = not any(map(str.isspace, name))
+    return bool(NUMBERED.fullmatch(name)) or (any(known) and (all(known) or is_one_word))
 
 
 def _is_invisible(letter: str) -> bool:

@@ -12,7 +12,7 @@ from lightune.data.disguise import described
 from lightune.data.faults import Fault
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
-from lightune.data.plain_columns import kept_types, plain
+from lightune.data.plain_columns import holds_categories, kept_types, plain
 from lightune.data.storage import IN_MEMORY_BYTES, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 4096
 BUFFER_BYTES = 1_000_000
+MOST_SAMPLED = 200
 
 
 def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
@@ -48,10 +49,9 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     import pyarrow as pa
 
     lines: array[int] = array("q")
-    rows, types = 0, None
+    rows, types = 0, kept_types(file.schema_arrow.types, lambda number: _first_values(file, number))
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
-    for given in file.iter_batches(BATCH_ROWS):
-        types = types or kept_types(given)
+    for given in _batches(file):
         batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
         faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
         lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
@@ -59,6 +59,25 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
         store.add(batch)
     skipped = {UNREADABLE: rows - len(lines)} if len(lines) < rows else {}
     return Reading(store.columns(), lines, _class_names(file.schema_arrow.metadata), skipped)
+
+
+def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield the rows; Arrow cannot join categories in lists or structs across row groups, so these come one by one."""
+    has_inner = any(holds_categories(kind) for kind in file.schema_arrow.types)
+    parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
+    for part in parts:
+        yield from file.iter_batches(BATCH_ROWS, row_groups=part)
+
+
+def _first_values(file: ParquetFile, number: int) -> pa.Array:
+    """Return some values of a column of bytes that are there; it may begin with many rows that have none."""
+    import pyarrow as pa
+
+    for batch in file.iter_batches(BATCH_ROWS, columns=[file.schema_arrow.names[number]]):
+        found = batch.column(0).cast(pa.large_binary()).drop_null().slice(0, MOST_SAMPLED)
+        if len(found):
+            return found
+    return pa.array([], pa.large_binary())
 
 
 def _unreadable(path: Path, head: bytes, error: Exception) -> Fault:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,16 +13,23 @@ if TYPE_CHECKING:
 # Bytes that are no UTF-8 may be text of another encoding: then most of them are letters, blanks and marks all the same.
 MOSTLY = 0.8
 SAMPLED_BYTES = 100_000
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 
 
-def kept_types(batch: pa.RecordBatch) -> list[Any]:
-    """Return the type in which to keep each column, as the first rows of a file show it.
+def kept_types(types: Sequence[Any], sample: Callable[[int], pa.Array]) -> list[Any]:
+    """Return the type in which to keep each column; `sample` gives the first values of a column of bytes.
 
     Bytes that are text become text (some writers do not say that a column is text), dates become texts, since Python
     cannot hold all of them, and categories become their values, since other rows may have others.
     """
+    return [_kept_type(kind, partial(sample, number)) for number, kind in enumerate(types)]
 
-    return [_kept_type(column) for column in batch.columns]
+
+def holds_categories(kind: Any) -> bool:
+    """Say whether a type has categories in its lists, maps or structs."""
+    import pyarrow as pa
+
+    return not pa.types.is_dictionary(kind) and kind != _without_categories(kind)
 
 
 def plain(batch: pa.RecordBatch, types: Sequence[Any]) -> list[pa.Array]:
@@ -28,17 +37,17 @@ def plain(batch: pa.RecordBatch, types: Sequence[Any]) -> list[pa.Array]:
     return [_as_type(column, kind) for column, kind in zip(batch.columns, types, strict=True)]
 
 
-def _kept_type(column: pa.Array) -> Any:
+def _kept_type(given: Any, sample: Callable[[], pa.Array]) -> Any:
     import pyarrow as pa
 
-    types, kind = pa.types, _without_categories(column.type)
+    types, kind = pa.types, _without_categories(given)
     if types.is_temporal(kind) or types.is_string_view(kind):
         return pa.string()
     if types.is_float16(kind):
         return pa.float64()
     if types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
         kind = pa.binary()
-    if (types.is_binary(kind) or types.is_large_binary(kind)) and _is_text(column.cast(kind)):
+    if (types.is_binary(kind) or types.is_large_binary(kind)) and _is_text(sample()):
         return pa.string() if types.is_binary(kind) else pa.large_string()
     return kind
 
@@ -76,17 +85,18 @@ def _without_categories(kind: Any) -> Any:
 
 
 def _is_text(column: pa.Array) -> bool:
-    """Say whether bytes are text: half of the cells are UTF-8, or most bytes are printable ASCII as in Latin-1."""
+    """Say whether bytes are text: half of the cells read as UTF-8, or most bytes are printable ASCII as in Latin-1."""
     cells: list[bytes] = [cell for cell in column.to_pylist() if cell]
-    if 2 * sum(map(_decodes, cells)) >= len(cells):
+    if 2 * sum(map(_reads, cells)) >= len(cells):
         return True
     sample = b"".join(cells)[:SAMPLED_BYTES]
     return sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in sample) >= MOSTLY * len(sample)
 
 
-def _decodes(cell: bytes) -> bool:
+def _reads(cell: bytes) -> bool:
+    """Say whether a cell is UTF-8 without control characters; the NUL bytes with which some fill cells up are none."""
     try:
         cell.decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return not CONTROL.search(cell.rstrip(b"\0"))

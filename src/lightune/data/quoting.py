@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Protocol
 
 from lightune.data.faults import Fault
@@ -12,6 +13,7 @@ MOST_SHOWN = 10
 # A column of more different values than this is none of labels; nor is a longer value a label.
 MOST_VALUES = 1000
 LONGEST_VALUE = 100
+MOST_COLUMNS = 100  # the outer ones of a very wide table
 # Lines that may be rows wait until so many rows, or lines, are there to compare them with.
 ROWS_BEFORE_JUDGING = 1000
 MOST_WAITING = 10_000
@@ -31,52 +33,59 @@ class Watch(Protocol):
 
 
 class _Values:
-    """The short values of a column that come again, as long as there are few."""
+    """The short values of a column and how often each stands there; too many are forgotten, and no more are counted."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] | None = {}
+        self.are_too_many = False
+        self._counts: dict[str, int] = {}
         self._others = self._rows = 0
 
     def add(self, value: str) -> None:
-        if self._counts is None:
-            return
+        """Count a value."""
         self._rows += 1
         if len(value) > LONGEST_VALUE:
             self._others += 1
         else:
             self._counts[value] = self._counts.get(value, 0) + 1
         if len(self._counts) + self._others > MOST_VALUES:
-            self._counts = None
+            self.are_too_many, self._counts = True, {}
 
     def are_few(self) -> bool:
-        return self._counts is not None and 2 * (len(self._counts) + self._others) <= self._rows
+        """Say whether each stands there twice or more, on average."""
+        return not self.are_too_many and 2 * (len(self._counts) + self._others) <= self._rows
 
     def come_again(self, value: str) -> bool:
-        return self._counts is not None and self._counts.get(value, 0) > 1
+        """Say whether a value stands there twice or more."""
+        return self._counts.get(value, 0) > 1
 
 
-Line = tuple[int, list[str]]  # the first column that may be judged, the cells
+Line = tuple[int, list[str], bool]  # the first column that may be judged, the cells, whether it goes on numbering
 
 
 class SwallowedRows:
     """Quoted texts of a csv that hold whole rows: a quote at the beginning of a text was not doubled.
 
-    A line of such a text reads as a row when it has as many cells as there are columns and a value of a column of few
-    values stands in its column there, as it stands in other rows. Nothing but short values is kept of the rows.
+    A line of such a text reads as a row when it has as many cells as there are columns, and either a value of a column
+    of few values stands in its column there, as it stands in other rows, or a number goes on from the row's own: 7, 8.
+    Nothing but short values is kept of the rows.
     """
 
     def __init__(self, columns: int) -> None:
-        self._values = [_Values() for _ in range(columns)]
+        self._columns = columns
+        outer = (column for column in range(columns) if min(column, columns - column) <= MOST_COLUMNS // 2)
+        self._values = {column: _Values() for column in outer}
         self._waiting: list[tuple[int, int, list[Line]]] = []
         self._waiting_lines = self._rows = self._count = 0
         self._places: list[tuple[int, int, int]] = []
 
     def look(self, first: int, last: int, cells: Sequence[str]) -> None:
         """Note the values of a row, and which of its lines have as many cells as a row."""
-        for values, cell in zip(self._values, cells, strict=True):
-            values.add(cell)
         self._rows += 1
-        if last == first or len(self._values) < 2:
+        for column, values in self._values.items():
+            values.add(cells[column])
+            if values.are_too_many:
+                self._values = {column: values for column, values in self._values.items() if not values.are_too_many}
+        if last == first or self._columns < 2:
             return
         lines = list(_like_rows(cells))
         if lines:
@@ -111,28 +120,40 @@ class SwallowedRows:
         self._waiting, self._waiting_lines = [], 0
 
     def _reads_as_row(self, line: Line) -> bool:
-        start, cells = line
-        judged = list(zip(self._values, cells, strict=True))[start:]
-        found = [values.come_again(cell) for values, cell in judged if cell.strip() and values.are_few()]
-        return any(found) and 2 * sum(found) >= len(found)
+        start, cells, is_numbered = line
+        few = [column for column, values in self._values.items() if column >= start and values.are_few()]
+        found = [self._values[column].come_again(cells[column]) for column in few if cells[column].strip()]
+        return is_numbered or (any(found) and 2 * sum(found) >= len(found))
 
 
 def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
-    """Yield the lines, but the last, of a row's texts that have as many cells as the row.
+    """Yield the lines of a row's texts that have as many cells as the row.
 
-    What stands before the first of these texts belongs to the row itself and is no evidence.
+    What stands before the first of these texts, and behind the last line, belongs to the row itself and is no evidence;
+    a number that goes on is, in the last line too.
     """
-    is_first, left = True, MOST_WAITING
+    is_first = True
     for place, cell in enumerate(cells):
-        parts = LINE_END.split(cell, left)[:-1] if "\n" in cell or "\r" in cell else []
+        if "\n" not in cell and "\r" not in cell:
+            continue
+        parts = LINE_END.split(cell, MOST_WAITING)
         for number, part in enumerate(parts):
-            found = part.replace('"', "").split(",")
-            if number == 0:
-                found = [*cells[:place], *found] if is_first else []
-            if len(found) == len(cells):
+            is_last = number == len(parts) - 1
+            before = cells[:place] if number == 0 and is_first else ()
+            found = [*before, *part.replace('"', "").split(","), *(cells[place + 1 :] if is_last else ())]
+            if len(found) != len(cells):
+                continue
+            goes_on = number > 0 and any(map(_follows, cells[:place], found, repeat(number)))
+            if goes_on or not is_last:
                 start = place + 1 if number == 0 else 0
-                yield start, [value if len(value) <= LONGEST_VALUE else "" for value in found]
-        is_first = is_first and not parts
+                yield start, [value if len(value) <= LONGEST_VALUE else "" for value in found], goes_on
+        is_first = False
+
+
+def _follows(value: str, later: str, distance: int) -> bool:
+    """Say whether two values are whole numbers, and so far apart."""
+    is_number = value.isdigit() and value.isascii() and len(value) < LONGEST_VALUE
+    return is_number and later == str(int(value) + distance)
 
 
 def _count(lines: int, what: str) -> str:
