@@ -10,7 +10,7 @@ from typing import Any
 from lightune.data.columns import is_missing, label_column, label_text, text_columns
 from lightune.data.encoding import encode
 from lightune.data.sources import read_source
-from lightune.data.tables import Table
+from lightune.data.tables import Table, reading_notes
 from lightune.data.task import Split, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
@@ -33,7 +33,7 @@ def evaluate_file(
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
-    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed.
+    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed and what reading saw.
     """
     table = read_source(str(path), split="test")
     names, is_guess = file_columns(classifier, table, text_column)
@@ -47,8 +47,8 @@ def evaluate_file(
         # A run has that option, an evaluation has not.
         hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
         raise DataError(error.code, error.message, hint) from error
-    if guess:
-        (reporter or Silent()).note(guess)
+    for note in [*reading_notes(table.origin, table.skipped, table.warnings), *([guess] if guess else [])]:
+        (reporter or Silent()).note(note)
     # Every row is in the split: one that could not be used would have been an error.
     return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
 
