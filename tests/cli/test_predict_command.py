@@ -111,6 +111,7 @@ def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
     assert main(["predict", run, "--file", str(source), "--text-column", "sentence", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     found = printed.pop("predictions")
+    assert printed.pop("known")["known_examples"] == 0  # the rows have labels
     assert printed == {"rows_in": 5, "rows_answered": 5, "rows_dropped": {}}
     assert [(row["row"]["sentence"], row["label"]) for row in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)

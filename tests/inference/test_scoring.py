@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import shutil
+from typing import ClassVar
 
 import pytest
 
 import lightune
+from case_table import case
 from lightune.errors import ArtifactError, DataError
 from lightune.inference.scoring import evaluate_file, evaluate_own_test
+from lightune.progress import Silent
 from tiny import write_csv
 
 
@@ -85,3 +88,21 @@ def test_a_pair_for_a_classifier_of_one_text_is_refused_with_its_columns(classif
     with pytest.raises(DataError, match=r"DATA-041 .*columns premise and hypothesis hold a pair of texts") as caught:
         evaluate_file(classifier, path, "premise,hypothesis")
     assert "takes one text (text)" in caught.value.message
+
+
+@case("evaluate on a csv with blank lines, in which a text swallows rows", "no word", "both are said on stderr",
+      "a measure on other rows than those of the file")  # fmt: skip
+def test_what_reading_saw_is_said(classifier, tmp_path):
+    class Listener(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    rows = ["fine film,positive", '"dull book,negative', "warm soup,positive", 'limp plot",negative', ""]
+    rows += ["cold lamp,negative", "bright song,positive"]
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    assert evaluate_file(classifier, path, reporter=Listener()).examples == 4
+    assert Listener.notes[0] == f"{path}: 1 blank line skipped."
+    assert Listener.notes[1].startswith(f"DATA-114 {path}:3: a quoted text goes on to line 5")

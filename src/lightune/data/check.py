@@ -14,10 +14,11 @@ from lightune.data.duplicates import find_duplicates
 from lightune.data.faults import Fault, faults_of
 from lightune.data.joined_labels import joined_labels
 from lightune.data.labels import label_names
-from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of, skipped_notes
+from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
-from lightune.data.tables import Table
+from lightune.data.storage import BLANK
+from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
@@ -63,7 +64,8 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     for name, table in _tables(found.tables).items():
         found.rows[name] = rows_of(table)
         found.warnings += table.warnings
-        found.notes += skipped_notes(table)
+        blank = {BLANK: table.skipped[BLANK]} if table.skipped.get(BLANK) else {}
+        found.notes += reading_notes(table.origin, blank, ())  # what cannot be read is a fault
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))

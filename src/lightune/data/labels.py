@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ WHOLE = re.compile(
     r"[+-]?(?:0|[1-9][0-9]*)(?:\.0*)?|[+-]?[0-9]\.[0-9]*[eE][+-]?[0-9]{1,2}|[+-]?[0-9]+[eE][+-][0-9]{1,2}"
 )
 LONGEST_EXPONENT = 30
+KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
 def label_text(value: Any) -> str:
@@ -75,6 +77,9 @@ def _distinct(table: Table, column: str) -> Counter[tuple[type, Any]]:
     for value in cells(table, column):
         if isinstance(value, list | tuple | dict):
             text = f"column {column} holds lists; multi-label and token tasks are not supported."
+            raise data_error("DATA-021", table.origin, text, SUPPORTED)
+        if not isinstance(value, KINDS):  # its str() is no label that anybody wrote: b'pos'
+            text = f"column {column} holds {type(value).__name__}, which is not a label."
             raise data_error("DATA-021", table.origin, text, SUPPORTED)
         key = (value.__class__, value)
         if key in counts or (len(counts) < MOST_COUNTED and not is_missing(value)):

@@ -42,9 +42,3 @@ def rows_of(table: Table) -> RowCounts:
     found = RowCounts(len(table) + sum(table.skipped.values()))
     found.drop(table.skipped)
     return found
-
-
-def skipped_notes(table: Table) -> list[str]:
-    """Say how many blank lines a file holds; what cannot be read is a fault of its own."""
-    blank = table.skipped.get("blank line", 0)
-    return [f"{table.origin}: {blank:,} blank line{'s were' if blank > 1 else ' was'} skipped."] if blank else []

@@ -88,6 +88,12 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
     )
 
 
+def reading_notes(origin: str, skipped: Mapping[str, int], warnings: Sequence[Fault]) -> list[str]:
+    """Return a line on what reading skipped, by reason, and one on each of its warnings."""
+    notes = [f"{origin}: {count:,} {reason}{'s' * (count > 1)} skipped." for reason, count in skipped.items()]
+    return notes + [f"{seen.code} {seen.place}: {seen.text}. {seen.hint}" for seen in warnings]
+
+
 def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
     """Compare a table with the first one, and its label names with those of the first one that has some."""
     if set(first.columns) != set(other.columns):

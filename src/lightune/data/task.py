@@ -13,11 +13,11 @@ from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.fingerprints import Fingerprints
-from lightune.data.row_counts import UNDRAWN, RowCounts, skipped_notes
+from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
-from lightune.data.tables import Table
+from lightune.data.tables import Table, reading_notes
 from lightune.recipe import DataBlock
 
 # Duplicates are told in one note with their count; which rows they are, `lightune check` says.
@@ -103,7 +103,7 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
     raise_faults(found.faults)
     guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
-    notes = [*filter(None, [guess]), *skipped_notes(table), *map(as_note, table.warnings)]
+    notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
     return split_of(found, found.rows, texts, label), notes
 
 

@@ -14,7 +14,7 @@ from lightune.data.disguise import HEAD_BYTES, disguised
 from lightune.data.faults import Fault, raise_faults
 from lightune.data.header import missing_header
 from lightune.data.separated import SEPARATORS, Row, Rows, batches, by_name
-from lightune.data.tables import Table
+from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError, RecipeError
 from lightune.inference.answers import Answers
 from lightune.inference.classifier import Classifier, Text
@@ -111,10 +111,8 @@ def _survey(classifier: Classifier, source: Path, text_column: str | None, says:
     raise_faults(faults)
     tally.rows_dropped = dict(read.skipped)
     tally.rows_in += sum(tally.rows_dropped.values())
-    for reason, count in tally.rows_dropped.items():
-        says.note(f"{source}: {count:,} {reason}{'s' * (count > 1)} skipped.")
-    for seen in read.warnings():
-        says.note(f"{seen.code} {seen.place}: {seen.text}. {seen.hint}")
+    for note in reading_notes(str(source), tally.rows_dropped, read.warnings()):
+        says.note(note)
     return columns
 
 

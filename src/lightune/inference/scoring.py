@@ -38,7 +38,7 @@ def evaluate_file(
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
-    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed.
+    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed and what reading saw.
     """
     table = read_source(str(path), split="test")
     names, is_guess = file_columns(classifier, table, text_column)
