@@ -217,6 +217,19 @@ def test_the_commands_refuse_a_tokenizer_beyond_the_embeddings(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("tokens", [{"word": 48}, {"far": 90}], ids=["more", "holes"])
+def test_the_path_without_torch_leaves_a_tokenizer_beyond_the_embeddings_to_the_usual_one(
+    tiny_models: dict[str, Path], tmp_path: Path, tokens: dict[str, int]
+):
+    from lightune.inference.quick import _token_ids
+
+    def ids(folder: Path) -> list[list[int]] | None:
+        return _token_ids(folder, ["the film", *tokens], 64, 48)
+
+    assert ids(tiny_models["distilbert"]) is not None
+    assert ids(with_tokens(tiny_models["distilbert"], tmp_path / "model", tokens)) is None
+
+
 def test_answers_of_other_texts_are_what_they_were(adapters: dict[str, Path], tmp_path: Path, capsys: Any):
     path = write_csv(tmp_path / "new.csv", [("the film",), ("soup ★",)], ("text",))
     assert main(["predict", str(adapters["gpt2"]), "--file", str(path)]) == 0

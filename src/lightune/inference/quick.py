@@ -54,12 +54,10 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     family = FAMILIES.get(raw.get("model_type"))
     if family is None or not is_plain(raw, family):
         return None
-    ids = _token_ids(base, texts, config.max_length)
+    ids = _token_ids(base, texts, config.max_length, raw.get("vocab_size", 0))
     tensors = _tensors(base, folder, config, family.base)
     if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
-    if max(map(max, ids)) >= len(tensors[f"{family.base}.embeddings.word_embeddings.weight"]):
-        return None  # the usual path says what is wrong with this model
     return config.labels, np.stack([logits_of(tensors, raw, family, row) for row in ids])
 
 
@@ -69,10 +67,11 @@ def _is_small(texts: Sequence[str]) -> bool:
     return not any(is_missing(text) or not is_writable(text) for text in texts)
 
 
-def _token_ids(base: Path, texts: Sequence[str], max_length: int) -> list[list[int]] | None:
+def _token_ids(base: Path, texts: Sequence[str], max_length: int, known: int) -> list[list[int]] | None:
     """Return each text's tokens, or None where the tokenizer's file and its settings might disagree.
 
-    None too for a text without tokens of its own, which the usual path refuses.
+    None too for a text without tokens of its own, and for tokens beyond the `known` ones that the model has embeddings
+    of: the usual path refuses them.
     """
     from tokenizers import Tokenizer
 
@@ -86,8 +85,10 @@ def _token_ids(base: Path, texts: Sequence[str], max_length: int) -> list[list[i
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
     encoded = tokenizer.encode_batch(list(texts))
-    special = tokenizer.num_special_tokens_to_add(False)
-    return None if any(is_bare(found, special, 1) for found in encoded) else [found.ids for found in encoded]
+    special, ids = tokenizer.num_special_tokens_to_add(False), [found.ids for found in encoded]
+    if any(is_bare(found, special, 1) for found in encoded):
+        return None
+    return None if max(tokenizer.get_vocab_size(), 1 + max(map(max, ids))) > known else ids
 
 
 def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:
