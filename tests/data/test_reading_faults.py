@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from case_table import case
 from lightune.data import json_lines, separated
 from lightune.data.faults import Fault
 from lightune.data.tables import read_table
@@ -276,3 +277,21 @@ def test_whatever_the_bytes_reading_gives_a_table_or_a_data_error(
     if faults:
         with pytest.raises(DataError):
             read_table(path)
+
+
+@case("a csv of one column with a carriage return inside a text", "one text became two rows, no word",
+      "DATA-005 with its line", "the other lines end in line feeds")  # fmt: skip
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_carriage_return_inside_a_text_is_no_end_of_a_row(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(b"text\nfirst text\nsecond\rhalf\nlast text\n")
+    with pytest.raises(DataError, match=r":3: a carriage return ends this line") as caught:
+        read_table(path)
+    assert caught.value.code == "DATA-005"
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_lines_may_end_in_any_one_way(tmp_path, end):
+    path = tmp_path / "a.csv"
+    path.write_bytes(end.join(["text,label", "one,a", '"two\r\nlines",b', "three,a", ""]).encode())
+    assert list(read_table(path).columns["text"]) == ["one", "two\r\nlines", "three"]

@@ -88,6 +88,7 @@ class Rows:
         self.path, self.faults, self.skipped = path, faults, Counter[str]()
         self._separator = SEPARATORS[path.suffix.lower()]
         self._lines, self._blank, before = _Lines(stream), 0, len(faults)
+        self._has_begun = self._ends_in_newline = False
         self._limit = before + MOST_FAULTS
         self._rows = self._cut()
         self.header_line, cells = next(self._rows, (1, []))
@@ -130,7 +131,7 @@ class Rows:
                 continue
             if cells is None:
                 return
-            stray = stray_characters(self.path, first, self._lines.row)
+            stray = stray_characters(self.path, first, self._lines.row) or self._cut_by_return(first)
             if stray:
                 self._refuse(stray)
             elif cells:
@@ -138,6 +139,16 @@ class Rows:
                 yield first, cells
             else:
                 self._blank += 1
+
+    def _cut_by_return(self, first: int) -> Fault | None:
+        """A carriage return inside a text ends the row, as in files of old; here the header's line ended otherwise."""
+        end = self._lines.row[-1]
+        self._ends_in_newline = self._ends_in_newline or (not self._has_begun and end.endswith("\n"))
+        self._has_begun = True
+        if not self._ends_in_newline or not end.endswith("\r"):
+            return None
+        text = "a carriage return ends this line, and line feeds end the others"
+        return Fault("DATA-005", f"{self.path}:{first}", text, "Take it out of the text, or quote the text.")
 
     def _refuse(self, fault: Fault) -> None:
         self._count_blank()
