@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import ClassVar
 
@@ -103,3 +103,9 @@ def _by_letters(names: Iterable[str]) -> dict[str, str]:
 def _letters(name: str) -> str:
     folded = name.casefold()
     return folded.replace("-", "").replace("_", "") or folded
+
+
+def shortlist(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many more there are: "a, b and 7 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

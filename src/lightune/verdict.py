@@ -119,7 +119,7 @@ def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[
 
 def shortened(label: str) -> str:
     """Return a label on one line, cut with an ellipsis where it is very long."""
-    flat = " ".join(label.split())
+    flat = " ".join("".join(character if character.isprintable() else " " for character in label).split())
     return flat if len(flat) <= LONGEST_LABEL else flat[: LONGEST_LABEL - 1].rstrip() + "…"
 
 

@@ -284,7 +284,7 @@ def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, cap
     notes = load_task(DataBlock(source=str(path)), 1).notes
     assert len(told) >= 4
     for warning in told:
-        assert f"{warning['place']}: {warning['text']} {warning['hint']}" in notes
+        assert f"{warning['code']} {warning['place']}: {warning['text'].removesuffix('.')}. {warning['hint']}" in notes
         assert warning["hint"]
         # `check` itself has told of it as a warning: not a second time as a note.
         assert not any(warning["text"] in note for note in found["notes"])

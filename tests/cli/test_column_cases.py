@@ -169,7 +169,7 @@ NO_TEXT = "it names a row or counts; no model can learn from it"
             (),
             "numbers",
             id="flags",
-            marks=case("a column review of 0 and 1", "two texts, no word but twins", "DATA-029", NO_TEXT),
+            marks=case("a column review of 0 and 1", "DATA-034, of two texts only", "DATA-029", NO_TEXT),
         ),
     ],
 )
@@ -213,8 +213,8 @@ def test_what_cannot_be_the_text_is_refused(check: Check, columns: dict[str, Any
             "Text",
             id="title",
             marks=case(
-                "H1: columns Text and Title",
-                "predict: Title, evaluate: Text",
+                "columns Text and Title, in check",
+                "Text",
                 "Text, by one rule",
                 "text stands before title in the list",
             ),
@@ -240,7 +240,7 @@ def test_names_that_differ_by_case_are_ambiguous(check: Check):
     "the usual spelling wins",
 )
 def test_the_usual_spelling_wins(check: Check):
-    found = check(Text=SECOND, text=FIRST, label=LABELS)
+    found = check(text=SECOND, Text=FIRST, label=LABELS)
     assert (found["status"], found["columns"]["text"]) == (0, ["text"])
 
 
@@ -309,8 +309,8 @@ def test_a_question_may_be_a_columns_name(check: Check):
 
 
 @case(
-    "no header, long texts, every label once more below",
-    "first row taken as names in some cases",
+    "no header, the first row a sentence and a label that does not come again",
+    "the first row taken as names, no word",
     "DATA-006",
     "a row of data would be lost",
 )
@@ -320,9 +320,9 @@ def test_a_sentence_for_a_name_where_no_name_is_known_is_a_missing_header(check:
 
 
 @case(
-    "evaluate and predict on Title, Text",
-    "predict answers Title, evaluate Text",
-    "both take Text",
+    "H1: evaluate and predict on Title, review",
+    "predict answers Title, evaluate review",
+    "both take review",
     "one rule for all commands",
 )
 def test_evaluate_and_predict_take_the_same_column(tmp_path: Path, tiny_run: Any, capsys: Any):

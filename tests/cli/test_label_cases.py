@@ -398,6 +398,53 @@ def test_labels_that_differ_stay_apart(check: Check, one: str, other: str):
     assert sorted(found["labels"]["train"]) == sorted([one, other, "word"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [
+        pytest.param(
+            ["(A)", "(B)", "(C)"],
+            "labels (A), (B), (C)",
+            id="choices",
+            marks=case("labels (A), (B), (C)", "3 classes", "3 classes", "brackets around one word are a name"),
+        ),
+        pytest.param(
+            ["[NEG]", "[POS]"],
+            "labels [NEG], [POS]",
+            id="brackets",
+            marks=case("labels [NEG], [POS]", "2 classes", "2 classes", "brackets around one word are a name"),
+        ),
+    ],
+)
+def test_names_in_brackets_are_names(check: Check, labels: list[str], given: str):
+    found = check(rows(labels))
+    assert (found["status"], codes(found)) == (0, []), given
+
+
+@case(
+    "labels 007 and 7 with --label-kind class",
+    "2 classes, no word",
+    "2 classes, as stated; without the flag DATA-033",
+    "a fault has a way out for those who mean it",
+)
+def test_codes_that_are_one_number_can_be_stated(check: Check):
+    found = check(rows(["007", "7", "x"]))
+    assert codes(found) == ["DATA-033"]
+    assert "--label-kind class" in found["faults"][0]["hint"]
+    assert codes(check(rows(["007", "7", "x"]), "csv", "--label-kind", "class")) == []
+
+
+@case(
+    "a|b in two rows, a;b in half of all",
+    "a warning about a|b alone",
+    "DATA-036 for a;b beside the warning",
+    "one oddity must not hide another",
+)
+def test_one_mark_does_not_hide_another(check: Check):
+    given = rows(["a", "b", "a;b", "b;a"], 160)
+    given[0], given[1] = (given[0][0], "a|b"), (given[1][0], "a|b")
+    assert codes(check(given))[:2] == ["DATA-036", "DATA-107"]
+
+
 @case(
     "a test label with a byte order mark inside",
     'DATA-014: label "pos" is not among (neg, pos)',

@@ -179,7 +179,7 @@ def test_what_was_dropped_is_in_the_json_and_on_stderr(run, capsys, tmp_path, ou
     assert found["rows_dropped"] == {"blank line": 2}
     assert found["rows"] == 3 if output else len(found["predictions"]) == 3
     told = " ".join(printed.err.split())
-    assert "2 blank lines skipped." in told
+    assert "2 blank lines were skipped." in told
     assert f"DATA-115 {source}:6: 1 cell stands in quotes" in told
 
 

@@ -11,9 +11,13 @@ import pytest
 from pyarrow import parquet
 
 from case_table import case
+from lightune.data.check import check_data
 from lightune.data.faults import Fault
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.tables import Table, read_table
+from lightune.data.task import labelled_split
+from lightune.errors import DataError
+from lightune.recipe import DataBlock
 
 SHORT = [("book0", "neg"), ("chair1", "pos"), ("chair2", "neg"), ("film3", "pos"), ("soup4", "neg"), ("lamp5", "pos")]
 
@@ -54,10 +58,26 @@ HEADERLESS = [
 @pytest.mark.parametrize("rows", HEADERLESS)
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_a_first_row_of_data_is_refused(tmp_path: Path, name: str, rows: list[tuple[str, ...]]):
-    _, faults = read(put(tmp_path / name, rows))
-    assert [(fault.code, fault.place) for fault in faults] == [("DATA-006", f"{tmp_path}/{name}:1")]
+    path = put(tmp_path / name, rows)
+    faults = check_data(DataBlock(source=str(path))).faults
+    assert [(fault.code, fault.place) for fault in faults[:1]] == [("DATA-006", f"{path}:1")]
     assert "looks like data" in faults[0].text
     assert "text,label" in faults[0].hint
+    table, _ = read(path)
+    with pytest.raises(DataError, match="looks like data"):
+        labelled_split(table, DataBlock(), ["a", "b"])
+
+
+@case("columns called spam and msg, a label spam", "read as it is", "DATA-006, and read once both columns are named",
+      "a fault has a way out for those who mean it")  # fmt: skip
+def test_a_doubtful_header_can_be_confirmed(tmp_path: Path):
+    rows = [("spam", "msg"), *((("spam", "ham")[n % 2], f"message number {n}") for n in range(20))]
+    path = put(tmp_path / "a.csv", rows)
+    (fault,) = check_data(DataBlock(source=str(path))).faults
+    assert (fault.code, "--text-column" in fault.hint) == ("DATA-006", True)
+    checked = check_data(DataBlock(source=str(path), text_column="msg", label_column="spam"))
+    assert (checked.faults, checked.texts, checked.label) == ([], ["msg"], "spam")
+    assert checked.rows["train"].rows_in == 20
 
 
 NAMED = {
@@ -126,7 +146,7 @@ SEEN = "what cannot be seen cannot be typed"
     ("written", "read_as"),
     [
         pytest.param("Remark ", "Remark", marks=case(
-            "a column name with a space outside", "jsonl and Parquet: no --text-column could name it",
+            "a column name with a space outside", "found in csv and tsv; jsonl, Parquet: never",
             "read without it in every kind of file", SEEN)),
         pytest.param("\u200btext", "text", marks=case(
             "a zero-width space before a column name", EXACT, "read without it", SEEN)),

@@ -210,7 +210,30 @@ def test_what_is_wrong_with_columns_is_said(make: Callable[[], Any], told: str):
     assert str(caught.value).startswith(told)
 
 
-@case("a DataFrame column 'Remark '", "DATA-024, meaning 'Remark '", "it is found", "csv strips names too")
+NAME_IS_CLEAN = "the readers of files clean names too"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(pandas.DataFrame, id="pandas", marks=case(
+            "D3: a DataFrame column 'Remark '", "DATA-024, meaning 'Remark '", "it is found", NAME_IS_CLEAN)),
+        pytest.param(polars.DataFrame, id="polars", marks=case(
+            "a polars column 'Remark '", "a TypeError, as of any polars frame", "it is found", NAME_IS_CLEAN)),
+        pytest.param(pyarrow.table, id="arrow", marks=case(
+            "an Arrow column 'Remark '", "DATA-067, as of any Arrow table", "it is found", NAME_IS_CLEAN)),
+        datasets.Dataset.from_dict,
+        dict,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["Remark ", "\ufeffRemark", "Remark\u200b"])
+def test_an_odd_name_is_found_as_it_stands_or_clean(kind: Callable[..., Any], name: str):
+    data = kind({name: TEXTS, "Verdict": LABELS, "more": list("abcd")})
+    for wanted in (name, "Remark"):
+        block = DataBlock(source="<python>", text_column=wanted, label_column="Verdict")
+        assert load_task(block, 1, tables=python_tables(data, block)).text_columns == ["Remark"]
+
+
 @pytest.mark.parametrize("kind", [pandas.DataFrame, polars.DataFrame, pyarrow.table, datasets.Dataset.from_dict, dict])
 def test_a_column_is_found_with_blanks_around_its_name_or_without(kind: Callable[..., Any]):
     data = kind({"Remark ": TEXTS, " Verdict": LABELS, "more": list("abcd")})

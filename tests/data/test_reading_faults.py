@@ -67,7 +67,6 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", "text,,label\nx,y,z\n", "DATA-006", ":1", "column 2 has no name", "differ"),
     ("a.csv", "text,label,\nx,y,\n", "DATA-006", ":1", "column 3 has no name", "differ"),
     ("a.csv", "text,label,text\nx,y,z\n", "DATA-006", ":1", '2 columns are called "text"', "differ"),
-    ("a.csv", "what a fine film,pos\nso dull,neg\nsweet,pos\n", "DATA-006", ":1", "looks like data", "column names"),
     ("a.csv", 'text,label\nx,y\n"open,y\nz,w\n', "DATA-005", ":3", "broken quoting", "double quotes"),
     ("a.csv", 'text,label\n"closed" early,y\nz,w\n', "DATA-005", ":2", "broken quoting", "double quotes"),
     ("a.csv", '"text,label\nx,y\n', "DATA-005", ":1", "broken quoting", "double quotes"),

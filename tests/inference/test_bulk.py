@@ -234,7 +234,7 @@ def test_every_row_is_answered_or_counted(classifier, tmp_path):
     source = _raw(tmp_path, "text,id\n\nfine film,1\n\n\ndull film,2\n\n")
     assert len(list(answered_rows(classifier, source, None, listener, tally))) == 3
     assert tally == Tally(5, 2, {"blank line": 3})
-    assert listener.notes == [f"{source}: 3 blank lines skipped."]
+    assert listener.notes == [f"{source}: 3 blank lines were skipped."]
 
 
 def test_all_faults_are_told_at_once_and_before_any_answer(classifier, tmp_path, monkeypatch):
@@ -338,7 +338,8 @@ def test_a_column_whose_name_holds_a_comma_is_one_column(classifier, tmp_path):
 
 
 def test_a_name_that_was_trained_with_a_space_is_found_without_it(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "signature", replace(classifier.signature, text_columns=["Remark "]))
+    trained = replace(classifier.signature, text_columns=[clean_name("Remark ")])  # as loading a run does
+    monkeypatch.setattr(classifier, "signature", trained)
     listener = Listener()
     assert len(list(answered_rows(classifier, _raw(tmp_path, "id,Remark \n1,fine film\n"), None, listener))) == 2
     assert listener.notes == []

@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from lightune import __version__, runtime
-from lightune.cli.options import wrapped
+from lightune.cli.options import visible, wrapped
 from lightune.errors import (
     InterruptedRunError,
     LightuneError,
@@ -160,6 +160,7 @@ def _say(text: str, status: int) -> int:
 
     A further process of a run says which it is, and leaves to the first what all of them found.
     """
+    text = visible(text)
     if runtime.rank():
         text = f"process {runtime.rank()}: {text}"
     if sys.stderr.isatty():

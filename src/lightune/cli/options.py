@@ -22,6 +22,7 @@ WHOLE = re.compile(
     rf"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|lightune [a-z]+(?: {FLAG})+|pip install(?: {FLAG}| [^\s-]\S*)|{FLAG}"
 )
 HOLD = "\0"
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def print_json(value: Any) -> None:
@@ -30,6 +31,11 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=not is_utf8)
     # Half a character cannot be printed; JSON has an escape for it.
     click.echo(text.encode(errors="backslashreplace").decode())
+
+
+def visible(text: str) -> str:
+    """Return a text without the characters that would steer a terminal: a column's name or a label may hold some."""
+    return STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def utf8_stdout() -> TextIO:

@@ -18,6 +18,7 @@ from lightune.cli.options import (
     print_json,
     stdin_is_piped,
     utf8_stdout,
+    visible,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> in
         return _print({"predictions": listed})
     width = max(map(len, answers[0].probabilities))
     for text, answer in zip(lines, answers, strict=True):
-        click.echo(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}")
+        click.echo(visible(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}"))
     return 0
 
 

@@ -17,7 +17,6 @@ from lightune.data.labels import label_names
 from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
-from lightune.data.storage import BLANK
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
@@ -64,8 +63,9 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     for name, table in _tables(found.tables).items():
         found.rows[name] = rows_of(table)
         found.warnings += table.warnings
-        blank = {BLANK: table.skipped[BLANK]} if table.skipped.get(BLANK) else {}
-        found.notes += reading_notes(table.origin, blank, ())  # what cannot be read is a fault
+        if not (block.text_column and block.label_column):
+            found.faults += table.doubts
+        found.notes += reading_notes(table.origin, table.skipped, ())
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
@@ -187,7 +187,7 @@ def _look(found: Checked, block: DataBlock, class_weights: str) -> None:
     train = found.scans["train"]
     if not len(found.kept["train"]):
         return
-    found.faults += oddities.alike_labels(train, found.labels)
+    found.faults += oddities.alike_labels(train, found.labels, block.label_kind)
     are_named = found.label in train.table.class_names
     several, told = joined_labels(train, found.labels, block.label_kind, are_named)
     found.faults += several

@@ -1,4 +1,4 @@
-"""Which column is the text and which the label; and what a cell holds."""
+"""Which column is the text, which the label, and which further ones are groups."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from itertools import islice
 from lightune.data.cells import CHUNK, cells, is_missing, is_writable
 from lightune.data.faults import data_error
 from lightune.data.header import wrong_separator
-from lightune.data.labels import SUPPORTED, WHOLE, label_text
+from lightune.data.labels import SUPPORTED, label_text
 from lightune.data.names import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
+from lightune.data.numerals import NUMBER, WHOLE
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
@@ -19,9 +20,9 @@ from lightune.errors import DataError, did_you_mean
 STEM = re.compile(r"(?:text|sentence|sent|question|document|string|premise|phrase|utterance)[_ ]?[1a]")
 SECOND = {"1": "2", "a": "b"}
 # What names a row and says nothing: id, review_id, ReviewId, index, uuid.
-IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|row|key|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
+FEWEST_JUDGED = 5
 SENTENCE = 4  # words
 
 
@@ -178,23 +179,16 @@ def _readable(table: Table, name: str) -> str:
 
 def _unreadable(table: Table, name: str) -> str:
     """Return why a column cannot be the text, by its first rows, or nothing."""
-    values = [value for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
-    if not values:
+    values = [str(value) for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
+    if len(values) < FEWEST_JUDGED:
         return ""
-    if all(_is_number(value) for value in values):
-        differ = len(values) > 1 and len(set(map(label_text, values))) == len(values)
-        return "holds whole numbers that all differ" if differ and all(map(_is_whole, values)) else "holds numbers"
-    if IDENTITY.fullmatch(name) and not any(len(str(value).split()) > 1 for value in values):
+    all_differ = len(set(map(label_text, values))) == len(values)
+    if all(map(NUMBER.fullmatch, values)):
+        are_whole = all(WHOLE.fullmatch(label_text(value)) for value in values)
+        return "holds whole numbers that all differ" if all_differ and are_whole else "holds numbers"
+    if IDENTITY.fullmatch(name) and all_differ and not any(len(value.split()) > 1 for value in values):
         return "names the rows and holds no words"
     return ""
-
-
-def _is_number(value: object) -> bool:
-    return NUMBER.fullmatch(str(value).strip()) is not None
-
-
-def _is_whole(value: object) -> bool:
-    return WHOLE.fullmatch(label_text(value)) is not None
 
 
 def _no_column(table: Table, kind: str) -> DataError:

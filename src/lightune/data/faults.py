@@ -62,6 +62,12 @@ def faults_of(error: DataError) -> list[Fault]:
     return list(error.faults) if isinstance(error, FaultsError) else [Fault(error.code, "", error.message, error.hint)]
 
 
+def as_note(warning: Fault) -> str:
+    """Return a warning in one line, as runs and evaluations tell it: code, where, what, and what to do about it."""
+    told = f"{warning.code} {warning.place}: {warning.text.removesuffix('.')}. {warning.hint}"
+    return told.replace(" :", ":", 1).rstrip() if not warning.place else told.rstrip()
+
+
 def beside(place: str, other: str) -> str:
     """Return a place as it is named where another stands: `line 7` in the same file, else `file:7`."""
     file, _, line = place.rpartition(":")

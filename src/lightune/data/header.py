@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightune.data.faults import Fault
 from lightune.data.names import is_known_name
+from lightune.data.numerals import NUMBER
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-ONE_ROW_FIRST = "Put a row of column names first: text,label."
+ONE_ROW_FIRST = (
+    "Put a row of column names first: text,label. If these are the names, say which: --text-column and --label-column."
+)
 
 
 def wrong_separator(header: Sequence[str]) -> str:
@@ -39,8 +41,8 @@ def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fau
 
 def twin_names(names: Sequence[str]) -> list[str]:
     """Return a line on each name that several columns have."""
-    twice = dict.fromkeys(name for name in names if name and names.count(name) > 1)
-    return [f'{names.count(name)} columns are called "{name}"' for name in twice]
+    counts = Counter(filter(None, names))
+    return [f'{count} columns are called "{name}"' for name, count in counts.items() if count > 1]
 
 
 def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fault]:

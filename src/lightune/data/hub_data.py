@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.faults import data_error
-from lightune.data.python_values import is_a, named_columns, plain
+from lightune.data.python_values import column_name, is_a, named_columns, plain
 from lightune.data.storage import Column
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
@@ -48,7 +48,7 @@ def dataset_table(origin: str, rows: datasets.Dataset) -> Table:
 
 def class_names(features: Any) -> dict[str, list[str]]:
     """Return the label names of the ClassLabel columns; those inside other features are no column's."""
-    kinds = {str(key).strip(): feature for key, feature in (features or {}).items()}
+    kinds = {column_name(key): feature for key, feature in (features or {}).items()}
     return {key: list(feature.names) for key, feature in kinds.items() if is_a(feature, "datasets.ClassLabel")}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightune.data.faults import Fault
 from lightune.data.labels import AS_CLASSES
 from lightune.data.oddities import place_of_label
 from lightune.data.scan import Scan
+from lightune.errors import shortlist
 
 MARKS = "|;,/+&"
 # One label with another mark in it may be a name; a bar hardly ever is.
@@ -17,7 +18,8 @@ LEAST_JOINED = {"|": 1}
 # From this share of the rows on it cannot be an oddity of a few.
 FAULT_SHARE = 0.1
 MOST_NAMED = 5
-LIST = re.compile(r"[\[({].*[\])}]")
+# Brackets around one bare word are a name: (A), [NEG].
+LIST = re.compile(r"[\[({].*[,;'\"].*[\])}]")
 
 
 def joined_labels(scan: Scan, labels: Sequence[str], kind: str, are_named: bool) -> tuple[list[Fault], list[Fault]]:
@@ -25,24 +27,29 @@ def joined_labels(scan: Scan, labels: Sequence[str], kind: str, are_named: bool)
 
     It is a fault from a tenth of the rows on, unless `kind` is "class" or the file names its classes (`are_named`).
     """
+    faults, warnings = [], []
+    is_fault = kind == "auto" and not are_named
     counts = dict(zip(labels, scan.counts(len(labels)), strict=True))
     for mark in ("[]", *MARKS):
         joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
-        rows = sum(counts[name] for name in joined)
         if len(joined) < LEAST_JOINED.get(mark, 2):
             continue
-        said = "written as lists" if mark == "[]" else f'joined by "{mark}"'
-        named = ", ".join(joined[:MOST_NAMED]) + (f" and {len(joined) - MOST_NAMED} more" * (len(joined) > MOST_NAMED))
-        share = f"{rows:,} of {sum(counts.values()):,} rows"
-        subject = f"{len(joined)} labels, in {share}, look" if len(joined) > 1 else f"1 label, in {share}, looks"
-        text = f"{subject} like several labels in one, {said}: {named}."
+        text = _told(joined, mark, counts)
         place = place_of_label(scan, labels.index(joined[0]))
-        if rows >= FAULT_SHARE * sum(counts.values()) and kind == "auto" and not are_named:
+        if is_fault and sum(counts[name] for name in joined) >= FAULT_SHARE * sum(counts.values()):
             hint = f"Several labels for one text are not supported. If each combination is a class, {AS_CLASSES}."
-            return [Fault("DATA-036", place, text, hint)], []
-        hint = "Each combination counts as a class of its own; several labels for one text are not supported."
-        return [], [Fault("DATA-107", place, text, hint)]
-    return [], []
+            faults.append(Fault("DATA-036", place, text, hint))
+        else:
+            hint = "Each combination counts as a class of its own; several labels for one text are not supported."
+            warnings.append(Fault("DATA-107", place, text, hint))
+    return faults, warnings
+
+
+def _told(joined: Sequence[str], mark: str, counts: Mapping[str, int]) -> str:
+    rows = f"{sum(counts[name] for name in joined):,} of {sum(counts.values()):,} rows"
+    subject = f"{len(joined)} labels, in {rows}, look" if len(joined) > 1 else f"1 label, in {rows}, looks"
+    said = "written as lists" if mark == "[]" else f'joined by "{mark}"'
+    return f"{subject} like several labels in one, {said}: {shortlist(joined, MOST_NAMED)}."
 
 
 def _lists(labels: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from datetime import date, time
 from decimal import Decimal
@@ -13,6 +12,7 @@ import numpy as np
 
 from lightune.data.cells import cells, is_missing
 from lightune.data.faults import data_error
+from lightune.data.numerals import WHOLE, whole
 from lightune.data.tables import Table
 
 MAX_CLASSES = 1000
@@ -23,11 +23,6 @@ LEAST_NUMBERS_SHARE = 0.9
 MOST_COUNTED = 100_000
 SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
 AS_CLASSES = "--label-kind class (data.label_kind) takes each as a class"
-# A whole number as programs write it; 007 and 2e5 are codes.
-WHOLE = re.compile(
-    r"[+-]?(?:0|[1-9][0-9]*)(?:\.0*)?|[+-]?[0-9]\.[0-9]*[eE][+-]?[0-9]{1,2}|[+-]?[0-9]+[eE][+-][0-9]{1,2}"
-)
-LONGEST_EXPONENT = 30
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
@@ -36,7 +31,7 @@ def label_text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
     text = str(value).strip()
-    return _whole(text) if text[:1] in "+-0123456789" and WHOLE.fullmatch(text) else text
+    return whole(text) if text[:1] in "+-0123456789" and WHOLE.fullmatch(text) else text
 
 
 def class_index(value: Any, names: int) -> int | None:
@@ -62,13 +57,6 @@ def label_names(table: Table, column: str, kind: str = "auto") -> list[str]:
     _refuse_number_of_labels(table, column, names)
     _refuse_quantity(table, column, names, kind)
     return sorted(names, key=_number_or_word)
-
-
-def _whole(text: str) -> str:
-    number = Decimal(text)
-    if number.adjusted() > LONGEST_EXPONENT or number != number.to_integral_value():
-        return text
-    return str(int(number))
 
 
 def _distinct(table: Table, column: str) -> Counter[tuple[type, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+
+from lightune.data.numerals import WHOLE, whole
 
 QUOTES = "\"'`“”„‘’«»‚‹›"
 # Characters that Unicode asks programs not to draw, besides its category Cf: fillers, joiners, variation selectors.
@@ -16,18 +17,18 @@ TAGS = range(0xE0020, 0xE0080)
 # Format characters that are drawn all the same: marks of numbers in Arabic, Syriac and Kaithi.
 DRAWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 DASHES = "‐‑‒–—−﹘﹣－"
+# 007 beside 7: one of them was written by a program that drops zeros.
+LEADING_ZEROS = re.compile(r"^([+-]?)0+(?=[0-9])")
 AS_MINUS = str.maketrans(DASHES, "-" * len(DASHES))
 # Compatibility forms that mean something else than the plain character: x² is not x2.
 MEANINGFUL = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 # Small letters of Greek and Cyrillic that most fonts draw as Latin ones (Unicode Technical Standard 39).
 DRAWN_ALIKE = str.maketrans("аеорсухіјѕһԁԛԝвкмнтοανρικ", "aeopcyxijshdqwbkmhtoavpik")
-FORMATS = r"\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-UNSEEN = re.compile(f"[{FORMATS}{UNDRAWN}]*")
 
 
 def is_blank(text: str) -> bool:
     """Say whether a text holds nothing that can be seen: blanks, control and format characters only."""
-    return UNSEEN.fullmatch(text) is not None
+    return all(character.isspace() or is_unseen(character) for character in text)
 
 
 def plain_key(name: str) -> str:
@@ -43,7 +44,7 @@ def alike_key(name: str) -> str:
     """
     number = _whole_number(name)
     if number is not None:
-        return str(number)
+        return number
     drawn = "".join(_compatible(character) for character in name if not is_unseen(character))
     drawn = unicodedata.normalize("NFC", drawn).translate(AS_MINUS).casefold().translate(DRAWN_ALIKE)
     return plain_key(unicodedata.normalize("NFC", drawn))
@@ -85,12 +86,9 @@ def _compatible(character: str) -> str:
     return character if meaning.startswith(MEANINGFUL) else unicodedata.normalize("NFKC", character)
 
 
-def _whole_number(name: str) -> int | None:
-    """Return the whole number that a name writes in digits of any script, or None; the longest have 30 digits."""
+def _whole_number(name: str) -> str | None:
+    """Return the whole number that a name writes, in digits of any script and with any dash, or None."""
     text = name.strip().translate(AS_MINUS)
-    try:
-        number = Decimal(text) if "_" not in text else Decimal("nan")
-    except InvalidOperation:
-        return None
-    is_short = number.is_finite() and abs(number.adjusted()) <= 30
-    return int(number) if is_short and number == number.to_integral_value() else None
+    digits = "".join(str(unicodedata.digit(character, character)) for character in text)
+    plain = LEADING_ZEROS.sub(r"\1", digits)
+    return whole(plain) if WHOLE.fullmatch(plain) else None

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from lightune.data.lookalikes import is_unseen
+
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
@@ -32,7 +34,7 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 def clean_name(name: str) -> str:
     """Return a column's name in Unicode NFC, without blanks and invisible format characters (U+FEFF, ...) outside."""
     name = unicodedata.normalize("NFC", name)
-    shown = [place for place, letter in enumerate(name) if not _is_invisible(letter)]
+    shown = [place for place, letter in enumerate(name) if not (letter.isspace() or is_unseen(letter))]
     return name[shown[0] : shown[-1] + 1] if shown else ""
 
 
@@ -42,7 +44,3 @@ def is_known_name(name: str) -> bool:
     known = [word in KNOWN for word in words]
     is_one_word = not any(map(str.isspace, name))
     return bool(NUMBERED.fullmatch(name)) or (any(known) and (all(known) or is_one_word))
-
-
-def _is_invisible(letter: str) -> bool:
-    return letter.isspace() or unicodedata.category(letter) == "Cf"

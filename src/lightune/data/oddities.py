@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.faults import Fault, beside
+from lightune.data.labels import AS_CLASSES
 from lightune.data.lookalikes import alike_key, described, plain_key
 from lightune.data.scan import HTML, LONG, LONG_TEXT, SHORT, Scan
+from lightune.errors import shortlist
 
+ONE_NUMBER = "are one number"
 LEAST = 2  # one row to train on and one to choose by
 FEW = 8
 IMBALANCE = 3.0
@@ -22,8 +25,11 @@ MOST_NAMED = 5
 MISSING_VALUES = {"nan", "<na>", "nat", "#n/a", "n/a", "null", "undefined"}
 
 
-def alike_labels(scan: Scan, labels: Sequence[str]) -> list[Fault]:
-    """Return a fault for labels that look the same or differ by case, spaces or quotes: they are meant to be one."""
+def alike_labels(scan: Scan, labels: Sequence[str], kind: str) -> list[Fault]:
+    """Return a fault for labels that look the same or differ by case, spaces or quotes: they are meant to be one.
+
+    With `kind` "class" labels that are one number, 007 and 7, are two classes.
+    """
     groups = defaultdict(list)
     for index, name in enumerate(labels):
         groups[alike_key(name)].append(index)
@@ -32,16 +38,19 @@ def alike_labels(scan: Scan, labels: Sequence[str]) -> list[Fault]:
         if len(group) > 1:
             common, *others = sorted(group, key=lambda index: -counts[index])
             names = [labels[index] for index in (common, *others)]
-            text = f"the labels {described(names)} {_alikeness(names)}."
+            how = _alikeness(names)
+            if how == ONE_NUMBER and kind == "class":
+                continue
+            hint = f'Write "{labels[common]}" everywhere.' + (f" If they differ, {AS_CLASSES}." * (how == ONE_NUMBER))
             place = place_of_label(scan, others[0])
-            found.append(Fault("DATA-033", place, text, f'Write "{labels[common]}" everywhere.'))
+            found.append(Fault("DATA-033", place, f"the labels {described(names)} {how}.", hint))
     return found
 
 
 def _alikeness(names: Sequence[str]) -> str:
     if len(set(map(plain_key, names))) == 1:
         return "differ only by case, spaces or quotes"
-    return "are one number" if all(name.isascii() for name in names) else "look the same"
+    return ONE_NUMBER if all(name.isascii() for name in names) else "look the same"
 
 
 def rare_labels(
@@ -62,7 +71,7 @@ def rare_labels(
             few.append(index)
     if not few:
         return faults, []
-    named = _named([f"{labels[index]} ({counts[index]})" for index in few])
+    named = shortlist([f"{labels[index]} ({counts[index]})" for index in few], MOST_NAMED)
     text = f"{len(few)} of {len(labels)} labels have fewer than {FEW} training examples: {named}."
     guess = " ".join(dict.fromkeys(filter(None, (_meant(labels[index], labels, counts) for index in few))))
     hint = f"{guess} Add rows; so few teach little.".strip()
@@ -84,7 +93,7 @@ def label_warnings(
         if name in scans and len(scans[name].rows):
             absent = [label for label, count in zip(labels, scans[name].counts(len(labels)), strict=True) if not count]
             if absent:
-                text = f"{name} has no row with the label {_named(absent)}: nothing is measured on it."
+                text = f"{name} has no row with the label {shortlist(absent, MOST_NAMED)}: nothing is measured on it."
                 found.append(Fault("DATA-106", scans[name].table.origin, text, "Add rows of every label."))
     return found + _missing_values(scans["train"], labels)
 
@@ -138,7 +147,7 @@ def _missing_values(scan: Scan, labels: Sequence[str]) -> list[Fault]:
     found = [index for index, name in enumerate(labels) if name.casefold() in MISSING_VALUES and counts[index]]
     if not found:
         return []
-    named = _named([f'"{labels[index]}" ({counts[index]:,})' for index in found])
+    named = shortlist([f'"{labels[index]}" ({counts[index]:,})' for index in found], MOST_NAMED)
     text = f"labels that programs write where nothing stands: {named}. Each is a class of its own here."
     hint = "Leave the rows out or label them, unless it is a class."
     return [Fault("DATA-116", place_of_label(scan, found[0]), text, hint)]
@@ -151,8 +160,3 @@ def _meant(name: str, labels: Sequence[str], counts: Sequence[int]) -> str:
         return ""
     close = get_close_matches(name.casefold(), [other.casefold() for other in frequent], n=1, cutoff=0.85)
     return next((f'Did you mean "{other}"?' for other in frequent if close and other.casefold() == close[0]), "")
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

@@ -10,6 +10,7 @@ from typing import Any
 from lightune.data import columns
 from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.hub_data import class_names
+from lightune.data.names import LABEL_NAMES, TEXT_NAMES
 from lightune.data.python_columns import column_table, is_structured
 from lightune.data.python_values import (
     DATASETS,
@@ -31,7 +32,7 @@ from lightune.recipe import DataBlock
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
 SPLIT_NAMES = [name for known in SPLITS.values() for name in known]
-USUAL_COLUMNS = {*columns.TEXT_NAMES, *columns.LABEL_NAMES}
+USUAL_COLUMNS = {*TEXT_NAMES, *LABEL_NAMES}
 SERIES = ("pandas.Series", "pandas.Index", "polars.Series")
 VALID = (
     'Valid: rows (dicts {"text": ..., "label": ...}, named tuples, dataclasses, or (text, label) pairs, as zip(texts, '
@@ -88,7 +89,7 @@ def _holds_columns(data: Mapping[Any, Any]) -> bool:
 
     Names decide where they can: one of a split says rows, unless all values are flat and a usual column stands beside.
     """
-    usual = any(column_name(name).lower() in USUAL_COLUMNS for name in data)
+    usual = any(column_name(name).casefold() in USUAL_COLUMNS for name in data)
     rows = [_holds_rows(values) for values in data.values()]
     if any(str(name) in SPLIT_NAMES for name in data):
         return usual and not any(rows)

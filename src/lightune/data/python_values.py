@@ -13,11 +13,13 @@ from itertools import islice
 from numbers import Real
 from typing import Any
 
+from lightune.data.cells import CHUNK
 from lightune.data.faults import Fault, raise_faults
+from lightune.data.header import twin_names
+from lightune.data.names import clean_name
+from lightune.data.separated import MOST_FAULTS
 from lightune.data.tables import Table
 
-MOST_FAULTS = 10_000
-CHUNK = 4096
 PLAIN = frozenset({str, int, float, bool, type(None)})
 MISSING = ("pandas.NAType", "pandas.NaTType")
 # How libraries call the way from their arrays and scalars to Python's own values.
@@ -84,7 +86,7 @@ def has_columns(value: Any) -> bool:
 
 def not_plain(value: Any) -> str:
     """Say what a plain cell is that can be neither text nor label; nothing when it can."""
-    if value is None or isinstance(value, str | Real | Decimal):
+    if type(value) in PLAIN or isinstance(value, str | Real | Decimal):
         return ""
     return "bytes that are not UTF-8" if isinstance(value, bytes) else f"of type {type(value).__name__}"
 
@@ -98,16 +100,14 @@ def named_columns(origin: str, columns: Iterable[tuple[Any, Sequence[Any]]]) -> 
 
 def name_faults(place: str, names: Sequence[str]) -> list[Fault]:
     """Return what is wrong with the names of columns, each already without blanks outside."""
-    texts = [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
-    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
-    texts += [f'{names.count(name)} columns are called "{name}"' for name in twice]
+    texts = [f"column {number} has no name" for number, name in enumerate(names, 1) if not name] + twin_names(names)
     return [Fault("DATA-006", place, text, "Name every column, each differently.") for text in texts]
 
 
 def column_name(name: Any) -> str:
-    """Return the name of a column as text, without blanks outside; empty when there is none."""
+    """Return the name of a column as the readers of files give it; empty when there is none."""
     found = plain(name)
-    return "" if found is None or found != found else str(found).strip()
+    return "" if found is None or found != found else clean_name(str(found))
 
 
 def value_faults(table: Table, texts: Sequence[str], label: str | None) -> list[Fault]:

@@ -139,10 +139,10 @@ def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
         parts = LINE_END.split(cell, MOST_WAITING)
         for number, part in enumerate(parts):
             is_last = number == len(parts) - 1
-            before = cells[:place] if number == 0 and is_first else ()
-            found = [*before, *part.replace('"', "").split(","), *(cells[place + 1 :] if is_last else ())]
-            if len(found) != len(cells):
+            before, after = cells[:place] if number == 0 and is_first else (), cells[place + 1 :] if is_last else ()
+            if len(before) + part.count(",") + 1 + len(after) != len(cells):
                 continue
+            found = [*before, *part.replace('"', "").split(","), *after]
             goes_on = number > 0 and any(map(_follows, cells[:place], found, repeat(number)))
             if goes_on or not is_last:
                 start = place + 1 if number == 0 else 0

@@ -19,7 +19,7 @@ from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.labels import class_index, label_text
 from lightune.data.lookalikes import alike_key, spelled_out
 from lightune.data.tables import Table
-from lightune.errors import did_you_mean
+from lightune.errors import did_you_mean, shortlist
 
 MOST_FAULTS = 10_000
 MOST_NAMES = 10
@@ -175,8 +175,7 @@ class _Labels:
 
     def _unseen(self, name: str) -> Fault:
         names = self.wanted.names
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        known = ", ".join(names[:MOST_NAMES]) + more
+        known = shortlist(names, MOST_NAMES)
         shown = spelled_out(name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…")
         remedy = "Fix the row, or pass --set data.on_unseen_label=drop."
         if name == "-1" and self.class_names:

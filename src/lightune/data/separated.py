@@ -184,13 +184,14 @@ def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
     store = Store(on_disk)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         rows = Rows(path, stream, faults)
+        doubts: list[Fault] = []
         for number, batch in enumerate(batches(rows)):
             columns = by_name(rows.header, batch)
             if number == 0:
-                faults += missing_header(f"{path}:{rows.header_line}", columns)
+                doubts = missing_header(f"{path}:{rows.header_line}", columns)
             lines.extend(line for line, _ in batch)
             store.add(_record_batch(columns))
-    return Reading(store.columns(), lines, skipped=dict(rows.skipped), warnings=rows.warnings())
+    return Reading(store.columns(), lines, skipped=dict(rows.skipped), warnings=rows.warnings(), doubts=doubts)
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

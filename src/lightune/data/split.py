@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.data import columns
+from lightune.data.cells import CHUNK
 from lightune.data.scan import Scan
 from lightune.data.tables import Table
 
@@ -41,8 +42,8 @@ class Picked(Sequence[Any]):
         return self.column[int(self.rows[place])]
 
     def __iter__(self) -> Iterator[Any]:
-        for start in range(0, len(self.rows), columns.CHUNK):
-            yield from self[start : start + columns.CHUNK]
+        for start in range(0, len(self.rows), CHUNK):
+            yield from self[start : start + CHUNK]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

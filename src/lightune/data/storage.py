@@ -93,7 +93,8 @@ class Column(LazySequence):
 class Reading:
     """What was read of a file: columns, the line of each row, the label names that the file carries.
 
-    `skipped` counts what the file holds and the columns do not, by reason; `warnings` are what looked odd.
+    `skipped` counts what the file holds and the columns do not, by reason; `warnings` are what looked odd, `doubts`
+    faults that do not count where a person has named the columns.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class Reading:
     class_names: dict[str, list[str]] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     warnings: list[Fault] = field(default_factory=list)
+    doubts: list[Fault] = field(default_factory=list)
 
 
 class Chained(LazySequence):

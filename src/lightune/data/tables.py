@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.disguise import HEAD_BYTES, disguised
-from lightune.data.faults import Fault, raise_faults
+from lightune.data.faults import Fault, as_note, raise_faults
 from lightune.data.json_lines import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.separated import read_separated
-from lightune.data.storage import IN_MEMORY_BYTES, Chained, Reading
+from lightune.data.storage import BLANK, IN_MEMORY_BYTES, Chained, Reading
 
 READERS = ("csv", "tsv", "jsonl", "parquet")
 
@@ -26,7 +26,8 @@ class Table:
     """Columns of equal length, the line each row stands on, and label names where the file carries them.
 
     `parts` is for a table of several files: the first row of each, and its name. `skipped` counts what the file holds
-    and the table does not, by the reason ("blank line", "cannot be read"); `warnings` are what reading itself saw.
+    and the table does not, by the reason ("blank line", "cannot be read"); `warnings` are what reading itself saw,
+    `doubts` faults that do not count where a person has named the columns.
     """
 
     origin: str
@@ -36,6 +37,7 @@ class Table:
     parts: Sequence[tuple[int, str]] = ()
     skipped: dict[str, int] = field(default_factory=dict)
     warnings: list[Fault] = field(default_factory=list)
+    doubts: list[Fault] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -85,13 +87,18 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
         list(zip(starts, (table.origin for table in kept), strict=True)),
         dict(skipped),
         [warning for table in kept for warning in table.warnings],
+        [doubt for table in kept for doubt in table.doubts],
     )
 
 
 def reading_notes(origin: str, skipped: Mapping[str, int], warnings: Sequence[Fault]) -> list[str]:
-    """Return a line on what reading skipped, by reason, and one on each of its warnings."""
-    notes = [f"{origin}: {count:,} {reason}{'s' * (count > 1)} skipped." for reason, count in skipped.items()]
-    return notes + [f"{seen.code} {seen.place}: {seen.text}. {seen.hint}" for seen in warnings]
+    """Return a line on the blank lines that reading skipped, and one on each of its warnings.
+
+    Rows that cannot be read are faults, which say so themselves.
+    """
+    blank = skipped.get(BLANK, 0)
+    notes = [f"{origin}: {blank:,} blank line{' was' if blank == 1 else 's were'} skipped."] if blank else []
+    return notes + [as_note(warning) for warning in warnings]
 
 
 def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
@@ -133,4 +140,5 @@ def _read(path: Path, faults: list[Fault]) -> Table:
 
 
 def _table(path: Path, read: Reading) -> Table:
-    return Table(str(path), read.columns, read.lines, read.class_names, skipped=read.skipped, warnings=read.warnings)
+    seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts}
+    return Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from itertools import chain
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
-from lightune.data.faults import Fault, data_error, raise_faults
+from lightune.data.faults import as_note, data_error, raise_faults
 from lightune.data.fingerprints import Fingerprints
 from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Wanted, scan
@@ -98,6 +98,8 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
 
     The label names are known already (of a trained model, say).
     """
+    if not (block.text_column and block.label_column):
+        raise_faults(table.doubts)
     texts, guessed_text = columns.text_columns(table, block.text_column)
     label, guessed_label = columns.label_column(table, block.label_column, texts)
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
@@ -105,11 +107,6 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
     notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
     return split_of(found, found.rows, texts, label), notes
-
-
-def as_note(warning: Fault) -> str:
-    """Return a warning as a run's notes tell it: where, what, and what to do about it."""
-    return f"{warning.place}: {warning.text} {warning.hint}".removeprefix(": ").rstrip()
 
 
 def _whole(checked: Checked, group_by: str | None) -> Task:

@@ -140,7 +140,8 @@ def _text_columns(
 ) -> list[int]:
     """Choose the columns by the header and the first rows, as `file_columns` does, and say what was guessed."""
     head = by_name(read.header, first)
-    raise_faults(missing_header(f"{read.path}:{read.header_line}", head))
+    if wanted is None and not set(classifier.text_columns) <= set(head):
+        raise_faults(missing_header(f"{read.path}:{read.header_line}", head))
     table = Table(str(read.path), head, [line for line, _ in first])
     names, is_guess = file_columns(classifier, table, wanted)
     if is_guess:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
 from lightune.data.encoding import NoTokensError, encode
+from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
@@ -159,6 +160,11 @@ class Classifier:
         given = as_texts(texts)
         return predictions(self.labels, self.logits(given)) if given else []
 
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether the texts that it was trained and validated on are known again."""
+        return self._fingerprints is not None
+
     def known(self, texts: Text | Sequence[Text]) -> list[bool] | None:
         """Say of each text whether the model was trained or validated on it, or None where no fingerprints were kept.
 
@@ -201,7 +207,8 @@ def predictions(labels: Sequence[str], logits: NDArray[Any]) -> list[Prediction]
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
     """Return the classifier that an adapted model is, on the device."""
     config = adapted.config
-    signature = Signature(config.labels, config.text_columns, config.label_column)
+    texts, label = list(map(clean_name, config.text_columns)), clean_name(config.label_column)
+    signature = Signature(config.labels, texts, label)
     return Classifier(adapted.loaded, adapted.model.to(device), signature, adapted, precision)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from lightune.data.columns import text_columns
 from lightune.data.faults import data_error
-from lightune.data.names import clean_name
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.inference.classifier import Classifier
@@ -21,9 +20,9 @@ def file_columns(classifier: Classifier, table: Table, wanted: str | None = None
     if all are there, else those that a check or a run would take. DATA-041 unless there are as many as the classifier
     takes.
     """
-    trained = list(map(clean_name, classifier.text_columns))
+    trained = classifier.text_columns
     if wanted is None and all(name in table.columns for name in trained):
-        return trained, False
+        return text_columns(table, trained[0] if len(trained) == 1 else (trained[0], trained[1]))
     names, is_guess = text_columns(table, wanted)
     if len(names) != len(trained):
         raise _wrong_number(classifier, table, names)

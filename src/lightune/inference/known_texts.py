@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def known_fields(classifier: Classifier, split: Split, logits: NDArray[Any]) -> dict[str, Any]:
     """Return the fields of record.Evaluation on known texts, from logits (texts, labels); none without fingerprints."""
-    if classifier.known([]) is None:
+    if not classifier.has_fingerprints:
         return {}
     known: list[bool] = []
     for start in range(0, len(split), CHUNK):  # the texts may lie on disk
@@ -61,7 +61,7 @@ class LabelledRows:
         """Choose the label column: called as in training, else as labels usually are; never one of the texts."""
         own = self._classifier.label_column
         name = own if own in header and own not in texts else _usual(header, texts)
-        if name is not None and self._classifier.known([]) is not None:
+        if name is not None and self._classifier.has_fingerprints:
             self._column = header.index(name), name
 
     def take(self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[tuple[str, float]]) -> None:

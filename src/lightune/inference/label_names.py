@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lightune.data.cells import is_missing
 from lightune.data.labels import label_text
 from lightune.data.tables import Table
-from lightune.errors import DataError
+from lightune.errors import DataError, shortlist
 
 MOST_SHOWN = 12
 
@@ -49,5 +49,4 @@ def _labels_of(table: Table, column: str) -> list[str]:
 
 
 def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
-    return ", ".join(names[:MOST_SHOWN]) + more
+    return shortlist(names, MOST_SHOWN)

@@ -11,9 +11,10 @@ from lightune.data.cells import is_missing
 from lightune.data.columns import label_column, text_columns
 from lightune.data.encoding import encode_splits
 from lightune.data.labels import label_text
+from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
-from lightune.data.task import Split, labelled_split, load_task
+from lightune.data.task import Split, Task, labelled_split, load_task
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import evaluate
 from lightune.evaluation.metrics import per_label
@@ -71,18 +72,27 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
         raise ArtifactError(
             "ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE."
         ) from error
-    block = DataBlock.model_validate({**record.recipe["data"], "revision": record.data.revision})
-    task = load_task(block, record.recipe["training"]["seed"], group_by=by)
+    task = _as_measured(record, by)
     if task.sha256() != record.data.sha256:
         message = f"{task.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
     return _evaluate(classifier, _grouped(task.test, by, task.test.groups, f"{task.source}, test split"))
 
 
+def _as_measured(record: RunRecord, by: str | None) -> Task:
+    """Read a run's data by the columns and label names of its record: an older version may have chosen otherwise."""
+    data, columns = record.data, record.data.text_column
+    stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
+    block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
+    task = load_task(block, record.recipe["training"]["seed"], group_by=by)
+    return replace(task, labels=data.labels) if list(map(label_text, data.labels)) == task.labels else task
+
+
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
     """Return the split with the groups of one column alone; DataError when there is no such column."""
     if by is None:
         return split
+    by = clean_name(by)
     if by not in columns:
         hint = f"{did_you_mean(by, columns)} Columns: {', '.join(columns) or 'none to group by'}.".strip()
         raise DataError("DATA-028", f'{origin}: there is no column "{by}" to group by.', hint)

@@ -1,0 +1,21 @@
+"""How numbers are written in a file, and what is one whole number."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+# A whole number as programs write it; 007 and 2e5 are codes.
+WHOLE = re.compile(
+    r"[+-]?(?:0|[1-9][0-9]*)(?:\.0*)?|[+-]?[0-9]\.[0-9]*[eE][+-]?[0-9]{1,2}|[+-]?[0-9]+[eE][+-][0-9]{1,2}"
+)
+NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+LONGEST_EXPONENT = 30
+
+
+def whole(text: str) -> str:
+    """Return a number that WHOLE describes in its shortest form, 1 for 1.0; other numbers and huge ones as they are."""
+    number = Decimal(text)
+    if number.adjusted() > LONGEST_EXPONENT or number != number.to_integral_value():
+        return text
+    return str(int(number))
