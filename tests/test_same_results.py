@@ -201,7 +201,7 @@ def test_every_case_is_a_recipe_on_files_that_are_there(place):
     assert len({case.name for case in CASES}) == len(CASES)
     place.prepare(CASES)
     for case in CASES:
-        for precision in case.precisions:
+        for precision in case.precisions(is_thorough=True):
             described = yaml.safe_load(place.recipe(case, precision).read_text(encoding="utf-8"))
             recipe = parse_recipe(described)
             assert recipe.training.precision == precision

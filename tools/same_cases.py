@@ -17,13 +17,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from tiny import TinyModels, sentences, write_csv
 
 TRAIN_ROWS, TEST_ROWS, SEED = 96, 48, 17
+FILES = ("predict --file", "evaluate", "report")
+FILES_AND_TEXTS = (*FILES, "predict")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One recipe. `model` is minilm or a tiny architecture, `data` a name of Place.data; the rest are recipe blocks.
+    """One recipe. `model` is minilm or a tiny architecture, `data` a name of Place.data; two are recipe blocks.
 
-    A run folder is read by both trees where `reads`: once for each kind of adapter, not for each kind of training.
+    `asks` is what both trees are asked of the old run folder: once for each kind of adapter, not for each kind of
+    training; single texts where they take a path of their own. Cases without `again` take no path of their own in the
+    second precision, which is left to --thorough.
     """
 
     name: str
@@ -31,38 +35,39 @@ class Case:
     method: dict[str, Any]
     training: dict[str, Any] = field(default_factory=dict)
     data: str = "texts"
-    reads: bool = True
+    asks: tuple[str, ...] = FILES
+    again: bool = True
 
-    @property
-    def precisions(self) -> tuple[str, str]:
+    def precisions(self, is_thorough: bool) -> tuple[str, ...]:
         """fp32, and `auto`; of a tiny model bf16 itself, since auto never finds a gain in products so small."""
-        return "fp32", "auto" if self.model == "minilm" else "bf16"
+        second = "auto" if self.model == "minilm" else "bf16"
+        return ("fp32", second) if is_thorough or self.again else ("fp32",)
 
 
 CASES = (
-    Case("lora", "distilbert", {"name": "lora", "dropout": 0.1}),
+    Case("lora", "distilbert", {"name": "lora", "dropout": 0.1}, asks=FILES_AND_TEXTS),
     Case("full", "bert", {"name": "full"}, {"learning_rate": 1e-3}),
     Case("prefix", "bert", {"name": "prefix"}),
     Case("bottleneck", "mpnet", {"name": "bottleneck"}),
     Case("top_layers_cached", "llama", {"name": "top_layers"}, {"cache_frozen": "on"}),
-    Case("class_weights", "distilbert", {"name": "lora"}, {"class_weights": "auto"}, "uneven", reads=False),
-    Case("pair", "modernbert", {"name": "lora"}, data="pairs"),
-    Case("gpt2_lora", "gpt2", {"name": "lora"}),
+    Case("class_weights", "distilbert", {"name": "lora"}, {"class_weights": "auto"}, "uneven", (), again=False),
+    Case("pair", "modernbert", {"name": "lora"}, data="pairs", again=False),
+    Case("gpt2_lora", "gpt2", {"name": "lora"}, asks=FILES_AND_TEXTS),
     Case("adalora", "bert", {"name": "adalora"}, {"learning_rate": 3e-2}),
     Case(
         "head_start", "minilm", {"name": "lora"},
         {"head_start": "probe", "train_sampling_strategy": "group_by_length", "token_masking": 0.1,
-         "learning_rate": 1.5e-3, "num_train_epochs": 2}, "reviews",
+         "learning_rate": 1.5e-3, "num_train_epochs": 2}, "reviews", FILES_AND_TEXTS,
     ),
     Case(
-        "accumulated_average", "modernbert", {"name": "bitfit"},
+        "accumulated_average", "bert", {"name": "bitfit"},
         {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 8, "weight_averaging": 0.5,
-         "load_best_model_at_end": False, "gradient_checkpointing": True}, reads=False,
+         "load_best_model_at_end": False, "gradient_checkpointing": True}, asks=(),
     ),
     Case(
         "early_stopping", "distilbert", {"name": "head"},
         {"early_stopping_patience": 1, "num_train_epochs": 12, "learning_rate": 0.3, "lr_scheduler_type": "cosine",
-         "metric_for_best_model": "loss"}, reads=False,
+         "metric_for_best_model": "loss"}, asks=(), again=False,
     ),
 )  # fmt: skip
 
@@ -109,7 +114,8 @@ class Place:
         return path
 
     def prepare(self, cases: tuple[Case, ...]) -> None:
-        """Build the models of these cases, without the bars that transformers draws."""
+        """Write the texts and build the models of these cases, before any thread asks; without transformers' bars."""
+        self.data  # noqa: B018
         with contextlib.redirect_stderr(io.StringIO()):
             for case in cases:
                 if case.model != "minilm":

@@ -1,6 +1,7 @@
 """Say whether the working tree computes the very same results as an older commit, to the last byte of an adapter.
 
-python tools/same_results.py COMMIT                          # every case, a few minutes on two cores
+python tools/same_results.py COMMIT                          # every case, some minutes on two cores that are free
+python tools/same_results.py COMMIT --thorough               # every case in both precisions
 python tools/same_results.py COMMIT --only lora --only full
 python tools/same_results.py COMMIT --added 'data.rows.*'    # keys that the new results.json may have besides
 python tools/same_results.py COMMIT --speed                  # how fast both train and answer, in turn
@@ -36,10 +37,11 @@ TEXTS = ("what a lovely soup", "the waiter was rude again")
 # auto asks a clock, which may say another thing another time; a third answer settles nothing any more.
 TRIES = 3
 MINUTES = 15
+COLUMNS = ("adapter", "figures", "predictions", "old folder read")
 
 
 class FailedRunError(Exception):
-    """A command of a tree failed; the message is the last that it said."""
+    """A command of a tree failed; the message is the end of what it said."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Tree:
             command, env=self.environment(), capture_output=True, encoding="utf-8", timeout=60 * MINUTES
         )
         if done.returncode != 0:
-            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-            raise FailedRunError(f"{self.name}: {arguments[2] if len(arguments) > 2 else 'python'} failed: {last[0]}")
+            said = " / ".join(done.stderr.strip().splitlines()[-2:]) or f"exit status {done.returncode}"
+            raise FailedRunError(f"{self.name}: {arguments[2] if len(arguments) > 2 else 'python'} failed: {said}")
         return done.stdout
 
     def lightune(self, *arguments: object) -> Any:
@@ -88,8 +90,8 @@ class Row:
     case: str
     precision: str
     adapter: Found
-    figures: Found
-    predictions: Found
+    figures: Found | None
+    predictions: Found | None
     reading: Found | None
 
     @property
@@ -101,9 +103,8 @@ class Row:
     @property
     def differences(self) -> list[str]:
         """Return every difference, with the column that it stands in."""
-        columns = {"adapter": self.adapter, "figures": self.figures, "predictions": self.predictions}
-        columns["old folder read"] = self.reading or Found()
-        return [f"{name}: {difference}" for name, found in columns.items() for difference in found.differences]
+        found = dict(zip(COLUMNS, (self.adapter, self.figures, self.predictions, self.reading), strict=True))
+        return [f"{name}: {difference}" for name, part in found.items() if part for difference in part.differences]
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,16 @@ class Comparison:
         """Run a case in both trees and compare what they leave; a run that fails is a difference."""
         try:
             old, new, chosen = self._run_both(case, precision)
-            reads = case.reads and precision == "fp32"
             found = Row(
                 case.name,
                 precision if precision == chosen else f"{precision}: {chosen}",
                 compare_adapters(*(run / "adapter" / "adapter_model.safetensors" for run in (old, new))),
                 compare_figures(old, new, self.added),
                 compare_texts(old / "predictions.csv", new / "predictions.csv"),
-                self._reading(case, old) if reads else None,
+                self._reading(case, old) if case.asks and precision == "fp32" else None,
             )
         except (FailedRunError, subprocess.TimeoutExpired, ValueError) as error:
-            found = Row(case.name, precision, Found(0, [f"- {error}"]), Found(), Found(), None)
+            found = Row(case.name, precision, Found(0, [f"- {error}"]), None, None, None)
         print(f"{case.name} {precision}: {'DIFFERENT' if found.differences else 'same'}", file=sys.stderr, flush=True)
         return found
 
@@ -151,17 +151,19 @@ class Comparison:
 
     def _reading(self, case: Case, folder: Path) -> Found:
         """Let both trees read the old tree's run folder, for the same answers and figures; the new one reports."""
-        asked = [
-            ("predict --file", ("predict", folder, "--file", self.place.test_file(case))),
-            ("evaluate", ("evaluate", folder, *([] if case.data in ("pairs", "reviews") else ["--by", "first"]))),
-        ]
-        if case.data != "pairs":
-            asked.append(("predict", ("predict", folder, *TEXTS)))
+        by = [] if case.data in ("pairs", "reviews") else ["--by", "first"]
+        commands = {
+            "predict --file": ("predict", folder, "--file", self.place.test_file(case)),
+            "evaluate": ("evaluate", folder, *by),
+            "predict": ("predict", folder, *TEXTS),
+        }
         found = Found()
-        for name, command in asked:
-            ours, theirs = (tree.lightune(*command) for tree in (self.old, self.new))
+        for name in case.asks:
+            if name == "report":
+                found.add(self._report(folder), "report: ")
+                continue
+            ours, theirs = (tree.lightune(*commands[name]) for tree in (self.old, self.new))
             found.add(compare_json(ours, theirs, self.added), f"{name}: ")
-        found.add(self._report(folder))
         return found
 
     def _report(self, folder: Path) -> Found:
@@ -172,7 +174,7 @@ class Comparison:
             (copy / name).unlink()
         self.new.lightune("report", copy)
         missing = [name for name in ("report.html", "README.md") if not (copy / name).is_file()]
-        return Found(2, [f"report: {name} was not written" for name in missing])
+        return Found(2, [f"{name} was not written" for name in missing])
 
 
 def unpack(commit: str, target: Path, repository: Path = ROOT) -> Path:
@@ -193,19 +195,17 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def compare_results(comparison: Comparison, cases: tuple[Case, ...], jobs: int) -> list[Row]:
+def compare_results(comparison: Comparison, cases: tuple[Case, ...], options: argparse.Namespace) -> list[Row]:
     """Return a row for each case in each of its precisions, several worked on at a time."""
     comparison.place.prepare(cases)
-    comparison.place.data  # noqa: B018  (written before any thread asks)
-    todo = [(case, precision) for case in cases for precision in case.precisions]
-    with ThreadPoolExecutor(jobs) as pool:
+    todo = [(case, precision) for case in cases for precision in case.precisions(options.thorough)]
+    with ThreadPoolExecutor(options.jobs) as pool:
         return list(pool.map(lambda each: comparison.row(*each), todo))
 
 
 def show(rows: Sequence[Row]) -> int:
     """Print the table and every difference; return the exit status."""
-    header = ["case", "precision", "adapter", "figures", "predictions", "old folder read"]
-    print(table([header, *(row.cells for row in rows)]))
+    print(table([["case", "precision", *COLUMNS], *(row.cells for row in rows)]))
     for row in rows:
         for difference in row.differences:
             print(f"{row.case} {row.precision}: {difference}")
@@ -232,6 +232,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("commit", help="the older commit that is compared with")
     parser.add_argument("--only", nargs="+", action="extend", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--added", nargs="+", action="extend", default=[], metavar="KEY", help="allowed new keys")
+    parser.add_argument("--thorough", action="store_true", help="every case in both precisions")
     parser.add_argument("--speed", action="store_true", help="measure speed instead, in turn")
     parser.add_argument("--rounds", type=int, default=5, help="of --speed (default: 5)")
     parser.add_argument("--threads", type=int, default=2, help="OMP_NUM_THREADS of every process (default: 2)")
@@ -252,7 +253,7 @@ def main() -> int:
         if options.speed:
             print(table(compare_speed(old, new, folder, options.rounds)))
             return 0
-        return show(compare_results(Comparison(old, new, Place(folder), options.added), cases, options.jobs))
+        return show(compare_results(Comparison(old, new, Place(folder), options.added), cases, options))
 
 
 if __name__ == "__main__":
