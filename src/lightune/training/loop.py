@@ -74,8 +74,14 @@ class Loop:
                 epochs = _Epochs(self, cached, stop, meter, advance, cuts_batches, best)
                 epochs.run()
         self._keep_weights()
-        done, spent = epochs, meter.spent
-        return Fitted(self.step.count, done.samples, done.best_epoch, done.done, spent, cached.choice)
+        return Fitted(
+            steps=self.step.count,
+            samples=epochs.samples,
+            best_epoch=epochs.best_epoch,
+            epochs=epochs.done,
+            spent=meter.spent,
+            cached=cached.choice,
+        )
 
     def _keep_weights(self) -> None:
         self.step.optimizer.zero_grad(set_to_none=True)
