@@ -14,7 +14,7 @@ from lightune.evaluation.probe import Baseline, majority_class
 from lightune.outcome import Measured, Outcome, advice
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
-from lightune.sections import Epoch, Evaluation, Inference, ModelRecord, ReloadCheck, Training
+from lightune.sections import Epoch, Evaluation, Inference, ModelRecord, Probe, ReloadCheck, Training, WordCounts
 
 COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
 SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
@@ -65,18 +65,15 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     task = Task("made up", None, ["text"], "label", names, split, split, split, [])
     scores = {name: _scores(labels, counts) for name, counts in right.items()}
     found = {name: measure(value, np.asarray(labels)) for name, value in scores.items()}
+    sections = {"tfidf": WordCounts, "probe": Probe}
     fitted = {
         name: Baseline(
             scores[name],
-            {
-                "accuracy": found[name].accuracy,
-                "loss": found[name].loss,
-                "f1_macro": found[name].f1_macro,
-                "C": 1.0,
-                "runtime": 1.0,
-            },
+            section(
+                accuracy=found[name].accuracy, loss=found[name].loss, f1_macro=found[name].f1_macro, C=1.0, runtime=1.0
+            ),
         )
-        for name in ("tfidf", "probe")
+        for name, section in sections.items()
     }
     baselines = {"majority_class": majority_class(task), **fitted}
     seen = {name: Evaluation(examples=len(labels), **vars(found[name]), **COST) for name in ("before", "after")}

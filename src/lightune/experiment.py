@@ -42,7 +42,7 @@ from lightune.training.feasibility import require_feasible
 from lightune.training.head_start import start_from_probe
 from lightune.training.ranks import all_ranks, ending_together
 from lightune.training.row_loss import Examples
-from lightune.training.train import Texts, Tracked, Trained, train
+from lightune.training.train import Texts, Tracked, Trained, learning_rate, train
 
 if TYPE_CHECKING:
     import torch
@@ -213,7 +213,7 @@ def _train(run: _Prepared) -> Trained:
     texts = Texts(
         Examples(run.encoded["train"], task.train.labels), Examples(run.encoded["validation"], task.validation.labels)
     )
-    rate = settings.learning_rate or run.method.default_learning_rate
+    rate = learning_rate(settings, run.method)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {rate:g}")
     return train(
         run.loaded,

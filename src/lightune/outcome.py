@@ -77,7 +77,7 @@ class Outcome:
             environment=self.environment,
             data=self._data(),
             model=measured.model,
-            baselines=Baselines.model_validate({name: found.fields for name, found in self.baselines.items()}),
+            baselines=Baselines.model_validate({name: found.section for name, found in self.baselines.items()}),
             before=self._per_label(measured.before),
             training=measured.training,
             after=self._per_label(measured.after),
@@ -147,7 +147,7 @@ class Outcome:
         after = self.after.argmax(1) == labels
         others = {name: found.scores for name, found in self.baselines.items()} | {"before": self.before}
         found = {name: compare(after, scores.argmax(1) == labels) for name, scores in others.items()}
-        accuracies = {name: baseline.fields["accuracy"] for name, baseline in self.baselines.items()}
+        accuracies = {name: baseline.section.accuracy for name, baseline in self.baselines.items()}
         to_before, to_probe = found["before"], found["probe"]
         return Comparison(
             accuracy_gain=to_before.gain,

@@ -146,13 +146,18 @@ class Job:
 
     @property
     def learning_rate(self) -> float:
-        """The settings' rate, or else the method's own."""
-        return self.settings.learning_rate or self.method.default_learning_rate
+        """What the schedule starts from."""
+        return learning_rate(self.settings, self.method)
 
     def precision(self) -> Precision:
         """Settle the precision; `auto` measures for it on a CPU."""
         tokens = round(np.mean(self.texts.train.encoded.lengths) * self.settings.per_device_train_batch_size)
         return training_precision(self.settings.precision, self.device, self.model, tokens)
+
+
+def learning_rate(settings: TrainingBlock, method: Method) -> float:
+    """Return the settings' learning rate, or else the method's own."""
+    return settings.learning_rate or method.default_learning_rate
 
 
 @dataclass(frozen=True)
