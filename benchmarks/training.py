@@ -19,14 +19,13 @@ from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.measuring import SEED, Row, in_turn, load_model, load_texts
 from lightune.data.encoding import encode
-from lightune.methods import make_method
+from lightune.methods import Attachment, make_method
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.runtime import synchronise
-from lightune.training.accelerate_setup import make_accelerator
-from lightune.training.loop import Loop
-from lightune.training.precision import holds_layers_in_bf16, training_precision
+from lightune.training.precision import training_precision
 from lightune.training.row_loss import Examples
+from lightune.training.train import Texts, train
 
 MODELS = ("minilm", "distilbert")
 BATCH = 16
@@ -112,28 +111,20 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
 
 def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: Any) -> Callable[[], float]:
     """Return an epoch of lightune's loop, or what the settings say, as its own seconds."""
-    device = given.device
     tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.labels))
-    chosen = training_precision(precision, device, given.model, tokens)
+    chosen = training_precision(precision, given.device, given.model, tokens)  # once, and not anew in each round
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
-    in_bf16 = holds_layers_in_bf16(chosen, device, given.model)
-    around = "fp32" if in_bf16 else chosen.name
-    block = TrainingBlock.model_validate(
-        {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
-        | settings
-    )
-    first = Examples(encode(given.loaded.tokenizer, [("a",)], 8), [0])
+    asked = {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
+    block = TrainingBlock.model_validate({**asked, "learning_rate": rate, "precision": chosen.name, **settings})
+    texts = Texts(given.examples, Examples(encode(given.loaded.tokenizer, [("a",)], 8), [0]))
+    attached = Attachment(given.model, ())  # each round goes on from the one before, as the peers' do
 
     def epoch() -> float:
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            loop = Loop(
-                model=given.model, method=given.method, tokenizer=given.loaded.tokenizer, train=given.examples,
-                validation=first, settings=block, learning_rate=rate, eval_batch_size=1, folder=folder,
-                accelerator=make_accelerator(device, around, (), folder, "benchmark", {}),
-                reporter=Silent(), in_bf16=in_bf16,
-            )  # fmt: skip
-            return loop.fit().spent.runtime
+            done = train(
+                given.loaded, given.method, texts, block, Path(name), Silent(), eval_batch_size=1, attachment=attached
+            )
+        return done.fitted.spent.runtime
 
     return epoch
 

@@ -21,6 +21,7 @@ from lightune import experiment
 from lightune.cli.main import main
 from lightune.errors import ArtifactError, DataError, HubError, RecipeError, TrainingDivergedError
 from lightune.record import RunRecord
+from lightune.sections import ReloadCheck
 from reloading_here import reloading_here
 from tiny import write_csv
 
@@ -335,7 +336,7 @@ def test_a_pair_of_text_columns_and_three_labels_go_all_the_way(tiny_recipe, tmp
     monkeypatch.setattr(
         experiment,
         "check_reload",
-        lambda *_: ({"passed": True, "examples": 0, "largest_logit_difference": 0.0}, ""),
+        lambda *_: (ReloadCheck(passed=True, examples=0, largest_logit_difference=0.0), ""),
     )
     record = lightune.run(mapping, tmp_path / "run")
     # The shortest pair has three special tokens, five words before them and two after: each of the 60 is cut at six.

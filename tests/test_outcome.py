@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +11,17 @@ from case_table import case
 from lightune.data.task import Split, Task
 from lightune.evaluation.metrics import measure
 from lightune.evaluation.probe import Baseline, majority_class
-from lightune.outcome import Outcome, advice
+from lightune.outcome import Measured, Outcome, advice
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
+from lightune.sections import Epoch, Evaluation, Inference, ModelRecord, Probe, ReloadCheck, Training, WordCounts
 
-TRAINING = {"steps": 20, "epochs": [{}] * 5, "learning_rate": 5e-4}
+COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
+SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
+EPOCH = Epoch(
+    epoch=1, train_loss=1.0, validation_loss=1.0, validation_accuracy=0.5, validation_f1_macro=0.5, learning_rate=0.0
+)
+TRAINING = Training(**COST, steps=20, best_epoch=1, learning_rate=5e-4, precision="fp32", epochs=[EPOCH] * 5)
 
 
 def test_a_run_that_did_not_lose_gets_no_advice() -> None:
@@ -32,21 +37,16 @@ def test_a_run_that_lost_is_told_to_what_its_steps_and_a_way_on() -> None:
 
 
 def test_a_rate_below_the_usual_one_is_named() -> None:
-    (said,) = advice("the linear probe", {**TRAINING, "learning_rate": 5e-5}, 5e-4)
+    (said,) = advice("the linear probe", TRAINING.model_copy(update={"learning_rate": 5e-5}), 5e-4)
     assert "5e-05, is below the method's usual 0.0005" in said
 
 
-COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
-SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
-SECTIONS: dict[str, Any] = {
-    "model": {
-        "name": "m", "revision": None, "architecture": "A", "parameters": 9, "trainable_parameters": 1,
-        "trainable_percent": 11.1, "adapter_bytes": 4, "peft_loadable": True,
-    },
-    "training": {**COST, "steps": 20, "best_epoch": 1, "learning_rate": 5e-4, "precision": "fp32", "epochs": []},
-    "inference": {**SPEED, **{f"base_{name}": value for name, value in SPEED.items()}},
-    "reload_check": {"passed": True, "examples": 1, "largest_logit_difference": 0.0},
-}  # fmt: skip
+MODEL = ModelRecord(
+    name="m", revision=None, architecture="A", parameters=9, trainable_parameters=1, trainable_percent=11.1,
+    adapter_bytes=4, peft_loadable=True,
+)  # fmt: skip
+INFERENCE = Inference(**SPEED, **{f"base_{name}": value for name, value in SPEED.items()})
+CHECK = ReloadCheck(passed=True, examples=1, largest_logit_difference=0.0)
 
 
 def _scores(labels: list[int], right: tuple[int, ...]) -> np.ndarray:
@@ -65,24 +65,22 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     task = Task("made up", None, ["text"], "label", names, split, split, split, [])
     scores = {name: _scores(labels, counts) for name, counts in right.items()}
     found = {name: measure(value, np.asarray(labels)) for name, value in scores.items()}
+    sections = {"tfidf": WordCounts, "probe": Probe}
     fitted = {
         name: Baseline(
             scores[name],
-            {
-                "accuracy": found[name].accuracy,
-                "loss": found[name].loss,
-                "f1_macro": found[name].f1_macro,
-                "C": 1.0,
-                "runtime": 1.0,
-            },
+            section(
+                accuracy=found[name].accuracy, loss=found[name].loss, f1_macro=found[name].f1_macro, C=1.0, runtime=1.0
+            ),
         )
-        for name in ("tfidf", "probe")
+        for name, section in sections.items()
     }
     baselines = {"majority_class": majority_class(task), **fitted}
-    evaluations = {name: {"examples": len(labels), **vars(found[name]), **COST} for name in ("before", "after")}
-    sections = {**SECTIONS, **evaluations, "baselines": {name: value.fields for name, value in baselines.items()}}
+    seen = {name: Evaluation(examples=len(labels), **vars(found[name]), **COST) for name in ("before", "after")}
+    training = TRAINING.model_copy(update={"epochs": []})
+    measured = Measured(MODEL, seen["before"], training, seen["after"], INFERENCE, CHECK)
     outcome = Outcome(
-        Recipe(), task, {}, scores["before"], scores["after"], baselines, sections, 0, 128, ["told on the way"]
+        Recipe(), task, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
     )
     return outcome.record(Path("runs/made-up-1"))
 

@@ -16,6 +16,7 @@ import pytest
 from lightune import experiment
 from lightune.cli.main import main
 from lightune.inference import speed
+from lightune.sections import ReloadCheck
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 # The quickstart with few examples: the same code on the same model in seconds.
@@ -51,7 +52,7 @@ def test_the_commands_of_the_readme_work(tmp_path, tiny_data, monkeypatch, capsy
     assert commands[0] == "lightune run"
     assert main(["run", *SMALL]) == 0
     # The first run has paid for a fresh process; each more would only take its ten seconds.
-    unchecked = {"passed": True, "examples": 0, "largest_logit_difference": None}
+    unchecked = ReloadCheck(passed=True, examples=0, largest_logit_difference=None)
     monkeypatch.setattr(experiment, "check_reload", lambda *_: (unchecked, ""))
     for line in commands[1:]:
         if line.startswith("lightune run"):

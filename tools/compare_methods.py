@@ -35,16 +35,15 @@ from lightune import runtime
 from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
 from lightune.data.encoding import encode
 from lightune.data.task import Task, load_task
-from lightune.evaluation.evaluate import evaluate, to_device
+from lightune.evaluation.evaluate import evaluate
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
 from lightune.models.load import find_model, load_classifier
 from lightune.progress import Silent
 from lightune.recipe import DataBlock, TrainingBlock
-from lightune.training.accelerate_setup import make_accelerator
-from lightune.training.batches import training_batches
 from lightune.training.head_start import start_from_probe
-from lightune.training.loop import Examples, Loop
+from lightune.training.row_loss import Examples
+from lightune.training.train import Texts, attach, train
 
 SELECTION_ROWS = 1000
 # The same for all: what `rotten-tomatoes-tuned` found for 500 labels, but for the learning rate.
@@ -107,7 +106,9 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     name, options = parsed(row["spec"])
     method = make_method(name, options)
     task = the_task(files, row["labels"], row["seed"])
-    settings = TrainingBlock.model_validate({**row["frame"], "seed": row["seed"]})
+    # fp32 unless the frame says otherwise: `auto` would settle it by what this machine is like.
+    asked = {"precision": "fp32", **row["frame"], "seed": row["seed"], "learning_rate": row["rate"]}
+    settings = TrainingBlock.model_validate(asked)
     device = torch.device(row["device"])
     loaded = load_classifier(find_model(row["model"]), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
     encoded = {split: encode(loaded.tokenizer, getattr(task, split).texts, loaded.max_length)
@@ -118,31 +119,21 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
         seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded["train"], 64)
         start_from_probe(layer, seen.head_inputs, task.train.labels)
     whole = loaded.model.num_parameters()
-    attached = method.attach(loaded.model, loaded.anatomy, settings.seed).model
-    attached.to(device)
-    if method.needs_data:
-        batches = training_batches(loaded.tokenizer, encoded["train"], settings)
-        method.start_from_data(attached, (to_device(batch, device) for batch in batches))
-    trained = sum(value.numel() for value in attached.parameters() if value.requires_grad)
-    rate = row["rate"] or method.default_learning_rate
-    in_bf16 = settings.precision == "bf16" and device.type == "cpu"
+    texts = Texts(
+        Examples(encoded["train"], task.train.labels), Examples(encoded["validation"], task.validation.labels)
+    )
+    attachment = attach(loaded, method, texts.train, settings)
+    trained = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
     with tempfile.TemporaryDirectory() as folder:
-        loop = Loop(
-            model=attached, method=method, tokenizer=loaded.tokenizer,
-            train=Examples(encoded["train"], task.train.labels),
-            validation=Examples(encoded["validation"], task.validation.labels),
-            settings=settings, learning_rate=rate, eval_batch_size=64, folder=Path(folder),
-            accelerator=make_accelerator(device, "fp32", (), Path(folder), "compare", {}),
-            reporter=Silent(), in_bf16=in_bf16,
-        )  # fmt: skip
         clock = time.process_time if device.type == "cpu" else time.perf_counter
         started = clock()
-        fitted = loop.fit()
+        done = train(loaded, method, texts, settings, Path(folder), Silent(), attachment=attachment)
         spent = clock() - started
-    logits, figures = evaluate(loop.model, loaded.tokenizer, encoded["test"], task.test, 64)
+    logits, figures = evaluate(done.model, loaded.tokenizer, encoded["test"], task.test, 64)
     right = (logits.argmax(1) == np.asarray(task.test.labels)).astype(int).tolist()
-    found = {"used_rate": rate, "accuracy": figures["accuracy"], "loss": figures["loss"], "steps": fitted.steps,
-             "train_loss": fitted.epochs[-1]["train_loss"], "trained_percent": 100 * trained / whole,
+    rate, fitted = done.learning_rate, done.fitted
+    found = {"used_rate": rate, "accuracy": figures.accuracy, "loss": figures.loss, "steps": fitted.steps,
+             "train_loss": fitted.epochs[-1].train_loss, "trained_percent": 100 * trained / whole,
              "seconds": spent, "right": right}  # fmt: skip
     with out.open("a", encoding="utf-8") as sink:
         sink.write(json.dumps({**row, **found}) + "\n")

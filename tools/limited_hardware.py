@@ -39,13 +39,13 @@ from lightune.evaluation.cost import Meter
 from lightune.evaluation.watch import watch_texts
 from lightune.methods import make_method
 from lightune.models import int8  # noqa: F401
-from lightune.models.load import VOCABULARY_FILES, find_model, load_classifier
+from lightune.models.load import VOCABULARY_FILES, LoadedModel, find_model, load_classifier
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Silent
 from lightune.recipe import Recipe, parse_recipe
-from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.head_start import start_from_probe
-from lightune.training.loop import Examples, Loop
+from lightune.training.row_loss import Examples
+from lightune.training.train import Texts, train
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limited_hardware.md"
 SEEDS = (1, 2, 3)
@@ -81,7 +81,7 @@ def recipe(model: str, size: dict[str, Any], changes: dict[str, Any], seed: int)
         "device": "cpu",
         "data": {"train_examples": size["train"], "validation_examples": size["validation"], "test_examples": 1},
         "method": {"name": "lora"},
-        "training": {"num_train_epochs": size["epochs"], "learning_rate": 1e-3, "seed": seed},
+        "training": {"num_train_epochs": size["epochs"], "learning_rate": 1e-3, "seed": seed, "precision": "fp32"},
     }
     nested["data"]["train_examples"] += size["validation"]
     nested["training"]["head_start"] = size.get("head_start", "random")
@@ -113,22 +113,22 @@ def measure(wanted: Recipe, folder: Path) -> dict[str, float]:
     """Load, adapt and train as the recipe says; return memory above this process's start, step time and accuracy."""
     clock, task = Clock(), load_task(wanted.data, wanted.training.seed)
     with Meter(torch.device("cpu")) as meter:
-        loop, held = make_loop(wanted, task, folder, clock)
-        fitted = loop.fit()
+        loaded, texts = load(wanted, task)
+        held = weight_bytes(loaded.model)
+        method = make_method(wanted.method.name, wanted.method.options)
+        done = train(loaded, method, texts, wanted.training, folder, clock, eval_batch_size=16)
     before, peak = meter.spent.memory_before_bytes or 0, meter.spent.peak_memory_bytes or 0
-    accuracy = fitted.epochs[-1]["validation_accuracy"]
-    cut = loop.train.encoded.truncated / len(loop.train.encoded)
+    accuracy = done.fitted.epochs[-1].validation_accuracy
+    cut = texts.train.encoded.truncated / len(texts.train.encoded)
     return {"peak": peak - before, "seconds": clock.seconds, "held": held, "accuracy": accuracy, "cut": cut}
 
 
-def make_loop(wanted: Recipe, task: Task, folder: Path, clock: Clock) -> tuple[Loop, int]:
-    """Return the loop that a run of the recipe would use, and the bytes of the weights it starts from."""
-    settings, device = wanted.training, torch.device("cpu")
+def load(wanted: Recipe, task: Task) -> tuple[LoadedModel, Texts]:
+    """Return the model and the texts that a run of the recipe would train, the head started as it says."""
+    settings = wanted.training
     loaded = load_classifier(
         find_model(wanted.model), task.labels, settings.seed, wanted.data.max_length, wanted.model_precision
     )
-    held = weight_bytes(loaded.model)
-    method = make_method(wanted.method.name, wanted.method.options)
     train, validation = (
         Examples(encode(loaded.tokenizer, split.texts, loaded.max_length), split.labels)
         for split in (task.train, task.validation)
@@ -137,20 +137,7 @@ def make_loop(wanted: Recipe, task: Task, folder: Path, clock: Clock) -> tuple[L
         output_layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
         features = watch_texts(loaded.model, output_layer, loaded.tokenizer, train.encoded, 16)
         start_from_probe(output_layer, features.head_inputs, train.labels)
-    loop = Loop(
-        model=method.attach(loaded.model, loaded.anatomy, settings.seed).model,
-        method=method,
-        tokenizer=loaded.tokenizer,
-        train=train,
-        validation=validation,
-        settings=settings,
-        learning_rate=settings.learning_rate or method.default_learning_rate,
-        eval_batch_size=16,
-        folder=folder,
-        accelerator=make_accelerator(device, "fp32", (), folder, "limited", {}),
-        reporter=clock,
-    )
-    return loop, held
+    return loaded, Texts(train, validation)
 
 
 def in_child(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:

@@ -73,7 +73,7 @@ class RunRecord(Section):
 
     def cautions(self) -> list[str]:
         """Return what the headline does not say and should not be missed, a sentence each."""
-        baselines = {name: getattr(self.baselines, name) for name in PREFERRED}
+        baselines: dict[str, Any] = {name: getattr(self.baselines, name) for name in PREFERRED}
         reached = {name: Reached(self.baseline_name(name), x.accuracy, x.f1_macro) for name, x in baselines.items()}
         after = Reached("this model", self.after.accuracy, self.after.f1_macro)
         counts = counts_by_label(self.data.labels, self.after.confusion_matrix)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # Of equally good baselines the first is the one to compare with: it knows more of what the adapted model knows.
-PREFERRED = ("probe", "tfidf", "majority_class")
+BaselineName = Literal["probe", "tfidf", "majority_class"]
+PREFERRED: tuple[BaselineName, ...] = ("probe", "tfidf", "majority_class")
 MOST_NAMED = 5
 LONGEST_LABEL = 40
 
@@ -35,7 +37,7 @@ class Counts:
         return 2 * self.right / max(self.examples + self.answered, 1)
 
 
-def best_baseline(accuracies: Mapping[str, float]) -> str:
+def best_baseline(accuracies: Mapping[str, float]) -> BaselineName:
     """Return the name of the most accurate baseline; of equal ones the probe, then the word counts."""
     return max((name for name in PREFERRED if name in accuracies), key=lambda name: accuracies[name])
 

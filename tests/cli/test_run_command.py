@@ -10,6 +10,7 @@ import yaml
 
 from lightune import experiment
 from lightune.cli.main import main
+from lightune.sections import ReloadCheck
 from tiny import sentences, write_csv
 
 
@@ -38,8 +39,8 @@ def reload_result(monkeypatch):
     """Return a function that sets what the fresh process finds; starting it is tested elsewhere and takes seconds."""
 
     def set_to(largest: float, reason: str) -> None:
-        fields = {"passed": not reason, "examples": 30, "largest_logit_difference": largest}
-        monkeypatch.setattr(experiment, "check_reload", lambda *_: (fields, reason))
+        found = ReloadCheck(passed=not reason, examples=30, largest_logit_difference=largest)
+        monkeypatch.setattr(experiment, "check_reload", lambda *_: (found, reason))
 
     return set_to
 

@@ -24,6 +24,7 @@ from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
+from lightune.sections import ReloadCheck
 from tiny import sentences
 
 PAIRS = [("fine", "pos"), ("dull", "neg"), ("sweet", "pos")]
@@ -227,7 +228,7 @@ def test_a_source_that_was_a_program_cannot_be_read_again():
 
 
 def test_a_run_on_data_from_python_records_it(tiny_recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    passed = {"passed": True, "examples": 30, "largest_logit_difference": 0.0}
+    passed = ReloadCheck(passed=True, examples=30, largest_logit_difference=0.0)
     monkeypatch.setattr(
         "lightune.experiment.check_reload", lambda *_: (passed, None)
     )  # a whole process, shown elsewhere

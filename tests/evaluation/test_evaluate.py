@@ -9,7 +9,6 @@ import torch
 from lightune.data.encoding import encode
 from lightune.data.task import Split
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.sections import Evaluation
 from tiny import REPRESENTATIVE, sentences
 
 ROWS = sentences(17, seed=8)
@@ -78,8 +77,7 @@ def test_an_evaluation_counts_right_answers_overall_and_by_group(load_lively):
     # The first three labels are wrong on purpose: two of group a, one of group b.
     labels = [1 - int(answer) if row < 3 else int(answer) for row, answer in enumerate(answers)]
     split = Split(TEXTS, labels, {"kind": ["a", "a", *["b"] * 15]})
-    logits, fields = evaluate(loaded.model, loaded.tokenizer, encoded, split, batch_size=4)
-    found = Evaluation.model_validate(fields)
+    logits, found = evaluate(loaded.model, loaded.tokenizer, encoded, split, batch_size=4)
     assert logits.shape == (17, 2)
     assert (found.examples, found.accuracy) == (17, 14 / 17)
     assert sum(map(sum, found.confusion_matrix)) == 17

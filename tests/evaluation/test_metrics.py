@@ -53,16 +53,16 @@ def test_metrics_by_group_by_hand():
     labels = np.array([0, 0, 1, 1])
     groups = {"kind": ["plain", "plain", "irony", "irony"], "length": ["long", "short", "long", "long"]}
     found = measure_by_group(np.log(shares), labels, groups)
-    sizes = {column: {name: group["examples"] for name, group in values.items()} for column, values in found.items()}
+    sizes = {column: {name: group.examples for name, group in values.items()} for column, values in found.items()}
     assert sizes == {"kind": {"irony": 2, "plain": 2}, "length": {"long": 3, "short": 1}}
     plain, irony, long = found["kind"]["plain"], found["kind"]["irony"], found["length"]["long"]
-    assert plain["accuracy"] == 0.5
-    assert plain["loss"] == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2)
-    assert plain["f1_macro"] == pytest.approx((2 / 3 + 0) / 2)  # label 0: precision 1, recall 1/2; label 1: none right
-    assert irony == {
+    assert plain.accuracy == 0.5
+    assert plain.loss == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2)
+    assert plain.f1_macro == pytest.approx((2 / 3 + 0) / 2)  # label 0: precision 1, recall 1/2; label 1: none right
+    assert irony.model_dump() == {
         "examples": 2, "accuracy": 1.0, "loss": pytest.approx(-(math.log(0.6) + math.log(0.51)) / 2), "f1_macro": 1.0
     }  # fmt: skip
-    assert (long["accuracy"], long["f1_macro"]) == (1.0, 1.0)
+    assert (long.accuracy, long.f1_macro) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def test_figures_per_label_equal_scikit_learns(classes, examples, answers):
     )
     assert list(found) == names
     for index, (name, scores) in enumerate(found.items()):
-        assert (scores["precision"], scores["recall"], scores["f1"]) == pytest.approx(
+        assert (scores.precision, scores.recall, scores.f1) == pytest.approx(
             [values[index] for values in expected[:3]], abs=1e-12
         )
-        assert scores["examples"] == expected[3][index] == report[name]["support"]
-        assert scores["answered"] == (said == index).sum()
-        assert scores["f1"] == pytest.approx(report[name]["f1-score"])
+        assert scores.examples == expected[3][index] == report[name]["support"]
+        assert scores.answered == (said == index).sum()
+        assert scores.f1 == pytest.approx(report[name]["f1-score"])
     logits = np.eye(classes)[said]
-    assert np.mean([scores["f1"] for scores in found.values()]) == pytest.approx(measure(logits, true).f1_macro)
+    assert np.mean([scores.f1 for scores in found.values()]) == pytest.approx(measure(logits, true).f1_macro)
 
 
 def test_figures_per_label_by_hand():
     """Rows true, columns answered: of a three are right and one is called b; b is right twice; c occurs nowhere."""
     found = per_label([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["a", "b", "c"])
-    assert found == {
+    assert {name: scores.model_dump() for name, scores in found.items()} == {
         "a": {"precision": 1.0, "recall": 0.75, "f1": 6 / 7, "examples": 4, "answered": 3},
         "b": {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "examples": 2, "answered": 3},
         "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 0, "answered": 0},

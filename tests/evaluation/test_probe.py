@@ -79,12 +79,12 @@ def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, ta
         return (fitting[fit] - mean) / spread, (fitting[held] - mean) / spread
 
     found = probe(_pooled(loaded, task), task)
-    assert found.fields["C"] == _fitted(scaled, labels, PROBE_STRENGTHS)
+    assert _fitted(scaled, labels, PROBE_STRENGTHS) == found.section.C
     mean, spread = fitting.mean(axis=0), fitting.std(axis=0)
     test = (_pooled_alone(loaded, task.test) - mean) / spread
-    expected = LogisticRegression(C=found.fields["C"], max_iter=2000).fit((fitting - mean) / spread, labels)
-    assert found.fields["accuracy"] == expected.score(test, task.test.labels)
-    assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    expected = LogisticRegression(C=found.section.C, max_iter=2000).fit((fitting - mean) / spread, labels)
+    assert found.section.accuracy == expected.score(test, task.test.labels)
+    assert found.section.loss == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
     np.testing.assert_allclose(np.exp(found.scores), expected.predict_proba(test), atol=1e-3)
 
 
@@ -102,7 +102,7 @@ def test_test_rows_and_labels_change_neither_the_fit_nor_each_others_answers(loa
     whole = probe(_pooled(loaded, task), task)
     part = replace(task, test=Split(task.test.texts[:5], [1 - label for label in task.test.labels[:5]]))
     again = probe(_pooled(loaded, part), part)
-    assert again.fields["C"] == whole.fields["C"]
+    assert again.section.C == whole.section.C
     np.testing.assert_allclose(again.scores, whole.scores[:5], atol=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_the_majority_class_by_hand(task):
     test = Split([("b",)] * 4, [1, 0, 0, 0])
     found = majority_class(replace(task, train=train, test=test))
     # Always "positive": precision 1/4, recall 1, F1 0.4; "negative" is never answered.
-    assert found.fields == {"label": "positive", "accuracy": 0.25, "f1_macro": pytest.approx(0.2)}
+    assert found.section.model_dump() == {"label": "positive", "accuracy": 0.25, "f1_macro": pytest.approx(0.2)}
     assert found.scores.argmax(axis=1).tolist() == [1, 1, 1, 1]
 
 
@@ -130,11 +130,11 @@ def test_word_counts_equal_scikit_learns_tfidf_fitted_without_the_test_texts(tas
     fitting = words.fit_transform([text for (text,) in [*task.train.texts, *task.validation.texts]])
     labels = [*task.train.labels, *task.validation.labels]
     found = tfidf(task)
-    assert found.fields["C"] == _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS)
-    expected = LogisticRegression(C=found.fields["C"], max_iter=2000).fit(fitting, labels)
+    assert _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS) == found.section.C
+    expected = LogisticRegression(C=found.section.C, max_iter=2000).fit(fitting, labels)
     test = words.transform([text for (text,) in task.test.texts])
-    assert found.fields["accuracy"] == expected.score(test, task.test.labels)
-    assert found.fields["loss"] == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    assert found.section.accuracy == expected.score(test, task.test.labels)
+    assert found.section.loss == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
     assert found.scores.argmax(axis=1).tolist() == expected.predict(test).tolist()
 
 
@@ -144,4 +144,4 @@ def test_every_baseline_keeps_its_answers_text_by_text(loaded, task):
     for name, baseline in found.items():
         assert baseline.scores.shape == (36, 2), name
         right = baseline.scores.argmax(axis=1) == np.asarray(task.test.labels)
-        assert right.mean() == baseline.fields["accuracy"], name
+        assert right.mean() == baseline.section.accuracy, name

@@ -20,8 +20,12 @@ def test_a_fresh_process_finds_the_same_logits_and_a_changed_one_is_noticed(tiny
     # A file here that is called like a module of the standard library must not get in the way.
     (tmp_path / "queue.py").write_text("raise SystemExit('the wrong queue')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    fields, reason = check_reload(tiny_run.folder / "adapter", TEXTS, logits, "cpu")
-    assert fields == {"passed": False, "examples": 8, "largest_logit_difference": pytest.approx(0.25, abs=1e-4)}
+    found, reason = check_reload(tiny_run.folder / "adapter", TEXTS, logits, "cpu")
+    assert found.model_dump() == {
+        "passed": False,
+        "examples": 8,
+        "largest_logit_difference": pytest.approx(0.25, abs=1e-4),
+    }
     assert reason == "the logits differ by up to 0.25"
 
 
@@ -39,7 +43,7 @@ def test_a_changed_adapter_fails_with_a_reason(tiny_run, tmp_path):
     raw[-1] ^= 1
     (folder / "adapter_model.safetensors").write_bytes(raw)
     logits = lightune.load(tiny_run.folder).logits([text for (text,) in TEXTS])
-    fields, reason = check_reload(folder, TEXTS, logits, "cpu")
-    assert fields == {"passed": False, "examples": 8, "largest_logit_difference": None}
+    found, reason = check_reload(folder, TEXTS, logits, "cpu")
+    assert found.model_dump() == {"passed": False, "examples": 8, "largest_logit_difference": None}
     assert reason.startswith("the fresh process failed: ")
     assert "damaged" in reason

@@ -25,19 +25,19 @@ def tiny_rows(tiny_data: dict[str, Path]) -> dict[str, tuple[list[tuple[str]], l
 
 @pytest.fixture
 def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Return a function that makes a Loop; keywords it does not know are training settings.
+    """Return a function that makes a Trial (trials.py); keywords it does not know are training settings.
 
     `dropout=False` switches every dropout off; `contrary=True` turns the validation labels round, so that validation
-    gets worse as training gets better. Each loop has a folder of its own below tmp_path.
+    gets worse as training gets better. Each has a folder of its own below tmp_path.
     """
     import torch
+    from trials import Trial
 
     from lightune.data.encoding import encode
     from lightune.methods import make_method
     from lightune.progress import Silent
     from lightune.recipe import TrainingBlock
-    from lightune.training.accelerate_setup import make_accelerator
-    from lightune.training.loop import Examples, Loop
+    from lightune.training.row_loss import Examples
 
     count = 0
 
@@ -50,35 +50,22 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
         reporter: Any = None,
         device: str = "cpu",
         **settings: Any,
-    ) -> Loop:
+    ) -> Trial:
         nonlocal count
         count += 1
-        block = TrainingBlock(**{"num_train_epochs": 2, "seed": 1, **settings})
-        loaded, chosen = load_lively(architecture), make_method(method)
+        block = TrainingBlock(**{"num_train_epochs": 2, "seed": 1, "learning_rate": learning_rate, **settings})
+        loaded = load_lively(architecture)
         if not dropout:
             for module in loaded.model.modules():
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
+        loaded.model.to(device)
         split = {name: Examples(encode(loaded.tokenizer, t, 64), labels) for name, (t, labels) in tiny_rows.items()}
         validation = split["validation"]
         if contrary:
             validation = Examples(validation.encoded, [1 - label for label in validation.labels])
         folder = tmp_path / f"loop-{count}"
-        folder.mkdir()
-        precision = "fp32" if block.precision == "auto" else block.precision
-        return Loop(
-            model=chosen.attach(loaded.model, loaded.anatomy, block.seed).model.to(device),
-            method=chosen,
-            tokenizer=loaded.tokenizer,
-            train=split["train"],
-            validation=validation,
-            settings=block,
-            learning_rate=learning_rate,
-            eval_batch_size=64,
-            folder=folder,
-            accelerator=make_accelerator(torch.device(device), precision, block.report_to, folder, "tiny", {}),
-            reporter=reporter or Silent(),
-        )
+        return Trial(loaded, make_method(method), split["train"], validation, block, folder, reporter or Silent())
 
     return make
 

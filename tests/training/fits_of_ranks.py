@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from trials import Trial
 
 from lightune import runtime
 from lightune.cli.main import main
@@ -26,8 +27,6 @@ from lightune.methods import make_method
 from lightune.models.load import ModelSource, load_classifier
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
-from lightune.training.accelerate_setup import make_accelerator
-from lightune.training.loop import Loop
 from lightune.training.ranks import all_ranks
 from lightune.training.row_loss import Examples
 from reloading_here import reloading_here
@@ -45,18 +44,16 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 COMMON = {"num_train_epochs": 2, "per_device_train_batch_size": 6, "max_grad_norm": 0.0, "seed": 1}
 
 
-class Recording(Loop):
-    """A loop that keeps the gradients and the generator's seed of its first step."""
+class Recording(Trial):
+    """A trial that keeps the gradients and the generator's seed of its first step."""
 
     def fit(self) -> Any:
         self.gradients: dict[str, torch.Tensor] = {}
         self.seed_of_dropout = 0
+        optimizer = self.loop.step.optimizer
+        stepped = optimizer.step
+        optimizer.step = lambda: self._keep() or stepped()
         return super().fit()
-
-    def _prepare(self, total: int) -> None:
-        super()._prepare(total)
-        stepped = self.optimizer.step
-        self.optimizer.step = lambda: self._keep() or stepped()
 
     def _keep(self) -> None:
         if not self.gradients:
@@ -72,7 +69,7 @@ def _trained(model: Any) -> list[tuple[str, torch.Tensor]]:
 
 def make_loop(folder: Path, model: Path, method: str, reporter: Any = None, **settings: Any) -> Recording:
     """Return a loop over 61 texts, 46 of them of one label, without dropout; one parameter is in nobody's way."""
-    block = TrainingBlock(**{**COMMON, **settings})
+    block = TrainingBlock(**{**COMMON, "learning_rate": 5e-3, **settings})
     loaded, chosen = load_classifier(ModelSource(model.name, model, None), ["no", "yes"], 1), make_method(method)
     draw = torch.Generator().manual_seed(11)
     for value in loaded.model.parameters():
@@ -80,17 +77,13 @@ def make_loop(folder: Path, model: Path, method: str, reporter: Any = None, **se
             value.data.copy_(torch.randn(value.shape, generator=draw) * 0.3)
     for module in loaded.model.modules():
         module.p = 0.0 if isinstance(module, torch.nn.Dropout) else vars(module).get("p")
-    attached = chosen.attach(loaded.model, loaded.anatomy, block.seed).model
-    attached.register_parameter("unused", torch.nn.Parameter(torch.ones(3)))
     rows = sorted(sentences(92, seed=3), key=lambda row: row[1])[:61]
     examples = Examples(
         encode(loaded.tokenizer, [(text,) for text, _ in rows], 64), [int(label == "positive") for _, label in rows]
     )
-    folder.mkdir(exist_ok=True)
-    return Recording(
-        attached, chosen, loaded.tokenizer, examples, examples, block, 5e-3, 64, folder,
-        make_accelerator(torch.device("cpu"), "fp32", (), folder, "tiny", {}), reporter or Silent(),
-    )  # fmt: skip
+    trial = Recording(loaded, chosen, examples, examples, block, folder, reporter or Silent())
+    trial.model.register_parameter("unused", torch.nn.Parameter(torch.ones(3)))
+    return trial
 
 
 def fit_case(case: str, folder: Path, models: Path, processes: int) -> dict[str, Any]:
@@ -101,7 +94,12 @@ def fit_case(case: str, folder: Path, models: Path, processes: int) -> dict[str,
     loop = make_loop(folder, models / architecture, method, **settings)
     done = loop.fit()
     weights = {name: value.detach().clone() for name, value in _trained(loop.model)}
-    about = {"steps": done.steps, "samples": done.samples, "epochs": done.epochs, "seed": loop.seed_of_dropout}
+    about = {
+        "steps": done.steps,
+        "samples": done.samples,
+        "epochs": [epoch.model_dump() for epoch in done.epochs],
+        "seed": loop.seed_of_dropout,
+    }
     return {"gradients": loop.gradients, "weights": weights, "about": about}
 
 
@@ -123,7 +121,7 @@ def interrupted(folder: Path, model: Path) -> dict[str, Any]:
         @contextlib.contextmanager
         def steps(self, title: str, total: int) -> Any:
             def advance(detail: str = "") -> None:
-                if loop.done.steps == 3 and runtime.rank() == runtime.ranks() - 1:
+                if loop.loop.step.count == 3 and runtime.rank() == runtime.ranks() - 1:
                     os.kill(os.getpid(), signal.SIGTERM)
 
             yield advance
@@ -137,7 +135,9 @@ def diverged(folder: Path, model: Path) -> dict[str, Any]:
     loop = make_loop(folder, model, "lora")
     backward = loop.accelerator.backward
     is_last = runtime.rank() == runtime.ranks() - 1
-    loop.accelerator.backward = lambda loss: backward(loss * float("nan") if is_last and loop.done.steps == 1 else loss)
+    loop.accelerator.backward = lambda loss: backward(
+        loss * float("nan") if is_last and loop.loop.step.count == 1 else loss
+    )
     return _ended(loop)
 
 
@@ -146,7 +146,7 @@ def _ended(loop: Recording) -> dict[str, Any]:
         loop.fit()
     except LightuneError as error:
         signal_number = getattr(error, "signal_number", None)
-        return {"code": error.code, "status": error.exit_code, "signal": signal_number, "steps": loop.done.steps}
+        return {"code": error.code, "status": error.exit_code, "signal": signal_number, "steps": loop.loop.step.count}
     return {}
 
 

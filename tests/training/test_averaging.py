@@ -61,13 +61,15 @@ def test_the_loop_keeps_and_validates_the_averaged_weights(make_loop: Callable[.
     loop = make_loop(
         num_train_epochs=1, weight_averaging=1.0, load_best_model_at_end=keep_best, lr_scheduler_type="constant"
     )
-    took = loop._after_step
+    step = loop.loop.step
+    take = step.take
 
-    def note(*arguments: Any) -> None:
-        took(*arguments)
+    def taken(*arguments: Any) -> Any:
+        found = take(*arguments)
         seen.append({name: value.numpy().copy() for name, value in loop.method.state(loop.model).items()})
+        return found
 
-    loop._after_step = note
+    step.take = taken
     fitted = loop.fit()
     assert len(seen) == fitted.steps > 1
     for name, value in loop.method.state(loop.model).items():
@@ -75,4 +77,4 @@ def test_the_loop_keeps_and_validates_the_averaged_weights(make_loop: Callable[.
     from lightune.evaluation.evaluate import validate
 
     again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.labels, 64)
-    assert fitted.epochs[-1]["validation_loss"] == pytest.approx(again.loss, abs=1e-6)
+    assert fitted.epochs[-1].validation_loss == pytest.approx(again.loss, abs=1e-6)

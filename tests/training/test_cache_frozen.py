@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from trials import Trial
 
 from lightune.data.encoding import encode
 from lightune.errors import RecipeError, ResourceError
@@ -18,16 +19,14 @@ from lightune.progress import Silent
 from lightune.ragged.door import padding_free
 from lightune.recipe import TrainingBlock, parse_recipe
 from lightune.training import cache_frozen
-from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.lean import lean
-from lightune.training.loop import Examples, Loop
 from lightune.training.passes import Passes
-from lightune.training.row_loss import RowLoss
+from lightune.training.row_loss import Examples, RowLoss
 from padded_and_ragged import texts
 from reloading_here import reloading_here
 from tiny import ARCHITECTURES
 
-MakeLoop = Callable[..., Loop]
+MakeLoop = Callable[..., Trial]
 LIMIT = 1e-6
 # ALBERT runs one layer again and again: what it leaves hangs on how often it was run.
 STACKED = [name for name in ARCHITECTURES if name != "albert"]
@@ -60,7 +59,7 @@ def make(load_lively: Callable[..., Any], tmp_path: Path) -> MakeLoop:
 
     def loop(
         architecture: str, method: str = "head", quiet_layers: int = 2, in_bf16: bool = False, **settings: Any
-    ) -> Loop:
+    ) -> Trial:
         nonlocal count
         count += 1
         loaded = load_lively(architecture)
@@ -75,45 +74,43 @@ def make(load_lively: Callable[..., Any], tmp_path: Path) -> MakeLoop:
         chosen = make_method(method, options)
         encoded = encode(loaded.tokenizer, [(text,) for text in texts(WORDS)], 64)
         examples = Examples(encoded, [row % 2 for row in range(len(WORDS))])
-        folder = tmp_path / f"loop-{count}"
-        folder.mkdir()
         block = TrainingBlock(
             **{
                 "num_train_epochs": 3,
                 "per_device_train_batch_size": 6,
                 "seed": 1,
+                "learning_rate": 1e-2,
+                "precision": "bf16" if in_bf16 else "fp32",
                 "adam_epsilon": 1e-4,
                 "load_best_model_at_end": False,
                 **settings,
             }
         )
-        accelerator = make_accelerator(torch.device("cpu"), "fp32", (), folder, "tiny", {})
-        attached = chosen.attach(loaded.model, loaded.anatomy, 3).model
-        return Loop(attached, chosen, loaded.tokenizer, examples, examples, block, 1e-2, 64, folder, accelerator,
-                    Silent(), in_bf16)  # fmt: skip
+        return Trial(loaded, chosen, examples, examples, block, tmp_path / f"loop-{count}")
 
     return loop
 
 
-def layers_of(loop: Loop) -> Any:
+def layers_of(loop: Trial) -> Any:
     return loop.model.get_submodule(TABLE[loop.model.config.model_type].layers)  # type: ignore[union-attr]
 
 
-def trained(loop: Loop) -> torch.Tensor:
+def trained(loop: Trial) -> torch.Tensor:
     return torch.cat([value.detach().flatten() for value in loop.method.state(loop.model).values()])
 
 
-def same_training(first: Loop, second: Loop, limit: float, lines_of: Any) -> None:
-    """Fit both, and hold their losses and what they trained against each other."""
+def same_training(first: Trial, second: Trial, limit: float, lines_of: Any) -> list[cache_frozen.CacheChoice]:
+    """Fit both, hold their losses and what they trained against each other; return what each chose to cache."""
     start = trained(first).clone()
-    first.fit(), second.fit()
+    fits = first.fit(), second.fit()
     losses = [torch.tensor([line["loss"] for line in lines_of(loop)]) for loop in (first, second)]
     torch.testing.assert_close(losses[0], losses[1], rtol=10 * limit, atol=10 * limit)
-    validation = [torch.tensor([epoch["validation_loss"] for epoch in loop.done.epochs]) for loop in (first, second)]
+    validation = [torch.tensor([epoch.validation_loss for epoch in fitted.epochs]) for fitted in fits]
     torch.testing.assert_close(validation[0], validation[1], rtol=10 * limit, atol=10 * limit)
     moved = (trained(first) - start).norm()
     assert float(moved) > 0
     assert float((trained(first) - trained(second)).norm() / trained(first).norm()) < limit
+    return [fitted.cached for fitted in fits]
 
 
 @pytest.mark.parametrize(("architecture", "method"), PAIRS)
@@ -121,15 +118,15 @@ def test_training_is_the_same(make: MakeLoop, lines_of: Any, architecture: str, 
     """Padded or packed, with dropout above: the same losses, the same weights."""
     depth = 2 if method == "head" else 1
     cached, plain = (make(architecture, method, depth, cache_frozen=value) for value in ("on", "off"))
-    same_training(cached, plain, LIMIT, lines_of)
-    assert (cached.cached.choice.used, cached.cached.choice.layers) == (True, depth)
-    assert not plain.cached.choice.used
+    with_cache, without = same_training(cached, plain, LIMIT, lines_of)
+    assert (with_cache.used, with_cache.layers) == (True, depth)
+    assert not without.used
 
 
 class Calls:
     """Counts how often each layer of a loop's model ran."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Trial) -> None:
         self.counts = [0, 0]
         for number, layer in enumerate(layers_of(loop)):
             layer.forward = self.counting(number, layer.forward)
@@ -177,16 +174,15 @@ def test_training_is_the_same_in_bf16(make: MakeLoop, lines_of: Any, architectur
     """States are kept in the type they have; in bf16 a text's states hang a little on the texts beside it."""
     depth = 2 if method == "head" else 1
     cached, plain = (make(architecture, method, depth, in_bf16=True, cache_frozen=value) for value in ("on", "off"))
-    same_training(cached, plain, 2e-3, lines_of)
+    choice, _ = same_training(cached, plain, 2e-3, lines_of)
     tokens = 2 * (len(WORDS) if method == "head" and architecture == "bert" else sum(cached.train.encoded.lengths))
     size = 4 if architecture == "deberta-v2" else 2  # whose attention is its own, so that all is fp32 between layers
-    assert cached.cached.choice.bytes == tokens * 32 * size
+    assert choice.bytes == tokens * 32 * size
 
 
 def test_where_the_head_reads_the_first_token_that_alone_is_kept(make: MakeLoop) -> None:
-    loop = make("distilbert", cache_frozen="on")
-    loop.fit()
-    assert loop.cached.choice.bytes == 2 * len(WORDS) * 32 * 4
+    fitted = make("distilbert", cache_frozen="on").fit()
+    assert fitted.cached.bytes == 2 * len(WORDS) * 32 * 4
 
 
 def test_short_of_memory_states_lie_in_a_file_that_nobody_sees(
@@ -196,8 +192,8 @@ def test_short_of_memory_states_lie_in_a_file_that_nobody_sees(
     memory = psutil.virtual_memory()
     needed = 2 * sum(cached.train.encoded.lengths) * 32 * 4
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=4 * needed - 1))
-    same_training(cached, plain, LIMIT, lines_of)
-    assert (cached.cached.choice.place, cached.cached.choice.bytes) == ("disk", needed)
+    choice, _ = same_training(cached, plain, LIMIT, lines_of)
+    assert (choice.place, choice.bytes) == ("disk", needed)
     assert [path.name for path in cached.folder.iterdir()] == ["metrics.jsonl"]
 
 
@@ -205,10 +201,9 @@ def test_without_room_auto_trains_as_ever_and_on_raises(make: MakeLoop, monkeypa
     memory = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=0))
     monkeypatch.setattr(cache_frozen, "DISK_SHARE", 0)
-    loop = make("llama", num_train_epochs=2)
-    loop.fit()
-    assert not loop.cached.choice.used
-    assert "neither memory nor disk" in loop.cached.choice.reason
+    choice = make("llama", num_train_epochs=2).fit().cached
+    assert not choice.used
+    assert "neither memory nor disk" in choice.reason
     with pytest.raises(ResourceError, match="neither memory nor disk") as caught:
         make("llama", cache_frozen="on").fit()
     assert caught.value.code == "DISK-004"
@@ -277,12 +272,12 @@ def test_auto_does_without_and_on_says_why(
     make: MakeLoop, architecture: str, method: str, quiet_layers: int, settings: dict[str, Any], reason: str
 ) -> None:
     loop = make(architecture, method, quiet_layers, **{"num_train_epochs": 2, **settings})
-    loop.fit()
-    assert loop.cached.choice == cache_frozen.CacheChoice(reason=loop.cached.choice.reason)
-    assert reason in loop.cached.choice.reason
+    choice = loop.fit().cached
+    assert choice == cache_frozen.CacheChoice(reason=choice.reason)
+    assert reason in choice.reason
     asked = loop.settings.model_copy(update={"cache_frozen": "on"})
     with pytest.raises(RecipeError, match=reason) as caught:
-        cache_frozen.require_cacheable(asked, loop.model, loop.row_loss.batch([0], 1))
+        cache_frozen.require_cacheable(asked, loop.model, loop.loop.step.passes.row_loss.batch([0], 1))
     assert caught.value.code == "RECIPE-054"
 
 
@@ -299,16 +294,14 @@ def test_dropout_of_attention_and_layers_that_are_left_out_count(make: MakeLoop)
         drops = [module for module in loop.model.modules() if isinstance(vars(module).get(name), float)]
         assert drops
         setattr(drops[-1], name, 0.5)
-        loop.fit()
-        assert loop.cached.choice.layers == {"llama": 1, "opt": 0}[architecture]
+        assert loop.fit().cached.layers == {"llama": 1, "opt": 0}[architecture]
 
 
 def test_who_listens_in_a_layer_goes_on_hearing(make: MakeLoop) -> None:
     loop = make("llama", num_train_epochs=2)
     heard: list[Any] = []
     layers_of(loop)[1].register_forward_hook(lambda *given: heard.append(given))
-    loop.fit()
-    assert loop.cached.choice.layers == 1
+    assert loop.fit().cached.layers == 1
     assert len(heard) == 1 + 2 * 3
 
 

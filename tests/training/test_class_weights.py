@@ -41,7 +41,7 @@ def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain():
 def uneven(make_loop: Callable[..., Any], tiny_rows: Any) -> Callable[..., Any]:
     """Return a function that makes a loop whose training rows are 32 negative and 10 positive ones."""
     from lightune.data.encoding import encode
-    from lightune.training.loop import Examples
+    from lightune.training.row_loss import Examples
 
     rows = list(zip(*tiny_rows["train"], strict=True))
     kept = [row for row in rows if row[1] == 0][:32] + [row for row in rows if row[1] == 1][:10]
@@ -71,8 +71,9 @@ def test_the_gradient_of_a_step_is_that_of_torchs_weighted_mean(
     trained = [value.grad for value in model.parameters() if value.requires_grad and value.grad is not None]
     wanted = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in trained])))
     model.zero_grad()
-    norms, steps = [], loop._train_step
-    loop._train_step = lambda *given: norms.append(steps(*given)) or norms[-1]
+    step = loop.loop.step
+    norms, take = [], step.take
+    step.take = lambda *given: norms.append(take(*given)) or norms[-1]
     loop.fit()
     loss, norm = norms[0]
     assert norm == pytest.approx(wanted, rel=1e-4)

@@ -15,6 +15,7 @@ from lightune import experiment
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.watch import watch_texts
+from lightune.sections import ReloadCheck
 from lightune.training.head_start import start_from_probe
 
 # Labels that hang on one word each: two classes, or three.
@@ -100,7 +101,7 @@ def test_a_recipe_that_asks_for_it_gets_it(
 ) -> None:
     """With a rate near 0 the trained model is the started one, and it beats what an untrained head scores."""
     # The reload check has tests of its own; a fresh process would take longer than all else here.
-    unchecked = {"passed": True, "examples": 0, "largest_logit_difference": None}
+    unchecked = ReloadCheck(passed=True, examples=0, largest_logit_difference=None)
     monkeypatch.setattr(experiment, "check_reload", lambda *arguments: (unchecked, ""))
     options = {"num_train_epochs": 1, "learning_rate": 1e-12}
     run = experiment.run(tiny_recipe("gpt2", "head", head_start="probe", **options), tmp_path / "run")

@@ -23,7 +23,7 @@ def first_gradients(loop: Any) -> dict[str, torch.Tensor]:
 
     def listen(name: str, value: torch.nn.Parameter) -> None:
         def add(gradient: torch.Tensor) -> None:
-            if loop.done.steps == 0:
+            if loop.loop.step.count == 0:
                 found[name] = found.get(name, 0) + gradient.detach().clone()
 
         value.register_hook(add)

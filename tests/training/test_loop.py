@@ -53,8 +53,7 @@ class Watcher(Silent):
 
 
 def weights_of(loop: Any) -> Weights:
-    model = loop.accelerator.unwrap_model(loop.model)
-    return {name: value.detach().clone() for name, value in loop.method.state(model).items()}
+    return {name: value.detach().clone() for name, value in loop.method.state(loop.model).items()}
 
 
 def same(first: Weights, second: Weights) -> bool:
@@ -89,14 +88,14 @@ def test_metrics_have_one_line_for_each_step(finished: Any, lines_of: Any) -> No
 
 def test_an_epoch_says_its_losses_and_the_kept_model_has_the_best_ones(finished: Any, lines_of: Any) -> None:
     loop, fitted = finished
-    assert [epoch["epoch"] for epoch in fitted.epochs] == [1, 2]
+    assert [epoch.epoch for epoch in fitted.epochs] == [1, 2]
     losses = losses_of(lines_of(loop))
     means = [sum(losses[:4]) / 4, sum(losses[4:]) / 4]
-    assert [epoch["train_loss"] for epoch in fitted.epochs] == pytest.approx(means)
+    assert [epoch.train_loss for epoch in fitted.epochs] == pytest.approx(means)
     again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.labels, 8)
     best = fitted.epochs[fitted.best_epoch - 1]
-    assert again.loss == pytest.approx(best["validation_loss"], rel=1e-5)
-    assert again.accuracy == best["validation_accuracy"]
+    assert again.loss == pytest.approx(best.validation_loss, rel=1e-5)
+    assert again.accuracy == best.validation_accuracy
     assert not loop.model.training
 
 
@@ -181,7 +180,7 @@ def test_a_short_last_step_weighs_each_example_alike(make_loop: MakeLoop, lines_
         [line["grad_norm"] for line in lines], rel=1e-4
     )
     by_hand = sum(line["loss"] * line["samples"] for line in lines) / 64
-    assert [fit.epochs[0]["train_loss"] for fit in fitted] == pytest.approx([by_hand, by_hand])
+    assert [fit.epochs[0].train_loss for fit in fitted] == pytest.approx([by_hand, by_hand])
 
 
 def test_gradient_checkpointing_gives_the_same_losses(make_loop: MakeLoop, lines_of: Any) -> None:
@@ -197,8 +196,12 @@ def test_gradient_checkpointing_gives_the_same_losses(make_loop: MakeLoop, lines
     assert not saving.model.base_model.model.is_gradient_checkpointing
 
 
-def test_bf16_computes_in_bf16_and_keeps_the_weights_in_fp32(make_loop: MakeLoop, lines_of: Any) -> None:
-    half, full = make_loop(precision="bf16", dropout=False), make_loop(dropout=False)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_bf16_computes_in_bf16_and_keeps_the_weights_in_fp32(make_loop: MakeLoop, lines_of: Any, method: str) -> None:
+    """Frozen layers compute in it where there are any; else Accelerate's autocast does all of the model."""
+    options = {"method": method, "dropout": False, "learning_rate": 1e-3}
+    half, full = make_loop(precision="bf16", **options), make_loop(**options)
+    assert half.accelerator.mixed_precision == ("bf16" if method == "full" else "no")
     half.fit()
     full.fit()
     losses = losses_of(lines_of(half))
@@ -219,8 +222,8 @@ def test_a_plateau_schedule_hears_each_validation_of_the_loop(make_loop: MakeLoo
     rate, best, wanted = 1e-2, math.inf, []
     for epoch in loop.fit().epochs:
         wanted += [rate] * 4
-        better = epoch["validation_loss"] < best * (1 - 1e-4)
-        rate, best = (rate, epoch["validation_loss"]) if better else (rate / 2, best)
+        better = epoch.validation_loss < best * (1 - 1e-4)
+        rate, best = (rate, epoch.validation_loss) if better else (rate / 2, best)
     assert len(set(wanted)) > 1
     assert [line["learning_rate"] for line in lines_of(loop)] == pytest.approx(wanted)
 
@@ -234,7 +237,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch(make_loop: MakeLoop) -> No
     loop = make_loop(contrary=True, num_train_epochs=8, learning_rate=2e-2, metric_for_best_model="loss")
     loop.reporter = Watcher(after_epoch=lambda epoch: after.update({epoch: weights_of(loop)}))
     fitted = loop.fit()
-    losses = [epoch["validation_loss"] for epoch in fitted.epochs]
+    losses = [epoch.validation_loss for epoch in fitted.epochs]
     assert losses.index(min(losses)) + 1 == fitted.best_epoch < 8
     assert same(weights_of(loop), after[fitted.best_epoch])
     assert not same(weights_of(loop), after[8])
@@ -254,7 +257,7 @@ def test_the_last_epoch_is_kept_if_so_set(make_loop: MakeLoop) -> None:
 def test_the_best_epoch_is_the_one_with_the_best_metric(make_loop: MakeLoop, metric: str) -> None:
     fitted = make_loop(num_train_epochs=5, learning_rate=2e-2, metric_for_best_model=metric).fit()
     name = f"validation_{metric}"
-    values = [(-1 if metric == "loss" else 1) * epoch[name] for epoch in fitted.epochs]
+    values = [(-1 if metric == "loss" else 1) * getattr(epoch, name) for epoch in fitted.epochs]
     assert len(set(values)) > 1
     assert values[fitted.best_epoch - 1] == max(values)
 
@@ -262,8 +265,8 @@ def test_the_best_epoch_is_the_one_with_the_best_metric(make_loop: MakeLoop, met
 def test_of_epochs_with_equal_accuracy_the_one_with_the_lower_loss_is_kept(make_loop: MakeLoop) -> None:
     """At a rate near 0 no answer changes, while the loss still does."""
     fitted = make_loop(num_train_epochs=4, learning_rate=1e-6, dropout=False).fit()
-    losses = [epoch["validation_loss"] for epoch in fitted.epochs]
-    assert len({epoch["validation_accuracy"] for epoch in fitted.epochs}) == 1
+    losses = [epoch.validation_loss for epoch in fitted.epochs]
+    assert len({epoch.validation_accuracy for epoch in fitted.epochs}) == 1
     assert len(set(losses)) == 4
     assert fitted.best_epoch == losses.index(min(losses)) + 1
 
@@ -295,7 +298,9 @@ def test_adalora_keeps_no_epoch_that_has_more_ranks_than_its_budget(
     """Each epoch is worse than the one before; after the seventh of ten, 12 layers have 8 entries each. Patience counts
     from there."""
     losses = (float(number) for number in range(1, 11))
-    monkeypatch.setattr("lightune.training.loop.validate", lambda *given: replace(validate(*given), loss=next(losses)))
+    monkeypatch.setattr(
+        "lightune.training.validation.validate", lambda *given: replace(validate(*given), loss=next(losses))
+    )
     options = {"num_train_epochs": 10, "metric_for_best_model": "loss", "early_stopping_patience": 2}
     loop = make_loop(method="adalora", learning_rate=2e-2, load_best_model_at_end=keep_best, **options)
     fitted = loop.fit()
@@ -376,7 +381,7 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     assert state["step"] == 2
     optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
     load_optimizer(folder, optimizer)
-    wanted = loop.optimizer.state_dict()["state"]
+    wanted = loop.loop.step.optimizer.state_dict()["state"]
     assert all(
         torch.equal(entry["exp_avg"], wanted[index]["exp_avg"]) and int(entry["step"]) == 2
         for index, entry in optimizer.state_dict()["state"].items()

@@ -146,5 +146,5 @@ def test_a_fit_learns_the_same(make_loop: Any) -> None:
         loop = make_loop("distilbert", dropout=False, device=DEVICE, cuda_graphs=recorded)
         loop.fit()
         weights.append(torch.cat([value.flatten() for value in loop.model.parameters() if value.requires_grad]))
-        assert type(loop.passes).__name__ == ("RecordedPasses" if recorded else "Passes")
+        assert type(loop.loop.step.passes).__name__ == ("RecordedPasses" if recorded else "Passes")
     assert float((weights[0] - weights[1]).norm() / weights[0].norm()) < 1e-4

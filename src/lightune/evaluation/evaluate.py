@@ -16,6 +16,7 @@ from lightune.evaluation.metrics import Metrics, measure, measure_by_group
 from lightune.models.attention import HOST
 from lightune.progress import Reporter, Silent
 from lightune.ragged.door import padding_free
+from lightune.sections import Evaluation
 
 if TYPE_CHECKING:
     import torch
@@ -88,8 +89,8 @@ def evaluate(
     split: Split,
     batch_size: int,
     reporter: Reporter | None = None,
-) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return (logits, the fields of record.Evaluation) of a model on a split."""
+) -> tuple[NDArray[Any], Evaluation]:
+    """Return (logits, what they are worth and what they cost) of a model on a split; without figures per label."""
     device = next(model.parameters()).device
     with Meter(device) as meter:
         logits = predict_logits(model, tokenizer, encoded, batch_size, reporter)
@@ -100,7 +101,7 @@ def evaluate(
         **meter.spent.record(len(split), sum(1 for _ in length_sorted_batches(encoded, batch_size))),
         "groups": measure_by_group(logits, labels, split.groups),
     }
-    return logits, fields
+    return logits, Evaluation.model_validate(fields)
 
 
 def validate(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.sections import LabelScores, PartMetrics
 from lightune.verdict import counts_by_label
 
 Array = NDArray[Any]
@@ -46,32 +47,29 @@ def measure(log_probabilities: Array, labels: Array) -> Metrics:
     )
 
 
-def per_label(confusion_matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return {label: {"precision", "recall", "f1", "examples", "answered"}} of a matrix (rows true, columns answered).
+def per_label(confusion_matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, LabelScores]:
+    """Return the figures of each label by its name, of a matrix (rows true, columns answered).
 
     Precision is right / answered, recall right / examples, F1 their harmonic mean, 2 right / (examples + answered);
     each is 0 where that divides nothing, as in the macro F1, which is the mean of these F1.
     """
     return {
-        found.label: {
-            "precision": found.right / max(found.answered, 1),
-            "recall": found.right / max(found.examples, 1),
-            "f1": found.f1,
-            "examples": found.examples,
-            "answered": found.answered,
-        }
+        found.label: LabelScores(
+            precision=found.right / max(found.answered, 1),
+            recall=found.right / max(found.examples, 1),
+            f1=found.f1,
+            examples=found.examples,
+            answered=found.answered,
+        )
         for found in counts_by_label(labels, confusion_matrix)
     }
 
 
 def measure_by_group(
     log_probabilities: Array, labels: Array, groups: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return {column: {value: {"examples", "accuracy", "loss", "f1_macro"}}} for each column of group names.
-
-    Each is measured as `measure_part` says.
-    """
-    result: dict[str, dict[str, dict[str, Any]]] = {}
+) -> dict[str, dict[str, PartMetrics]]:
+    """Return {column: {value: metrics}} for each column of group names, each measured as `measure_part` says."""
+    result: dict[str, dict[str, PartMetrics]] = {}
     for column, values in groups.items():
         names = np.asarray(list(values), dtype=object)
         result[column] = {
@@ -80,8 +78,8 @@ def measure_by_group(
     return result
 
 
-def measure_part(log_probabilities: Array, labels: Array) -> dict[str, Any]:
-    """Return {"examples", "accuracy", "loss", "f1_macro"} of a part of the examples.
+def measure_part(log_probabilities: Array, labels: Array) -> PartMetrics:
+    """Return the metrics of a part of the examples.
 
     Macro F1 is over the labels that occur in the part or among its answers: a label it lacks says nothing about it.
     """
@@ -89,4 +87,4 @@ def measure_part(log_probabilities: Array, labels: Array) -> dict[str, Any]:
 
     found = measure(log_probabilities, labels)
     f1 = f1_score(labels, log_probabilities.argmax(axis=1), average="macro", zero_division=0)
-    return {"examples": len(labels), "accuracy": found.accuracy, "loss": found.loss, "f1_macro": float(f1)}
+    return PartMetrics(examples=len(labels), accuracy=found.accuracy, loss=found.loss, f1_macro=float(f1))

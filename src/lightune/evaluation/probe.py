@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lightune.evaluation.logistic import fit_logistic
 from lightune.evaluation.metrics import measure
+from lightune.sections import MajorityClass, Probe, WordCounts
 
 if TYPE_CHECKING:
     from lightune.data.task import Split, Task
@@ -23,13 +24,13 @@ TFIDF_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a baseline answers on the test split, and its fields in the record.
+    """What a baseline answers on the test split, and what the record says of it.
 
     `scores` are log-probabilities, (texts, labels), of the majority class zeros with a one; the largest is the answer.
     """
 
     scores: NDArray[Any]
-    fields: dict[str, Any]
+    section: MajorityClass | WordCounts
 
 
 def baselines(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> dict[str, Baseline]:
@@ -39,7 +40,7 @@ def baselines(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | N
 
 
 def majority_class(task: Task) -> Baseline:
-    """Always answer the commonest training label; the fields are those of record.MajorityClass."""
+    """Always answer the commonest training label."""
     from sklearn.metrics import f1_score
 
     label, _ = Counter(task.train.labels).most_common(1)[0]
@@ -47,11 +48,11 @@ def majority_class(task: Task) -> Baseline:
     f1_macro = f1_score(task.test.labels, answers, labels=range(len(task.labels)), average="macro", zero_division=0)
     accuracy = task.test.labels.count(label) / len(task.test)
     scores = np.eye(len(task.labels))[answers]
-    return Baseline(scores, {"label": task.labels[label], "accuracy": accuracy, "f1_macro": float(f1_macro)})
+    return Baseline(scores, MajorityClass(label=task.labels[label], accuracy=accuracy, f1_macro=float(f1_macro)))
 
 
 def tfidf(task: Task) -> Baseline:
-    """Fit logistic regression on TF-IDF of words and pairs of words; the fields are those of record.WordCounts."""
+    """Fit logistic regression on TF-IDF of words and pairs of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     started = time.perf_counter()
@@ -60,7 +61,7 @@ def tfidf(task: Task) -> Baseline:
     model = fit_logistic(vectorizer.fit_transform(map(" ".join, texts)), labels, TFIDF_STRENGTHS, scaled=False)
     test = vectorizer.transform(map(" ".join, task.test.texts))
     scores = _log_probabilities(model, test, len(task.labels))
-    return Baseline(scores, _fields(scores, task.test, model, started))
+    return Baseline(scores, _measured(WordCounts, scores, task.test, model, started))
 
 
 def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> Baseline:
@@ -74,7 +75,7 @@ def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None 
     fitting = np.concatenate([pooled["train"], pooled["validation"]])
     best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
     scores = _log_probabilities(best, pooled["test"], len(task.labels))
-    return Baseline(scores, _fields(scores, task.test, best, started))
+    return Baseline(scores, _measured(Probe, scores, task.test, best, started))
 
 
 def _fitting(task: Task) -> tuple[list[tuple[str, ...]], list[int]]:
@@ -82,15 +83,15 @@ def _fitting(task: Task) -> tuple[list[tuple[str, ...]], list[int]]:
     return [*task.train.texts, *task.validation.texts], [*task.train.labels, *task.validation.labels]
 
 
-def _fields(scores: NDArray[Any], test: Split, model: Any, started: float) -> dict[str, Any]:
+def _measured(section: type[WordCounts], scores: NDArray[Any], test: Split, model: Any, started: float) -> WordCounts:
     metrics = measure(scores, np.asarray(test.labels))
-    return {
-        "accuracy": metrics.accuracy,
-        "loss": metrics.loss,
-        "f1_macro": metrics.f1_macro,
-        "C": float(model[-1].C),
-        "runtime": time.perf_counter() - started,
-    }
+    return section(
+        accuracy=metrics.accuracy,
+        loss=metrics.loss,
+        f1_macro=metrics.f1_macro,
+        C=float(model[-1].C),
+        runtime=time.perf_counter() - started,
+    )
 
 
 def _log_probabilities(model: Any, features: Any, classes: int) -> NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.errors import LightuneError
+from lightune.sections import ReloadCheck
 
 TOLERANCE = 1e-4
 EXAMPLES = 64
@@ -21,8 +22,8 @@ TIMEOUT_SECONDS = 900
 
 def check_reload(
     folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str
-) -> tuple[dict[str, Any], str]:
-    """Return (the fields of record.ReloadCheck, why it failed or nothing).
+) -> tuple[ReloadCheck, str]:
+    """Return (what the check found, why it failed or nothing).
 
     `logits` are this process's for the same texts in the same batches, so that any difference comes from the saving.
     """
@@ -34,19 +35,19 @@ def check_reload(
             command, input=request, capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _fields(len(texts), None), f"the fresh process could not be used: {error}"
+        return _check(len(texts), None), f"the fresh process could not be used: {error}"
     if answer.returncode != 0:
         last = answer.stderr.strip().splitlines()[-1:] or ["no message"]
-        return _fields(len(texts), None), f"the fresh process failed: {last[0]}"
+        return _check(len(texts), None), f"the fresh process failed: {last[0]}"
     again = np.asarray(json.loads(answer.stdout.splitlines()[-1]))
     largest = float(np.abs(again - logits).max())
     reason = "" if largest <= TOLERANCE else f"the logits differ by up to {largest:.2g}"
-    return _fields(len(texts), largest), reason
+    return _check(len(texts), largest), reason
 
 
-def _fields(examples: int, largest: float | None) -> dict[str, Any]:
+def _check(examples: int, largest: float | None) -> ReloadCheck:
     passed = largest is not None and largest <= TOLERANCE
-    return {"passed": passed, "examples": examples, "largest_logit_difference": largest}
+    return ReloadCheck(passed=passed, examples=examples, largest_logit_difference=largest)
 
 
 def main() -> None:

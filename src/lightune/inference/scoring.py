@@ -110,6 +110,6 @@ def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list
 
 def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
     encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
-    logits, fields = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
-    scores = per_label(fields["confusion_matrix"], classifier.labels)
-    return Evaluation.model_validate({**fields, "per_label": scores, **known_fields(classifier, split, logits)})
+    logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
+    scores = per_label(found.confusion_matrix, classifier.labels)
+    return Evaluation.model_validate({**dict(found), "per_label": scores, **known_fields(classifier, split, logits)})

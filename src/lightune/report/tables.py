@@ -9,7 +9,7 @@ from typing import Any
 from lightune.evaluation.metrics import per_label
 from lightune.record import RunRecord
 from lightune.report import words
-from lightune.sections import Cost, Evaluation, LabelScores, PartMetrics
+from lightune.sections import Cost, Evaluation, PartMetrics
 from lightune.verdict import PREFERRED, with_article
 
 NOTHING = "-"
@@ -80,9 +80,7 @@ def gains(record: RunRecord) -> Table:
 
 def labels(found: Evaluation, names: list[str], caption: str = "Per label") -> Table:
     """Return precision, recall, F1, examples and answers of every label; "-" where nothing was answered or to find."""
-    scores = found.per_label or {
-        name: LabelScores.model_validate(fields) for name, fields in per_label(found.confusion_matrix, names).items()
-    }
+    scores = found.per_label or per_label(found.confusion_matrix, names)
     rows = [
         [
             name,

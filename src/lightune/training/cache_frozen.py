@@ -93,11 +93,8 @@ def cache_frozen(
     `require_cacheable` does, and ResourceError where there is no room.
     """
     cached = _cached(model, passes, validation, settings, folder)
-    passes.around = cached.training
-    try:
+    with passes.calling(cached.training):
         yield cached
-    finally:
-        passes.around = None
 
 
 def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:

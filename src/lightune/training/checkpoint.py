@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,47 @@ from lightune.artifact import read_tensors, verify, write_json, write_manifest
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from torch.optim import Optimizer
 
+    from lightune.methods import Method
+    from lightune.training.ranks import Ranks
+
+BEST = "best"  # the checkpoint of the best epoch so far
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """What a method trains of a model, kept below checkpoints/; of several ranks only the first writes."""
+
+    folder: Path
+    method: Method
+    model: nn.Module
+    ranks: Ranks
+
+    def save(self, name: str, state: dict[str, Any], optimizer: Optimizer | None = None) -> Path:
+        """Write a checkpoint, in the place of one of this name, and return its folder."""
+        folder = self._below / name
+        if self.ranks.is_first:
+            save_checkpoint(folder, self.method.state(self.model), state, optimizer)
+        return folder
+
+    def restore(self, name: str) -> None:
+        """Put the weights of a checkpoint into the first rank's model, which is the one that is used afterwards."""
+        if self.ranks.is_first:
+            tensors, _ = load_checkpoint(self._below / name)
+            self.method.load_state(self.model, tensors)
+
+    def remove(self) -> None:
+        """Remove them all."""
+        shutil.rmtree(self._below, ignore_errors=True)
+
+    @property
+    def _below(self) -> Path:
+        return self.folder / "checkpoints"
 
 
 def checkpoint_name(step: int) -> str:

@@ -7,10 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune import runtime
 from lightune.evaluation.evaluate import Around, to_device
-from lightune.ragged.door import supported
-from lightune.recipe import TrainingBlock
 from lightune.training.row_loss import RowLoss
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ class Passes:
     row_loss: RowLoss
     accelerator: Accelerator
 
-    # Makes a context for each call of the model on rows of the training texts, where set.
+    # Makes a context for each call of the model on rows of the training texts, within `calling`.
     around: Around | None = None
     # Whether passes may be recorded; then gradients keep their places in memory from step to step.
     records = False
@@ -37,6 +34,15 @@ class Passes:
     def __post_init__(self) -> None:
         # Asking for it takes a look at every module.
         self.plain_model = self.accelerator.unwrap_model(self.model)
+
+    @contextmanager
+    def calling(self, around: Around | None) -> Iterator[None]:
+        """Let `around` make a context for each call, for as long as this one lasts."""
+        self.around = around
+        try:
+            yield
+        finally:
+            self.around = None
 
     @property
     def about(self) -> dict[str, int]:
@@ -56,25 +62,6 @@ class Passes:
         loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain
-
-
-def make_passes(
-    model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: TrainingBlock
-) -> Passes:
-    """Return recorded passes where they are wanted and fit, else plain ones."""
-    fits = (
-        settings.cuda_graphs
-        and accelerator.device.type == "cuda"
-        and supported(model)
-        and method.base_is_frozen
-        and runtime.ranks() == 1
-        and not (settings.gradient_checkpointing or settings.class_weights != "none")
-    )
-    if not fits:
-        return Passes(model, method, row_loss, accelerator)
-    from lightune.training.recorded import RecordedPasses
-
-    return RecordedPasses(model, method, row_loss, accelerator)
 
 
 @contextmanager

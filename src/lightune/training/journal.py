@@ -1,0 +1,63 @@
+"""What is written down and said while a model is trained: metrics.jsonl, trackers, notes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from lightune.progress import Reporter
+from lightune.sections import Epoch
+from lightune.training.ranks import all_ranks
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Journal:
+    """metrics.jsonl in the folder, which gets a line a step, the accelerator's trackers, and the reporter.
+
+    Like a file it is open from when it is made, and closed at the end of its context. Of several processes only the
+    first has a file and trackers.
+    """
+
+    def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self._accelerator = accelerator
+        path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
+        self._log = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> Journal:
+        """Return the journal, which is open already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._log.close()
+
+    def step(self, line: dict[str, Any]) -> None:
+        """Write a step down; `line` has its number as "step"."""
+        self._log.write(json.dumps(line) + "\n")
+        self._track("train", line, line["step"])
+
+    def epoch(self, found: Epoch, step: int) -> None:
+        """Say how the validation went that followed optimizer step `step`; the steps so far are on the disk then."""
+        self._log.flush()
+        self._track("validation", found.model_dump(exclude={"epoch", "learning_rate"}), step)
+        self.reporter.note(
+            f"epoch {found.epoch}: train loss {found.train_loss:.3f}, validation loss {found.validation_loss:.3f}, "
+            f"validation accuracy {found.validation_accuracy:.3f}"
+        )
+
+    def finish_trackers(self) -> None:
+        """Let the trackers write what they still hold."""
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
+
+    def _track(self, kind: str, values: dict[str, Any], step: int) -> None:
+        if self._accelerator.trackers:
+            self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)

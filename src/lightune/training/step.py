@@ -1,0 +1,152 @@
+"""One optimizer step: forward and backward passes over its micro-batches, then the update of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lightune import runtime
+from lightune.errors import TrainingDivergedError
+from lightune.ragged.door import supported
+from lightune.recipe import TrainingBlock
+from lightune.training.averaging import WeightAverage
+from lightune.training.batches import steps_per_epoch
+from lightune.training.optimizer import Schedule, make_optimizer
+from lightune.training.passes import Passes
+from lightune.training.ranks import Ranks, all_ranks
+from lightune.training.row_loss import RowLoss
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+    from lightune.methods import Method
+
+
+@dataclass
+class Step:
+    """Takes optimizer steps, and counts them.
+
+    `trained` are the tensors that the optimizer changes, `peak_rate` is the learning rate that the schedule starts
+    from, and `average` takes the weights in after each step.
+    """
+
+    passes: Passes
+    optimizer: Any  # as the accelerator prepared it
+    schedule: Schedule
+    average: WeightAverage
+    trained: list[torch.Tensor]
+    ranks: Ranks
+    settings: TrainingBlock
+    peak_rate: float
+    count: int = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the coming step."""
+        return self.schedule.learning_rate
+
+    def take(self, shares: Sequence[Sequence[Sequence[int]]], epoch: int) -> tuple[float, float]:
+        """Train on the micro-batches of each rank; return (mean loss over all rows, gradient norm before clipping).
+
+        Raises TrainingDivergedError, and leaves the weights alone, where one of the two is not a finite number.
+        """
+        import torch
+
+        mine = shares[self.ranks.rank]
+        plain = self._run_passes(shares, epoch)
+        self.ranks.sum_gradients(self.trained)
+        norm = self.passes.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
+        *means, norm = torch.stack([*plain, norm]).tolist()  # a GPU is waited for only here
+        rows = sum(len(batch) for share in shares for batch in share)
+        loss = sum(mean * (len(batch) / rows) for mean, batch in zip(means, mine, strict=True))
+        loss, norm = self._finite(self.ranks.sum(loss), "loss"), self._finite(norm, "gradient norm")
+        self._update()
+        return loss, norm
+
+    def diverged(self, message: str) -> TrainingDivergedError:
+        """Return the error that says so, with the learning rate to try next."""
+        hint = f"Lower the learning rate (it was {self.learning_rate:.2g}): --learning-rate {self.peak_rate / 10:.2g}"
+        return TrainingDivergedError("TRAIN-001", message, hint)
+
+    def _run_passes(self, shares: Sequence[Sequence[Sequence[int]]], epoch: int) -> list[torch.Tensor]:
+        """Add this rank's part of the step's gradient to the gradients; return the mean loss of each micro-batch.
+
+        The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1 without class weights. A micro-batch m
+        yields its own weighted mean L_m; with W_m = sum of its w_i, the step's is sum_m (W_m / sum_m W_m) L_m, over
+        the micro-batches of all ranks.
+        """
+        weight = self.passes.row_loss.weight
+        whole = sum(weight(batch) for share in shares for batch in share)
+        plain = []
+        for number, batch in enumerate(shares[self.ranks.rank]):
+            # The first rank draws what one process would.
+            key = (epoch, self.count, number, self.ranks.rank)
+            runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
+            plain.append(self.passes.run(batch, epoch, weight(batch) / whole))
+        return plain
+
+    def _finite(self, value: float, what: str) -> float:
+        if math.isfinite(value):
+            return value
+        raise self.diverged(
+            f"step {self.count + 1}: the {what} is {value}; training was stopped before the weights were touched."
+        )
+
+    def _update(self) -> None:
+        self.optimizer.step()
+        self.count += 1
+        self.passes.method.after_step(self.passes.plain_model, self.count)
+        self.optimizer.zero_grad(set_to_none=not self.passes.records)
+        self.schedule.step()
+        self.average.update(self.count)
+
+
+def make_step(
+    model: Any,
+    method: Method,
+    row_loss: RowLoss,
+    accelerator: Accelerator,
+    settings: TrainingBlock,
+    learning_rate: float,
+) -> Step:
+    """Make ready to train a model that has the method attached; nothing is trained yet."""
+    ranks = all_ranks()
+    total = steps_per_epoch(len(row_loss.lengths), settings, ranks.count) * settings.num_train_epochs
+    ranks.start_alike(model)
+    method.before_training(model, total)
+    optimizer = make_optimizer(model, settings, learning_rate, method.rate_factors(model))
+    # Without DistributedDataParallel, whose work `ranks` does; in one process that is all that `prepare` would do.
+    model = accelerator.prepare_model(model, evaluation_mode=True)
+    trained = [value for value in model.parameters() if value.requires_grad]
+    return Step(
+        passes=make_passes(model, method, row_loss, accelerator, settings),
+        optimizer=accelerator.prepare_optimizer(optimizer),
+        schedule=Schedule(optimizer, settings, total),
+        average=WeightAverage(trained, settings.weight_averaging, total),
+        trained=trained,
+        ranks=ranks,
+        settings=settings,
+        peak_rate=learning_rate,
+    )
+
+
+def make_passes(
+    model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: TrainingBlock
+) -> Passes:
+    """Return recorded passes where they are wanted and fit, else plain ones."""
+    fits = (
+        settings.cuda_graphs
+        and accelerator.device.type == "cuda"
+        and supported(model)
+        and method.base_is_frozen
+        and runtime.ranks() == 1
+        and not (settings.gradient_checkpointing or settings.class_weights != "none")
+    )
+    if not fits:
+        return Passes(model, method, row_loss, accelerator)
+    from lightune.training.recorded import RecordedPasses
+
+    return RecordedPasses(model, method, row_loss, accelerator)

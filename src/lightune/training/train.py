@@ -1,0 +1,187 @@
+"""Training a loaded model by a method: from attaching it to the weights that are kept.
+
+Nobody else makes a Loop, so that every training is the one that `lightune run` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightune.evaluation.evaluate import to_device
+from lightune.methods.base import Attachment, Method
+from lightune.models.load import LoadedModel
+from lightune.models.precision import Precision
+from lightune.progress import Reporter, Silent
+from lightune.recipe import TrainingBlock
+from lightune.sections import Training
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.batches import training_batches
+from lightune.training.cache_frozen import CacheChoice
+from lightune.training.checkpoint import Checkpoints
+from lightune.training.journal import Journal
+from lightune.training.loop import Fitted, Loop
+from lightune.training.precision import holds_layers_in_bf16, training_precision
+from lightune.training.row_loss import Examples, RowLoss
+from lightune.training.step import make_step
+from lightune.training.validation import Validation
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a model is trained on, and what it is validated on after each epoch."""
+
+    train: Examples
+    validation: Examples
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was settled while training, for environment.json; `cuda_graphs` only where passes may be recorded."""
+
+    precision: Precision
+    cache_frozen: CacheChoice
+    cuda_graphs: dict[str, int] | None
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of environment.json."""
+        found = {"precision": {"training": asdict(self.precision)}, "cache_frozen": asdict(self.cache_frozen)}
+        return found if self.cuda_graphs is None else {**found, "cuda_graphs": self.cuda_graphs}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with the weights that are kept, in evaluation mode, and how it came to them.
+
+    `changed` are the modules that the method put in, as Attachment has them.
+    """
+
+    model: nn.Module
+    changed: tuple[str, ...]
+    learning_rate: float
+    fitted: Fitted
+    choices: Choices
+
+    @property
+    def section(self) -> Training:
+        """What the record says of it."""
+        fitted = self.fitted
+        return Training(
+            **fitted.spent.record(fitted.samples, fitted.steps),
+            steps=fitted.steps,
+            best_epoch=fitted.best_epoch,
+            learning_rate=self.learning_rate,
+            precision=self.choices.precision.name,
+            epochs=fitted.epochs,
+        )
+
+
+def train(
+    loaded: LoadedModel,
+    method: Method,
+    texts: Texts,
+    settings: TrainingBlock,
+    folder: Path,
+    reporter: Reporter,
+    *,
+    eval_batch_size: int = 64,
+    attachment: Attachment | None = None,
+    tracked: Tracked | None = None,
+) -> Trained:
+    """Attach the method to the loaded model, which is changed by it, train it where it lies, and keep the best weights.
+
+    The learning rate is the settings', or else the method's own. The folder receives metrics.jsonl and, in between,
+    checkpoints. An `attachment` is of a method that was attached to the model before, and is trained on as it is.
+    Raises what `Loop.fit` does, and RecipeError where method, settings and model do not go together.
+    """
+    attachment = attachment or attach(loaded, method, texts.train, settings)
+    job = Job(attachment.model, method, loaded.tokenizer, texts, settings, folder, reporter, eval_batch_size)
+    precision = job.precision()
+    loop = make_loop(job, precision, tracked)
+    fitted = loop.fit()
+    passes = loop.step.passes
+    choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
+    loop.journal.finish_trackers()
+    loop.checkpoints.remove()
+    return Trained(attachment.model, attachment.changed, job.learning_rate, fitted, choices)
+
+
+def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: TrainingBlock) -> Attachment:
+    """Attach the method to the loaded model, where it lies, and start it from training texts if it needs them."""
+    device = next(loaded.model.parameters()).device
+    attachment = method.attach(loaded.model, loaded.anatomy, settings.seed)
+    attachment.model.to(device)
+    if method.needs_data:
+        batches = training_batches(loaded.tokenizer, examples.encoded, settings)
+        method.start_from_data(attachment.model, (to_device(batch, device) for batch in batches))
+    return attachment
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model with the method attached, and all that decides how it is trained."""
+
+    model: nn.Module
+    method: Method
+    tokenizer: PreTrainedTokenizerBase
+    texts: Texts
+    settings: TrainingBlock
+    folder: Path
+    reporter: Reporter = field(default_factory=Silent)
+    eval_batch_size: int = 64
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+    @property
+    def learning_rate(self) -> float:
+        """What the schedule starts from."""
+        return learning_rate(self.settings, self.method)
+
+    def precision(self) -> Precision:
+        """Settle the precision; `auto` measures for it on a CPU."""
+        tokens = round(np.mean(self.texts.train.encoded.lengths) * self.settings.per_device_train_batch_size)
+        return training_precision(self.settings.precision, self.device, self.model, tokens)
+
+
+def learning_rate(settings: TrainingBlock, method: Method) -> float:
+    """Return the settings' learning rate, or else the method's own."""
+    return settings.learning_rate or method.default_learning_rate
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What trackers are told: the name of the project, and its settings."""
+
+    project: str
+    config: Mapping[str, Any]
+
+
+def make_loop(job: Job, precision: Precision, tracked: Tracked | None = None) -> Loop:
+    """Return the loop that does the job, ready to fit once."""
+    settings, tracked = job.settings, tracked or Tracked("lightune", {})
+    in_bf16 = holds_layers_in_bf16(precision, job.device, job.model)
+    around = "fp32" if in_bf16 else precision.name  # what Accelerate does around each call of the model
+    accelerator = make_accelerator(job.device, around, settings.report_to, job.folder, tracked.project, tracked.config)
+    row_loss = RowLoss(job.tokenizer, job.texts.train, settings)
+    step = make_step(job.model, job.method, row_loss, accelerator, settings, job.learning_rate)
+    model, plain = step.passes.model, step.passes.plain_model
+    return Loop(
+        step=step,
+        validation=Validation(model, job.tokenizer, job.texts.validation, job.eval_batch_size, step.ranks),
+        checkpoints=Checkpoints(job.folder, job.method, plain, step.ranks),
+        journal=Journal(job.folder, accelerator, job.reporter),
+        settings=settings,
+        in_bf16=in_bf16,
+    )
