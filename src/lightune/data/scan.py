@@ -27,6 +27,7 @@ LONGEST_SHOWN = 60
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG = 1, 2, 4
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
+TRUTHS = ("true", "false")
 TEXT_KINDS = (str, int, float, Decimal, date, time)
 
 
@@ -168,6 +169,8 @@ class _Labels:
             return Fault("DATA-013", "", "label is missing", "Fix the row.")
         named = class_index(value, len(self.class_names))
         name = label_text(value) if named is None else self.class_names[named]
+        if name not in self.indices and name.casefold() in TRUTHS:  # True in a csv is true in a jsonl
+            name = self.alike.get(alike_key(name), name)
         if name not in self.indices:
             return self._unseen(name)
         reason = _character_fault(name)
