@@ -29,9 +29,12 @@ def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fau
     advice = wrong_separator(header)
     if advice and separator not in header[0]:
         return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
-    if separator == "\t" and all(map(_stands_in_quotes, filter(None, header))):
-        text = "the column names stand in double quotes, and cells of a .tsv are literal"
-        return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
+    if all(map(_stands_in_quotes, filter(None, header[1:] or header))):
+        if separator == "\t":
+            text = "the column names stand in double quotes, and cells of a .tsv are literal"
+            return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
+        text = "the quotes around the column names do not count: blanks stand before them, or they are written twice"
+        return [Fault("DATA-072", place, text, "Write no blank between a comma and a quote.")]
     # pandas writes its index as a first column without a name; it is left out.
     nameless = [number for number, name in enumerate(header, 1) if not name and number > 1]
     found = [f"column {number} has no name" for number in nameless] + twin_names(header)

@@ -145,7 +145,7 @@ def _text_columns(
     table = Table(str(read.path), head, [line for line, _ in first])
     names, is_guess = file_columns(classifier, table, wanted)
     if is_guess:
-        says.note(f"Columns taken by name: text = {' + '.join(names)}.")
+        says.note(f"Columns guessed: text = {' + '.join(names)}.")
     return list(map(read.header.index, names))
 
 
