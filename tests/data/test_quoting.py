@@ -225,7 +225,7 @@ def test_a_text_of_several_lines_is_none_of_several_rows(tmp_path: Path, name: s
     assert (faults, table.warnings, len(table)) == ([], [], 30)
 
 
-@case("a csv with a blank before its quotes", "the quotes are part of texts and labels, no word", "DATA-072 or DATA-115",
+@case("a csv with a blank before its quotes", "quotes become part of the text, no word", "DATA-072 or DATA-115",
       "a quote counts only at the beginning of a cell")  # fmt: skip
 @pytest.mark.parametrize(
     ("content", "code"),
