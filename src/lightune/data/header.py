@@ -27,6 +27,8 @@ def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fau
     if not any(header):
         return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
     advice = wrong_separator(header)
+    if separator == "\t" and len(header) == 1 and "," in header[0]:
+        advice = "The columns seem to be separated by commas: rename it to .csv."
     if advice and separator not in header[0]:
         return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
     if all(map(_stands_in_quotes, filter(None, header[1:] or header))):
@@ -61,6 +63,12 @@ def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fau
     is_named = any(is_known_name(name) for name in columns if name not in values) or _are_numbered(columns)
     if not is_data and not is_named:
         is_data = bool(values) or any(map(_is_number_of_numbers, columns.items()))
+    return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
+
+
+def labels_as_names(place: str, names: Sequence[str], labels: Sequence[str]) -> list[Fault]:
+    """Return the fault of a first row in which one of a trained model's labels stands where a name should."""
+    is_data = not {*names}.isdisjoint(labels) and not any(map(is_known_name, names))
     return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
 
 
