@@ -308,15 +308,57 @@ def test_a_question_may_be_a_columns_name(check: Check):
     assert (found["status"], found["columns"]["text"]) == (0, ["What did you like about it?"])
 
 
-@case(
-    "no header, the first row a sentence and a label that does not come again",
-    "the first row taken as names, no word",
-    "DATA-006",
-    "a row of data would be lost",
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(("What did you think of it?", "Would you come again?"), id="questions"),
+        pytest.param(("Please describe the problem:", "Department"), id="colon"),
+        pytest.param(("Wie hat Ihnen der Kurs gefallen", "Bewertung"), id="german"),
+    ],
 )
-def test_a_sentence_for_a_name_where_no_name_is_known_is_a_missing_header(check: Check):
-    found = check(**{"this is the first text of all": FIRST, "maybe": LABELS})
-    assert [fault["code"] for fault in found["faults"]] == ["DATA-006"]
+@case("a survey whose questions are the column names", "read", "read", "questions are names where nothing repeats them")
+def test_questions_are_column_names(check: Check, header: tuple[str, str]):
+    found = check(**{header[0]: FIRST, header[1]: LABELS})
+    assert (found["status"], found["columns"]["text"]) == (0, [header[0]])
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        pytest.param(
+            ("text", "text_pair"), ["text", "text_pair"], id="text-pair",
+            marks=case("columns text, text_pair, label", "text = text alone", "the pair, said", PAIR),
+        ),
+        pytest.param(
+            ("q1", "q2"), ["q1", "q2"], id="q",
+            marks=case("columns q1, q2, label", "one of them alone", "the pair, said", PAIR),
+        ),
+        pytest.param(
+            ("sentence1", "sentence_2"), ["sentence1", "sentence_2"], id="mixed",
+            marks=case("columns sentence1, sentence_2, label", "one of them alone", "the pair, said", PAIR),
+        ),
+        pytest.param(
+            ("claim", "evidence"), ["claim", "evidence"], id="claim",
+            marks=case("columns claim, evidence, label", "one of them alone", "the pair, said", PAIR),
+        ),
+    ],
+)  # fmt: skip
+def test_more_pairs_are_known(check: Check, names: tuple[str, str], text: list[str]):
+    found = check(**{names[0]: FIRST, names[1]: SECOND, "label": LABELS})
+    assert (found["status"], found["columns"]["text"]) == (0, text)
+
+
+@case("url, headline, label, the url longer", "text = url, the longest", "text = headline", "an address holds no words")
+def test_an_address_is_no_text_beside_words(check: Check):
+    urls = [f"https://news.example/{n:06d}/{'a' * 60}.html" for n in range(COUNT)]
+    found = check(url=urls, headline=FIRST, label=LABELS)
+    assert (found["status"], found["columns"]["text"]) == (0, ["headline"])
+
+
+@case("--text-column text,text", "a pair of itself, no word", "DATA-026", "a pair has two texts")
+def test_a_column_is_no_pair_of_itself(check: Check):
+    found = check("--text-column", "text,text", text=FIRST, label=LABELS)
+    assert [fault["code"] for fault in found["faults"]] == ["DATA-026"]
 
 
 @case(

@@ -99,7 +99,7 @@ def test_guessed_columns_are_said_on_stderr_and_stated_ones_are_not(run, tiny_da
     renamed.write_text(text, encoding="utf-8")
     assert main(["evaluate", run, "--test", str(renamed), "--json"]) == 0
     printed = capsys.readouterr()
-    assert "Columns taken by name: text = sentence, label = sentiment." in printed.err
+    assert "Columns guessed: text = sentence, label = sentiment." in printed.err
     json.loads(printed.out)
     stated = ["--text-column", "sentence", "--label-column", "sentiment"]
     assert main(["evaluate", run, "--test", str(renamed), *stated]) == 0

@@ -22,6 +22,7 @@ from lightune.data.tables import Table
 pytestmark = pytest.mark.usefixtures("hashed_once")
 
 Check = Callable[..., dict[str, Any]]
+ONE_TRUTH = "true is one label, whatever holds it"
 ONE_LABEL = "a whole number is one label, whatever holds it (docs/data.md)"
 
 
@@ -192,6 +193,14 @@ def test_a_whole_number_is_one_label(check: Check, labels: list[Any], kind: str,
             marks=case(
                 "A5: decimal in a Parquet train, 1 in a csv test", "DATA-014 for all rows", "one label", ONE_LABEL
             ),
+        ),
+        pytest.param(
+            ["True", "False"],
+            "csv",
+            [True, False],
+            "jsonl",
+            id="true",
+            marks=case("True in a csv train, true in a jsonl test", "DATA-014 for all rows", "one label", ONE_TRUTH),
         ),
         pytest.param(
             ["1", "0"],

@@ -11,7 +11,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
+from case_table import case
+from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, folded_words, normal_form, read_fingerprints
 from lightune.data.scan import Wanted, scan
 from lightune.data.tables import Table
 from lightune.errors import ArtifactError
@@ -116,3 +117,12 @@ def test_what_is_no_safetensors_file_is_refused(raw, tmp_path: Path):
     (tmp_path / FINGERPRINTS_FILE).write_bytes(raw)
     with pytest.raises(ArtifactError, match="cannot be used"):
         read_fingerprints(tmp_path)
+
+
+@case("a training text with a zero-width space, a byte order mark, a soft hyphen or decomposed accents", "not known",
+      "known", "nobody sees the difference")  # fmt: skip
+@pytest.mark.parametrize(
+    "other", ["caf\u00e9 noir\u200b", "\ufeffcaf\u00e9 noir", "caf\u00e9 no\u00adir", "cafe\u0301 noir"]
+)
+def test_what_cannot_be_seen_makes_no_other_text(other):
+    assert normal_form(folded_words(other)) == normal_form(folded_words("caf\u00e9 noir"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -76,11 +76,16 @@ def comes_back(name: str, write: Callable[[Path, Rows], None], rows: st.SearchSt
     @given(rows)
     def check(written: Rows) -> None:
         faults: list[Fault] = []
+        has_lines = name.endswith((".csv", ".tsv"))
+        held = [not has_lines or any(map(str.strip, row)) for row in written]  # a row of blanks is a blank line
+        assume(any(held))
         write(folder / name, written)
         table = read_table(folder / name, faults)
         assert faults == []
-        assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == written
-        assert table.skipped == {}
+        expected = [row for row, is_held in zip(written, held, strict=True) if is_held]
+        assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == expected
+        between = len(held) - held[::-1].index(True) - len(expected)
+        assert sum(table.skipped.values()) == between
 
     try:
         check()

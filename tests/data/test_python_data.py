@@ -241,3 +241,16 @@ def test_a_run_on_data_from_python_records_it(tiny_recipe: Any, tmp_path: Path, 
     assert record.data.train_examples + record.data.validation_examples == 60
     assert record.data.test_examples == 30
     assert recipe.data.source != "<python>"
+
+
+@case(
+    "data with dev and validation",
+    "one of them left out, no word",
+    "DATA-067 names both",
+    "both are the validation split",
+)
+@pytest.mark.parametrize(("first", "second"), [("dev", "validation"), ("test", "testing"), ("val", "valid")])
+def test_two_names_of_one_split_are_refused(first, second):
+    rows = [("a text", "a"), ("b text", "b")]
+    with pytest.raises(DataError, match=f"DATA-067 .*{first} and {second}"):
+        python_tables({"train": rows, first: rows, second: rows})

@@ -223,3 +223,40 @@ def test_a_text_of_several_lines_is_none_of_several_rows(tmp_path: Path, name: s
     csv.writer(sink, lineterminator="\n").writerows([header, *rows])
     table, faults = read(tmp_path / "a.csv", sink.getvalue())
     assert (faults, table.warnings, len(table)) == ([], [], 30)
+
+
+@case("a csv with a blank before its quotes", "quotes become part of the text, no word", "DATA-072 or DATA-115",
+      "a quote counts only at the beginning of a cell")  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [('"text", "label"\n"a b", "neg"\n"c d", "pos"\n', "DATA-072"), ('text,label\na b, "neg"\nc d,pos\n', "DATA-115")],
+)
+def test_a_blank_before_a_quote_is_told(tmp_path, content, code):
+    path, faults = tmp_path / "a.csv", []
+    path.write_text(content, encoding="utf-8")
+    table = read_table(path, faults)
+    assert [seen.code for seen in [*faults, *table.warnings]] == [code]
+
+
+@case("label,text: a quote that opens in one row and closes in the next", "a row of 4 is lost, no word", "DATA-114",
+      "the line that ends the quote reads as a row, too")  # fmt: skip
+def test_a_row_swallowed_by_the_row_before_it_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = ['neg,"The film was dull', 'pos,The book was fine"', "neg,so long", "pos,so good", "neg,no", "pos,yes"]
+    path.write_text("\n".join(["label,text", *rows]), encoding="utf-8")
+    (warning,) = read_table(path).warnings
+    assert (warning.code, warning.place) == ("DATA-114", f"{path}:2")
+    assert "reads as a row of its own" in warning.text
+
+
+@case(
+    "rows of commas alone at the end, as spreadsheets leave them",
+    "DATA-013 for each",
+    "blank lines",
+    "nothing stands there",
+)
+def test_rows_of_blanks_are_blank_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,x\n,\nb,y\n,\n , \n", encoding="utf-8")
+    table = read_table(path)
+    assert (list(table.columns["text"]), table.skipped) == (["a", "b"], {"blank line": 1})

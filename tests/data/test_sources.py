@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from case_table import case
 from lightune.data.check import check_data
 from lightune.data.describe import find as find_and_check
 from lightune.data.faults import Fault
@@ -289,3 +290,26 @@ def test_a_file_without_a_good_row_has_its_own_faults_alone(tmp_path: Path):
     for files in ({"train": bad, "test": good}, {"train": good, "test": bad}):
         block = DataBlock.model_validate({"source": {name: str(path) for name, path in files.items()}})
         assert [(fault.code, fault.place) for fault in check_data(block).faults] == [("DATA-007", f"{bad}:2")]
+
+
+@case(
+    "a folder with sst2-train.csv and sst2-test.csv",
+    "both are trained on, in a note",
+    "DATA-073",
+    "a test file is not for training",
+)
+@pytest.mark.parametrize("names", [("sst2-train.csv", "sst2-test.csv"), ("my_data.csv", "my_test.csv")])
+def test_files_of_different_splits_are_not_read_as_one(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text("text,label\na,x\nb,y\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"DATA-073 .*different splits"):
+        find_tables(DataBlock(source=str(tmp_path)))
+
+
+@case("test.csv.gz beside train.csv", "left out, no word", "DATA-073 names it", "a person meant it as the test file")
+@pytest.mark.parametrize("name", ["test.csv.gz", "test.xlsx", "validation.txt"])
+def test_a_split_of_a_kind_that_is_not_read_is_told(tmp_path, name):
+    (tmp_path / "train.csv").write_text("text,label\na,x\nb,y\n", encoding="utf-8")
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    with pytest.raises(DataError, match=rf"DATA-073 .*{name}"):
+        find_tables(DataBlock(source=str(tmp_path)))

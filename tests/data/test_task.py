@@ -163,7 +163,7 @@ def test_duplicates_can_be_an_error(load: Load):
 @pytest.mark.parametrize("policy", ["drop", "keep", "error"])
 def test_without_duplicates_nothing_is_said(load: Load, policy: str):
     task = load(numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy)
-    assert task.notes == ["Columns taken by name: text = text, label = label."]
+    assert task.notes == ["Columns guessed: text = text, label = label."]
     assert len(task.train) == 16
 
 
@@ -180,7 +180,7 @@ def test_a_column_to_group_by_is_kept_whatever_its_values(tmp_path: Path):
 
 def test_only_what_was_guessed_is_called_so(load: Load):
     rows = (numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2))
-    assert load(*rows, text_column="text").notes == ["Columns taken by name: label = label."]
+    assert load(*rows, text_column="text").notes == ["Columns guessed: label = label."]
     assert load(*rows, text_column="text", label_column="label").notes == []
 
 

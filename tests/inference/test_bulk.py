@@ -81,7 +81,7 @@ def test_a_column_that_was_guessed_is_told(classifier, tmp_path):
     guessing, stated = Listener(), Listener()
     list(answered_rows(classifier, source, reporter=guessing))
     list(answered_rows(classifier, source, "review", stated))
-    assert guessing.notes == ["Columns taken by name: text = review."]
+    assert guessing.notes == ["Columns guessed: text = review."]
     assert stated.notes == []
 
 
@@ -274,7 +274,7 @@ def test_the_text_column_is_the_one_that_evaluate_takes(classifier, tmp_path, na
     listener = Listener()
     _, *found = answered_rows(classifier, source, None, listener)
     assert [row[-2] for row in found] == [answer.label for answer in classifier.predict(TEXTS[:4])]
-    assert listener.notes == ([] if taken == "text" else [f"Columns taken by name: text = {taken}."])
+    assert listener.notes == ([] if taken == "text" else [f"Columns guessed: text = {taken}."])
     assert file_columns(classifier, read_table(source))[0] == text_columns(read_table(source), None)[0] == [taken]
 
 

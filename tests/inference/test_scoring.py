@@ -11,6 +11,7 @@ import pytest
 import lightune
 from case_table import case
 from lightune.errors import ArtifactError, DataError
+from lightune.inference.bulk import answered_rows
 from lightune.inference.scoring import evaluate_file, evaluate_own_test
 from lightune.progress import Silent
 from tiny import write_csv
@@ -106,3 +107,14 @@ def test_what_reading_saw_is_said(classifier, tmp_path):
     assert evaluate_file(classifier, path, reporter=Listener()).examples == 4
     assert Listener.notes[0] == f"{path}: 1 blank line was skipped."
     assert Listener.notes[1].startswith(f"DATA-114 {path}:3: a quoted text goes on to line 5")
+
+
+@case("evaluate on four rows without a header, the first of them labelled positive", "3 examples, no word", "DATA-006",
+      "one of the model's own labels is no name of a column")  # fmt: skip
+def test_a_label_is_no_name_of_a_column(classifier, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("Great soup,positive\nAwful room,negative\nLovely staff,positive\nCold tea,negative\n")
+    with pytest.raises(DataError, match="DATA-006"):
+        evaluate_file(classifier, path)
+    with pytest.raises(DataError, match="DATA-006"):
+        list(answered_rows(classifier, path))

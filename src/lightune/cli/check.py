@@ -42,6 +42,8 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     from lightune.models.limits import embedded_is_here, token_counter
     from lightune.recipes.compose import compose
 
+    if not data and not flags["train"]:
+        data = None  # an empty word is a variable that was not set, and not this folder
     if (data is None) == (flags["train"] is None):
         raise RecipeError("RECIPE-008", "give the data once: DATA or --train FILE.", "lightune check reviews.csv")
     if data is not None and (flags["validation"] or flags["test"]):

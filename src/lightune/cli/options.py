@@ -58,7 +58,9 @@ def stdin_is_piped() -> bool:
 def piped_lines() -> list[str]:
     """Return the lines of stdin that hold something; DataError when they are not UTF-8."""
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8-sig")  # Windows would take its own code page, and mark the beginning
+        sys.stdin.reconfigure(
+            encoding="utf-8-sig", newline=None
+        )  # a lone carriage return ends a line too; Windows would take its own code page, and mark the beginning
     try:
         lines = [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:

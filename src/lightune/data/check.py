@@ -125,7 +125,9 @@ def _count_rows(found: Checked) -> None:
         if split is None or name not in found.kept:
             counts.drop({UNREAD: left})
             continue
-        counts.drop({UNUSABLE: split.unusable, UNSEEN: split.dropped, **found.leaving.get(name, {})})
+        counts.drop(
+            {UNREAD: split.unread, UNUSABLE: split.unusable, UNSEEN: split.dropped, **found.leaving.get(name, {})}
+        )
         counts.used = {name: len(found.kept[name])}
 
 

@@ -16,14 +16,13 @@ from lightune.data.numerals import NUMBER, WHOLE
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 
-# sentence1 and sentence2, question_1 and question_2, text_a and text_b, sent1 and sent2
-STEM = re.compile(r"(?:text|sentence|sent|question|document|string|premise|phrase|utterance)[_ ]?[1a]")
+# sentence1 and sentence2, q_1 and q_2, text_a and text_b, sentence1 and sentence_2
+STEM = re.compile(r"[a-z]+[_ -]?[1a]")
 SECOND = {"1": "2", "a": "b"}
 # What names a row and says nothing: id, review_id, ReviewId, index, uuid.
 IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
 FEWEST_JUDGED = 5
-SENTENCE = 4  # words
 
 
 def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
@@ -33,9 +32,13 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
     A column of numbers, or one that is called id and holds no words, is never a text.
     """
     if wanted is not None:
-        return [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)], False
+        stated = [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)]
+        if len(set(stated)) < len(stated):
+            text = f"column {stated[0]} cannot be both texts of a pair."
+            raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
+        return stated, False
     known = _by_lower(_named(table))
-    pair = _known_pair(known)
+    pair = _known_pair(table, known)
     if pair:
         return [_readable(table, name) for name in pair], True
     for name in TEXT_NAMES:
@@ -48,7 +51,7 @@ def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> 
     """Return a note on which columns (text, label) were guessed, or nothing when both were stated."""
     named = (f"text = {' + '.join(texts)}", f"label = {label}")
     taken = ", ".join(name for name, is_guess in zip(named, guessed, strict=True) if is_guess)
-    return f"Columns taken by name: {taken}." if taken else ""
+    return f"Columns guessed: {taken}." if taken else ""
 
 
 def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tuple[str, bool]:
@@ -135,17 +138,19 @@ def _only(table: Table, names: Sequence[str], kind: str) -> str:
     return small[0]
 
 
-def _known_pair(known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
-    """Return two columns that are called as the two texts of a pair."""
-    numbered = [(name, _partner(name)) for name in known if STEM.fullmatch(name)]
-    for first, second in (*PAIR_NAMES, *numbered):
+def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """Return two columns that are called as the two texts of a pair; those with numbers have to hold words."""
+    for first, second in PAIR_NAMES:
         if len(known.get(first, ())) == len(known.get(second, ())) == 1:
             return known[first][0], known[second][0]
+    bare = {re.sub(r"[_ -]", "", name): names[0] for name, names in known.items() if len(names) == 1}
+    for name in bare:
+        partner = bare.get(name[:-1] + SECOND.get(name[-1:], "?"))
+        if partner and STEM.fullmatch(name) and name[:-1] not in LABEL_NAMES:
+            pair = bare[name], partner
+            if all(_holds_words(list(map(str, table.columns[column][:50]))) for column in pair):
+                return pair
     return None
-
-
-def _partner(name: str) -> str:
-    return name[:-1] + SECOND[name[-1]]
 
 
 def _widest(table: Table) -> str:
@@ -156,12 +161,13 @@ def _widest(table: Table) -> str:
     widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
     if not widths or len(table.columns) == 1:
         raise _no_column(table, "text")
-    found = max(widths, key=lambda name: widths[name])
-    if len(found.split()) >= SENTENCE and not any(map(is_usual, table.columns)):
-        text = f'the first row seems to hold no column names: "{found}" reads like a text.'
-        hint = "Put a row of column names first (text,label), or name the column with --text-column."
-        raise data_error("DATA-006", table.origin, text, hint)
-    return found
+    # An address or a hash is longer than a headline, and holds no blank.
+    words = {name: width for name, width in widths.items() if _holds_words(heads[name])}
+    return max(words or widths, key=lambda name: widths[name])
+
+
+def _holds_words(values: Sequence[str]) -> bool:
+    return 2 * sum(len(value.split()) > 1 for value in values) >= len(values)
 
 
 def _readable(table: Table, name: str) -> str:

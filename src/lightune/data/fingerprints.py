@@ -1,6 +1,7 @@
 """By what a text is known again: its normal form, and a fingerprint of that, which is kept where no text may be.
 
-Two texts are one when they are alike after case folding, with single spaces, and without punctuation at the ends.
+Two texts are one when they are alike after case folding, with single spaces, without punctuation at the ends and
+without characters that are not drawn, in Unicode NFC.
 
 A fingerprint is 8 bytes of BLAKE2b, so that files larger than memory can be compared: of ten million texts, two
 different ones share one with a probability of 3e-6.
@@ -8,6 +9,7 @@ different ones share one with a probability of 3e-6.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.data.lookalikes import is_unseen
 from lightune.errors import ArtifactError
 
 FINGERPRINTS_FILE = "fingerprints.safetensors"
@@ -29,7 +32,9 @@ Values = NDArray[np.uint64]
 
 
 def folded_words(text: str) -> list[str]:
-    """Return the words of a text, case-folded; spaces, line breaks and other blanks between them do not count."""
+    """Return the words of a text, case-folded; blanks between them and characters that are not drawn do not count."""
+    if not (text.isascii() and text.isprintable()):
+        text = unicodedata.normalize("NFC", "".join(letter for letter in text if not is_unseen(letter)))
     return text.casefold().split()
 
 

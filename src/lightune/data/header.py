@@ -27,11 +27,16 @@ def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fau
     if not any(header):
         return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
     advice = wrong_separator(header)
+    if separator == "\t" and len(header) == 1 and "," in header[0]:
+        advice = "The columns seem to be separated by commas: rename it to .csv."
     if advice and separator not in header[0]:
         return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
-    if separator == "\t" and all(map(_stands_in_quotes, filter(None, header))):
-        text = "the column names stand in double quotes, and cells of a .tsv are literal"
-        return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
+    if all(map(_stands_in_quotes, filter(None, header[1:] or header))):
+        if separator == "\t":
+            text = "the column names stand in double quotes, and cells of a .tsv are literal"
+            return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
+        text = "the quotes around the column names do not count: blanks stand before them, or they are written twice"
+        return [Fault("DATA-072", place, text, "Write no blank between a comma and a quote.")]
     # pandas writes its index as a first column without a name; it is left out.
     nameless = [number for number, name in enumerate(header, 1) if not name and number > 1]
     found = [f"column {number} has no name" for number in nameless] + twin_names(header)
@@ -58,6 +63,12 @@ def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fau
     is_named = any(is_known_name(name) for name in columns if name not in values) or _are_numbered(columns)
     if not is_data and not is_named:
         is_data = bool(values) or any(map(_is_number_of_numbers, columns.items()))
+    return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
+
+
+def labels_as_names(place: str, names: Sequence[str], labels: Sequence[str]) -> list[Fault]:
+    """Return the fault of a first row in which one of a trained model's labels stands where a name should."""
+    is_data = not {*names}.isdisjoint(labels) and not any(map(is_known_name, names))
     return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
 
 

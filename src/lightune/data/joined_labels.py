@@ -32,7 +32,8 @@ def joined_labels(scan: Scan, labels: Sequence[str], kind: str, are_named: bool)
     counts = dict(zip(labels, scan.counts(len(labels)), strict=True))
     for mark in ("[]", *MARKS):
         joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
-        if len(joined) < LEAST_JOINED.get(mark, 2):
+        alone = any(all(part.strip() in counts for part in name.split(mark)) for name in joined)
+        if len(joined) < (1 if alone and len(mark) == 1 else LEAST_JOINED.get(mark, 2)):
             continue
         text = _told(joined, mark, counts)
         place = place_of_label(scan, labels.index(joined[0]))

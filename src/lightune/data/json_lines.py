@@ -104,7 +104,14 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-READ = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is too large")
+    return number
+
+
+READ = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
 PLAIN = json.JSONEncoder(ensure_ascii=False)
 ESCAPED = json.JSONEncoder()
 

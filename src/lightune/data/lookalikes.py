@@ -17,6 +17,7 @@ TAGS = range(0xE0020, 0xE0080)
 # Format characters that are drawn all the same: marks of numbers in Arabic, Syriac and Kaithi.
 DRAWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 DASHES = "‐‑‒–—−﹘﹣－"
+APOSTROPHES = str.maketrans("‘’ʼ´`", "'" * 5)
 # 007 beside 7: one of them was written by a program that drops zeros.
 LEADING_ZEROS = re.compile(r"^([+-]?)0+(?=[0-9])")
 AS_MINUS = str.maketrans(DASHES, "-" * len(DASHES))
@@ -47,7 +48,7 @@ def alike_key(name: str) -> str:
         return number
     drawn = "".join(_compatible(character) for character in name if not is_unseen(character))
     drawn = unicodedata.normalize("NFC", drawn).translate(AS_MINUS).casefold().translate(DRAWN_ALIKE)
-    return plain_key(unicodedata.normalize("NFC", drawn))
+    return plain_key(unicodedata.normalize("NFC", drawn).translate(APOSTROPHES))
 
 
 def is_unseen(character: str) -> bool:

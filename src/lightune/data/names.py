@@ -15,6 +15,8 @@ LABEL_NAMES = (
 PAIR_NAMES = (
     ("premise", "hypothesis"), ("query", "passage"), ("query", "document"), ("question", "passage"),
     ("question", "context"), ("question", "sentence"), ("question", "answer"), ("source_text", "target_text"),
+    ("text", "text_pair"), ("claim", "evidence"), ("context", "hypothesis"), ("query", "title"),
+    ("query", "product_title"), ("original", "paraphrase"), ("anchor", "positive"), ("headline", "articlebody"),
 )  # fmt: skip
 # What columns are called besides: a first row that holds one of these words is a row of names.
 OTHER_NAMES = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lightune.data.faults import Fault, beside
 from lightune.data.labels import AS_CLASSES
 from lightune.data.lookalikes import alike_key, described, plain_key
-from lightune.data.scan import HTML, LONG, LONG_TEXT, SHORT, Scan
+from lightune.data.scan import ABSENT, HTML, LONG, LONG_TEXT, MISSING, SHORT, Scan
 from lightune.errors import shortlist
 
 ONE_NUMBER = "are one number"
@@ -21,8 +21,6 @@ FEW = 8
 IMBALANCE = 3.0
 MOST_PLACES = 3
 MOST_NAMED = 5
-# How programs write that a value is missing; "none" is left out, for it is often a class.
-MISSING_VALUES = {"nan", "<na>", "nat", "#n/a", "n/a", "null", "undefined"}
 
 
 def alike_labels(scan: Scan, labels: Sequence[str], kind: str) -> list[Fault]:
@@ -44,7 +42,16 @@ def alike_labels(scan: Scan, labels: Sequence[str], kind: str) -> list[Fault]:
             hint = f'Write "{labels[common]}" everywhere.' + (f" If they differ, {AS_CLASSES}." * (how == ONE_NUMBER))
             place = place_of_label(scan, others[0])
             found.append(Fault("DATA-033", place, f"the labels {described(names)} {how}.", hint))
-    return found
+    return found + _mixed_truths(scan, labels)
+
+
+def _mixed_truths(scan: Scan, labels: Sequence[str]) -> list[Fault]:
+    """true and false beside 1 and 0 are two classes, not four."""
+    truths = {name.casefold(): name for name in labels}
+    if not {"true", "false", "0", "1"} <= set(truths):
+        return []
+    text = f"the labels {truths['true']} and {truths['false']} stand beside 1 and 0, which mean the same."
+    return [Fault("DATA-033", place_of_label(scan, labels.index("1")), text, "Write them in one way.")]
 
 
 def _alikeness(names: Sequence[str]) -> str:
@@ -101,6 +108,10 @@ def label_warnings(
 def text_warnings(scan: Scan) -> list[Fault]:
     """Return warnings on texts that are HTML, one character, very long, or all the same."""
     found = [
+        *_odd(
+            scan, ABSENT, "DATA-116", "say nan, null or the like, as programs write where nothing stands",
+            "Leave these rows out, unless it is a text.",
+        ),
         *_odd(scan, HTML, "DATA-108", "hold HTML tags", "Strip the tags, unless the texts to classify have them too."),
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
@@ -144,7 +155,7 @@ def _imbalance(scan: Scan, kept: NDArray[np.int64], labels: Sequence[str], class
 
 def _missing_values(scan: Scan, labels: Sequence[str]) -> list[Fault]:
     counts = scan.counts(len(labels))
-    found = [index for index, name in enumerate(labels) if name.casefold() in MISSING_VALUES and counts[index]]
+    found = [index for index, name in enumerate(labels) if name.casefold() in MISSING and counts[index]]
     if not found:
         return []
     named = shortlist([f'"{labels[index]}" ({counts[index]:,})' for index in found], MOST_NAMED)

@@ -112,6 +112,11 @@ def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
         guess = did_you_mean(str(name), SPLIT_NAMES)
         if str(name) not in SPLIT_NAMES and guess:
             raise data_error("DATA-067", PYTHON, f'there is no split called "{name}".', f"{guess} Or leave it out.")
+    for split, names in SPLITS.items():
+        given = [str(name) for name in data if str(name) in names]
+        if len(given) > 1:
+            text = f"{' and '.join(given)} are both the {split} split, and one of them would be left out."
+            raise data_error("DATA-067", PYTHON, text, "Put their rows together, or leave one out.")
     return {name: rows for name, rows in data.items() if str(name) in SPLIT_NAMES}
 
 

@@ -19,6 +19,7 @@ ROWS_BEFORE_JUDGING = 1000
 MOST_WAITING = 10_000
 FEWEST_QUOTED = 5
 LINE_END = re.compile(r"\r\n|\r|\n")
+BLANK_QUOTED = re.compile(r'\s+".*"\s*', re.DOTALL)
 DOUBLED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 
 
@@ -100,7 +101,12 @@ class SwallowedRows:
         if not self._count:
             return []
         first, last, lines = self._places[0]
-        text = f"a quoted text goes on to line {last}, and {_count(lines, 'of its lines')} as rows of their own"
+        reads = (
+            "1 of its lines reads as a row of its own"
+            if lines == 1
+            else f"{lines} of its lines read as rows of their own"
+        )
+        text = f"a quoted text goes on to line {last}, and {reads}"
         if self._count > 1:
             shown = "; ".join(f"lines {start} to {end} ({held})" for start, end, held in self._places)
             more = f"; and {self._count - MOST_SHOWN} more" if self._count > MOST_SHOWN else ""
@@ -144,9 +150,9 @@ def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
                 continue
             found = [*before, *part.replace('"', "").split(","), *after]
             goes_on = number > 0 and any(map(_follows, cells[:place], found, repeat(number)))
-            if goes_on or not is_last:
-                start = place + 1 if number == 0 else 0
-                yield start, [value if len(value) <= LONGEST_VALUE else "" for value in found], goes_on
+            start = place + 1 if number == 0 else 0
+            judged = [*found[: len(found) - len(after)], *("" for _ in after)]
+            yield start, [value if len(value) <= LONGEST_VALUE else "" for value in judged], goes_on
         is_first = False
 
 
@@ -156,8 +162,29 @@ def _follows(value: str, later: str, distance: int) -> bool:
     return is_number and later == str(int(value) + distance)
 
 
-def _count(lines: int, what: str) -> str:
-    return f"{lines} {what} {'reads' if lines == 1 else 'read'}"
+class BlankQuotes:
+    """Cells of a csv whose quotes do not count, since a blank stands before them: they belong to the text."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lines: list[int] = []
+
+    def look(self, first: int, last: int, cells: Sequence[str]) -> None:
+        """Count the rows with such a cell."""
+        if any(cell[:1].isspace() and BLANK_QUOTED.fullmatch(cell) for cell in cells):
+            self._count += 1
+            if len(self._lines) < MOST_SHOWN:
+                self._lines.append(first)
+
+    def warnings(self, path: str) -> list[Fault]:
+        """Return one warning on all such rows."""
+        if not self._count:
+            return []
+        more = " and more" if self._count > len(self._lines) else ""
+        rows = "1 row holds" if self._count == 1 else f"{self._count:,} rows hold"
+        text = f"{rows} a cell with a blank before its quotes: line {', '.join(map(str, self._lines))}{more}"
+        hint = "The quotes are read as part of the text or label. Write no blank between a comma and a quote."
+        return [Fault("DATA-115", f"{path}:{self._lines[0]}", text, hint)]
 
 
 class LiteralQuotes:

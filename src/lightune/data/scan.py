@@ -18,6 +18,7 @@ from lightune.data.faults import Fault
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.labels import class_index, label_text
 from lightune.data.lookalikes import alike_key, spelled_out
+from lightune.data.numerals import WHOLE
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean, shortlist
 
@@ -25,8 +26,33 @@ MOST_FAULTS = 10_000
 MOST_NAMES = 10
 LONGEST_SHOWN = 60
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
-HTML, SHORT, LONG = 1, 2, 4
+HTML, SHORT, LONG, ABSENT = 1, 2, 4, 8
+# How programs write that a value is missing; "none" is left out, for it is often a class.
+MISSING = frozenset(
+    [
+        "nan",
+        "<na>",
+        "nat",
+        "na",
+        "n/a",
+        "#n/a",
+        "#ref!",
+        "#name?",
+        "#value!",
+        "null",
+        "(null)",
+        "nil",
+        "undefined",
+        "\\n",
+        '""',
+        "''",
+        "-",
+        "?",
+        ".",
+    ]
+)
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
+TRUTHS = ("true", "false")
 TEXT_KINDS = (str, int, float, Decimal, date, time)
 
 
@@ -54,6 +80,7 @@ class Scan:
     faults: list[Fault] = field(default_factory=list)
     dropped: int = 0
     unusable: int = 0
+    unread: int = 0  # rows that nobody looked at, for a column is missing
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -81,6 +108,7 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
             hint = f"{did_you_mean(column, table.columns)} Columns: {', '.join(table.columns)}.".strip()
             found.faults.append(Fault("DATA-024", table.origin, f'there is no column "{column}".', hint))
     if found.faults:
+        found.unread = size
         return found
     read = _Labels(wanted, table.class_names.get(wanted.label, []))
     parts = [cells(table, column) for column in wanted.texts]
@@ -122,6 +150,8 @@ def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:
             found |= HTML
         if len(words) == 1 and len(words[0]) == 1:
             found |= SHORT
+        if len(words) == 1 and len(words[0]) > 1 and words[0] in MISSING:
+            found |= ABSENT
     return found
 
 
@@ -168,6 +198,8 @@ class _Labels:
             return Fault("DATA-013", "", "label is missing", "Fix the row.")
         named = class_index(value, len(self.class_names))
         name = label_text(value) if named is None else self.class_names[named]
+        if name not in self.indices and name.casefold() in TRUTHS:  # True in a csv is true in a jsonl
+            name = self.alike.get(alike_key(name), name)
         if name not in self.indices:
             return self._unseen(name)
         reason = _character_fault(name)
@@ -182,5 +214,6 @@ class _Labels:
             remedy = "Published test splits hide their labels as -1: give a labelled file instead."
         text = f'label "{shown}" is not among the training labels ({known}).'
         alike = self.alike.get(alike_key(name))
-        meant = did_you_mean(shown, names) if alike is None else f'Did you mean "{alike}"?'
+        guess = "" if WHOLE.fullmatch(name) else did_you_mean(shown, names)  # -1 is near 1, and means another thing
+        meant = guess if alike is None else f'Did you mean "{alike}"?'
         return Fault("DATA-014", "", text, f"{meant} {remedy}".strip())

@@ -18,7 +18,7 @@ from lightune.data.disguise import stray_characters
 from lightune.data.faults import Fault
 from lightune.data.header import header_faults, missing_header
 from lightune.data.names import clean_name
-from lightune.data.quoting import LiteralQuotes, SwallowedRows, Watch
+from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
 from lightune.data.storage import BLANK, UNREADABLE, Reading, Store
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class Rows:
         self._blank = 0
         self.skipped.clear()
         is_csv = self._separator == ","
-        self._watch: Watch = SwallowedRows(len(self.header)) if is_csv else LiteralQuotes(self.header)
+        self._watches: tuple[Watch, ...] = (LiteralQuotes(self.header),)
+        if is_csv:
+            self._watches = (SwallowedRows(len(self.header)), BlankQuotes())
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows that have as many cells as the header."""
@@ -108,12 +110,17 @@ class Rows:
             if fault:
                 self._refuse(fault)
                 continue
-            self._watch.look(first, self._lines.number, cells)
+            if len(cells) > 1 and not any(map(str.strip, cells)):  # as spreadsheets leave at the end
+                self._blank += 1
+                continue
+            self._count_blank()
+            for watch in self._watches:
+                watch.look(first, self._lines.number, cells)
             yield first, cells
 
     def warnings(self) -> list[Fault]:
         """Return what looked odd in the rows that were read so far."""
-        return self._watch.warnings(str(self.path))
+        return [warning for watch in self._watches for warning in watch.warnings(str(self.path))]
 
     def _cut(self) -> Iterator[Row]:
         """Yield the lines that can be cut into cells, the header first."""
@@ -135,7 +142,6 @@ class Rows:
             if stray:
                 self._refuse(stray)
             elif cells:
-                self._count_blank()
                 yield first, cells
             else:
                 self._blank += 1
@@ -164,6 +170,8 @@ class Rows:
     def _row_fault(self, line: int, cells: list[str]) -> Fault | None:
         if len(cells) != len(self.header):
             hint = "Quote texts that hold the separator." if self._separator == "," else LITERAL
+            if len(cells) < len(self.header) and self._separator == ",":
+                hint = "A cell is missing, or a text that goes on in the next line stands in no quotes."
             return Fault("DATA-007", f"{self.path}:{line}", f"{len(cells)} cells, {len(self.header)} columns", hint)
         if len(cells) > 1 and cells in (self._written, self.header):
             hint = "Files were joined, it seems: remove it."

@@ -132,11 +132,32 @@ def _read_together(
 ) -> Table:
     if notes is not None and len(files) > 1:
         notes.append(f"{source}: {len(files)} files were read as one: {_listed(file.name for file in files)}.")
-    found: list[Fault] = []
+    found: list[Fault] = _of_other_splits(source, files)
     tables = [read_table(file, found) for file in files]
     table = tables[0] if len(tables) == 1 else join(tables, source, found)
     report(found, faults)
     return table
+
+
+def _of_other_splits(source: str, files: list[Path]) -> list[Fault]:
+    """Return a fault for files that are read as one, some of which are called after another split than the rest."""
+    called = {file: {split for split, names in SPLITS.items() if set(names) & _words(file.name)} for file in files}
+    kinds = {split for splits in called.values() for split in splits}
+    if len(kinds) < 2 and not (kinds and not all(called.values()) and kinds != {"train"}):
+        return []
+    named = _listed(f"{file.name} ({' '.join(sorted(splits))})" for file, splits in called.items() if splits)
+    text = f"files that are called after different splits would be read as one: {named}."
+    return [Fault("DATA-073", source, text, "Name them apart: --train FILE --validation FILE --test FILE.")]
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", name.lower()))
+
+
+def _unread_splits(folder: Path) -> list[str]:
+    """Return the files that are called after a split and cannot be read: test.csv.gz, test.xlsx."""
+    entries = [entry for entry in folder.iterdir() if entry.is_file() and not _is_data(entry)]
+    return sorted(entry.name for entry in entries if _split_named(entry.name.lstrip("._")))
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -168,6 +189,10 @@ def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
     notes = [f"{source}: {split} = {_listed(file.name for file in files)}." for split, files in by_split.items()]
     if left_out:
         notes.append(f"{source}: left out, being called like no split: {_listed(file.name for file in left_out)}.")
+    unread = _unread_splits(folder)
+    if unread:
+        text = f"files that are called after a split are of kinds that are not read: {_listed(unread)}."
+        faults.append(Fault("DATA-073", source, text, f"{VALID} Convert or move them, or name the files one by one."))
     read = {split: _read_together(f"{source} ({split})", files, faults) for split, files in by_split.items()}
     return Tables(source, None, read["train"], read.get("validation"), read.get("test"), notes=notes)
 

@@ -13,6 +13,7 @@ from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.faults import as_note, data_error, raise_faults
 from lightune.data.fingerprints import Fingerprints
+from lightune.data.header import labels_as_names
 from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
@@ -99,7 +100,7 @@ def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[S
     The label names are known already (of a trained model, say).
     """
     if not (block.text_column and block.label_column):
-        raise_faults(table.doubts)
+        raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), labels))
     texts, guessed_text = columns.text_columns(table, block.text_column)
     label, guessed_label = columns.label_column(table, block.label_column, texts)
     found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))

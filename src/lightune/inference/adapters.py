@@ -68,6 +68,8 @@ class AdapterBank:
         Raises ArtifactError for a damaged folder, or an adapter of another base or precision; RecipeError when the name
         is taken.
         """
+        if not isinstance(name, str) or not name:
+            raise RecipeError("RECIPE-091", f"{name!r} is not a name for an adapter.", "Give it a word.")
         with self._adding:  # the generators that draw new weights are the whole process's
             if name in self:
                 raise RecipeError("RECIPE-091", f'there is an adapter "{name}" already.', "Remove it first.")
@@ -97,6 +99,9 @@ class AdapterBank:
         """
         if isinstance(adapter, str):
             return self[adapter].predict(texts)
+        if isinstance(adapter, set | frozenset | Mapping):
+            message = f"a {type(adapter).__name__} names the adapters in no order that is defined."
+            raise RecipeError("RECIPE-092", message, "Give a list: one name for each text.")
         rows, names = as_texts(texts), [plain(name) for name in adapter]
         if len(rows) != len(names):
             message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."

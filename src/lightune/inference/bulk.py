@@ -12,7 +12,7 @@ from typing import TextIO
 from lightune.data.cells import is_missing
 from lightune.data.disguise import HEAD_BYTES, disguised
 from lightune.data.faults import Fault, raise_faults
-from lightune.data.header import missing_header
+from lightune.data.header import labels_as_names, missing_header
 from lightune.data.separated import SEPARATORS, Row, Rows, batches, by_name
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError, RecipeError
@@ -141,11 +141,12 @@ def _text_columns(
     """Choose the columns by the header and the first rows, as `file_columns` does, and say what was guessed."""
     head = by_name(read.header, first)
     if wanted is None and not set(classifier.text_columns) <= set(head):
-        raise_faults(missing_header(f"{read.path}:{read.header_line}", head))
+        place = f"{read.path}:{read.header_line}"
+        raise_faults(missing_header(place, head) or labels_as_names(place, read.header, classifier.labels))
     table = Table(str(read.path), head, [line for line, _ in first])
     names, is_guess = file_columns(classifier, table, wanted)
     if is_guess:
-        says.note(f"Columns taken by name: text = {' + '.join(names)}.")
+        says.note(f"Columns guessed: text = {' + '.join(names)}.")
     return list(map(read.header.index, names))
 
 

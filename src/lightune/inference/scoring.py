@@ -50,13 +50,17 @@ def evaluate_file(
     try:
         split, notes = labelled_split(table, block, _label_names(classifier, table, block))
     except DataError as error:
-        # A run has that option, an evaluation has not.
-        hint = error.hint.replace(", or pass --set data.on_unseen_label=drop", "")
-        raise DataError(error.code, error.message, hint) from error
+        raise _without_options(error) from error
     for note in notes:
         (reporter or Silent()).note(note)
     # Every row is in the split: one that could not be used would have been an error.
     return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
+
+
+def _without_options(error: DataError) -> DataError:
+    """A run has that option, an evaluation has not."""
+    lines = error.hint.replace(", or pass --set data.on_unseen_label=drop", "").split("\n")
+    return DataError(error.code, error.message, "\n".join(dict.fromkeys(lines)))
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:
@@ -72,7 +76,10 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
         raise ArtifactError(
             "ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE."
         ) from error
-    task = _as_measured(record, by)
+    try:
+        task = _as_measured(record, by)
+    except DataError as error:
+        raise _without_options(error) from error
     if task.sha256() != record.data.sha256:
         message = f"{task.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")

@@ -8,6 +8,7 @@ import unicodedata
 from lightune.record import RunRecord
 from lightune.sections import Evaluation, LabelledFile
 
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_MEASURED = "not measured"
 
 
@@ -17,7 +18,10 @@ def headline(record: RunRecord) -> str:
     gain = record.comparison.measured[rival]
     name = "a linear probe of the untouched model" if rival == "probe" else record.baseline_name(rival)
     found = f"{score(record.after.accuracy)} accuracy, {position(gain.value)} {name}"
-    return f"{found} ({interval(gain.ci95)}): {gain.verdict}."
+    low, high = gain.ci95
+    is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
+    why = f", for McNemar's test gives {p_value(gain.p_value)}" if is_split else ""
+    return f"{found} ({interval(gain.ci95)}): {gain.verdict}{why}."
 
 
 def before_sentence(record: RunRecord) -> str:
@@ -192,7 +196,12 @@ def learning_rate(value: float | None) -> str:
 def printable(text: str) -> str:
     """Return the text on one line, without characters that would steer a terminal."""
     flat = " ".join(text.split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in {"Cc", "Cs"} else char for char in flat)
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(char) else char for char in flat)
+
+
+def _steers(char: str) -> bool:
+    """Control characters steer a terminal, marks such as U+202E turn the rest of a line around."""
+    return unicodedata.category(char) in {"Cc", "Cs"} or char in TURNS
 
 
 def shortened(text: str, longest: int) -> str:
