@@ -23,7 +23,7 @@ from transformers import pipeline
 from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, show
 from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
-from lightune.inference.answering_precision import AnsweringPrecision
+from lightune.inference.bf16_answers import AnsweringPrecision
 from lightune.runtime import synchronise
 
 BATCH = 32

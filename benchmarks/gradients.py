@@ -2,7 +2,7 @@
 
 python -m benchmarks.gradients [--model minilm] [--texts FILE] [--json]
 
-The same is tested, for every architecture and method, in tests/ragged.
+The same is tested, for every architecture and method, in tests/execution.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from benchmarks.measuring import Row, load_texts, parser, show
 from benchmarks.training import BATCH, METHODS, Ready, ready
 from lightune.data.encoding import collate
 from lightune.evaluation.evaluate import to_device
-from lightune.ragged.door import padding_free
-from lightune.training.lean import lean
+from lightune.execution.fast_modules import lean
+from lightune.execution.unpadding import padding_free
 
 
 def main() -> None:

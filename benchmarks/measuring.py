@@ -82,7 +82,7 @@ def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU)
 def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, list[str], list[int]]:
     """Return (name of the source, texts, label numbers), shuffled alike for the same seed."""
     if path is None:
-        from lightune.data.task import load_task
+        from lightune.data.dataset import load_task
         from lightune.recipe import DataBlock
 
         task = load_task(DataBlock.model_validate({"source": "reviews"}), SEED)
@@ -126,7 +126,7 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
-    from lightune.models.precision import emulates_bf16
+    from lightune.execution.precision_probe import emulates_bf16
 
     return {
         "processor": _processor(),

@@ -23,8 +23,8 @@ from lightune.methods import Attachment, make_method
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.runtime import synchronise
+from lightune.training.batch_loss import Examples
 from lightune.training.precision import training_precision
-from lightune.training.row_loss import Examples
 from lightune.training.train import Texts, train
 
 MODELS = ("minilm", "distilbert")
@@ -202,7 +202,7 @@ def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
     A frozen layer multiplies once there and once back, a trained one twice back, what lies before the first trained one
     only there.
     """
-    from lightune.ragged.door import padding_free
+    from lightune.execution.unpadding import padding_free
 
     found: list[tuple[torch.Tensor, torch.Tensor]] = []
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
+from lightune.execution.unpadding import padding_free
 from lightune.methods import Method
 from lightune.methods.prompt_method import PromptMethod
 from lightune.models.load import LoadedModel
-from lightune.ragged.door import padding_free
 from tiny import BAD, FILLER, GOOD, THINGS
 
 # Words of each text: one alone, some of one length, several times the sliding window, each length once more or less.
 WORDS = (3, 30, 1, 8, 8, 14, 9, 5, 22, 2)
-# LIGHTUNE_TEST_DEVICE=cuda pytest tests/ragged tests/models/test_bf16.py
+# LIGHTUNE_TEST_DEVICE=cuda pytest tests/execution tests/execution/test_bf16.py
 DEVICE = os.environ.get("LIGHTUNE_TEST_DEVICE", "cpu")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lightune.inference import reload
+from lightune.inference import reload_check as reload
 
 
 @contextlib.contextmanager

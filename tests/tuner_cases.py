@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune.models.attention import SLOT
+from lightune.execution.attention import SLOT
 from lightune.tuners import register_all
 from lightune.tuners.bottleneck import BottleneckConfig
 from lightune.tuners.kv_prefix import KVPrefixConfig

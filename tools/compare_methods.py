@@ -33,16 +33,16 @@ import yaml
 
 from lightune import runtime
 from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
+from lightune.data.dataset import Task, load_task
 from lightune.data.encoding import encode
-from lightune.data.task import Task, load_task
 from lightune.evaluation.evaluate import evaluate
-from lightune.evaluation.watch import watch_texts
+from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
 from lightune.models.load import find_model, load_classifier
 from lightune.progress import Silent
 from lightune.recipe import DataBlock, TrainingBlock
-from lightune.training.head_start import start_from_probe
-from lightune.training.row_loss import Examples
+from lightune.training.batch_loss import Examples
+from lightune.training.probe_head import start_from_probe
 from lightune.training.train import Texts, attach, train
 
 SELECTION_ROWS = 1000

@@ -33,18 +33,18 @@ from transformers import BertForSequenceClassification, DistilBertConfig, Distil
 from transformers.integrations.bitsandbytes import dequantize_bnb_weight  # noqa: F401
 from transformers.quantizers import auto  # noqa: F401
 
+from lightune.data.dataset import Task, load_task
 from lightune.data.encoding import encode
-from lightune.data.task import Task, load_task
 from lightune.evaluation.cost import Meter
-from lightune.evaluation.watch import watch_texts
+from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
 from lightune.models import int8  # noqa: F401
 from lightune.models.load import VOCABULARY_FILES, LoadedModel, find_model, load_classifier
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Silent
 from lightune.recipe import Recipe, parse_recipe
-from lightune.training.head_start import start_from_probe
-from lightune.training.row_loss import Examples
+from lightune.training.batch_loss import Examples
+from lightune.training.probe_head import start_from_probe
 from lightune.training.train import Texts, train
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limited_hardware.md"

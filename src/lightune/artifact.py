@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.data.dataset import Task
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
-from lightune.data.task import Task
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from lightune.models.shared import SharedBase
+    from lightune.models.shared_base import SharedBase
 
 MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "lightune.json"
@@ -188,7 +188,7 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
     Without that, a method that trains weights of the base would change them under everybody else on a shared one. It is
     done on any base, for a matrix product's last bit hangs on where its numbers lie.
     """
-    from lightune.models.shared import give_own_storage
+    from lightune.models.shared_base import give_own_storage
 
     try:
         method = make_method(config.method, config.method_options)

@@ -16,32 +16,32 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
+from lightune.data.dataset import Task, load_task
 from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.data.task import Task, load_task
+from lightune.evaluation.baselines import Baseline, baselines
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.evaluation.probe import Baseline, baselines
-from lightune.evaluation.watch import Watch, watch_texts
-from lightune.inference.reload import EXAMPLES, check_reload
+from lightune.evaluation.features import Watch, watch_texts
+from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods import Method, make_method
 from lightune.methods.base import count_parameters
 from lightune.models.load import LoadedModel, find_model, load_classifier
 from lightune.models.quantize import require_precision, weight_bytes
-from lightune.models.shared import copy_on_same_tensors
-from lightune.outcome import Measured, Outcome
+from lightune.models.shared_base import copy_on_same_tensors
 from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
 from lightune.recipes.compose import as_recipe
 from lightune.record import RunRecord
+from lightune.run_files import Measured, Outcome
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
 from lightune.training.accelerate_setup import require_installed
+from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
+from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.feasibility import require_feasible
-from lightune.training.head_start import start_from_probe
-from lightune.training.ranks import all_ranks, ending_together
-from lightune.training.row_loss import Examples
+from lightune.training.probe_head import start_from_probe
 from lightune.training.train import Texts, Tracked, Trained, learning_rate, train
 
 if TYPE_CHECKING:

@@ -165,7 +165,7 @@ def test_twins_and_contradictions_in_test_are_shown_and_stay(check: Check):
     assert the(found, "DATA-113")["text"].endswith('line 23 "bad", line 3 "good".')
     assert "no test row is ever dropped" in the(found, "DATA-112")["hint"]
     assert not any("Dropped" in note for note in found["notes"])
-    from lightune.data.task import load_task
+    from lightune.data.dataset import load_task
     from lightune.recipe import DataBlock
 
     task = load_task(DataBlock.model_validate({"source": {"train": "train.csv", "test": "test.csv"}}), 1)
@@ -258,7 +258,7 @@ def test_the_data_is_given_once(arguments: list[str], capsys: Any):
 
 
 def test_a_run_notes_the_warnings(tmp_path: Path):
-    from lightune.data.task import load_task
+    from lightune.data.dataset import load_task
     from lightune.recipe import DataBlock
 
     path = tmp_path / "a.csv"
@@ -272,7 +272,7 @@ def test_a_run_notes_the_warnings(tmp_path: Path):
 @case("data with a warning, given to `run` without `check`", "what is wrong, without what to do",
       "the remedy that `check` gives, too", "most people run without checking first")  # fmt: skip
 def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, capsys: Any):
-    from lightune.data.task import load_task
+    from lightune.data.dataset import load_task
     from lightune.recipe import DataBlock
 
     path = tmp_path / "a.csv"

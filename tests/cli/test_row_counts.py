@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import lightune
 from case_table import case
 from lightune.cli.main import main
+from lightune.data.dataset import load_task
 from lightune.data.describe import find
-from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.inference.bulk import Tally, answered_rows
 from lightune.recipe import DataBlock, Files

@@ -221,7 +221,7 @@ def test_the_commands_refuse_a_tokenizer_beyond_the_embeddings(
 def test_the_path_without_torch_leaves_a_tokenizer_beyond_the_embeddings_to_the_usual_one(
     tiny_models: dict[str, Path], tmp_path: Path, tokens: dict[str, int]
 ):
-    from lightune.inference.quick import _token_ids
+    from lightune.inference.torch_free import _token_ids
 
     def ids(folder: Path) -> list[list[int]] | None:
         return _token_ids(folder, ["the film", *tokens], 64, 48)

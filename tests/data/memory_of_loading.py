@@ -7,8 +7,9 @@ import threading
 
 import psutil
 
-from lightune.data import storage, tables
-from lightune.data.task import load_task
+from lightune.data import arrow_columns as storage
+from lightune.data import tables
+from lightune.data.dataset import load_task
 from lightune.recipe import DataBlock
 
 

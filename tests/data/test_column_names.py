@@ -12,11 +12,11 @@ from pyarrow import parquet
 
 from case_table import case
 from lightune.data.check import check_data
-from lightune.data.faults import Fault
+from lightune.data.dataset import labelled_split
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.tables import Table, read_table
-from lightune.data.task import labelled_split
 from lightune.errors import DataError
+from lightune.faults import Fault
 from lightune.recipe import DataBlock
 
 SHORT = [("book0", "neg"), ("chair1", "pos"), ("chair2", "neg"), ("film3", "pos"), ("soup4", "neg"), ("lamp5", "pos")]

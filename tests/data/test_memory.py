@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lightune.data.storage import IN_MEMORY_BYTES
+from lightune.data.arrow_columns import IN_MEMORY_BYTES
 
 WORDS = ["the", "film", "was", "slow", "warm", "dull", "bright", "quiet", "loud", "and", "very", "rather", "never"]
 MB = 1_000_000

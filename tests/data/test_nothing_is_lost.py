@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from case_table import case
-from lightune.data.faults import Fault
 from lightune.data.tables import join, read_table
+from lightune.faults import Fault
 
 # A byte order mark at the beginning of a line of csv or tsv is a fault of its own (DATA-061).
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=20)

@@ -12,9 +12,10 @@ import pytest
 from pyarrow import parquet
 
 from case_table import case
-from lightune.data import parquet_file, storage
-from lightune.data.faults import Fault
+from lightune.data import arrow_columns as storage
+from lightune.data import parquet_file
 from lightune.data.tables import Table, read_table
+from lightune.faults import Fault
 
 UNREADABLE = "DATA-009: said to be damaged"
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from case_table import case
+from lightune.data.dataset import load_task
 from lightune.data.python_data import python_tables
-from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 

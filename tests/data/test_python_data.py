@@ -20,8 +20,8 @@ import torch
 
 import lightune
 from case_table import case
+from lightune.data.dataset import load_task
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.data.task import load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 from lightune.sections import ReloadCheck

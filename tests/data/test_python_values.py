@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from case_table import case
+from lightune.data.dataset import Task, load_task
 from lightune.data.python_data import python_tables
 from lightune.data.python_values import plain
-from lightune.data.task import Task, load_task
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 

@@ -11,8 +11,8 @@ import pytest
 
 from case_table import case
 from lightune.data import quoting
-from lightune.data.faults import Fault
 from lightune.data.tables import Table, read_table
+from lightune.faults import Fault
 
 GLUE = "cells of a tsv are literal, as in the files of GLUE"
 PLAIN = [(f"plain text {number}", ("neg", "pos")[number % 2]) for number in range(20)]

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from case_table import case
-from lightune.data import json_lines, separated
-from lightune.data.faults import Fault
+from lightune.data import csv_file as separated
+from lightune.data import jsonl_file as json_lines
 from lightune.data.tables import read_table
 from lightune.errors import DataError
+from lightune.faults import Fault
 
 GOOD = "text,label\nfine,pos\ndull,neg\n"
 

@@ -12,12 +12,12 @@ from pyarrow import parquet
 
 from case_table import case
 from lightune.data.check import check_data
+from lightune.data.dataset import load_task
 from lightune.data.describe import find as find_and_check
-from lightune.data.faults import Fault
 from lightune.data.sources import Tables, find_tables, read_source
 from lightune.data.tables import Table
-from lightune.data.task import load_task
 from lightune.errors import DataError
+from lightune.faults import Fault
 from lightune.recipe import DataBlock
 
 Rows = list[tuple[str, str]]

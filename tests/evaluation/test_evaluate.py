@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lightune.data.dataset import Split
 from lightune.data.encoding import encode
-from lightune.data.task import Split
 from lightune.evaluation.evaluate import evaluate, predict_logits
 from tiny import REPRESENTATIVE, sentences
 

@@ -18,7 +18,7 @@ from lightune.errors import ArtifactError, RecipeError
 from lightune.methods import METHODS, describe, make_method
 from lightune.methods.support import support
 from lightune.models.load import fingerprint
-from lightune.models.shared import copy_on_same_tensors
+from lightune.models.shared_base import copy_on_same_tensors
 from method_cases import SEED, SPECS, TEXTS, Case, Load, Spec, frozen, logits_of, trainable
 from tiny import ARCHITECTURES
 

@@ -11,8 +11,8 @@ import pytest
 
 from case_table import case
 from lightune.errors import RecipeError
-from lightune.models.limits import token_counter
 from lightune.models.load import ModelSource, load_classifier
+from lightune.models.token_counter import token_counter
 from spoilt_models import changed
 from tiny import ARCHITECTURES
 

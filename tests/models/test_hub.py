@@ -18,8 +18,8 @@ import pytest
 
 from lightune.errors import HubError, ResourceError
 from lightune.models import hub
-from lightune.models.limits import FILES
 from lightune.models.load import find_model, load_classifier
+from lightune.models.token_counter import FILES
 from small_hub import (
     COMMIT,
     Behaviour,

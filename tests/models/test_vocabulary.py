@@ -14,8 +14,8 @@ from transformers import AutoTokenizer
 from case_table import case
 from lightune.data.encoding import collate, encode
 from lightune.errors import ArtifactError, LightuneError, RecipeError
-from lightune.models.limits import token_counter
 from lightune.models.load import LoadedModel, ModelSource, load_classifier
+from lightune.models.token_counter import token_counter
 from spoilt_models import changed, with_tokens
 from tiny import build_tiny_model
 

@@ -90,7 +90,7 @@ def _shown(record: RunRecord, width: int = 1000) -> str:
 )  # fmt: skip
 def test_the_headline_names_the_best_baseline_wherever_it_stands(labels, examples, right, best, expected):
     record = _record(labels, examples, **right)
-    # The example's record chooses like any maximum; what a run chooses, tests/test_outcome.py says.
+    # The example's record chooses like any maximum; what a run chooses, tests/test_run_files.py says.
     comparison = record.comparison.model_copy(update={"best_baseline": best})
     record = record.model_copy(update={"comparison": comparison})
     assert words.headline(record) == expected

@@ -37,7 +37,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
     from lightune.methods import make_method
     from lightune.progress import Silent
     from lightune.recipe import TrainingBlock
-    from lightune.training.row_loss import Examples
+    from lightune.training.batch_loss import Examples
 
     count = 0
 

@@ -27,8 +27,8 @@ from lightune.methods import make_method
 from lightune.models.load import ModelSource, load_classifier
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
-from lightune.training.ranks import all_ranks
-from lightune.training.row_loss import Examples
+from lightune.training.batch_loss import Examples
+from lightune.training.distributed import all_ranks
 from reloading_here import reloading_here
 from tiny import sentences
 

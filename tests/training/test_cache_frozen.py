@@ -13,15 +13,15 @@ from trials import Trial
 
 from lightune.data.encoding import encode
 from lightune.errors import RecipeError, ResourceError
+from lightune.execution.fast_modules import lean
+from lightune.execution.unpadding import padding_free
 from lightune.methods import make_method
 from lightune.models.architectures import ARCHITECTURES as TABLE
 from lightune.progress import Silent
-from lightune.ragged.door import padding_free
 from lightune.recipe import TrainingBlock, parse_recipe
 from lightune.training import cache_frozen
-from lightune.training.lean import lean
-from lightune.training.passes import Passes
-from lightune.training.row_loss import Examples, RowLoss
+from lightune.training.batch_loss import Examples, RowLoss
+from lightune.training.forward_backward import Passes
 from padded_and_ragged import texts
 from reloading_here import reloading_here
 from tiny import ARCHITECTURES

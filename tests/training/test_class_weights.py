@@ -41,7 +41,7 @@ def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain():
 def uneven(make_loop: Callable[..., Any], tiny_rows: Any) -> Callable[..., Any]:
     """Return a function that makes a loop whose training rows are 32 negative and 10 positive ones."""
     from lightune.data.encoding import encode
-    from lightune.training.row_loss import Examples
+    from lightune.training.batch_loss import Examples
 
     rows = list(zip(*tiny_rows["train"], strict=True))
     kept = [row for row in rows if row[1] == 0][:32] + [row for row in rows if row[1] == 1][:10]

@@ -9,8 +9,8 @@ from typing import Any
 
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
+from lightune.training.batch_loss import Examples
 from lightune.training.loop import Fitted, Loop
-from lightune.training.row_loss import Examples
 from lightune.training.train import Job, Texts, attach, make_loop
 
 

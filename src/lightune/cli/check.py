@@ -39,7 +39,7 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     """
     from lightune.data.describe import find
     from lightune.errors import RecipeError
-    from lightune.models.limits import embedded_is_here, token_counter
+    from lightune.models.token_counter import embedded_is_here, token_counter
     from lightune.recipes.compose import compose
 
     if not data and not flags["train"]:

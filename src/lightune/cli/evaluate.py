@@ -40,7 +40,7 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
         )
 
     from lightune.inference.classifier import load
-    from lightune.inference.scoring import evaluate_file, evaluate_own_test
+    from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
     from lightune.progress import default_reporter
 
     classifier = load(run, how["base_model"], how["device"])

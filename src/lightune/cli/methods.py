@@ -22,7 +22,7 @@ lightune methods --json
 def command(name: str | None, as_json: bool) -> int:
     """List the adaptation methods and where each works, or show one with its options."""
     from lightune.methods import METHODS, describe
-    from lightune.methods.peft_named import describe_named, usable_names
+    from lightune.methods.any_peft import describe_named, usable_names
 
     rows = [row for row in describe() if name in (None, row["name"])]
     if name is not None and name not in METHODS:

@@ -97,7 +97,7 @@ def _classifier(run: str, how: dict[str, Any]) -> Classifier:
 
 
 def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
-    from lightune.inference.quick import quick_predictions
+    from lightune.inference.torch_free import quick_predictions
 
     is_usual = how["device"] in ("auto", "cpu") and how["precision"] != "bf16"
     answers = quick_predictions(run, lines, how["base_model"]) if is_usual else None

@@ -9,9 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data import columns, oddities
+from lightune.data import columns, text_warnings
 from lightune.data.duplicates import find_duplicates
-from lightune.data.faults import Fault, faults_of
 from lightune.data.joined_labels import joined_labels
 from lightune.data.labels import label_names
 from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
@@ -19,6 +18,7 @@ from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError
+from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock
 
 T = TypeVar("T")
@@ -185,17 +185,17 @@ def _look(found: Checked, block: DataBlock, class_weights: str) -> None:
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
             found.faults.append(_empty(name, split.table.origin, hint))
-        found.warnings += oddities.text_warnings(split)
+        found.warnings += text_warnings.text_warnings(split)
     train = found.scans["train"]
     if not len(found.kept["train"]):
         return
-    found.faults += oddities.alike_labels(train, found.labels, block.label_kind)
+    found.faults += text_warnings.alike_labels(train, found.labels, block.label_kind)
     are_named = found.label in train.table.class_names
     several, told = joined_labels(train, found.labels, block.label_kind, are_named)
     found.faults += several
     found.warnings += told
     left_out = " once duplicates are left out" if len(found.kept["train"]) < len(train.rows) else ""
-    faults, warnings = oddities.rare_labels(train, found.kept["train"], found.labels, left_out)
+    faults, warnings = text_warnings.rare_labels(train, found.kept["train"], found.labels, left_out)
     if not train.faults:  # rows that cannot be used yet may be the ones that are missing
         found.faults += faults
-    found.warnings += warnings + oddities.label_warnings(found.scans, found.kept, found.labels, class_weights)
+    found.warnings += warnings + text_warnings.label_warnings(found.scans, found.kept, found.labels, class_weights)

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
+from lightune.data.dataset import draw_task
 from lightune.data.encoding import bare_fault
-from lightune.data.faults import Fault, as_note, faults_of
 from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
 from lightune.data.scan import Scan
 from lightune.data.split import Joined
-from lightune.data.task import draw_task
 from lightune.errors import DataError
-from lightune.models.limits import TokenCounter
+from lightune.faults import Fault, as_note, faults_of
+from lightune.models.token_counter import TokenCounter
 from lightune.recipe import DataBlock, Files
 
 # Evenly spread over the file: enough for a percentile and for a language.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.faults import Fault, beside
 from lightune.data.fingerprints import Values, among
 from lightune.data.scan import Scan
+from lightune.faults import Fault, beside
 
 MOST_PLACES = 3
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))

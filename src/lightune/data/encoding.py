@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.faults import Fault, FaultsError, raise_faults
+from lightune.data.arrow_columns import IN_MEMORY_BYTES, LazySequence, nameless_file
 from lightune.data.split import Split
-from lightune.data.storage import IN_MEMORY_BYTES, LazySequence, nameless_file
+from lightune.faults import Fault, FaultsError, raise_faults
 from lightune.models.tokens import is_bare, require_room
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lightune.data.faults import Fault
 from lightune.data.row_counts import RowCounts
+from lightune.faults import Fault
 
 
 @dataclass(frozen=True)

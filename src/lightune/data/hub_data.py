@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.faults import data_error
+from lightune.data.arrow_columns import Column
 from lightune.data.python_values import column_name, is_a, named_columns, plain
-from lightune.data.storage import Column
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
+from lightune.faults import data_error
 from lightune.models import hub
 from lightune.progress import quiet_libraries
 

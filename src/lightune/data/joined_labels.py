@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lightune.data.faults import Fault
 from lightune.data.labels import AS_CLASSES
-from lightune.data.oddities import place_of_label
 from lightune.data.scan import Scan
+from lightune.data.text_warnings import place_of_label
 from lightune.errors import shortlist
+from lightune.faults import Fault
 
 MARKS = "|;,/+&"
 # One label with another mark in it may be a name; a bar hardly ever is.

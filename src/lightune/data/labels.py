@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from lightune.data.cells import cells, is_missing
-from lightune.data.faults import data_error
 from lightune.data.numerals import WHOLE, whole
 from lightune.data.tables import Table
+from lightune.faults import data_error
 
 MAX_CLASSES = 1000
 # More different whole numbers than this, without names, are taken for a quantity and not for classes.

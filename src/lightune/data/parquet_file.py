@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.disguise import described
-from lightune.data.faults import Fault
+from lightune.data.arrow_columns import IN_MEMORY_BYTES, UNREADABLE, Reading, Store
+from lightune.data.file_signatures import described
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
 from lightune.data.plain_columns import holds_categories, kept_types, plain
-from lightune.data.storage import IN_MEMORY_BYTES, UNREADABLE, Reading, Store
+from lightune.faults import Fault
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.faults import data_error
 from lightune.data.hub_data import arrow_column, class_names, dataset_table
 from lightune.data.python_values import DATASETS, all_plain, is_a, listed, named_columns
 from lightune.data.tables import Table
+from lightune.faults import data_error
 
 if TYPE_CHECKING:
     import pyarrow as pa

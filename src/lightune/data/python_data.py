@@ -8,7 +8,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from lightune.data import columns
-from lightune.data.faults import Fault, data_error, raise_faults
 from lightune.data.hub_data import class_names
 from lightune.data.names import LABEL_NAMES, TEXT_NAMES
 from lightune.data.python_columns import column_table, is_structured
@@ -27,6 +26,7 @@ from lightune.data.python_values import (
 from lightune.data.sources import PYTHON, SPLITS, Tables, pick
 from lightune.data.tables import Table, report
 from lightune.errors import DataError, did_you_mean
+from lightune.faults import Fault, data_error, raise_faults
 from lightune.recipe import DataBlock
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}

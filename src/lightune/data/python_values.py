@@ -14,11 +14,11 @@ from numbers import Real
 from typing import Any
 
 from lightune.data.cells import CHUNK
-from lightune.data.faults import Fault, raise_faults
+from lightune.data.csv_file import MOST_FAULTS
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
-from lightune.data.separated import MOST_FAULTS
 from lightune.data.tables import Table
+from lightune.faults import Fault, raise_faults
 
 PLAIN = frozenset({str, int, float, bool, type(None)})
 MISSING = ("pandas.NAType", "pandas.NaTType")

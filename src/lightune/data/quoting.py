@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Protocol
 
-from lightune.data.faults import Fault
+from lightune.faults import Fault
 
 MOST_SHOWN = 10
 # A column of more different values than this is none of labels; nor is a longer value a label.

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.cells import cells, is_missing, is_writable
-from lightune.data.faults import Fault
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.labels import class_index, label_text
 from lightune.data.lookalikes import alike_key, spelled_out
 from lightune.data.numerals import WHOLE
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean, shortlist
+from lightune.faults import Fault
 
 MOST_FAULTS = 10_000
 MOST_NAMES = 10

@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from lightune.data.faults import Fault, data_error
 from lightune.data.hub_data import hub_tables
 from lightune.data.tables import READERS, Table, join, read_table, report
+from lightune.faults import Fault, data_error
 from lightune.recipe import DataBlock, Files
 
 EMBEDDED = "reviews"

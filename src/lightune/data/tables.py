@@ -11,12 +11,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from lightune.data.disguise import HEAD_BYTES, disguised
-from lightune.data.faults import Fault, as_note, raise_faults
-from lightune.data.json_lines import read_json_lines
+from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, Chained, Reading
+from lightune.data.csv_file import read_separated
+from lightune.data.file_signatures import HEAD_BYTES, disguised
+from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
-from lightune.data.separated import read_separated
-from lightune.data.storage import BLANK, IN_MEMORY_BYTES, Chained, Reading
+from lightune.faults import Fault, as_note, raise_faults
 
 READERS = ("csv", "tsv", "jsonl", "parquet")
 

@@ -13,9 +13,9 @@ from lightune import runtime
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.metrics import Metrics, measure, measure_by_group
-from lightune.models.attention import HOST
+from lightune.execution.attention import HOST
+from lightune.execution.unpadding import padding_free
 from lightune.progress import Reporter, Silent
-from lightune.ragged.door import padding_free
 from lightune.sections import Evaluation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from lightune.data.task import Split
+    from lightune.data.dataset import Split
 
 # Makes a context for a call of the model from the numbers of its texts and their attention mask, (texts, positions).
 Around = Callable[[Sequence[int], "torch.Tensor"], AbstractContextManager[None]]

@@ -17,7 +17,7 @@ from lightune.inference.classifier import Classifier, Prediction, classifier_of
 from lightune.inference.texts import Text, as_texts
 
 if TYPE_CHECKING:
-    from lightune.models.shared import SharedBase
+    from lightune.models.shared_base import SharedBase
 
 
 class AdapterBank:
@@ -132,7 +132,7 @@ def load_adapters(
     `base_model` says where the base lies now, if it moved. Every adapter is verified and loaded strictly. Raises
     RecipeError when none is named, and what `AdapterBank.add` raises.
     """
-    from lightune.models.shared import load_base
+    from lightune.models.shared_base import load_base
 
     if not folders or not isinstance(folders, Mapping):
         raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')

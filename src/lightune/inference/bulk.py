@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TextIO
 
 from lightune.data.cells import is_missing
-from lightune.data.disguise import HEAD_BYTES, disguised
-from lightune.data.faults import Fault, raise_faults
+from lightune.data.csv_file import SEPARATORS, Row, Rows, batches, by_name
+from lightune.data.file_signatures import HEAD_BYTES, disguised
 from lightune.data.header import labels_as_names, missing_header
-from lightune.data.separated import SEPARATORS, Row, Rows, batches, by_name
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError, RecipeError
-from lightune.inference.answers import Answers
+from lightune.faults import Fault, raise_faults
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
+from lightune.inference.prediction_cache import Answers
 from lightune.progress import Reporter, Silent
 
 CHUNK_ROWS = 2048

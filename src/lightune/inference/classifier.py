@@ -18,11 +18,11 @@ from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
-from lightune.inference.answering_precision import AnsweringPrecision
+from lightune.inference.bf16_answers import AnsweringPrecision
 from lightune.inference.merging import COMPARED, Merging
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
-from lightune.models.finished import load_finished
 from lightune.models.load import LoadedModel
+from lightune.models.pretrained_classifier import load_finished
 
 if TYPE_CHECKING:
     import torch

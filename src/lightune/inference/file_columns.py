@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightune.data.columns import text_columns
-from lightune.data.faults import data_error
 from lightune.data.tables import Table
 from lightune.errors import DataError
+from lightune.faults import data_error
 from lightune.inference.classifier import Classifier
 
 KINDS = {1: "one text", 2: "a pair of texts"}

@@ -31,9 +31,9 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
     top_layers,
     vera,
 )
+from lightune.methods.any_peft import make_named
 from lightune.methods.base import Attachment, Method
-from lightune.methods.choices import choices
-from lightune.methods.peft_named import make_named
+from lightune.methods.option_values import choices
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
 from lightune.models.anatomy import check_role

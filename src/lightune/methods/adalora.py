@@ -14,7 +14,7 @@ from lightune.methods import registry
 from lightune.methods.base import Attachment
 from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.tuners.widths import in_and_out
+from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
     import torch

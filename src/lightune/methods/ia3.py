@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.methods import registry
 from lightune.methods.peft_method import PeftMethod, Targets
-from lightune.tuners.widths import in_and_out
+from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field
 
 from lightune.methods import registry
 from lightune.methods.base import Attachment, Method
-from lightune.methods.lora_start import keep_start, minus_start, require_rewritable, start_from_inputs
+from lightune.methods.lora_init import keep_start, minus_start, require_rewritable, start_from_inputs
 from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.tuners.widths import in_and_out
+from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
     import torch

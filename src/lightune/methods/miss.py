@@ -11,7 +11,7 @@ from pydantic import Field
 from lightune.methods import registry
 from lightune.methods.peft_method import PeftMethod, Targets
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.tuners.widths import in_and_out
+from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
     from torch import nn

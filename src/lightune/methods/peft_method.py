@@ -15,7 +15,7 @@ from lightune.errors import RecipeError, is_out_of_memory
 from lightune.methods.base import Attachment, Method, claimed, count_parameters, released, require_same_tensors
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.tuners.widths import in_and_out
+from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
     import torch

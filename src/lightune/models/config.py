@@ -48,7 +48,7 @@ def require_known(name: str, folder: Path, model_type: str) -> None:
     """Raise RecipeError for an architecture that has no row, with the row that its module tree suggests."""
     if model_type in ARCHITECTURES:
         return
-    from lightune.models.proposal import advice, propose, skeleton
+    from lightune.models.row_proposal import advice, propose, skeleton
 
     try:
         proposed = advice(model_type, propose(skeleton(name, folder)))

@@ -10,7 +10,7 @@ from lightune.models.anatomy import ROLES, Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.config import read_config
 from lightune.models.load import find_model
-from lightune.models.proposal import as_row, propose, skeleton
+from lightune.models.row_proposal import as_row, propose, skeleton
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import bitsandbytes
 import torch
 from torch import nn
 
-from lightune.models.held import FrozenProduct
+from lightune.models.bf16_linear import FrozenProduct
 
 
 class Int8Linear(bitsandbytes.nn.Linear8bitLt):

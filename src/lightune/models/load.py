@@ -13,7 +13,7 @@ from lightune.errors import RecipeError
 from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
-from lightune.models.checkpoint import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
+from lightune.models.checkpoint_head import INCOMPLETE, OwnHead, own_head
 from lightune.models.config import (
     cut_at,
     explained,
@@ -22,9 +22,9 @@ from lightune.models.config import (
     task_config,
     token_limit,
 )
-from lightune.models.own_head import INCOMPLETE, OwnHead, own_head
 from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.models.vocabulary import require_embeddings, settle_pad
+from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def loading_options(precision: str, architecture: Architecture) -> dict[str, Any
 def hold(model: nn.Module, precision: str, architecture: Architecture) -> None:
     """Finish a model that was loaded with `loading_options`, in place."""
     if precision == "bf16":
-        from lightune.models.held import HeldLinear
+        from lightune.models.bf16_linear import HeldLinear
 
         for name in _linear_layers(model, architecture):
             layer = model.get_submodule(name)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from lightune.data.faults import MOST_SHOWN, Fault
 from lightune.data.findings import Findings, Lengths
+from lightune.faults import MOST_SHOWN, Fault
 from lightune.report import words
 from lightune.report.summary import drawn, print_line, print_text
 from lightune.report.tables import Table

@@ -31,7 +31,7 @@ def make_accelerator(
     from accelerate.state import AcceleratorState
     from accelerate.utils import ProjectConfiguration
 
-    from lightune.training.ranks import join
+    from lightune.training.distributed import join
 
     require_installed(trackers)
     join(device)

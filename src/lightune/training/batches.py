@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate
-from lightune.ragged.similar import groups_of_similar_length
+from lightune.execution.length_groups import groups_of_similar_length
 from lightune.recipe import TrainingBlock
 
 if TYPE_CHECKING:

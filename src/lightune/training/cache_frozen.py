@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lightune.data.arrow_columns import nameless_file
 from lightune.data.encoding import Encoded
-from lightune.data.storage import nameless_file
 from lightune.errors import RecipeError, ResourceError
 from lightune.evaluation.evaluate import Around
 from lightune.recipe import TrainingBlock
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from lightune.training.frozen_prefix import FrozenPrefix
-    from lightune.training.passes import Passes
+    from lightune.execution.frozen_layers import FrozenPrefix
+    from lightune.training.forward_backward import Passes
 
 # What the states may take of the memory that is available, and of the disk that is free.
 MEMORY_SHARE, DISK_SHARE = 1 / 4, 1 / 2
@@ -71,7 +71,7 @@ def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Ten
         return "there is one epoch alone"
     if settings.token_masking:
         return "token_masking hides other tokens in each epoch"
-    from lightune.training.frozen_prefix import frozen_prefix
+    from lightune.execution.frozen_layers import frozen_prefix
 
     return frozen_prefix(model, batch)
 
@@ -154,7 +154,7 @@ class FrozenCache:
 
         Else they are known afterwards. Rows are counted from `first`.
         """
-        from lightune.training.frozen_prefix import StandIn, standing_in
+        from lightune.execution.frozen_layers import StandIn, standing_in
 
         wanted = [first + row for row in rows]
         slots = self._slots(wanted, mask)

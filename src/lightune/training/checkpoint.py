@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lightune.methods import Method
-    from lightune.training.ranks import Ranks
+    from lightune.training.distributed import Ranks
 
 BEST = "best"  # the checkpoint of the best epoch so far
 WEIGHTS = "weights.safetensors"

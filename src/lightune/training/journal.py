@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.progress import Reporter
 from lightune.sections import Epoch
-from lightune.training.ranks import all_ranks
+from lightune.training.distributed import all_ranks
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

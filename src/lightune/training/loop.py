@@ -13,18 +13,18 @@ from lightune.data.encoding import Encoded
 from lightune.errors import InterruptedRunError
 from lightune.evaluation.cost import Meter, Spent
 from lightune.evaluation.metrics import Metrics
+from lightune.execution.fast_modules import lean
+from lightune.execution.unpadding import padding_free, supported
 from lightune.progress import Advance
-from lightune.ragged.door import padding_free, supported
 from lightune.recipe import TrainingBlock
 from lightune.sections import Epoch
 from lightune.training.batches import parts_of_similar_length, shared_steps
 from lightune.training.best import Best
 from lightune.training.cache_frozen import CacheChoice, Cached, cache_frozen
 from lightune.training.checkpoint import BEST, Checkpoints, checkpoint_name
+from lightune.training.forward_backward import Passes, recomputing
 from lightune.training.interrupt import StopRequest
 from lightune.training.journal import Journal
-from lightune.training.lean import lean
-from lightune.training.passes import Passes, recomputing
 from lightune.training.step import Step
 from lightune.training.validation import Validation
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lightune import runtime
-from lightune.models.precision import Precision, probe_precision, product_shapes
-from lightune.ragged.door import supported
-from lightune.training.ranks import all_ranks, join
+from lightune.execution.precision_probe import Precision, probe_precision, product_shapes
+from lightune.execution.unpadding import supported
+from lightune.training.distributed import all_ranks, join
 
 if TYPE_CHECKING:
     import torch

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
 from lightune.errors import TrainingDivergedError
-from lightune.ragged.door import supported
+from lightune.execution.unpadding import supported
 from lightune.recipe import TrainingBlock
-from lightune.training.averaging import WeightAverage
+from lightune.training.batch_loss import RowLoss
 from lightune.training.batches import steps_per_epoch
+from lightune.training.distributed import Ranks, all_ranks
+from lightune.training.forward_backward import Passes
 from lightune.training.optimizer import Schedule, make_optimizer
-from lightune.training.passes import Passes
-from lightune.training.ranks import Ranks, all_ranks
-from lightune.training.row_loss import RowLoss
+from lightune.training.weight_averaging import WeightAverage
 
 if TYPE_CHECKING:
     import torch
@@ -147,6 +147,6 @@ def make_passes(
     )
     if not fits:
         return Passes(model, method, row_loss, accelerator)
-    from lightune.training.recorded import RecordedPasses
+    from lightune.training.cuda_graphs import RecordedPasses
 
     return RecordedPasses(model, method, row_loss, accelerator)

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightune.evaluation.evaluate import to_device
+from lightune.execution.precision_probe import Precision
 from lightune.methods.base import Attachment, Method
 from lightune.models.load import LoadedModel
-from lightune.models.precision import Precision
 from lightune.progress import Reporter, Silent
 from lightune.recipe import TrainingBlock
 from lightune.sections import Training
 from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.batch_loss import Examples, RowLoss
 from lightune.training.batches import training_batches
 from lightune.training.cache_frozen import CacheChoice
 from lightune.training.checkpoint import Checkpoints
 from lightune.training.journal import Journal
 from lightune.training.loop import Fitted, Loop
 from lightune.training.precision import holds_layers_in_bf16, training_precision
-from lightune.training.row_loss import Examples, RowLoss
 from lightune.training.step import make_step
 from lightune.training.validation import Validation
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.evaluation.evaluate import Around, validate
 from lightune.evaluation.metrics import Metrics
-from lightune.training.ranks import Ranks
-from lightune.training.row_loss import Examples
+from lightune.training.batch_loss import Examples
+from lightune.training.distributed import Ranks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,7 +6,7 @@ from __future__ import annotations
 def register_all() -> None:
     """Make PEFT know our tuners, so that get_peft_model and PeftModel.from_pretrained work with them."""
     from lightune.tuners import bottleneck, kv_prefix
-    from lightune.tuners.registering import register
+    from lightune.tuners.peft_types import register
 
     register("bottleneck", bottleneck.BottleneckConfig, bottleneck.BottleneckModel)
     register("kv_prefix", kv_prefix.KVPrefixConfig, kv_prefix.KVPrefixModel)

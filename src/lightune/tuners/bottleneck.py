@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
+from lightune.models.linear_widths import in_and_out
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
-from lightune.tuners.registering import TargetedConfig, require, require_known
-from lightune.tuners.widths import in_and_out
+from lightune.tuners.peft_types import TargetedConfig, require, require_known
 
 
 @dataclass

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lightune.models.attention import NAME, SLOT, AttentionBefore, Prefix, use_attention
+from lightune.execution.attention import NAME, SLOT, AttentionBefore, Prefix, use_attention
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
-from lightune.tuners.registering import TargetedConfig, require, require_known
+from lightune.tuners.peft_types import TargetedConfig, require, require_known
 
 RANDOM_SPREAD = 0.02
 ATTENDED = ("apart", "gated", "prepended")

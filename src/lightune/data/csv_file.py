@@ -1,0 +1,233 @@
+"""Reading csv and tsv: rows stream through; a broken one is named and reading goes on after it.
+
+A csv is quoted (RFC 4180). The cells of a tsv are literal, as in the files of GLUE: no quote means anything, and no row
+goes on in the next line.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.file_signatures import stray_characters
+from lightune.data.header import header_faults, missing_header
+from lightune.data.names import clean_name
+from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
+from lightune.faults import Fault
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+BATCH_ROWS = 8192
+BATCH_LETTERS = 1_000_000
+# A row of several lines that is longer than this has a quote that was never closed.
+LONGEST_ROW = 32_000_000
+LINE_OVERHEAD = 64
+MOST_RETRIES = 20
+MOST_FAULTS = 10_000
+QUOTING = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
+LITERAL = "Cells of a .tsv are literal, quotes too: take tabs and line breaks out of the texts, or write it as .csv."
+# Spreadsheets' default of 131,072 characters a cell would refuse long documents.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+Row = tuple[int, list[str]]
+
+
+class _Lines:
+    """The lines of a stream, numbered from 1. Those of a broken row, but its first, can be read again."""
+
+    def __init__(self, stream: Iterable[str]) -> None:
+        self._stream = iter(stream)
+        self._again: deque[str] = deque()
+        self._size = 0
+        self._retries = 0
+        self.number = 0
+        self.row: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._size > LONGEST_ROW and self.row:
+            raise StopIteration
+        line = self._again.popleft() if self._again else next(self._stream)
+        self.row.append(line)
+        self.number += 1
+        self._size += len(line) + LINE_OVERHEAD
+        return line
+
+    def begin_row(self) -> int:
+        """Forget the row before, and return the line on which the next one begins."""
+        self.row, self._size = [], 0
+        return self.number + 1
+
+    def read_again(self) -> None:
+        """Go back to the second line of the row: its quote may have swallowed whole rows."""
+        if self._retries < MOST_RETRIES:
+            self._retries += len(self.row) > 1
+            self._again.extendleft(reversed(self.row[1:]))
+            self.number -= len(self.row) - 1
+
+
+class Rows:
+    """The rows of an open csv or tsv below its header, as (first line, cells); blank lines are passed over.
+
+    What is broken goes into `faults`: quoting, NUL bytes, bytes that are no UTF-8, too many cells. `is_usable` says
+    that the header, whose names are `header`, has no fault; otherwise there are no rows. `skipped` counts, by reason,
+    what was passed over so far.
+    """
+
+    def __init__(self, path: Path, stream: Iterable[str], faults: list[Fault]) -> None:
+        self.path, self.faults, self.skipped = path, faults, Counter[str]()
+        self._separator = SEPARATORS[path.suffix.lower()]
+        self._lines, self._blank, before = _Lines(stream), 0, len(faults)
+        self._has_begun = self._ends_in_newline = False
+        self._limit = before + MOST_FAULTS
+        self._rows = self._cut()
+        self.header_line, cells = next(self._rows, (1, []))
+        self._written, self.header = cells, list(map(clean_name, cells))
+        if len(faults) == before:
+            faults += header_faults(f"{path}:{self.header_line}", self.header, self._separator)
+        self.is_usable = len(faults) == before
+        self._blank = 0
+        self.skipped.clear()
+        is_csv = self._separator == ","
+        self._watches: tuple[Watch, ...] = (LiteralQuotes(self.header),)
+        if is_csv:
+            self._watches = (SwallowedRows(len(self.header)), BlankQuotes())
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows that have as many cells as the header."""
+        for first, cells in self._rows if self.is_usable else ():
+            fault = self._row_fault(first, cells)
+            if fault:
+                self._refuse(fault)
+                continue
+            if len(cells) > 1 and not any(map(str.strip, cells)):  # as spreadsheets leave at the end
+                self._blank += 1
+                continue
+            self._count_blank()
+            for watch in self._watches:
+                watch.look(first, self._lines.number, cells)
+            yield first, cells
+
+    def warnings(self) -> list[Fault]:
+        """Return what looked odd in the rows that were read so far."""
+        return [warning for watch in self._watches for warning in watch.warnings(str(self.path))]
+
+    def _cut(self) -> Iterator[Row]:
+        """Yield the lines that can be cut into cells, the header first."""
+        reader = csv.reader(self._lines, strict=True) if self._separator == "," else _literal(self._lines)
+        while True:
+            first = self._lines.begin_row()
+            if len(self.faults) >= self._limit:
+                self.faults.append(too_many_faults(self.path, first))
+                return
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                self._refuse(Fault("DATA-005", f"{self.path}:{first}", f"broken quoting ({error})", QUOTING))
+                self._lines.read_again()
+                continue
+            if cells is None:
+                return
+            stray = stray_characters(self.path, first, self._lines.row) or self._cut_by_return(first)
+            if stray:
+                self._refuse(stray)
+            elif cells:
+                yield first, cells
+            else:
+                self._blank += 1
+
+    def _cut_by_return(self, first: int) -> Fault | None:
+        """A carriage return inside a text ends the row, as in files of old; here the header's line ended otherwise."""
+        end = self._lines.row[-1]
+        self._ends_in_newline = self._ends_in_newline or (not self._has_begun and end.endswith("\n"))
+        self._has_begun = True
+        if not self._ends_in_newline or not end.endswith("\r"):
+            return None
+        text = "a carriage return ends this line, and line feeds end the others"
+        return Fault("DATA-005", f"{self.path}:{first}", text, "Take it out of the text, or quote the text.")
+
+    def _refuse(self, fault: Fault) -> None:
+        self._count_blank()
+        self.skipped[UNREADABLE] += 1
+        self.faults.append(fault)
+
+    def _count_blank(self) -> None:
+        """Count the blank lines before a row; those at the end of the file are none that anybody misses."""
+        if self._blank:
+            self.skipped[BLANK] += self._blank
+            self._blank = 0
+
+    def _row_fault(self, line: int, cells: list[str]) -> Fault | None:
+        if len(cells) != len(self.header):
+            hint = "Quote texts that hold the separator." if self._separator == "," else LITERAL
+            if len(cells) < len(self.header) and self._separator == ",":
+                hint = "A cell is missing, or a text that goes on in the next line stands in no quotes."
+            return Fault("DATA-007", f"{self.path}:{line}", f"{len(cells)} cells, {len(self.header)} columns", hint)
+        if len(cells) > 1 and cells in (self._written, self.header):
+            hint = "Files were joined, it seems: remove it."
+            return Fault("DATA-070", f"{self.path}:{line}", "the column names stand here again", hint)
+        return None
+
+
+def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the cells of each line of a tsv, as they stand; none for a blank line."""
+    for line in lines:
+        text = line.rstrip("\r\n")
+        yield text.split("\t") if text else []
+
+
+def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+    """Return the columns of texts, with the line of each row; what is broken goes into `faults`."""
+    lines: array[int] = array("q")
+    store = Store(on_disk)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        rows = Rows(path, stream, faults)
+        doubts: list[Fault] = []
+        for number, batch in enumerate(batches(rows)):
+            columns = by_name(rows.header, batch)
+            if number == 0:
+                doubts = missing_header(f"{path}:{rows.header_line}", columns)
+            lines.extend(line for line, _ in batch)
+            store.add(_record_batch(columns))
+    return Reading(store.columns(), lines, skipped=dict(rows.skipped), warnings=rows.warnings(), doubts=doubts)
+
+
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows by the thousands, fewer where they are long."""
+    kept: list[Row] = []
+    letters = 0
+    for row in rows:
+        kept.append(row)
+        letters += sum(map(len, row[1]))
+        if len(kept) == BATCH_ROWS or letters > BATCH_LETTERS:
+            yield kept
+            kept, letters = [], 0
+    if kept:
+        yield kept
+
+
+def by_name(header: list[str], rows: list[Row]) -> dict[str, tuple[str, ...]]:
+    """Return the cells of rows by column; a column without a name is left out."""
+    columns = zip(*(cells for _, cells in rows), strict=True) if rows else [()] * len(header)
+    return {name: values for name, values in zip(header, columns, strict=True) if name}
+
+
+def too_many_faults(path: Path, line: int) -> Fault:
+    """Return the fault with which reading stops: a file broken throughout would fill the memory with faults."""
+    return Fault("DATA-071", f"{path}:{line}", f"reading stopped here, after {MOST_FAULTS:,} faults")
+
+
+def _record_batch(columns: dict[str, tuple[str, ...]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in columns.items()})

@@ -1,0 +1,122 @@
+"""Reading jsonl: one object a line. Cells are kept as JSON, so that numbers, words and nothing stay what they are."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
+from lightune.data.file_signatures import stray_characters
+from lightune.data.names import clean_name
+from lightune.faults import Fault
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_COLUMNS = 1000
+HINT = "Each line is one JSON object."
+ARRAY_HINT = "It looks like one JSON array: write its objects one a line (jq -c '.[]' a.json > a.jsonl)."
+
+Cells = dict[str, str]
+
+
+def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+    """Return the columns, with the line of each row; a key that a line lacks is None there."""
+    lines: array[int] = array("q")
+    skipped = Counter[str]()
+    names: dict[str, None] = {}
+    store, kept, letters = Store(on_disk), list[Cells](), 0
+    for line, cells in _rows(path, faults, skipped):
+        names.update(dict.fromkeys(cells))
+        if len(names) > MOST_COLUMNS:
+            text = f"more than {MOST_COLUMNS:,} different keys up to this line"
+            faults.append(Fault("DATA-068", f"{path}:{line}", text, "The same keys in each line: text, label."))
+            break
+        lines.append(line)
+        kept.append(cells)
+        letters += sum(map(len, cells.values()))
+        if len(kept) == BATCH_ROWS or letters > BATCH_LETTERS:
+            store.add(_batch(names, kept))
+            kept, letters = [], 0
+    if kept:
+        store.add(_batch(names, kept))
+    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
+
+
+def _rows(path: Path, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
+    """Yield (line, the JSON of each cell) of the good lines, and count the others but blank ones at the end."""
+    limit, hint, blank = len(faults) + MOST_FAULTS, "", 0
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                blank += 1
+                continue
+            skipped.update({BLANK: blank} if blank else {})
+            blank = 0
+            hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
+            found = stray_characters(path, number, [line]) or _cells(path, number, line, hint)
+            if not isinstance(found, Fault):
+                yield number, found
+                continue
+            faults.append(found)
+            skipped[UNREADABLE] += 1
+            if len(faults) >= limit:
+                faults.append(too_many_faults(path, number))
+                return
+
+
+def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
+    place = f"{path}:{number}"
+    # Half a character can only be written as an escape; Arrow holds whole ones, so such lines keep their escapes.
+    write = ESCAPED if "\\u" in line else PLAIN
+    try:
+        record = READ.decode(line)
+        if not isinstance(record, dict):
+            return Fault("DATA-008", place, "not a JSON object", hint)
+        names = _twice_refused(list(map(clean_name, record)))
+        return {name: write.encode(value) for name, value in zip(names, record.values(), strict=True)}
+    except json.JSONDecodeError as error:
+        return Fault("DATA-008", place, f"not JSON ({error.msg}, column {error.colno})", hint)
+    except (ValueError, RecursionError) as error:
+        return Fault("DATA-008", place, f"not JSON ({error})", hint)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        _twice_refused([name for name, _ in pairs])
+    return found
+
+
+def _twice_refused(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the key "{twice}" stands there twice')
+    return names
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is too large")
+    return number
+
+
+READ = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+PLAIN = json.JSONEncoder(ensure_ascii=False)
+ESCAPED = json.JSONEncoder()
+
+
+def _batch(names: dict[str, None], rows: list[Cells]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.record_batch({name: pa.array([cells.get(name) for cells in rows], pa.string()) for name in names})

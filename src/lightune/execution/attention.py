@@ -1,0 +1,272 @@
+"""The one attention function: scaled dot-product attention, over padded texts or packed ones, prefixed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lightune.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from lightune.execution.varlen_attention import Packed
+
+NAME = "lightune"
+# Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
+SLOT = "lightune_prefix_source"
+# Where a base model keeps to a multiple of what packed tokens should be filled up, if its layers gain from that.
+MULTIPLE = "lightune_token_multiple"
+# Where a mask on a device keeps the one on the CPU that it was copied from.
+HOST = "lightune_on_host"
+# Up to so many tokens plain products are as fast as torch's own function, and their scores take little memory.
+SHORT = 128
+# What stock models may ask of an attention function besides what is done here.
+MORE = ("softcap", "position_bias", "cache")
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values that stand before every text, each (key/value heads, tokens, head width).
+
+    They are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190), or attended to apart:
+    softmax(q K^T) V + g softmax(q P_k^T) P_v with g = tanh(gate), gate: (heads,) (Zhang et al. 2023,
+    arXiv:2303.16199), or g = 1 without a gate. Then a gate of zero, or values of zero, leave the model unchanged.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    is_apart: bool = False
+    gate: torch.Tensor | None = None
+
+
+class PrefixSource(Protocol):
+    """Gives an attention module its prefix, and may look at the keys and values that pass."""
+
+    def prefix(self) -> Prefix | None:
+        """Return the prefix for this call, or None."""
+
+    def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See the keys and values of the tokens, (rows, key/value heads, tokens, head width)."""
+
+
+Attend = Callable[..., "tuple[torch.Tensor, None]"]
+
+
+class Borders(Protocol):
+    """Knows where the texts of a batch without padding begin and end; see lightune.ragged."""
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Let query, key and value, (1, heads, all tokens, head width), attend inside the texts by `attend`."""
+
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """Return the same three as kernels want them that know the borders themselves."""
+
+
+def use_attention(model: Any) -> None:
+    """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be exchanged."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    if not getattr(model, "_supports_attention_backend", False) and not getattr(model, "_supports_sdpa", False):
+        raise RecipeError(
+            "RECIPE-039", f"{model.config.model_type} computes its attention itself, so no prefix can be put into it.",
+            "A prefix needs a model whose attention goes through transformers' attention interface.",
+        )  # fmt: skip
+    model.set_attn_implementation(NAME)
+
+
+class AttentionBefore:
+    """Which attention each configuration of a model named before `use_attention`, for those who come and go.
+
+    Each of its users holds it; with the last release the names are put back.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Note the names as they are now."""
+        self._named = [(config, config._attn_implementation_internal) for config in _configurations(model)]
+        self._users = 0
+
+    def hold(self) -> None:
+        """Count one more user."""
+        self._users += 1
+
+    def release(self) -> None:
+        """Count one user less; the last one puts the names back."""
+        self._users -= 1
+        if not self._users:
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Name again what was named, wherever nobody has named a third attention since."""
+        for config, name in self._named:
+            if config._attn_implementation_internal == NAME:
+                config._attn_implementation_internal = name  # as transformers does; the public name sets others too
+
+
+def _configurations(model: nn.Module) -> Iterator[Any]:
+    """Yield each configuration of a model once: those of its modules, and those inside them."""
+    waiting: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    seen: set[int] = set()
+    while waiting:
+        config = waiting.pop()
+        if id(config) in seen or not hasattr(config, "_attn_implementation_internal"):
+            continue
+        seen.add(id(config))
+        waiting += [getattr(config, name, None) for name in config.sub_configs]
+        yield config
+
+
+def attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    ragged: Borders | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
+
+    Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
+    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
+    began with.
+    With borders, the texts stand one after the other in a single row, and the mask says nothing. On a CPU bf16 is
+    widened to fp32 for as long: its small products are slow there. Elsewhere what rotation widened is narrowed again.
+    """
+    import torch
+
+    source: PrefixSource | None = vars(module).get(SLOT)
+    is_quick = _is_quick(query, value, ragged, options)
+    if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
+        wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
+        return wide.to(value.dtype), None
+    if value.dtype == torch.bfloat16:
+        query, key = query.to(value.dtype), key.to(value.dtype)
+    prefix = None if source is None else source.prefix()
+    if ragged is None:
+        if source is not None:
+            source.observe(key, value)
+        return _padded(_stock, prefix, module, query, key, value, attention_mask, **options)
+    if query.device.type == "cuda":
+        found = _by_borders(prefix, module, (query, key, value), ragged, options)
+        if found is not None:
+            return found, None
+    from lightune.execution.cpu_attention import quick_attention
+
+    attend = quick_attention if is_quick else _stock
+    return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
+
+
+def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, options: Any) -> bool:
+    """Whether plain products are the faster way; inside its borders every token sees one at least, as they want it."""
+    import torch
+
+    if ragged is None or query.device.type != "cpu" or any(options.get(name) is not None for name in MORE):
+        return False
+    if query.dtype != value.dtype or torch.is_autocast_enabled("cpu"):  # which would round its parts apart
+        return False
+    return bool(options.get("dropout")) or ragged.longest <= SHORT
+
+
+def is_causal_for(module: nn.Module, options: Any) -> bool:
+    """Whether no token may look ahead; the call decides, else the module, as in transformers' attention functions."""
+    told = options.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if told is None else told)
+
+
+def _by_borders(
+    prefix: Prefix | None, module: nn.Module, parts: Sequence[torch.Tensor], ragged: Borders, options: Any
+) -> torch.Tensor | None:
+    """Return what a variable-length kernel finds, (1, tokens, heads, head width); None where none can do it."""
+    import torch
+
+    from lightune.execution.varlen_attention import takes, varlen_attention
+
+    if (prefix is not None and not prefix.is_apart) or any(options.get(name) is not None for name in MORE):
+        return None
+    if torch.is_autocast_enabled("cuda"):
+        parts = [part.to(torch.get_autocast_dtype("cuda")) for part in parts]
+    packed, window, scaling = ragged.packed(parts), options.get("sliding_window"), options.get("scaling")
+    if window is not None and ragged.longest <= window:
+        window = None
+    if not takes(packed, window):
+        return None
+    is_causal = is_causal_for(module, options)
+    found = varlen_attention(packed, is_causal, window, options.get("dropout") or 0.0, scaling).unsqueeze(0)
+    return found if prefix is None else found + _attended_apart(prefix, parts[0], scaling)
+
+
+def _padded(
+    attend: Attend,
+    prefix: Prefix | None,
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    if prefix is None:
+        return attend(module, query, key, value, attention_mask, **options)
+    if not prefix.is_apart:
+        mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
+        key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
+        return attend(module, query, key, value, mask, is_causal=False, **options)
+    found, _ = attend(module, query, key, value, attention_mask, **options)
+    return found + _attended_apart(prefix, query, options.get("scaling")), None
+
+
+def _stock(*parts: Any, **options: Any) -> tuple[torch.Tensor, None]:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    return sdpa_attention_forward(*parts, **options)
+
+
+def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.cat([prefix.to(to.dtype).expand(len(to), -1, -1, -1), to], dim=2)
+
+
+def _with_prefix(
+    mask: torch.Tensor | None, query: torch.Tensor, length: int, is_causal: bool | None, module: nn.Module
+) -> torch.Tensor | None:
+    """Return the mask with columns that let every token see the prefix; a causal one is made where none was given."""
+    import torch
+    from torch.nn.functional import pad
+
+    if is_causal is None:
+        is_causal = bool(getattr(module, "is_causal", True))
+    if mask is None and is_causal:
+        tokens = query.shape[2]
+        mask = torch.ones(1, 1, tokens, tokens, dtype=torch.bool, device=query.device).tril()
+    if mask is None:
+        return None
+    return pad(mask, (length, 0), value=True if mask.dtype == torch.bool else 0.0)
+
+
+def _attended_apart(prefix: Prefix, query: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """g softmax(q P_k^T) P_v, (rows, tokens, heads, head width)."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    groups = query.shape[1] // len(prefix.keys)
+    keys, values = (part.to(query.dtype).repeat_interleave(groups, 0) for part in (prefix.keys, prefix.values))
+    rows = len(query)
+    found = scaled_dot_product_attention(
+        query, keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), scale=scaling
+    )
+    if prefix.gate is not None:
+        found = found * prefix.gate.tanh().to(query.dtype)[:, None, None]
+    return found.transpose(1, 2)

@@ -1,0 +1,95 @@
+"""Attention over short texts by plain products, with dropout or without, for a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from lightune.execution.dropout import Mask, draw_mask
+
+
+def quick_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """drop(softmax(s Q K^T)) V; torch's own function leaves its fast path for a CPU as soon as anything is dropped.
+
+    Shapes as transformers' attention functions have them; no row of the mask, boolean, may be without a key. What is
+    given in bf16 is kept so for the way back, and computed with in fp32: small products in bf16 are slow on a CPU.
+    """
+    grouped = query.shape[1] // key.shape[1]
+    if grouped > 1:
+        key, value = (_wide(part).repeat_interleave(grouped, 1) for part in (key, value))
+    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if mask is None and is_causal and query.shape[2] > 1:
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+    bias = None if mask is None else _wide(query[:0]).new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+    scale = scaling or query.shape[-1] ** -0.5
+    found = _Attention.apply(query, key, value, bias, scale, dropout)
+    return found.transpose(1, 2), None
+
+
+class _Attention(torch.autograd.Function):
+    """With P = softmax(s Q K^T + bias) and D = drop(P): D V, (texts, heads, queries, width)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None,
+        scale: float,
+        dropout: float,
+    ) -> torch.Tensor:
+        """Query (texts, heads, queries, width), key and value (texts, heads, keys, width), bias broadcast to scores."""
+        given = [part.flatten(0, 1) for part in (query, key, value)]
+        q, k, v = map(_wide, given)
+        scores = torch.baddbmm(q.new_empty(1), q, k.transpose(1, 2), beta=0, alpha=scale)
+        if bias is not None:
+            scores.unflatten(0, query.shape[:2]).add_(bias)
+        shares = scores.softmax(-1)
+        mask = draw_mask(shares, dropout) if dropout else None
+        ctx.scale, ctx.level, ctx.shape = scale, mask and mask.level, (query.shape, key.shape, value.shape)
+        ctx.save_for_backward(*given, shares, mask and mask.numbers)
+        found = torch.bmm(_dropped(shares, mask), v)
+        return found.unflatten(0, query.shape[:2]).to(query.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of query, key and value, of their shapes."""
+        *given, shares, numbers = ctx.saved_tensors
+        mask = None if numbers is None else Mask(numbers, ctx.level)
+        q, k, v, outer = map(_wide, (*given, gradient.flatten(0, 1)))
+        to_shares = torch.bmm(outer, v.transpose(1, 2))
+        dropped = shares
+        if mask is not None:
+            kept = mask.kept(shares)
+            to_shares.mul_(kept).mul_(mask.scale)
+            dropped = (shares * kept).mul_(mask.scale)
+        to_value = torch.bmm(dropped.transpose(1, 2), outer)
+        to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
+        nothing = q.new_empty(1)
+        to_query = torch.baddbmm(nothing, to_scores, k, beta=0, alpha=ctx.scale)
+        to_key = torch.baddbmm(nothing, to_scores.transpose(1, 2), q, beta=0, alpha=ctx.scale)
+        found = zip((to_query, to_key, to_value), given, ctx.shape, strict=True)
+        return *(part.view(shape).to(like.dtype) for part, like, shape in found), None, None, None
+
+
+def _dropped(shares: torch.Tensor, mask: Mask | None) -> torch.Tensor:
+    return shares if mask is None else mask.cover(shares).mul_(mask.scale)
+
+
+def _wide(part: torch.Tensor) -> torch.Tensor:
+    return part.float() if part.dtype == torch.bfloat16 else part

@@ -1,0 +1,51 @@
+"""Stock modules that do the same in fewer passes while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextmanager
+def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
+    """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
+
+    Nothing but the random numbers of dropout changes, and rates are met to 1/65536; with `in_bf16` frozen layers
+    compute in bf16 besides (execution/bf16.py). A GPU has cheap dropout of its own, so it gets the lean LoRA alone;
+    other devices nothing. One context at a time: a model is trained by one loop.
+    """
+    swapped = _swapped(model, next(model.parameters()).device.type)
+    for module, leaner, _ in swapped:
+        module.__class__ = leaner
+    try:
+        with _in_bf16(model) if in_bf16 else nullcontext():
+            yield
+    finally:
+        for module, _, stock in swapped:
+            module.__class__ = stock
+
+
+def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:
+    from lightune.execution.bf16 import frozen_in_bf16
+
+    return frozen_in_bf16(model)
+
+
+def _swapped(model: nn.Module, device: str) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:
+    """Return (module, its lean class, its own class) of each that has one on this kind of device."""
+    if device not in ("cpu", "cuda"):
+        return []
+    from peft.tuners.lora.layer import Linear
+    from torch import nn
+
+    from lightune.execution.dropout import QuickDropout
+    from lightune.execution.fused_lora import LeanLora
+
+    leaner: dict[type[nn.Module], type[nn.Module]] = {Linear: LeanLora}
+    if device == "cpu":
+        leaner[nn.Dropout] = QuickDropout
+    return [(module, leaner[type(module)], type(module)) for module in model.modules() if type(module) in leaner]

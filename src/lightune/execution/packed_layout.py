@@ -1,0 +1,208 @@
+"""Where the texts of a batch lie once their padding is dropped, and attention inside their borders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+
+from lightune import runtime
+from lightune.execution.attention import HOST, Attend, is_causal_for
+from lightune.execution.length_grids import Places
+from lightune.execution.length_groups import groups_of_similar_length
+from lightune.execution.varlen_attention import Ends, Packed
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts of similar length that attention takes together, given by the tokens of each, the longest first."""
+
+    counts: tuple[int, ...]
+    device: torch.device
+
+    @cached_property
+    def is_real(self) -> torch.Tensor | None:
+        """Which places hold tokens, (texts, 1, 1, longest); None where all do."""
+        if self.counts[-1] == self.counts[0]:
+            return None
+        columns = torch.arange(self.counts[0], device=self.device)
+        return (columns < torch.tensor(self.counts, device=self.device)[:, None])[:, None, None, :]
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+        return self.counts[0]
+
+    def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
+        """Return who sees whom, boolean, (texts or 1, 1, longest or 1, longest); None where attention needs no telling.
+
+        A token sees those less than `window` tokens away. No token looks ahead under a causal mask, so that none sees
+        the padding behind its text; padding sees something always, or it would yield NaN.
+        """
+        is_real = None if is_causal else self.is_real
+        if window is None or self.longest <= window:
+            return is_real
+        columns = torch.arange(self.longest, device=device)
+        back = columns[:, None] - columns
+        near = (back < window) & (back >= 0 if is_causal else -back < window)
+        return near[None, None] if is_real is None else near & is_real | (back == 0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
+
+    `real` says at which place of the flattened batch each of the tokens stands, `ends` (texts + 2), int32, where among
+    the tokens each text ends, the first one 0, the last one the end of all; with `narrows`, the last layer is left with
+    the first token of each text. The last `filling` tokens are copies of the first one and a text of their own, which
+    no other sees. Made for one batch and passed along with it, so that nothing is kept between calls.
+    """
+
+    shape: tuple[int, int]
+    real: torch.Tensor
+    ends: torch.Tensor
+    longest: int  # tokens of the longest text
+    groups: tuple[Group, ...]
+    narrows: bool = False
+    filling: int = 0
+    places: dict[int, Places] = field(default_factory=dict)  # by the number of heads, when it is asked for
+
+    @classmethod
+    def of(cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1) -> Layout | None:
+        """Read it from an attention mask (texts, positions); None if padding stands elsewhere than on the right.
+
+        None as well where there is no padding, unless the last layer is narrowed. The tokens are filled up to a
+        multiple of `multiple`.
+        """
+        is_real, device = on_host(mask).bool(), mask.device
+        lengths, order = is_real.sum(1).sort(descending=True, stable=True)
+        counts = lengths.tolist()
+        is_right = bool((is_real[:, 1:] <= is_real[:, :-1]).all())
+        if not is_right or counts[-1] == 0 or (counts[-1] == mask.shape[1] and not narrows):
+            return None
+        real = torch.arange(mask.numel()).view(mask.shape)[order][is_real[order]]
+        filling = -len(real) % multiple
+        real = torch.cat([real, real[:1].expand(filling)])
+        ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32)
+        groups = tuple(Group(tuple(counts[rows]), device) for rows in groups_of_similar_length(counts))
+        real, ends = (runtime.sent(part, device) for part in (real, ends))
+        return cls((mask.shape[0], mask.shape[1]), real, ends, counts[0], groups, narrows, filling)
+
+    @property
+    def firsts(self) -> torch.Tensor:
+        """Where among the tokens each text begins, (texts)."""
+        return self.ends[:-2]
+
+    @property
+    def grids(self) -> tuple[Group, ...]:
+        """The groups; RuntimeError where there are none, for kernels that know borders were to do it all."""
+        if not self.groups:
+            raise RuntimeError("no grids were laid out for this batch")
+        return self.groups
+
+    def pack(self, batch: torch.Tensor) -> torch.Tensor:
+        """(texts, positions, ...) -> (1, tokens, ...)"""
+        return batch.flatten(0, 1).index_select(0, self.real).unsqueeze(0)
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, tokens, width) -> (texts, positions, width), zero at padding; (1, texts, width) if the layer narrows."""
+        texts, positions = self.shape
+        outside = texts * positions
+        flat = packed.new_zeros(outside + bool(self.filling), packed.shape[-1])
+        if self.narrows:
+            places = self.real[self.firsts]
+        elif self.filling:
+            columns = torch.arange(len(self.real), device=packed.device)
+            places = torch.where(columns < self.ends[-2], self.real, outside)
+        else:
+            places = self.real
+        return flat.index_copy(0, places, packed[0, : len(places)])[:outside].unflatten(0, self.shape)
+
+    def spread(self, part: torch.Tensor) -> list[torch.Tensor]:
+        """(1, heads, all tokens, width) -> each group's (texts, heads, longest, width)"""
+        heads = part.shape[1]
+        rows = self._heads(heads, part.device).into(part[0].transpose(0, 1).flatten(0, 1))
+        sizes = [len(group.counts) * heads * group.longest for group in self.groups]
+        cut = zip(rows.split(sizes), self.groups, strict=True)
+        return [own.view(len(group.counts), heads, group.longest, -1) for own, group in cut]
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what every token finds in its own text, (1, tokens, heads, head width), and no weights.
+
+        `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
+        """
+        heads, tokens, device = parts[0].shape[1], parts[0].shape[2], parts[0].device
+        is_causal, window = is_causal_for(module, options), options.get("sliding_window")
+        masks = [group.mask(is_causal, window, device) for group in self.grids]
+        asked = zip(*map(self.spread, parts), masks, strict=True)
+        found = [attend(module, *own, **options)[0].transpose(1, 2).flatten(0, 2) for own in asked]
+        whole = self._heads(heads, device).out_of(torch.cat(found), tokens * heads)
+        return whole.unflatten(0, (1, tokens, heads)), None
+
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """(1, heads, tokens, width) each -> what kernels take that know borders themselves."""
+        ends = Ends(self.ends, max(self.longest, self.filling))
+        query, key, value = (part[0].transpose(0, 1) for part in parts)
+        return Packed(query, key, value, ends, ends)
+
+    def _heads(self, heads: int, device: torch.device) -> Places:
+        if heads not in self.places:
+            self.places[heads] = Places.of([group.counts for group in self.groups], heads, device)
+        return self.places[heads]
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The last layer of a batch: the first token of each text asks, all its tokens answer.
+
+    `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens; what the layer itself makes
+    of the first tokens alone is not looked at.
+    """
+
+    layout: Layout
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest text."""
+        return self.layout.longest
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
+        query, groups = parts[0], self.layout.grids
+        asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
+        answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
+        asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
+        found = [attend(module, *own, **options)[0].flatten(0, 1) for own in asked]
+        return torch.cat(found).unsqueeze(0), None
+
+    def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
+        """(1, heads, texts, width) of the query -> what kernels take that know borders themselves."""
+        query, ends = parts[0][0].transpose(0, 1), self.layout.ends[:-1]
+        one_each = Ends(torch.arange(len(ends), dtype=torch.int32, device=ends.device), 1)
+        key, value = (part[0] for part in self._by_heads(parts[0]))
+        if self.layout.filling:
+            # Nobody asks what fills up behind the texts, so that a kernel leaves its gradients unwritten.
+            is_real = (torch.arange(len(key), device=key.device) < ends[-1])[:, None, None]
+            key, value = (part.where(is_real, 0) for part in (key, value))
+        return Packed(query, key, value, one_each, Ends(ends, self.longest))
+
+    def _by_heads(self, query: torch.Tensor) -> list[torch.Tensor]:
+        """Return keys and values as the query is, (1, tokens, key/value heads, width)."""
+        return [part.unflatten(-1, (-1, query.shape[-1])).to(query.dtype) for part in (self.keys, self.values)]
+
+
+def on_host(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask on the CPU; no device is waited for where `to_device` noted what it copied."""
+    found: torch.Tensor = vars(mask).get(HOST, mask)
+    return found.cpu()

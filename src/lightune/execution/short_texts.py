@@ -1,0 +1,50 @@
+"""The layout of a text that is alone in its batch: nothing to drop, only the last layer to narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightune.execution.attention import Attend
+from lightune.execution.packed_layout import Group, Layout, on_host
+
+
+@dataclass(frozen=True)
+class Alone(Layout):
+    """One text without padding; what packing and unpacking would do to it is left out."""
+
+    @classmethod
+    def of_one(cls, mask: torch.Tensor, narrows: bool) -> Alone | None:
+        """Read it from an attention mask (texts, positions); None unless it is of one whole text and `narrows`."""
+        texts, positions = mask.shape
+        if texts != 1 or not narrows or not bool(on_host(mask).all()):
+            return None
+        first = torch.zeros(1, dtype=torch.long, device=mask.device)
+        ends = torch.tensor([0, positions, positions], dtype=torch.int32, device=mask.device)
+        return cls((1, positions), first, ends, positions, (Group((positions,), mask.device),), narrows)
+
+    def pack(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the batch, which is packed already."""
+        return batch
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, 1, width) -> (1, positions, width), zero behind the first"""
+        padded = packed.new_zeros(1, self.shape[1], packed.shape[-1])
+        padded[:, :1] = packed
+        return padded
+
+    def spread(self, part: torch.Tensor) -> list[torch.Tensor]:
+        """Return the only group's part."""
+        return [part]
+
+    def attend(
+        self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Return what every token finds, (1, tokens, heads, head width), and no weights."""
+        # No layer that narrows looks ahead under a causal mask.
+        mask = self.groups[0].mask(False, options.get("sliding_window"), parts[0].device)
+        return attend(module, *parts, mask, **options)

@@ -1,0 +1,90 @@
+"""In which precision a classifier answers: fp32, or through a copy whose layers compute in bf16."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from lightune.errors import RecipeError
+from lightune.execution.precision_probe import Precision, probe_precision
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightune.data.encoding import Encoded
+
+PRECISIONS = ("fp32", "bf16", "auto")
+# A batch of many texts, in tokens, is not longer than this; see data/encoding.py.
+BATCH_TOKENS = 64 * 64
+
+
+class AnsweringPrecision:
+    """Chooses, for one text and for many apart, what answers: the model, or its copy in bf16, made when it is needed.
+
+    The copy shares every tensor but the layers', which take half of their memory once more. `chosen` says what was
+    found for "one text" and "many texts", and why.
+    """
+
+    def __init__(self, wanted: str, device_type: str) -> None:
+        if wanted not in PRECISIONS:
+            raise RecipeError("RECIPE-022", f'precision: there is no "{wanted}".', f"Valid: {', '.join(PRECISIONS)}.")
+        can = device_type in ("cpu", "cuda")
+        if wanted == "bf16" and not can:
+            message = f"precision bf16: answers come in bf16 on a CPU or on CUDA, and this is {device_type}."
+            raise RecipeError("RECIPE-022", message, "Leave the precision out.")
+        self._wanted = wanted if can else "fp32"
+        self._source: nn.Module | None = None
+        self._copy: nn.Module | None = None
+        self._copying = threading.Lock()
+        self.chosen: dict[str, Precision] = {}
+
+    def choose(self, model: nn.Module, encoded: Encoded) -> nn.Module:
+        """Return what answers these texts."""
+        if self._wanted == "fp32":
+            return model
+        kind: Literal["one text", "many texts"] = "one text" if len(encoded) == 1 else "many texts"
+        with self._copying:
+            if kind not in self.chosen:
+                self.chosen[kind] = self._found(model, sum(encoded.lengths))
+            if self.chosen[kind].name == "fp32":
+                return model
+            if self._source is not model or self._copy is None:
+                self._source, self._copy = model, copy_in_bf16(model)
+            return self._copy
+
+    def stop(self) -> None:
+        """Forget the copy and make none again: somebody else may change the model from here on."""
+        with self._copying:
+            self._wanted = "fp32"
+            self._source = self._copy = None
+
+    def _found(self, model: nn.Module, tokens: int) -> Precision:
+        if self._wanted != "auto":
+            return Precision(self._wanted, "asked for")
+        if next(model.parameters()).device.type != "cpu":
+            return Precision("fp32", "no gain was seen on a GPU")
+        return probe_precision(model, min(tokens, BATCH_TOKENS), is_training=False)
+
+
+def copy_in_bf16(model: nn.Module) -> nn.Module:
+    """Return a copy for answering whose layers compute in bf16; other tensors are shared.
+
+    A door that another thread has open on the model is not copied.
+    """
+    from lightune.execution.attention import use_attention
+    from lightune.execution.bf16 import halve
+    from lightune.execution.unpadding import PLACE, Door, supported
+    from lightune.models.anatomy import stock_classifier
+    from lightune.models.shared_base import copy_on_same_tensors
+
+    copied = copy_on_same_tensors(model).eval().requires_grad_(False)
+    vars(stock_classifier(copied).base_model).pop(PLACE, None)
+    for module in copied.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Door):
+                    del hooks[key]
+    if supported(copied):
+        use_attention(stock_classifier(copied))
+    halve(copied)
+    return copied

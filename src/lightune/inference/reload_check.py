@@ -1,0 +1,72 @@
+"""The reload check: a fresh process loads the saved adapter and must compute the same logits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.errors import LightuneError
+from lightune.sections import ReloadCheck
+
+TOLERANCE = 1e-4
+EXAMPLES = 64
+TIMEOUT_SECONDS = 900
+
+
+def check_reload(
+    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str
+) -> tuple[ReloadCheck, str]:
+    """Return (what the check found, why it failed or nothing).
+
+    `logits` are this process's for the same texts in the same batches, so that any difference comes from the saving.
+    """
+    request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
+    # -P: a file in the current folder that is called like a module must not be taken for it.
+    command = [sys.executable, "-P", "-m", "lightune.inference.reload_check"]
+    try:
+        answer = subprocess.run(
+            command, input=request, capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _check(len(texts), None), f"the fresh process could not be used: {error}"
+    if answer.returncode != 0:
+        last = answer.stderr.strip().splitlines()[-1:] or ["no message"]
+        return _check(len(texts), None), f"the fresh process failed: {last[0]}"
+    again = np.asarray(json.loads(answer.stdout.splitlines()[-1]))
+    largest = float(np.abs(again - logits).max())
+    reason = "" if largest <= TOLERANCE else f"the logits differ by up to {largest:.2g}"
+    return _check(len(texts), largest), reason
+
+
+def _check(examples: int, largest: float | None) -> ReloadCheck:
+    passed = largest is not None and largest <= TOLERANCE
+    return ReloadCheck(passed=passed, examples=examples, largest_logit_difference=largest)
+
+
+def main() -> None:
+    """Read a request from stdin, write the logits as one line of JSON."""
+    from lightune.data.encoding import encode
+    from lightune.evaluation.evaluate import predict_logits
+    from lightune.inference.classifier import load
+
+    request = json.load(sys.stdin)
+    try:
+        classifier = load(request["folder"], device=request["device"])
+    except LightuneError as error:
+        sys.exit(f"{error.code} {error.message}")
+    # The model as it was saved, not a classifier's answers, which may come from one with the adapter folded in.
+    texts = [tuple(text) for text in request["texts"]]
+    encoded = encode(classifier.tokenizer, texts, classifier.max_length)
+    logits = predict_logits(classifier.model, classifier.tokenizer, encoded, classifier.batch_size)
+    print(json.dumps(logits.tolist()))
+
+
+if __name__ == "__main__":
+    main()

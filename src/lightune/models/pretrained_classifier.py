@@ -1,0 +1,72 @@
+"""A finished classifier: any checkpoint with a classification head of its own, from a folder or the Hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lightune.errors import ArtifactError, HubError
+from lightune.models.checkpoint_head import label_names
+from lightune.models.load import LoadedModel, ModelSource, find_model, load_classifier
+
+CONFIG_FILE = "config.json"
+# The Hub cannot be reached, has no such model, or could have none of that name.
+NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
+
+
+def load_finished(name: str) -> tuple[LoadedModel, list[str]]:
+    """Return a stock sequence classifier as it is, with its own head, and its label names.
+
+    Raises ArtifactError when there is no such folder, or the model is no classifier of one label a text, HubError for
+    the Hub's failures.
+    """
+    source = _find(name)
+    labels = own_labels(source.folder)
+    loaded = load_classifier(source, labels, seed=0)
+    if loaded.anatomy.new_modules:
+        lacking = ", ".join(loaded.anatomy.new_modules)
+        hint = "Train one: lightune run --model ... --train FILE. Or give the run folder of a model that was trained."
+        raise ArtifactError("ARTIFACT-013", f"{name}: the model has no finished classification head ({lacking}).", hint)
+    return loaded, labels
+
+
+def own_labels(folder: Path) -> list[str]:
+    """Return the label names in the order of the logits; unnamed ones are LABEL_0, LABEL_1, as in transformers."""
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        names = label_names(config)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError("ARTIFACT-014", f"{path}: cannot be understood ({error}).") from error
+    kind = config.get("problem_type")
+    if len(names) < 2 or kind in {"regression", "multi_label_classification"}:
+        what = "regression" if len(names) < 2 or kind == "regression" else "several labels a text"
+        hint = "Models that give each text one of two or more labels are evaluated."
+        raise ArtifactError("ARTIFACT-015", f"{folder}: this model is made for {what}.", hint)
+    return names
+
+
+def _find(name: str) -> ModelSource:
+    place = Path(name)
+    if place.is_dir():
+        if not (place / CONFIG_FILE).is_file():
+            message = f"{name}: neither a run folder (no adapter/ in it) nor a model folder (no {CONFIG_FILE})."
+            raise ArtifactError("ARTIFACT-012", message, "Give a run folder, e.g. runs/x-1, or a model.")
+        return find_model(name)
+    hint = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
+    no_folder = ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
+    if _is_path(name):
+        raise no_folder
+    try:
+        return find_model(name)
+    except HubError as error:
+        if "/" not in name and error.code in NOT_FOUND:  # hardly anything on the Hub is called so: a folder was meant
+            raise no_folder from error
+        raise HubError(error.code, error.message, f'Nor is there a folder "{name}" here. {error.hint}') from error
+
+
+def _is_path(name: str) -> bool:
+    """Say whether a name can only be a path, or lies in a folder that is there (`runs/x-1`, misspelt)."""
+    parent = Path(name).parent
+    looks_so = Path(name).is_absolute() or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1
+    return looks_so or (parent != Path() and parent.is_dir())

@@ -1,0 +1,126 @@
+"""One base model in memory and the classifiers that stand on it: frozen tensors shared, modules and head their own.
+
+Imported only where a model is loaded, since it needs torch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightune import runtime
+from lightune.models.checkpoint_head import label_names, own_head
+from lightune.models.config import label_settings, read_config
+from lightune.models.load import LoadedModel, ModelSource, load_classifier, settle_head, text_limit
+from lightune.models.weight_files import holds
+
+BNB_STATE = "MatmulLtState"  # by its name, since bitsandbytes may not be installed
+
+
+@dataclass(frozen=True)
+class SharedBase:
+    """A stock model that is never run and never changed; `classifier` makes others on its tensors.
+
+    `raw` is the checkpoint's config.json, `holds_head` says whether the checkpoint has an output layer.
+    """
+
+    loaded: LoadedModel
+    raw: Mapping[str, Any]
+    holds_head: bool
+    precision: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.loaded.model.device
+
+    def classifier(self, labels: Sequence[str], seed: int, max_length: int | None = None) -> LoadedModel:
+        """Return what `load_classifier` gives for these arguments, tensor by tensor, without reading any weights.
+
+        All tensors but those of the output layer, and what the seed draws, lie in the base's own memory: whoever trains
+        or loads some must call `give_own_storage` first.
+        """
+        base = self.loaded
+        model: Any = copy_on_same_tensors(base.model)
+        for name, value in label_settings(labels).items():
+            setattr(model.config, name, value)
+        model.num_labels = len(labels)
+        found = own_head(self.raw, labels)
+        output_layer = base.anatomy.output_layer
+        give_own_storage(model.get_submodule(output_layer).parameters())
+        new = {*base.anatomy.new_modules, *([output_layer] if found.order is None else [])}
+        if output_layer in new:
+            _resize(model.get_submodule(output_layer), len(labels))
+        _draw_anew(model, new, seed)
+        anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
+        limit = text_limit(model, base.tokenizer, max_length)
+        made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit)
+        if self.holds_head:
+            settle_head(found, made)
+        return made
+
+
+def load_base(source: ModelSource, precision: str = "fp32", device: torch.device | None = None) -> SharedBase:
+    """Load a base to be shared, with the head of its checkpoint if there is one; raises what `load_classifier` does."""
+    raw = read_config(source.name, source.folder)
+    own = label_names(raw)
+    loaded = load_classifier(source, own if len(own) > 1 else ["LABEL_0", "LABEL_1"], seed=0, precision=precision)
+    loaded.model.to(device)  # type: ignore[arg-type]  # None leaves it where it is
+    return SharedBase(loaded, raw, holds(source.folder, loaded.anatomy.output_layer), precision)
+
+
+def copy_on_same_tensors(model: nn.Module) -> nn.Module:
+    """Return a copy with modules, parameters and configuration of its own, whose tensors lie in the same memory.
+
+    A parameter of the copy can be frozen, trained or replaced by itself; only a write into its values shows in both.
+    Quantized weights, which nothing trains, are the very same objects: their scales hang on them, and on CUDA move to
+    the layer's `state` with the first product.
+    """
+    same: list[Any] = list(model.buffers())
+    memo: dict[int, Any] = {}
+    for value in model.parameters():
+        if value.is_floating_point():
+            memo[id(value)] = nn.Parameter(value.detach(), requires_grad=value.requires_grad)
+        else:
+            same.append(value)
+    same += [layer.state for layer in model.modules() if type(getattr(layer, "state", None)).__name__ == BNB_STATE]
+    return copy.deepcopy(model, memo | {id(part): part for part in same})
+
+
+def give_own_storage(parameters: Iterable[nn.Parameter]) -> None:
+    """Copy the values of parameters into memory of their own, so that they can be written without harm to others."""
+    for value in parameters:
+        value.data = value.data.clone()
+
+
+def _resize(layer: Any, rows: int) -> None:
+    """Give a linear layer another number of outputs; its values are to be drawn."""
+    layer.out_features = rows
+    layer.weight = nn.Parameter(layer.weight.new_zeros(rows, layer.in_features))
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias.new_zeros(rows))
+
+
+def _draw_anew(model: Any, modules: Iterable[str], seed: int) -> None:
+    """Draw the modules' own parameters as transformers draws missing ones: on the CPU, whatever device they lie on.
+
+    transformers leaves alone what bears its flag, so that nothing is written into the memory that others share.
+    """
+    device = model.device
+    for part in (*model.parameters(), *model.buffers()):
+        part._is_hf_initialized = True
+    for module in model.modules():
+        module._is_hf_initialized = False
+    owners = [model.get_submodule(name) for name in modules]
+    for owner in owners:
+        for name, value in list(owner.named_parameters(recurse=False)):
+            setattr(owner, name, nn.Parameter(torch.zeros_like(value, device="cpu")))
+    with runtime.seeded(seed, "head"):
+        model.initialize_weights()
+    for owner in owners:
+        owner.to(device)

@@ -1,0 +1,107 @@
+"""Without padding every architecture and every kind of method answers and learns as with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lightune.execution.attention import MULTIPLE
+from lightune.execution.unpadding import supported
+from lightune.methods import METHODS, make_method
+from padded_and_ragged import DEVICE, WORDS, adapted, answers, batch_of, largest_difference, texts, without_dropout
+from tiny import ARCHITECTURES
+
+OWN_ATTENTION = ("deberta-v2", "mpnet")
+READS_FIRST = ("distilbert", "bert", "roberta", "xlm-roberta", "camembert", "electra")
+SUPPORTED = [name for name in ARCHITECTURES if name not in OWN_ATTENTION]
+LIMIT = 1e-5  # relative, in fp32
+# Methods with the options that make another model of them.
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "bottleneck": {},
+    "bottleneck double": {"preset": "double_seq_bn"},
+    "bottleneck parallel": {"preset": "par_bn"},
+    "prefix": {},
+    "prefix gated": {"attended": "gated"},
+    "prefix prepended": {"attended": "prepended"},
+    "bitfit": {},
+    "ia3": {},
+    "prompt_tuning": {},
+}
+
+
+@pytest.mark.parametrize("architecture", SUPPORTED)
+def test_all_parameters_of_every_architecture(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    assert supported(model)
+    wanted = answers(model, batch, is_ragged=False)
+    rows = rows_seen(loaded)
+    found = answers(model, batch, is_ragged=True)
+    tokens = int(batch["attention_mask"].sum())
+    assert set(rows) == {tokens}, "a linear layer saw something but the real tokens"
+    assert largest_difference(found, wanted) < LIMIT
+    rows.clear()
+    assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT
+    narrowed = [*[tokens] * (len(rows) - 4), *[len(WORDS)] * 4]  # the last layer's four linear layers
+    assert rows == (narrowed if architecture in READS_FIRST else [tokens] * len(rows))
+
+
+def rows_seen(loaded: Any) -> list[int]:
+    """Return a list that will hold how many tokens each linear layer of each layer saw."""
+    seen: list[int] = []
+    for name in loaded.anatomy.modules(("query", "attention_out", "ffn_in", "ffn_out")):
+        module = loaded.model.get_submodule(name)
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, -2).shape[0]))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [
+        (kind, architecture)
+        for kind in KINDS
+        for architecture in ("distilbert", "bert", "roberta", "modernbert", "gpt2", "llama", "mistral")
+        if kind != "bitfit" or architecture not in ("modernbert", "llama", "mistral")  # which have no biases
+    ],
+)
+def test_kinds_of_methods_on_kinds_of_architectures(load_lively: Any, kind: str, architecture: str) -> None:
+    assert difference_with(make_method(kind.split()[0], KINDS[kind]), load_lively(architecture)) < LIMIT
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method(load_lively: Any, name: str) -> None:
+    assert difference_with(make_method(name), load_lively("distilbert")) < LIMIT
+
+
+def difference_with(method: Any, loaded: Any) -> float:
+    """Return how far logits and gradients are from the padded model's, once the method is no longer at its start."""
+    model, batch = adapted(method, loaded)
+    wanted = answers(model, batch, is_ragged=False)
+    return max(largest_difference(answers(model, batch, True, logits_only), wanted) for logits_only in (False, True))
+
+
+@pytest.mark.parametrize("architecture", OWN_ATTENTION)
+def test_what_computes_attention_itself_keeps_its_padding(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    assert not supported(model)
+    rows = rows_seen(loaded)
+    wanted, found = (answers(model, batch, is_ragged) for is_ragged in (False, True))
+    assert max(rows) == batch["attention_mask"].numel()
+    assert largest_difference(found, wanted) <= (0 if DEVICE == "cpu" else LIMIT)  # a GPU adds up in any order
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta", "modernbert", "gpt2", "llama", "albert"])
+def test_tokens_that_fill_a_row_up_change_nothing(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
+    wanted = answers(model, batch, is_ragged=False)
+    tokens = int(batch["attention_mask"].sum())
+    vars(model.base_model)[MULTIPLE] = 32
+    rows = rows_seen(loaded)
+    assert largest_difference(answers(model, batch, is_ragged=True), wanted) < LIMIT
+    assert set(rows) == {-(-tokens // 32) * 32}
+    assert tokens % 32, "nothing was filled up"
+    assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT

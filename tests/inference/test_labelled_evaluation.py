@@ -1,0 +1,120 @@
+"""The metrics of a trained classifier: on its own test split they are those of the run."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from typing import ClassVar
+
+import pytest
+
+import lightune
+from case_table import case
+from lightune.errors import ArtifactError, DataError
+from lightune.inference.bulk import answered_rows
+from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
+from lightune.progress import Silent
+from tiny import write_csv
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return lightune.load(tiny_run.folder)
+
+
+def _same_as_in_the_run(found, tiny_run) -> None:
+    after = tiny_run.record.after
+    assert (found.examples, found.accuracy) == (after.examples, after.accuracy)
+    assert found.confusion_matrix == after.confusion_matrix
+    assert found.loss == pytest.approx(after.loss, abs=1e-5)
+    assert found.f1_macro == pytest.approx(after.f1_macro)
+
+
+def test_the_runs_own_test_split_gives_the_runs_figures(classifier, tiny_run):
+    _same_as_in_the_run(evaluate_own_test(classifier, tiny_run.folder), tiny_run)
+
+
+def test_the_test_file_gives_the_runs_figures(classifier, tiny_run, tiny_data):
+    _same_as_in_the_run(evaluate_file(classifier, tiny_data["test"]), tiny_run)
+
+
+def test_the_files_of_a_pattern_are_one_test_split(classifier, tiny_run, tiny_data, tmp_path):
+    with tiny_data["test"].open(encoding="utf-8", newline="") as file:
+        rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    write_csv(tmp_path / "a.csv", rows[:13])
+    write_csv(tmp_path / "b.csv", rows[13:])
+    _same_as_in_the_run(evaluate_file(classifier, tmp_path / "*.csv"), tiny_run)
+
+
+def test_columns_with_other_names_are_named(classifier, tiny_run, tiny_data, tmp_path):
+    with tiny_data["test"].open(encoding="utf-8", newline="") as file:
+        rows = [(row["label"], "x", row["text"], "y") for row in csv.DictReader(file)]
+    path = write_csv(tmp_path / "other.csv", rows, header=("stars", "text", "said", "label"))
+    _same_as_in_the_run(evaluate_file(classifier, path, "said", "stars"), tiny_run)
+
+
+def test_an_accuracy_by_hand(classifier, tmp_path):
+    texts = ["the film was lovely", "the dull plot was dreadful", "my soup is cold here"]
+    labels = [answer.label for answer in classifier.predict(texts)]
+    labels[1] = "positive" if labels[1] == "negative" else "negative"
+    found = evaluate_file(classifier, write_csv(tmp_path / "t.csv", list(zip(texts, labels, strict=True))))
+    assert (found.examples, found.accuracy) == (3, pytest.approx(2 / 3))
+
+
+def test_a_label_the_classifier_does_not_know_is_refused_with_its_line(classifier, tmp_path):
+    path = write_csv(tmp_path / "t.csv", [("fine film", "positive"), ("dull film", "Postive")])
+    with pytest.raises(DataError) as caught:
+        evaluate_file(classifier, path)
+    assert caught.value.code == "DATA-014"
+    assert f"{path}:3" in caught.value.message
+    assert 'Did you mean "positive"?' in str(caught.value)
+
+
+def test_an_adapter_folder_has_no_test_split(classifier, tiny_run):
+    with pytest.raises(ArtifactError, match="no test split"):
+        evaluate_own_test(classifier, tiny_run.folder / "adapter")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 1', b"\xff"])
+def test_a_damaged_record_is_refused(classifier, tiny_run, tmp_path, content):
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    (tmp_path / "run" / "results.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"results\.json: this file is damaged"):
+        evaluate_own_test(classifier, tmp_path / "run")
+
+
+def test_a_pair_for_a_classifier_of_one_text_is_refused_with_its_columns(classifier, tmp_path):
+    rows = [("a film", "a book", "positive"), ("a soup", "a lamp", "negative")]
+    path = write_csv(tmp_path / "pairs.csv", rows, header=("premise", "hypothesis", "label"))
+    with pytest.raises(DataError, match=r"DATA-041 .*columns premise and hypothesis hold a pair of texts") as caught:
+        evaluate_file(classifier, path, "premise,hypothesis")
+    assert "takes one text (text)" in caught.value.message
+
+
+@case("evaluate on a csv with blank lines, in which a text swallows rows", "no word", "both are said on stderr",
+      "a measure on other rows than those of the file")  # fmt: skip
+def test_what_reading_saw_is_said(classifier, tmp_path):
+    class Listener(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    rows = ["fine film,positive", '"dull book,negative', "warm soup,positive", 'limp plot",negative', ""]
+    rows += ["cold lamp,negative", "bright song,positive"]
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    assert evaluate_file(classifier, path, reporter=Listener()).examples == 4
+    assert Listener.notes[0] == f"{path}: 1 blank line was skipped."
+    assert Listener.notes[1].startswith(f"DATA-114 {path}:3: a quoted text goes on to line 5")
+
+
+@case("evaluate on four rows without a header, the first of them labelled positive", "3 examples, no word", "DATA-006",
+      "one of the model's own labels is no name of a column")  # fmt: skip
+def test_a_label_is_no_name_of_a_column(classifier, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("Great soup,positive\nAwful room,negative\nLovely staff,positive\nCold tea,negative\n")
+    with pytest.raises(DataError, match="DATA-006"):
+        evaluate_file(classifier, path)
+    with pytest.raises(DataError, match="DATA-006"):
+        list(answered_rows(classifier, path))

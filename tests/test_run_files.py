@@ -1,0 +1,156 @@
+"""What comes of a run: which baseline it is compared with, the figures per label, what it advises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from case_table import case
+from lightune.data.dataset import Split, Task
+from lightune.evaluation.baselines import Baseline, majority_class
+from lightune.evaluation.metrics import measure
+from lightune.recipe import Recipe
+from lightune.record import RunRecord
+from lightune.run_files import Measured, Outcome, advice
+from lightune.sections import Epoch, Evaluation, Inference, ModelRecord, Probe, ReloadCheck, Training, WordCounts
+
+COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
+SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
+EPOCH = Epoch(
+    epoch=1, train_loss=1.0, validation_loss=1.0, validation_accuracy=0.5, validation_f1_macro=0.5, learning_rate=0.0
+)
+TRAINING = Training(**COST, steps=20, best_epoch=1, learning_rate=5e-4, precision="fp32", epochs=[EPOCH] * 5)
+
+
+def test_a_run_that_did_not_lose_gets_no_advice() -> None:
+    assert advice(None, TRAINING, 5e-4) == []
+
+
+def test_a_run_that_lost_is_told_to_what_its_steps_and_a_way_on() -> None:
+    (said,) = advice("word counts (TF-IDF)", TRAINING, 5e-4)
+    assert said.startswith("Worse than word counts (TF-IDF), a baseline that costs next to nothing")
+    assert "after 20 steps" in said
+    assert "--epochs 15" in said
+    assert "learning rate" not in said
+
+
+def test_a_rate_below_the_usual_one_is_named() -> None:
+    (said,) = advice("the linear probe", TRAINING.model_copy(update={"learning_rate": 5e-5}), 5e-4)
+    assert "5e-05, is below the method's usual 0.0005" in said
+
+
+MODEL = ModelRecord(
+    name="m", revision=None, architecture="A", parameters=9, trainable_parameters=1, trainable_percent=11.1,
+    adapter_bytes=4, peft_loadable=True,
+)  # fmt: skip
+INFERENCE = Inference(**SPEED, **{f"base_{name}": value for name, value in SPEED.items()})
+CHECK = ReloadCheck(passed=True, examples=1, largest_logit_difference=0.0)
+
+
+def _scores(labels: list[int], right: tuple[int, ...]) -> np.ndarray:
+    """Return scores that are right for the first so many texts of each label, else of the next label."""
+    seen, answers = dict.fromkeys(labels, 0), []
+    for label in labels:
+        answers.append(label if seen[label] < right[label] else (label + 1) % len(right))
+        seen[label] += 1
+    return np.log(np.eye(len(right))[answers] * 0.9 + 0.05)
+
+
+def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
+    names = [f"label {index}" for index in range(len(examples))]
+    labels = [index for index, count in enumerate(examples) for _ in range(count)]
+    split = Split([(f"text {row}",) for row in range(len(labels))], labels)
+    task = Task("made up", None, ["text"], "label", names, split, split, split, [])
+    scores = {name: _scores(labels, counts) for name, counts in right.items()}
+    found = {name: measure(value, np.asarray(labels)) for name, value in scores.items()}
+    sections = {"tfidf": WordCounts, "probe": Probe}
+    fitted = {
+        name: Baseline(
+            scores[name],
+            section(
+                accuracy=found[name].accuracy, loss=found[name].loss, f1_macro=found[name].f1_macro, C=1.0, runtime=1.0
+            ),
+        )
+        for name, section in sections.items()
+    }
+    baselines = {"majority_class": majority_class(task), **fitted}
+    seen = {name: Evaluation(examples=len(labels), **vars(found[name]), **COST) for name in ("before", "after")}
+    training = TRAINING.model_copy(update={"epochs": []})
+    measured = Measured(MODEL, seen["before"], training, seen["after"], INFERENCE, CHECK)
+    outcome = Outcome(
+        Recipe(), task, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
+    )
+    return outcome.record(Path("runs/made-up-1"))
+
+
+@pytest.mark.parametrize(
+    ("examples", "right", "best"),
+    [
+        pytest.param((50, 50), {"after": (40, 40), "tfidf": (35, 35), "probe": (30, 30)}, "tfidf", id="tfidf"),
+        pytest.param((50, 50), {"after": (40, 40), "tfidf": (30, 30), "probe": (35, 35)}, "probe", id="probe"),
+        pytest.param((90, 10), {"after": (80, 5), "tfidf": (85, 2), "probe": (80, 8)}, "majority_class", id="majority"),
+        pytest.param((50, 50), {"after": (40, 40), "tfidf": (35, 35), "probe": (30, 40)}, "probe", id="probe-first"),
+        pytest.param((80, 20), {"after": (80, 9), "tfidf": (70, 10), "probe": (60, 9)}, "tfidf", id="then-tfidf"),
+        pytest.param((80, 20), {"after": (80, 0), "tfidf": (80, 0), "probe": (80, 0)}, "probe", id="all-equal"),
+    ],
+)
+def test_a_run_is_compared_with_every_baseline_and_the_best_is_named(examples, right, best):
+    record = _record(examples, before=(0, examples[1]), **right)
+    total = sum(examples)
+    shares = {name: sum(counts) / total for name, counts in right.items()}
+    shares |= {"majority_class": examples[0] / total, "before": examples[1] / total}
+    assert record.comparison.best_baseline == record.comparison.rival == best
+    assert set(record.comparison.gains) == {"majority_class", "tfidf", "probe", "before"}
+    for name, gain in record.comparison.gains.items():
+        assert gain.metric == "accuracy"
+        assert gain.value == pytest.approx(shares["after"] - shares[name]), name
+        assert gain.ci95[0] <= gain.value <= gain.ci95[1]
+    # The names of the first version hold the same.
+    probe, before = record.comparison.gains["probe"], record.comparison.gains["before"]
+    assert (probe.value, probe.ci95) == (record.comparison.probe_gain, record.comparison.probe_gain_ci95)
+    assert (before.p_value, before.verdict) == (record.comparison.mcnemar_p_value, record.comparison.verdict)
+
+
+def test_p_values_of_the_gains_by_hand():
+    """The model is right on 5 texts more than the word counts and on none less: p = 2 / 2^5, so no clear difference."""
+    gains = _record((50, 50), before=(0, 50), after=(40, 45), tfidf=(40, 40), probe=(30, 30)).comparison.gains
+    assert (gains["tfidf"].p_value, gains["tfidf"].verdict) == (pytest.approx(2 / 2**5), "no clear difference")
+    assert (gains["probe"].p_value, gains["probe"].verdict) == (pytest.approx(2 / 2**25), "better")
+
+
+@pytest.mark.parametrize(
+    ("right", "name"),
+    [
+        pytest.param(
+            {"after": (60, 20), "tfidf": (80, 20), "probe": (50, 20)}, "word counts (TF-IDF)", id="tfidf",
+            marks=case("a run that loses to word counts and beats the probe", "no advice",
+                       "Worse than word counts (TF-IDF)", "losing to the best baseline is losing"),
+        ),
+        pytest.param(
+            {"after": (60, 5), "tfidf": (50, 5), "probe": (50, 5)}, "always answering label 0", id="majority",
+            marks=case("a run that loses to its commonest label", "no advice", "Worse than always answering it",
+                       "losing to the best baseline is losing"),
+        ),
+        pytest.param({"after": (60, 20), "tfidf": (50, 20), "probe": (80, 20)}, "the linear probe", id="probe"),
+    ],
+)  # fmt: skip
+def test_advice_names_the_baseline_that_won(right, name):
+    record = _record((80, 20), before=(0, 20), **right)
+    assert record.notes[0].startswith(f"Worse than {name}, a baseline that costs next to nothing, after 20 steps")
+    assert record.notes[1:] == ["told on the way"]
+
+
+def test_a_run_that_beat_them_all_gets_no_advice():
+    record = _record((50, 50), before=(0, 50), after=(50, 50), tfidf=(30, 30), probe=(30, 30))
+    assert record.notes == ["told on the way"]
+
+
+def test_the_figures_per_label_are_in_the_record():
+    found = _record((80, 20), before=(0, 20), after=(60, 5), tfidf=(50, 5), probe=(50, 5)).after.per_label
+    # 60 of 80 and 5 of 20 are right: label 0 is answered 60 + 15 times, label 1 5 + 20 times.
+    assert list(found) == ["label 0", "label 1"]
+    first, second = (found[name].model_dump() for name in found)
+    assert first == {"precision": 0.8, "recall": 0.75, "f1": pytest.approx(24 / 31), "examples": 80, "answered": 75}
+    assert second == {"precision": 0.2, "recall": 0.25, "f1": pytest.approx(2 / 9), "examples": 20, "answered": 25}

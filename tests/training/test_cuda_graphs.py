@@ -1,0 +1,150 @@
+"""Passes that are recorded give the gradients of passes that are called: LIGHTUNE_TEST_DEVICE=cuda pytest ..."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightune.data.encoding import encode
+from lightune.errors import RecipeError
+from lightune.execution.bf16 import frozen_in_bf16
+from lightune.execution.fast_modules import lean
+from lightune.execution.unpadding import padding_free
+from lightune.methods import METHODS, make_method
+from lightune.recipe import TrainingBlock
+from lightune.training.accelerate_setup import make_accelerator
+from lightune.training.batch_loss import Examples, RowLoss
+from lightune.training.forward_backward import Passes
+from padded_and_ragged import DEVICE, adapted, texts
+
+on_cuda = pytest.mark.skipif(DEVICE != "cuda", reason="nothing else than CUDA records")
+
+# Two shapes, each called, recorded, played and played again.
+BATCHES = ([0, 1, 2, 3], [4, 5, 6, 7, 8]) * 4
+# Attention over a window in fp32, or over a prefix that is prepended, has no kernel that knows borders.
+ARCHITECTURES = ("distilbert", "bert", "roberta", "electra", "albert", "gpt2", "opt", "llama", "qwen3", "gemma")
+FROZEN = sorted(name for name, method in METHODS.items() if method.base_is_frozen)
+# PEFT makes the masks of the first two anew for each call, and waits for the device in the others.
+CALLED = ("prompt_tuning", "p_tuning", "boft", "fourierft")
+
+
+def both(method: Any, loaded: Any, folder: Path, in_bf16: bool = False) -> tuple[list[Any], list[Any], Any]:
+    """Return the (loss, gradients) of each batch called and recorded, and the recorded passes."""
+    from lightune.training.cuda_graphs import RecordedPasses
+
+    model, _ = adapted(method, loaded)
+    words = (3, 30, 1, 8, 12, 14, 9, 5, 22)
+    train = Examples(encode(loaded.tokenizer, [(text,) for text in texts(words)], 64), [0, 1, 0, 1, 1, 0, 1, 0, 1])
+    row_loss = RowLoss(loaded.tokenizer, train, TrainingBlock())
+    accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), folder, "test", {})
+    made = [kind(model, method, row_loss, accelerator) for kind in (Passes, RecordedPasses)]
+    with padding_free(model, logits_only=True), lean(model), frozen_in_bf16(model) if in_bf16 else nullcontext():
+        found = [[passed(passes, model, rows, number) for number, rows in enumerate(BATCHES)] for passes in made]
+    return found[0], found[1], made[1]
+
+
+def passed(passes: Any, model: Any, rows: list[int], seed: int) -> torch.Tensor:
+    """Return the loss and all gradients of a micro-batch that weighs a half, as one vector."""
+    torch.manual_seed(seed)
+    loss = passes.run(rows, 1, 0.5)
+    found = [loss.flatten()]
+    for value in model.parameters():
+        if value.grad is not None:
+            found.append(value.grad.flatten().clone())
+    for value in model.parameters():
+        if value.grad is not None and passes.records:
+            value.grad.zero_()
+        else:
+            value.grad = None
+    return torch.cat(found)
+
+
+def assert_alike(called: list[Any], recorded: list[Any], limit: float) -> None:
+    for wanted, found in zip(called, recorded, strict=True):
+        assert float(wanted[1:].norm()) > 0
+        assert float((found - wanted).norm() / wanted.norm()) < limit
+
+
+def test_a_frame_holds_a_batch_and_where_its_texts_end() -> None:
+    """Two texts of 3 and 5 tokens, padded to 16 positions, filled up to 64 tokens; then two others."""
+    from lightune.execution.packed_layout import Layout
+    from lightune.training.cuda_graphs import Frame
+
+    frame = None
+    for lengths in ((3, 5), (6, 1)):
+        mask = (torch.arange(16) < torch.tensor(lengths)[:, None]).long()
+        batch = {"input_ids": torch.randint(9, (2, 16)), "attention_mask": mask, "labels": torch.tensor([1, 0])}
+        layout = Layout.of(mask, narrows=True, multiple=64)
+        assert layout is not None
+        frame = frame or Frame.like(batch, layout, torch.device("cpu"))
+        frame.fill(batch, layout, 0.25)
+        assert all(torch.equal(frame.inputs[name], batch[name]) for name in batch)
+        longer = max(lengths)
+        assert frame.layout.ends.tolist() == [0, longer, sum(lengths), 64]
+        wanted = [
+            16 * row + place for row in sorted((0, 1), key=lambda row: -lengths[row]) for place in range(lengths[row])
+        ]
+        assert frame.layout.real[: sum(lengths)].tolist() == wanted
+        assert float(frame.weight) == 0.25
+        assert frame.layout.longest >= longer
+
+
+@on_cuda
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("in_bf16", [False, True])
+def test_every_architecture(load_lively: Any, tmp_path: Path, architecture: str, in_bf16: bool) -> None:
+    called, recorded, passes = both(make_method("lora"), load_lively(architecture), tmp_path, in_bf16)
+    assert [frame.graph is not None for frame in passes.frames.values()] == [True, True]
+    assert_alike(called, recorded, 0.05 if in_bf16 else 1e-5)
+
+
+@on_cuda
+@pytest.mark.parametrize("architecture", ["distilbert", "llama"])
+@pytest.mark.parametrize("name", FROZEN)
+def test_every_method(load_lively: Any, tmp_path: Path, name: str, architecture: str) -> None:
+    try:
+        called, recorded, passes = both(make_method(name), load_lively(architecture), tmp_path)
+    except RecipeError:
+        pytest.skip("this method does not fit this architecture")
+    assert all(passes.frames.values()) == (name not in CALLED)
+    assert_alike(called, recorded, 1e-5)
+
+
+@on_cuda
+def test_what_has_no_kernel_that_knows_borders_is_called(load_lively: Any, tmp_path: Path) -> None:
+    method = make_method("prefix", {"attended": "prepended"})
+    called, recorded, passes = both(method, load_lively("bert"), tmp_path)
+    assert not any(passes.frames.values())
+    assert_alike(called, recorded, 1e-5)
+
+
+@on_cuda
+def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Path) -> None:
+    from lightune.training.cuda_graphs import RecordedPasses
+
+    loaded, method = load_lively("bert"), make_method("lora", {"dropout": 0.3})
+    model = method.attach(loaded.model, loaded.anatomy, 3).model.to(DEVICE).train()
+    train = Examples(encode(loaded.tokenizer, [(text,) for text in texts((5, 9, 14))], 64), [0, 1, 0])
+    accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), tmp_path, "test", {})
+    passes = RecordedPasses(model, method, RowLoss(loaded.tokenizer, train, TrainingBlock()), accelerator)
+    with padding_free(model, logits_only=True), lean(model):
+        found = [passed(passes, model, [0, 1, 2], seed) for seed in (1, 1, 2, 1, 2)]
+    assert next(iter(passes.frames.values())).graph is not None
+    for one, other in ((0, 1), (1, 3), (2, 4)):
+        assert torch.allclose(found[one], found[other], rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(found[1], found[2], rtol=1e-2)
+
+
+@on_cuda
+def test_a_fit_learns_the_same(make_loop: Any) -> None:
+    weights = []
+    for recorded in (False, True):
+        loop = make_loop("distilbert", dropout=False, device=DEVICE, cuda_graphs=recorded)
+        loop.fit()
+        weights.append(torch.cat([value.flatten() for value in loop.model.parameters() if value.requires_grad]))
+        assert type(loop.loop.step.passes).__name__ == ("RecordedPasses" if recorded else "Passes")
+    assert float((weights[0] - weights[1]).norm() / weights[0].norm()) < 1e-4
