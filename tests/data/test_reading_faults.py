@@ -295,3 +295,11 @@ def test_lines_may_end_in_any_one_way(tmp_path, end):
     path = tmp_path / "a.csv"
     path.write_bytes(end.join(["text,label", "one,a", '"two\r\nlines",b', "three,a", ""]).encode())
     assert list(read_table(path).columns["text"]) == ["one", "two\r\nlines", "three"]
+
+
+@case("a jsonl key with half a character", "BUG-001", "DATA-008 with its line", "no file can hold such a name")
+def test_a_key_with_half_a_character_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "label": "y"}\n{"text": "z", "\\ud800label": "y"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"DATA-008 .*:2: a key holds half a character"):
+        read_table(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_COLUMNS = 1000
+HALF = re.compile("[\ud800-\udfff]")
 HINT = "Each line is one JSON object."
 ARRAY_HINT = "It looks like one JSON array: write its objects one a line (jq -c '.[]' a.json > a.jsonl)."
 
@@ -79,6 +81,8 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
         names = _twice_refused(list(map(clean_name, record)))
+        if HALF.search("".join(names)):
+            return Fault("DATA-008", place, "a key holds half a character (an unpaired surrogate)", hint)
         return {name: write.encode(value) for name, value in zip(names, record.values(), strict=True)}
     except json.JSONDecodeError as error:
         return Fault("DATA-008", place, f"not JSON ({error.msg}, column {error.colno})", hint)
