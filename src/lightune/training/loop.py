@@ -137,6 +137,7 @@ class _Epochs:
         return self.best.epoch if self.loop.settings.load_best_model_at_end else len(self.done)
 
     def run(self) -> None:
+        """Train epoch by epoch, validate after each, and end early where the settings or a signal ask for it."""
         settings, reporter = self.loop.settings, self.loop.journal.reporter
         if self.cached.choice.used:
             reporter.note(self.cached.choice.note)
