@@ -1,18 +1,33 @@
-"""The parts of a record: data, model, baselines, evaluations, training, comparison, each a section of results.json."""
+"""The parts of a record: task, data, model, baselines, evaluations, training, comparison; sections of results.json."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from lightune.measured import Measured, Metric, Section
 
 Verdict = Literal["better", "worse", "no clear difference"]
+MCNEMAR = "McNemar's test"
 
 
-class Section(BaseModel):
-    """A part of the record. A measurement that could not be taken is None, with its reason in `notes`."""
+class TaskRecord(Section):
+    """What was learnt: the name of the task, its labels (none for numbers) and its metrics, the headline first.
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    `hub_tag` is what the Hugging Face Hub calls the task, `model_class` the class of transformers that has its head.
+    """
+
+    name: str
+    labels: list[str]
+    metrics: list[Metric]
+    hub_tag: str
+    model_class: str
+
+    @property
+    def headline(self) -> Metric:
+        """Return the first metric, by which models are compared."""
+        return self.metrics[0]
 
 
 class DataRecord(Section):
@@ -61,34 +76,14 @@ class ModelRecord(Section):
     weight_bytes: int | None = None
 
 
-class MajorityClass(Section):
-    """Always answering the commonest training label."""
+class Baseline(Measured):
+    """What costs almost nothing, on the same test examples; `title` is its name in a table.
 
-    label: str
-    accuracy: float
-    f1_macro: float
+    Details say how it came about: the label that is always answered, the strength C that was chosen.
+    """
 
-
-class WordCounts(Section):
-    """Logistic regression on TF-IDF of words and pairs of words; it knows no language model at all."""
-
-    accuracy: float
-    loss: float
-    f1_macro: float
-    C: float
-    runtime: float
-
-
-class Probe(WordCounts):
-    """Logistic regression, too, but on the untouched backbone's mean-pooled features."""
-
-
-class Baselines(Section):
-    """What costs almost nothing, on the same test examples."""
-
-    majority_class: MajorityClass
-    tfidf: WordCounts
-    probe: Probe
+    title: str
+    runtime: float | None = None
 
 
 class Cost(Section):
@@ -103,7 +98,7 @@ class Cost(Section):
     peak_cuda_reserved_bytes: int | None = None
 
 
-class Evaluation(Cost):
+class Evaluation(Measured, Cost):
     """A model's answers on the test examples, and what they cost.
 
     `known_examples` counts the texts that the model was trained or validated on, `without_known` is of the others. Both
@@ -111,44 +106,26 @@ class Evaluation(Cost):
     """
 
     examples: int
-    accuracy: float
-    loss: float
-    f1_macro: float
-    confusion_matrix: list[list[int]]
-    per_label: dict[str, LabelScores] = Field(default_factory=dict)
     groups: dict[str, dict[str, PartMetrics]] = Field(default_factory=dict)
     known_examples: int | None = None
     without_known: PartMetrics | None = None
 
 
-class LabelScores(Section):
-    """Metrics of one label: precision right / answered, recall right / examples, and F1; 0 where nothing is divided."""
-
-    precision: float
-    recall: float
-    f1: float
-    examples: int
-    answered: int
-
-
-class PartMetrics(Section):
+class PartMetrics(Measured):
     """Metrics on a part of the test examples: those that share a value of an extra column, or are not known."""
 
     examples: int
-    accuracy: float
-    loss: float | None = None
-    f1_macro: float | None = None
 
 
-class LabelledFile(Section):
-    """What a file with labels says of the answers to its texts; see Evaluation for what is known.
+class LabelledFile(Measured):
+    """What a file with labels says of the answers to its texts, by the headline metric; see Evaluation.
 
     `examples` are the rows with a label of the model. Those with another label, or with none, are counted apart.
     """
 
     label_column: str
+    metric: Metric
     examples: int
-    accuracy: float | None
     known_examples: int
     without_known: PartMetrics | None
     unknown_labels: int
@@ -156,14 +133,16 @@ class LabelledFile(Section):
 
 
 class Epoch(Section):
-    """One pass over the training examples, and the validation after it."""
+    """One pass over the training examples, and the validation after it; `metrics` are of the validation."""
 
     epoch: int
     train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    validation_f1_macro: float
+    metrics: dict[str, float]
     learning_rate: float
+
+    def beside(self) -> dict[str, Any]:
+        """Return each metric as `validation_<name>`."""
+        return {f"validation_{name}": value for name, value in self.metrics.items()}
 
 
 class Training(Cost):
@@ -191,52 +170,53 @@ class Inference(Section):
 
 
 class Gain(Section):
-    """How far the adapted model is above another classifier: 95% bootstrap interval, McNemar's p-value, verdict."""
+    """How far the adapted model is above another one: 95% bootstrap interval, p-value of the named test, verdict.
 
-    metric: str = "accuracy"
+    Above zero is better, whichever way the metric goes.
+    """
+
+    metric: str
+    unit: str = "share"
     value: float
     ci95: tuple[float, float]
     p_value: float
+    test: str = MCNEMAR
     verdict: Verdict
 
     def __str__(self) -> str:
-        """Return the gain in percentage points, its interval and its verdict."""
-        low, high = (100 * end for end in self.ci95)
-        return f"{100 * self.value:+.1f} points (95%: {low:.1f} to {high:.1f}): {self.verdict}"
+        """Return the gain with its interval and its verdict: shares in percentage points, others as they are."""
+        scale, decimals, noun = (100, 1, " points") if self.unit == "share" else (1, 3, f" {self.unit}".rstrip())
+        value, low, high = (f"{scale * number:.{decimals}f}" for number in (self.value, *self.ci95))
+        sign = "" if self.value < 0 else "+"
+        return f"{sign}{value}{noun} (95%: {low} to {high}): {self.verdict}"
 
 
 class Comparison(Section):
     """Was it better? Paired on the same test examples: with each baseline and with before, by name in `gains`.
 
-    `best_baseline` is the most accurate one. Records of older versions have neither; they compare with the probe.
+    `best_baseline` is the one with the best headline metric, which the headline compares with; None where there is
+    none. `cautions` are sentences on what the headline does not say and should not be missed.
     """
 
-    accuracy_gain: float
-    accuracy_gain_ci95: tuple[float, float]
-    mcnemar_p_value: float
-    verdict: Verdict
-    probe_gain: float
-    probe_gain_ci95: tuple[float, float]
-    probe_mcnemar_p_value: float
-    probe_verdict: Verdict
-    gains: dict[str, Gain] = Field(default_factory=dict)
-    best_baseline: Literal["majority_class", "tfidf", "probe"] | None = None
+    gains: dict[str, Gain]
+    best_baseline: str | None = None
+    cautions: list[str] = Field(default_factory=list)
 
-    @property
-    def measured(self) -> dict[str, Gain]:
-        """Return every gain by the name of what it is compared with, whichever version wrote the record."""
-        probe = self.probe_gain, self.probe_gain_ci95, self.probe_mcnemar_p_value, self.probe_verdict
-        before = self.accuracy_gain, self.accuracy_gain_ci95, self.mcnemar_p_value, self.verdict
-        older = {
-            name: Gain(value=value, ci95=ci95, p_value=p_value, verdict=verdict)
-            for name, (value, ci95, p_value, verdict) in (("probe", probe), ("before", before))
-        }
-        return {**older, **self.gains}
+    def beside(self) -> dict[str, Any]:
+        """Return the gains over before and over the probe under the names of version 1."""
+        found: dict[str, Any] = {}
+        for name, prefix in (("before", ""), ("probe", "probe_")):
+            if name in self.gains:
+                gain = self.gains[name]
+                of = prefix or f"{gain.metric}_"
+                found |= {f"{of}gain": gain.value, f"{of}gain_ci95": gain.ci95, f"{prefix}verdict": gain.verdict}
+                found |= {f"{prefix}mcnemar_p_value": gain.p_value} if gain.test == MCNEMAR else {}
+        return found
 
     @property
     def rival(self) -> str:
-        """Return the name of the baseline that the headline compares with."""
-        return self.best_baseline if self.best_baseline in self.gains else "probe"
+        """Return the name of what the headline compares with."""
+        return self.best_baseline or "before"
 
 
 class ReloadCheck(Section):

@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from lightune.data.cells import CHUNK, cells, is_missing, is_writable
+from lightune.data.cells import CHUNK, cells
 from lightune.data.header import wrong_separator
 from lightune.data.labels import SUPPORTED, label_text
 from lightune.data.names import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
-from lightune.data.numerals import NUMBER, WHOLE
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 from lightune.faults import data_error
+from lightune.values.missing import is_missing, is_writable
+from lightune.values.numerals import NUMBER, WHOLE
 
 # sentence1 and sentence2, q_1 and q_2, text_a and text_b, sentence1 and sentence_2
 STEM = re.compile(r"[a-z]+[_ -]?[1a]")

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.lookalikes import is_unseen
 from lightune.errors import ArtifactError
+from lightune.values.lookalikes import is_unseen
 
 FINGERPRINTS_FILE = "fingerprints.safetensors"
 # The name of the one tensor in it. Another normal form needs another name, or nothing would be known again.

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightune.data.names import is_known_name
-from lightune.data.numerals import NUMBER
 from lightune.faults import Fault
+from lightune.values.numerals import NUMBER
 
 ONE_ROW_FIRST = (
     "Put a row of column names first: text,label. If these are the names, say which: --text-column and --label-column."

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from lightune.data.lookalikes import is_unseen
+from lightune.values.lookalikes import is_unseen
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
 LABEL_NAMES = (

@@ -13,44 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.cells import cells, is_missing, is_writable
+from lightune.data.cells import cells
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.labels import class_index, label_text
-from lightune.data.lookalikes import alike_key, spelled_out
-from lightune.data.numerals import WHOLE
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean, shortlist
 from lightune.faults import Fault
+from lightune.values.lookalikes import alike_key, spelled_out
+from lightune.values.missing import is_missing, is_writable
+from lightune.values.numerals import WHOLE
 
 MOST_FAULTS = 10_000
 MOST_NAMES = 10
 LONGEST_SHOWN = 60
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG, ABSENT = 1, 2, 4, 8
-# How programs write that a value is missing; "none" is left out, for it is often a class.
-MISSING = frozenset(
-    [
-        "nan",
-        "<na>",
-        "nat",
-        "na",
-        "n/a",
-        "#n/a",
-        "#ref!",
-        "#name?",
-        "#value!",
-        "null",
-        "(null)",
-        "nil",
-        "undefined",
-        "\\n",
-        '""',
-        "''",
-        "-",
-        "?",
-        ".",
-    ]
-)
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
 TRUTHS = ("true", "false")
 TEXT_KINDS = (str, int, float, Decimal, date, time)
@@ -174,46 +151,3 @@ def _character_fault(text: str) -> str:
     if "\0" in text:
         return "holds a NUL byte"
     return "" if text.isascii() or is_writable(text) else "holds half a character (an unpaired surrogate)"
-
-
-class _Labels:
-    """Label cells to label indices, by name or by the file's own class names."""
-
-    def __init__(self, wanted: Wanted, class_names: list[str]) -> None:
-        self.wanted, self.class_names = wanted, class_names
-        # A model of an older version may know a label as 1.0, which is 1 now.
-        self.indices = {label_text(name): index for index, name in enumerate(wanted.names)}
-        self.indices |= {name: index for index, name in enumerate(wanted.names)}
-        self.alike = {alike_key(name): name for name in wanted.names}
-        self.known = lru_cache(4096)(self._look_up)  # few values stand in many rows
-
-    def label(self, value: Any) -> int | Fault:
-        """Return the index of a label cell, or what is wrong with it."""
-        if isinstance(value, list | dict):  # in a test file: training would have been refused
-            return self._unseen(str(value))
-        return self.known(value.__class__, value)
-
-    def _look_up(self, kind: type, value: Any) -> int | Fault:
-        if is_missing(value):
-            return Fault("DATA-013", "", "label is missing", "Fix the row.")
-        named = class_index(value, len(self.class_names))
-        name = label_text(value) if named is None else self.class_names[named]
-        if name not in self.indices and name.casefold() in TRUTHS:  # True in a csv is true in a jsonl
-            name = self.alike.get(alike_key(name), name)
-        if name not in self.indices:
-            return self._unseen(name)
-        reason = _character_fault(name)
-        return Fault("DATA-013", "", f"label {reason}", "Fix the row.") if reason else self.indices[name]
-
-    def _unseen(self, name: str) -> Fault:
-        names = self.wanted.names
-        known = shortlist(names, MOST_NAMES)
-        shown = spelled_out(name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…")
-        remedy = "Fix the row, or pass --set data.on_unseen_label=drop."
-        if name == "-1" and self.class_names:
-            remedy = "Published test splits hide their labels as -1: give a labelled file instead."
-        text = f'label "{shown}" is not among the training labels ({known}).'
-        alike = self.alike.get(alike_key(name))
-        guess = "" if WHOLE.fullmatch(name) else did_you_mean(shown, names)  # -1 is near 1, and means another thing
-        meant = guess if alike is None else f'Did you mean "{alike}"?'
-        return Fault("DATA-014", "", text, f"{meant} {remedy}".strip())

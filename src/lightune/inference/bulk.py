@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from lightune.data.cells import is_missing
 from lightune.data.csv_file import SEPARATORS, Row, Rows, batches, by_name
 from lightune.data.file_signatures import HEAD_BYTES, disguised
 from lightune.data.header import labels_as_names, missing_header
@@ -21,6 +20,7 @@ from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
 from lightune.inference.prediction_cache import Answers
 from lightune.progress import Reporter, Silent
+from lightune.values.missing import is_missing
 
 CHUNK_ROWS = 2048
 ADDED = ("prediction", "confidence")

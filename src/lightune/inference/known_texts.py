@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.cells import CHUNK, is_missing
+from lightune.data.cells import CHUNK
 from lightune.data.columns import label_by_name
 from lightune.data.labels import label_text
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.evaluation.metrics import measure_part
 from lightune.sections import LabelledFile, PartMetrics
+from lightune.values.missing import is_missing
 
 if TYPE_CHECKING:
     from lightune.data.split import Split

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightune.data.cells import is_missing
 from lightune.data.columns import label_column, text_columns
 from lightune.data.dataset import Split, Task, labelled_split, load_task
 from lightune.data.encoding import encode_splits
@@ -26,6 +25,7 @@ from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
 from lightune.record import RunRecord
 from lightune.sections import Evaluation
+from lightune.values.missing import is_missing
 
 
 def evaluate_file(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lightune.data.cells import is_missing, is_writable
 from lightune.data.python_columns import is_structured
 from lightune.data.python_values import ARROW, DATASETS, TABLES, has_columns, is_a, listed, plain
 from lightune.errors import DataError
+from lightune.values.missing import is_missing, is_writable
 
 Text = str | tuple[str, str]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightune.data.cells import is_missing, is_writable
 from lightune.inference.classifier import Prediction, predictions
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 from lightune.models.tokens import is_bare
+from lightune.values.missing import is_missing, is_writable
 
 if TYPE_CHECKING:
     from lightune.artifact import ArtifactConfig

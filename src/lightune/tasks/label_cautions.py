@@ -1,21 +1,17 @@
-"""A verdict in words: the cheap baselines by name, the best of them, and what an accuracy alone would hide."""
+"""What an accuracy alone would hide, in words: labels that are never found, a baseline ahead in macro F1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-# Of equally good baselines the first is the one to compare with: it knows more of what the adapted model knows.
-BaselineName = Literal["probe", "tfidf", "majority_class"]
-PREFERRED: tuple[BaselineName, ...] = ("probe", "tfidf", "majority_class")
 MOST_NAMED = 5
 LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a classifier reached on the test examples; `name` is its name in a sentence."""
+    """What a classifier reached on the test examples; `name` is its name in a sentence, with its article."""
 
     name: str
     accuracy: float
@@ -37,23 +33,6 @@ class Counts:
         return 2 * self.right / max(self.examples + self.answered, 1)
 
 
-def best_baseline(accuracies: Mapping[str, float]) -> BaselineName:
-    """Return the name of the most accurate baseline; of equal ones the probe, then the word counts."""
-    return max((name for name in PREFERRED if name in accuracies), key=lambda name: accuracies[name])
-
-
-def baseline_name(baseline: str, majority_label: str) -> str:
-    """Return what a baseline is called in a table or a sentence."""
-    if baseline == "majority_class":
-        return f"always answering {shortened(majority_label)}"
-    return {"probe": "linear probe", "tfidf": "word counts (TF-IDF)"}[baseline]
-
-
-def with_article(name: str) -> str:
-    """Return a baseline's name as it stands in a sentence."""
-    return f"the {name}" if name == "linear probe" else name
-
-
 def counts_by_label(labels: Sequence[str], confusion_matrix: Sequence[Sequence[int]]) -> list[Counts]:
     """Return the counts of each label; rows of the matrix are true labels, columns the answers."""
     answered = [sum(column) for column in zip(*confusion_matrix, strict=True)]
@@ -67,16 +46,12 @@ def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[
     """Return what the headline does not say and should not be missed: what stands beside it in the first lines.
 
     Labels that are never found, a baseline ahead in macro F1, the majority class ahead in accuracy. `best` is the
-    baseline of the headline; None in a record of an older version, whose headline compares with the probe.
+    baseline of the headline.
     """
     said = never_found(counts) + behind_in_f1(after, list(baselines.values()), counts)
-    majority, probe = baselines["majority_class"], baselines["probe"]
-    if best != "majority_class" and majority.accuracy > after.accuracy:
+    majority = baselines.get("majority_class")
+    if majority and best != "majority_class" and majority.accuracy > after.accuracy:
         said.append(f"{majority.name} is right more often: {majority.accuracy:.3f} against {after.accuracy:.3f}.")
-    other = baselines[best_baseline({name: found.accuracy for name, found in baselines.items()})]
-    if best is None and other.accuracy > probe.accuracy:
-        both = f"{other.name}: {other.accuracy:.3f}, {probe.name}: {probe.accuracy:.3f}"
-        said.append(f"{both}; an older lightune wrote this record and compared with the latter alone.")
     return [sentence[0].upper() + sentence[1:] for sentence in said]
 
 
@@ -115,7 +90,7 @@ def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[
         return []
     worst = min((label for label in counts if label.examples), key=lambda label: label.f1)
     weak = f'it does worst on "{shortened(worst.label)}" (F1 {worst.f1:.3f})'
-    gap = f"{gap} points below {with_article(other.name)}"
+    gap = f"{gap} points below {other.name}"
     return [f"Macro F1 is {found.f1_macro:.3f}, {gap}, though accuracy is not: {weak}."]
 
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from lightune.data.numerals import WHOLE, whole
+from lightune.values.numerals import WHOLE, whole
 
 QUOTES = "\"'`“”„‘’«»‚‹›"
 # Characters that Unicode asks programs not to draw, besides its category Cf: fillers, joiners, variation selectors.

@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lightune.data.labels import AS_CLASSES
-from lightune.data.scan import Scan
-from lightune.data.text_warnings import place_of_label
 from lightune.errors import shortlist
 from lightune.faults import Fault
+from lightune.tasks.columns import SplitTargets
+from lightune.tasks.label_names import AS_CLASSES
 
 MARKS = "|;,/+&"
 # One label with another mark in it may be a name; a bar hardly ever is.
@@ -22,21 +21,21 @@ MOST_NAMED = 5
 LIST = re.compile(r"[\[({].*[,;'\"].*[\])}]")
 
 
-def joined_labels(scan: Scan, labels: Sequence[str], kind: str, are_named: bool) -> tuple[list[Fault], list[Fault]]:
+def joined_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> tuple[list[Fault], list[Fault]]:
     """Return (faults, warnings) for labels that look like several in one.
 
-    It is a fault from a tenth of the rows on, unless `kind` is "class" or the file names its classes (`are_named`).
+    It is a fault from a tenth of the rows on, unless `kind` is "class" or the file names its classes.
     """
     faults, warnings = [], []
-    is_fault = kind == "auto" and not are_named
-    counts = dict(zip(labels, scan.counts(len(labels)), strict=True))
+    is_fault = kind == "auto" and not split.has_class_names
+    counts = dict(zip(labels, split.counts(len(labels)), strict=True))
     for mark in ("[]", *MARKS):
         joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
         alone = any(all(part.strip() in counts for part in name.split(mark)) for name in joined)
         if len(joined) < (1 if alone and len(mark) == 1 else LEAST_JOINED.get(mark, 2)):
             continue
         text = _told(joined, mark, counts)
-        place = place_of_label(scan, labels.index(joined[0]))
+        place = split.place_of(labels.index(joined[0]))
         if is_fault and sum(counts[name] for name in joined) >= FAULT_SHARE * sum(counts.values()):
             hint = f"Several labels for one text are not supported. If each combination is a class, {AS_CLASSES}."
             faults.append(Fault("DATA-036", place, text, hint))

@@ -1,13 +1,48 @@
-"""Logistic regression whose penalty is chosen by cross-validation: the probe, the word counts, a head start."""
+"""Models that cost almost nothing: a constant answer, and linear models whose penalty is chosen by cross-validation."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The one answer that is best for all texts: its scores, (outputs,), its name, its title, and details of it.
+
+    Metrics that such scores cannot have, like a loss, are `without`.
+    """
+
+    name: str
+    title: str
+    scores: Array
+    details: Mapping[str, Any]
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A fitted linear model of given features: `scores` takes (texts, width) and gives (texts, outputs)."""
+
+    scores: Callable[[Any], Array]
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """What an output layer starts from: weight (outputs, width), bias (outputs,), and what the user is told."""
+
+    weight: Array
+    bias: Array
+    note: str
 
 
 def fit_logistic(

@@ -1,0 +1,58 @@
+"""Tasks, one file each. A new task is one file and one line in the import below, or an entry point of a package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lightune.errors import ArtifactError, RecipeError, did_you_mean
+from lightune.tasks import classification  # noqa: F401  (registers itself)
+from lightune.tasks.base import Task
+from lightune.tasks.columns import LabelColumn, Wishes
+from lightune.tasks.registry import TASKS
+
+__all__ = ["AUTO", "TASKS", "Task", "find_task", "require_task", "task_from_json"]
+
+AUTO = "auto"
+# What a column is for when no other task claims it; its errors say what labels are.
+USUAL = "classification"
+
+
+def find_task(column: LabelColumn, wishes: Wishes) -> Task:
+    """Return the task that a recipe names, or under `auto` the first that claims the column, else classification.
+
+    Raises DataError when the column cannot be used for it.
+    """
+    if wishes.task != AUTO:
+        return TASKS[wishes.task].of(column, wishes)
+    claiming = (kind for _, kind in TASKS.items() if kind.claims(column))
+    return next(claiming, TASKS[USUAL]).of(column, wishes)
+
+
+def require_task(name: str, metric: str | None = None) -> None:
+    """Raise RecipeError unless there is such a task (or it is auto), and it has such a metric, where one is named."""
+    kinds = [kind for _, kind in TASKS.items()] if name == AUTO else [TASKS[name]]
+    known = dict.fromkeys(found.name for kind in kinds for found in kind.metrics)
+    if metric is not None and metric not in known:
+        whose = "any task" if name == AUTO else f"the task {name}"
+        text = f'training.metric_for_best_model: "{metric}" is not a metric of {whose}.'
+        raise RecipeError("RECIPE-015", text, f"{did_you_mean(metric, known)} Valid: {', '.join(known)}.".strip())
+
+
+def task_from_json(value: Mapping[str, Any], where: str) -> Task:
+    """Return the task that lightune.json keeps; ArtifactError where it cannot be understood or is not installed."""
+    options = dict(value)
+    name = str(options.pop("name", ""))
+    if name not in TASKS:
+        text = f'{where}: trained for the task "{name}", which is not installed here.'
+        raise ArtifactError("ARTIFACT-016", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
+    try:
+        return TypeAdapter(TASKS[name]).validate_python(options)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "the whole"
+        raise ArtifactError(
+            "ARTIFACT-005", f"{where}: cannot be understood (task: {place}: {fault['msg']})."
+        ) from error

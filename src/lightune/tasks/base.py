@@ -1,0 +1,229 @@
+"""What a task is: what stands beside a text, how it is learnt, and how answers are judged and shown.
+
+A new task is one file. Everybody else calls these methods and never asks which task it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.faults import Fault
+from lightune.measured import Metric
+from lightune.sections import Baseline, Evaluation, TaskRecord
+from lightune.tasks.answers import Answer
+from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.linear import Constant, HeadStart, LinearModel
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+# The code of a target that the training file lacks; data.on_unseen_label says what becomes of such rows.
+UNSEEN = "DATA-014"
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """The base of every task; an instance knows its labels, as far as it has any.
+
+    - `auto_model`: transformers' MODEL_FOR_<...>_MAPPING has the model's class; `head_class` is how that ends.
+    - `peft_type`: PEFT's task type. `hub_tag`: what the Hugging Face Hub calls the task.
+    - `reads`: whether a head answers once for a "text", or for each of its "tokens".
+    - `metrics`: the first is the headline, and chooses the best epoch unless a recipe says otherwise.
+    - `label_columns`: what its column is usually called; `target_column`, in predictions.csv.
+    """
+
+    name: ClassVar[str]
+    auto_model: ClassVar[str] = "SEQUENCE_CLASSIFICATION"
+    head_class: ClassVar[str] = "ForSequenceClassification"
+    peft_type: ClassVar[str] = "SEQ_CLS"
+    hub_tag: ClassVar[str] = "text-classification"
+    reads: ClassVar[Literal["text", "tokens"]] = "text"
+    metrics: ClassVar[tuple[Metric, ...]]
+    label_columns: ClassVar[tuple[str, ...]] = ()
+    target_column: ClassVar[str] = "label"
+
+    labels: tuple[str, ...] = ()
+
+    # What stands in a file
+
+    @classmethod
+    def claims(cls, column: LabelColumn) -> bool:
+        """Say whether `task: auto` takes the column for this task; one that says so comes before the others."""
+        return False
+
+    @classmethod
+    @abstractmethod
+    def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
+        """Return the task that the training file sets. Raises DataError when its cells cannot be such targets."""
+
+    @abstractmethod
+    def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
+        """Return what turns a cell into a target, or into the Fault that says why it is none.
+
+        `class_names` are the file's own names for its numbers. The fault of a target that training lacks is UNSEEN.
+        """
+
+    def in_words_of(self, column: LabelColumn) -> Task:
+        """Return the same task with the labels as a file calls them; for a model that was trained elsewhere."""
+        return self
+
+    def is_spelt_otherwise(self, other: Task) -> bool:
+        """Say whether another task is this one but for how its labels are written, as older versions did it."""
+        return False
+
+    def targets(self, rows: int) -> Array:
+        """Return room for the targets of so many rows; the first axis counts rows."""
+        return np.zeros(rows, np.int32)
+
+    @abstractmethod
+    def shown(self, target: Any) -> str:
+        """Return a target as people write it."""
+
+    def tally(self, targets: Array) -> dict[str, int]:
+        """Return how often each label occurs; nothing where there are no labels."""
+        return {}
+
+    def strata(self, targets: Array) -> NDArray[np.int64]:
+        """Return a number for each target; rows of one number are drawn in proportion."""
+        return np.zeros(len(targets), np.int64)
+
+    def same(self, targets: Array) -> NDArray[np.int64]:
+        """Return a number for each target, which is that of another one where the two agree."""
+        return np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets)).astype(np.int64)
+
+    def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
+        """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
+        return [], []
+
+    def drawn(self, targets: Array, origin: str) -> list[Fault]:
+        """Return what is wrong with the targets that were drawn for training."""
+        return []
+
+    # The model
+
+    @property
+    def outputs(self) -> int:
+        """How many logits a text gets (or a token)."""
+        return len(self.labels)
+
+    def config(self) -> dict[str, Any]:
+        """Return what a transformers configuration says of the task; `id2label` names the outputs."""
+        names = self.labels if len(self.labels) == self.outputs else [f"LABEL_{row}" for row in range(self.outputs)]
+        return {
+            "num_labels": self.outputs,
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: row for row, name in enumerate(names)},
+        }
+
+    # Training
+
+    def collate(self, targets: Array, width: int) -> torch.Tensor:
+        """Return the targets of a batch as a tensor; `width` is the number of positions of its padded texts."""
+        import torch
+
+        return torch.from_numpy(np.asarray(targets, np.int64))
+
+    def weights(self, targets: Array, wishes: Wishes) -> Array | None:
+        """Return how much each text weighs in training, or None where all weigh the same."""
+        return None
+
+    @abstractmethod
+    def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each text: (texts,)."""
+
+    def mean_loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of texts that weigh the same."""
+        return self.losses(logits, targets).mean()
+
+    # Answers and what they are worth
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        """What a file of answers gets: the columns of `Answer.cells`."""
+        return ("prediction",)
+
+    @abstractmethod
+    def decode(self, logits: Array) -> Sequence[Answer]:
+        """Return the answer to each text from its logits."""
+
+    def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
+        """Return an answer as JSON values from its cells in a file."""
+        return dict(zip(self.answer_columns, cells, strict=True))
+
+    def agree(self, logits: Array, others: Array) -> bool:
+        """Say whether two models that differ by rounding give the same answers."""
+        return True
+
+    @abstractmethod
+    def measure(self, logits: Array, targets: Array) -> dict[str, float]:
+        """Return every metric by its name; one or more texts."""
+
+    def measure_part(self, logits: Array, targets: Array) -> dict[str, float]:
+        """Return the metrics of a part of the texts, in which some labels may not occur."""
+        return self.measure(logits, targets)
+
+    def details(self, logits: Array, targets: Array) -> dict[str, Any]:
+        """Return what stands beside the metrics, as JSON values; a picture is drawn of what the report knows."""
+        return {}
+
+    @abstractmethod
+    def count(self, cells: Sequence[str], target: Any) -> tuple[float, ...]:
+        """Return what the answer in these cells adds to the sums from which the headline metric follows."""
+
+    def counts(self, logits: Array, targets: Array) -> Array:
+        """Return what each answer adds to those sums: (texts, sums)."""
+        answers = zip(self.decode(logits), targets, strict=True)
+        return np.array([self.count(answer.cells(), target) for answer, target in answers], float)
+
+    def headline(self, sums: Array, texts: int) -> Array:
+        """Return the headline metric from sums over so many texts, (..., sums) to (...); a mean unless said otherwise.
+
+        A metric that is no mean is bootstrapped by it.
+        """
+        found: Array = sums[..., 0] / texts
+        return found
+
+    def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
+        """Return sentences on what the headline does not say; `best` is the baseline that it compares with."""
+        return []
+
+    # Baselines
+
+    def constant(self, targets: Array) -> Constant | None:
+        """Return the best constant answer to texts with these targets."""
+        return None
+
+    def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:
+        """Fit a linear model whose penalty is one of `strengths`, chosen by cross-validation; None without such models.
+
+        `features` are (texts, width), dense or sparse, and standardised first where they are to be `scaled`.
+        """
+        return None
+
+    def head_start(self, inputs: Array, targets: Array, has_bias: bool) -> HeadStart | None:
+        """Fit what an output layer may start from to its inputs, (texts, width); None without such a start."""
+        return None
+
+    # On disk
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the task as lightune.json keeps it."""
+        return {"name": self.name, **{key: list(value) if isinstance(value, tuple) else value
+                                      for key, value in asdict(self).items()}}  # fmt: skip
+
+    def record(self) -> TaskRecord:
+        """Return what the record says of the task."""
+        return TaskRecord(
+            name=self.name,
+            labels=list(self.labels),
+            metrics=list(self.metrics),
+            hub_tag=self.hub_tag,
+            model_class=f"AutoModel{self.head_class}",
+        )

@@ -1,0 +1,141 @@
+"""What the labels of a column are called, and columns whose values cannot be labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from lightune.errors import DataError, shortlist
+from lightune.faults import data_error
+from lightune.tasks.columns import LabelColumn
+from lightune.values.label_text import label_text, number
+from lightune.values.missing import is_missing
+from lightune.values.numerals import WHOLE
+
+MOST_SHOWN = 12
+MAX_CLASSES = 1000
+# More different whole numbers than this, without names, are taken for a quantity and not for classes.
+MOST_NUMBERS = 20
+LEAST_NUMBERS_SHARE = 0.9
+# A column of a million ids need not be counted to the end to know that it holds no labels.
+MOST_COUNTED = 100_000
+SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
+AS_CLASSES = "--label-kind class (data.label_kind) takes each as a class"
+KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
+
+
+def label_names(column: LabelColumn, kind: str = "auto") -> list[str]:
+    """Return the label names in order: the file's own class names, else the values, numbers by size.
+
+    DataError for what is no classification: lists, fractions, a single value, nearly as many values as rows, many
+    different whole numbers. With `kind` "class" numbers of any sort are classes.
+    """
+    if column.class_names:
+        return list(column.class_names)
+    names = Counter[str]()
+    for (_, value), count in _distinct(column).items():
+        names[label_text(value)] += count
+    _refuse_fractions(column, names, kind)
+    _refuse_number_of_labels(column, names)
+    _refuse_quantity(column, names, kind)
+    return sorted(names, key=_number_or_word)
+
+
+def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
+    """Count the values that are there, by type and value: 1 and True are not one; not to the end if they are many."""
+    counts = Counter[tuple[type, Any]]()
+    for value in column.values:
+        if isinstance(value, list | tuple | dict):
+            text = f"column {column.name} holds lists; multi-label and token tasks are not supported."
+            raise data_error("DATA-021", column.origin, text, SUPPORTED)
+        if not isinstance(value, KINDS):  # its str() is no label that anybody wrote: b'pos'
+            text = f"column {column.name} holds {type(value).__name__}, which is not a label."
+            raise data_error("DATA-021", column.origin, text, SUPPORTED)
+        key = (value.__class__, value)
+        if key in counts or (len(counts) < MOST_COUNTED and not is_missing(value)):
+            counts[key] += 1
+    return counts
+
+
+def _refuse_fractions(column: LabelColumn, names: Counter[str], kind: str) -> None:
+    numbers = [number(name) for name in names]
+    if kind == "class" or None in numbers or all(number.is_integer() for number in numbers if number is not None):
+        return
+    text = f"column {column.name} holds fractions; regression is not supported."
+    hint = f"Labels are classes: words, whole numbers or true/false. If each value is one, {AS_CLASSES}."
+    raise data_error("DATA-020", column.origin, text, hint)
+
+
+def _refuse_number_of_labels(column: LabelColumn, counts: Counter[str]) -> None:
+    rows = column.rows if len(counts) >= MOST_COUNTED else counts.total()
+    if len(counts) < 2:
+        there = f' ("{next(iter(counts))}")' if counts else ""
+        text = (
+            f"column {column.name} holds {len(counts)} label{'s' * (len(counts) != 1)}{there}; two or more are needed."
+        )
+        hint = "Give rows of another label, or name the right column: --label-column."
+        raise data_error("DATA-022", column.origin, text, hint)
+    if len(counts) > min(MAX_CLASSES, rows // 2 + 1):
+        most = "or more " if len(counts) >= MOST_COUNTED else ""
+        text = f"column {column.name} holds {len(counts)} {most}different labels in {rows} rows."
+        hint = "It looks like texts or ids. Name the right column with --label-column."
+        raise data_error("DATA-023", column.origin, text, hint)
+
+
+def _refuse_quantity(column: LabelColumn, names: Counter[str], kind: str) -> None:
+    numbers = [name for name in names if WHOLE.fullmatch(name)]
+    if kind == "class" or len(numbers) <= MOST_NUMBERS or len(numbers) < LEAST_NUMBERS_SHARE * len(names):
+        return
+    text = f"column {column.name} holds {len(numbers)} different whole numbers and no names, so it looks like a number."
+    hint = f"Regression is not supported. If each number is a class, {AS_CLASSES}."
+    raise data_error("DATA-035", column.origin, text, hint)
+
+
+def _number_or_word(name: str) -> tuple[int, float, str]:
+    found = number(name)
+    return (1, 0.0, name) if found is None else (0, found, name)
+
+
+def names_in_file(labels: Sequence[str], column: LabelColumn) -> list[str]:
+    """Return the file's name for each of the model's labels, in the model's order.
+
+    Labels are matched by name, whatever their case; LABEL_0, LABEL_1, ... also by the number in the file. A label of
+    the model that the file does not use keeps its own name. Raises DataError when no label is known.
+    """
+    found = _labels_of(column)
+    by_name = {label.casefold(): index for index, label in reversed(list(enumerate(labels)))}
+    by_name |= {label: index for index, label in enumerate(labels)}  # the exact spelling wins
+    matched: dict[int, str] = {}
+    for name in sorted(found, key=lambda name: name not in labels):
+        index = by_name.get(name, by_name.get(name.casefold()))
+        if index is not None:
+            matched.setdefault(index, name)
+    if matched:
+        return [matched.get(index, label) for index, label in enumerate(labels)]
+    if all(re.fullmatch(r"LABEL_\d+", label) for label in labels):
+        names = column.class_names
+        if len(names) == len(labels):
+            return list(names)
+        # Without a 0 the file may as well count from 1, which would be one class off.
+        if "0" in found and all(name.isdecimal() for name in found):
+            return [label.removeprefix("LABEL_") for label in labels]
+    theirs, ours = _shown(found), _shown(labels)
+    hint = "Rename the labels of the file, or write their names into id2label in the model's config.json."
+    raise DataError("DATA-051", f"{column.origin}: the file's labels ({theirs}) are not the model's ({ours}).", hint)
+
+
+def _labels_of(column: LabelColumn) -> list[str]:
+    """Return the different labels of a file in the order of their first row, or its own list of class names."""
+    if column.class_names:
+        return list(column.class_names)
+    return list(dict.fromkeys(label_text(value) for value in column.values if not is_missing(value)))
+
+
+def _shown(names: Sequence[str]) -> str:
+    return shortlist(names, MOST_SHOWN)

@@ -1,0 +1,35 @@
+"""How a label is written, whatever kind of cell holds it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lightune.values.numerals import WHOLE, whole
+
+
+def label_text(value: Any) -> str:
+    """Return a label as it is shown: words stripped, true for True, and 1 for 1.0, "1.0", 1e+00 or Decimal("1.0")."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    text = str(value).strip()
+    return whole(text) if text[:1] in "+-0123456789" and WHOLE.fullmatch(text) else text
+
+
+def class_index(value: Any, names: int) -> int | None:
+    """Return the number of a class whose names the file carries, whatever kind of number holds it; else None."""
+    if isinstance(value, str | bool | np.bool_):
+        return None
+    found = number(value)
+    return int(found) if found is not None and found.is_integer() and 0 <= found < names else None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, or None for anything else."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
