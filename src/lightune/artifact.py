@@ -11,18 +11,20 @@ import copy
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.dataset import Task
+from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
-from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.quantize import round_weights
 from lightune.recipe import Recipe
+from lightune.tasks import Task, task_from_json
+from lightune.tasks.schema1 import upgraded_config
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "lightune.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ArtifactConfig:
     base_sha256: str
     method: str
     method_options: dict[str, Any]
-    labels: list[str]
+    task: Task
     max_length: int
     text_columns: list[str]
     label_column: str
@@ -53,7 +55,7 @@ class ArtifactConfig:
     model_precision: str = "fp32"
 
     @classmethod
-    def of(cls, recipe: Recipe, loaded: LoadedModel, method: Method, task: Task) -> ArtifactConfig:
+    def of(cls, recipe: Recipe, loaded: LoadedModel, method: Method, splits: DataSplits) -> ArtifactConfig:
         """Return the configuration of what a run trained."""
         source = loaded.source
         return cls(
@@ -63,13 +65,17 @@ class ArtifactConfig:
             base_sha256=fingerprint(source),
             method=recipe.method.name,
             method_options=method.options(),
-            labels=task.labels,
+            task=loaded.task,
             max_length=loaded.max_length,
-            text_columns=task.text_columns,
-            label_column=task.label_column,
+            text_columns=splits.text_columns,
+            label_column=splits.label_column,
             seed=recipe.training.seed,
             model_precision=recipe.model_precision,
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the configuration as lightune.json holds it."""
+        return {**vars(self), "task": self.task.as_json()}
 
 
 @dataclass
@@ -98,7 +104,7 @@ def save_adapter(
     tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in given.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     method.write_config(model, folder)
-    write_json(folder / CONFIG_FILE, asdict(replace(config, method_options=method.saved_as().options())))
+    write_json(folder / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
     if fingerprints is not None:
         fingerprints.write(folder)
     write_manifest(folder)
@@ -137,16 +143,19 @@ def verify(folder: Path) -> None:
 
 
 def read_config(folder: Path) -> ArtifactConfig:
-    """Verify the folder and return its configuration."""
+    """Verify the folder and return its configuration; that of format 1 is read as one of format 2."""
     verify(folder)
+    path = folder / CONFIG_FILE
     try:
-        config = ArtifactConfig(**json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError("ARTIFACT-005", f"{folder / CONFIG_FILE}: cannot be understood ({error}).") from error
-    if config.format_version != FORMAT_VERSION:
-        message = f"{folder}: format {config.format_version}; this lightune reads format {FORMAT_VERSION}."
-        raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
-    return config
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = value.get("format_version")
+        if version not in (1, FORMAT_VERSION):
+            message = f"{folder}: format {version}; this lightune reads format {FORMAT_VERSION} and older ones."
+            raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
+        value = upgraded_config(value)
+        return ArtifactConfig(**{**value, "task": task_from_json(value["task"], str(path))})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error
 
 
 def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
@@ -158,7 +167,7 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
     source = find_base(config, base_model)
-    loaded = load_classifier(source, config.labels, config.seed, config.max_length, config.model_precision)
+    loaded = load_model(source, config.task, config.seed, config.max_length, config.model_precision)
     return put_on(loaded, folder, config)
 
 
@@ -170,7 +179,10 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
     if config.model_precision != base.precision:
         message = f"{folder}: made on weights held in {config.model_precision}; those in memory are {base.precision}."
         raise ArtifactError("ARTIFACT-041", message, "Load it by itself, or with others that have its model_precision.")
-    return put_on(base.classifier(config.labels, config.seed, config.max_length), folder, config, shares_base=True)
+    if config.task.auto_model != base.loaded.task.auto_model:
+        message = f"{folder}: made for another kind of head than the base in memory has."
+        raise ArtifactError("ARTIFACT-042", message, "Load it by itself, or with others of its task.")
+    return put_on(base.model_for(config.task, config.seed, config.max_length), folder, config, shares_base=True)
 
 
 def find_base(config: ArtifactConfig, base_model: str | None = None) -> ModelSource:
@@ -213,7 +225,7 @@ def merged_model(adapted: AdaptedModel) -> nn.Module | None:
         return method.merged(copy.deepcopy(adapted.model) if adapted.shares_base else adapted.model)
     if not method.mergeable:
         return None
-    fresh = load_classifier(loaded.source, config.labels, config.seed, config.max_length)
+    fresh = load_model(loaded.source, config.task, config.seed, config.max_length)
     round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
     plain = method.saved_as()
     model = plain.attach(fresh.model, fresh.anatomy, config.seed).model

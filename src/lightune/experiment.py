@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
-from lightune.data.dataset import Task, load_task
+from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.evaluation.baselines import Baseline, baselines
-from lightune.evaluation.evaluate import evaluate, predict_logits
+from lightune.evaluation.baselines import Fitted, baselines
+from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
 from lightune.evaluation.features import Watch, watch_texts
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods import Method, make_method
 from lightune.methods.base import count_parameters
-from lightune.models.load import LoadedModel, find_model, load_classifier
+from lightune.models.load import LoadedModel, find_model, load_model
 from lightune.models.quantize import require_precision, weight_bytes
 from lightune.models.shared_base import copy_on_same_tensors
 from lightune.progress import Reporter, Silent, program_reporter
@@ -36,6 +36,7 @@ from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
+from lightune.tasks.columns import Wishes
 from lightune.training.accelerate_setup import require_installed
 from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
@@ -58,7 +59,7 @@ class _Prepared:
     recipe: Recipe
     method: Method
     device: torch.device
-    task: Task
+    splits: DataSplits
     loaded: LoadedModel
     encoded: dict[str, Encoded]
     folder: Path
@@ -80,7 +81,7 @@ class _Before:
 
     scores: NDArray[Any]
     evaluation: Evaluation
-    baselines: dict[str, Baseline]
+    baselines: dict[str, Fitted]
     head_inputs: NDArray[Any]  # of the training split
     speeds: dict[str, float]
     parameters: int
@@ -126,55 +127,58 @@ def run(
     reporter.phase("Reading the data and the model")
     tables = None
     if data is not None:
-        tables = python_tables(data, recipe.data)
+        tables = python_tables(data, recipe.data, recipe.task)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
-    task = load_task(recipe.data, recipe.training.seed, recipe.training.class_weights, tables)
+    wishes = Wishes(recipe.task, recipe.data.label_kind, recipe.training.class_weights)
+    splits = load_splits(recipe.data, wishes, recipe.training.seed, tables)
     if runtime.rank():
         with ending_together():
-            _train(_prepare(recipe, method, task, Path(os.devnull), reporter, ()))
+            _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
         return RunRecord.model_validate_json(all_ranks().told())
     with ending_together(), folder as place:
-        said = (*notes, *runtime.device_notes(device), *task.notes)
-        prepared = _prepare(recipe, method, task, place.working, reporter, said)
+        said = (*notes, *runtime.device_notes(device), *splits.notes)
+        prepared = _prepare(recipe, method, splits, place.working, reporter, said)
         record = _carry_out(prepared).write(place.working, place.final)
     all_ranks().told(record.model_dump_json())
     return record
 
 
 def _prepare(
-    recipe: Recipe, method: Method, task: Task, folder: Path, reporter: Reporter, said: tuple[str, ...]
+    recipe: Recipe, method: Method, splits: DataSplits, folder: Path, reporter: Reporter, said: tuple[str, ...]
 ) -> _Prepared:
     """Read the model and encode the texts; refuse what cannot work before anything is measured."""
     device = runtime.choose_device(recipe.device)
     source = find_model(recipe.model, recipe.model_revision)
-    recipe = recipe.pinned(source.revision, task.revision)
+    task = splits.task
+    metric = task.metric(recipe.training.metric_for_best_model).name
+    recipe = recipe.pinned(source.revision, splits.revision).for_task(task.name, metric)
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
-    loaded = load_classifier(source, task.labels, seed, longest, precision, method.virtual_tokens)
+    loaded = load_model(source, task, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
     # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
-    encoded = encode_splits(loaded.tokenizer, {name: getattr(task, name) for name in SPLITS}, loaded.max_length)
+    encoded = encode_splits(loaded.tokenizer, {name: getattr(splits, name) for name in SPLITS}, loaded.max_length)
     require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
     notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length))
     sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
     reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
     for note in notes:
         reporter.note(note)
-    return _Prepared(recipe, method, device, task, loaded, encoded, folder, reporter, notes)
+    return _Prepared(recipe, method, device, splits, loaded, encoded, folder, reporter, notes)
 
 
 def _carry_out(run: _Prepared) -> Outcome:
     """Evaluate, adapt, evaluate again, measure: the main job, in order."""
     before = _before(run)
     if run.recipe.training.head_start == "probe":
-        strength = start_from_probe(run.output_layer, before.head_inputs, run.task.train.labels)
-        run.reporter.note(f"the head starts as a logistic regression on what it receives (C = {strength:g})")
+        targets = run.splits.train.targets
+        run.reporter.note(start_from_probe(run.output_layer, before.head_inputs, targets, run.splits.task))
     trained = _train(run)
     after = _after(run, trained)
     return Outcome(
         recipe=run.recipe,
-        task=run.task,
+        splits=run.splits,
         environment={**runtime.environment(run.device), **trained.choices.as_json()},
         before=before.scores,
         after=after.scores,
@@ -190,7 +194,7 @@ def _before(run: _Prepared) -> _Before:
     """Measure the baselines and the untouched model; nothing has been added to it yet."""
     whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
     run.reporter.phase(f"Before: baselines and the {whose} head")
-    model, task = run.loaded.model, run.task
+    model, splits = run.loaded.model, run.splits
     started = time.perf_counter()
     with Watch(model, run.output_layer) as seen:
         scores, evaluation = _evaluate(run, model)
@@ -200,18 +204,19 @@ def _before(run: _Prepared) -> _Before:
     return _Before(
         scores=scores,
         evaluation=evaluation,
-        baselines=baselines({name: found.pooled for name, found in features.items()}, task, started),
+        baselines=baselines({name: found.pooled for name, found in features.items()}, splits, started),
         head_inputs=features["train"].head_inputs,
         parameters=count_parameters(model),
         weight_bytes=weight_bytes(model),
-        speeds=measure_speed(model, run.loaded, task.test.texts, run.batch_size, "base_"),
+        speeds=measure_speed(model, run.loaded, splits.test.texts, run.batch_size, "base_"),
     )
 
 
 def _train(run: _Prepared) -> Trained:
-    settings, task = run.recipe.training, run.task
+    settings, splits = run.recipe.training, run.splits
     texts = Texts(
-        Examples(run.encoded["train"], task.train.labels), Examples(run.encoded["validation"], task.validation.labels)
+        Examples(run.encoded["train"], splits.train.targets),
+        Examples(run.encoded["validation"], splits.validation.targets),
     )
     rate = learning_rate(settings, run.method)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {rate:g}")
@@ -231,13 +236,13 @@ def _after(run: _Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it uses the model up."""
     run.reporter.phase("After: the same test examples again")
     scores, evaluation = _evaluate(run, trained.model)
-    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, run.task)
+    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, run.splits)
     adapted = AdaptedModel(run.loaded, trained.model, run.method, config)
-    known = run.task.fingerprints() if run.recipe.data.fingerprints else None
+    known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
     adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
     check, reason = _check_reload(run, trained.model)
-    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.task.test.texts, run.batch_size)
+    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.splits.test.texts, run.batch_size)
     failed = (f"The reload check failed: {reason}.",) if reason else ()
     return _After(scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *notes))
 
@@ -262,17 +267,18 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
 
 
 def _evaluate(run: _Prepared, model: Any) -> tuple[NDArray[Any], Evaluation]:
-    scores, found = evaluate(
-        model, run.loaded.tokenizer, run.encoded["test"], run.task.test, run.batch_size, run.reporter
-    )
-    run.reporter.note(f"test accuracy {found.accuracy:.3f}, loss {found.loss:.3f}")
+    labelled, texts = Labelled(run.splits.task, run.splits.test), run.encoded["test"]
+    scores, found = evaluate(model, run.loaded.tokenizer, texts, labelled, run.batch_size, run.reporter)
+    known = {metric.title: found.metrics[metric.name] for metric in run.splits.task.metrics}
+    told = (f"{title} {value:.3f}" for title, value in known.items() if value is not None)
+    run.reporter.note(f"test {', '.join(told)}")
     return scores, found
 
 
 def _check_reload(run: _Prepared, model: Any) -> tuple[ReloadCheck, str]:
     """Compare with logits of the very same texts in the very same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
-    texts = run.task.test.texts[:EXAMPLES]
+    texts = run.splits.test.texts[:EXAMPLES]
     encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length)
     logits = predict_logits(model, run.loaded.tokenizer, encoded, 64)
     return check_reload(run.folder / "adapter", texts, logits, run.device.type)

@@ -126,7 +126,7 @@ class TrainingBlock(Block):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"
     class_weights: Literal["none", "auto"] = "none"
-    metric_for_best_model: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
+    metric_for_best_model: str | None = None  # the task's first one, which stands in the recorded recipe
     load_best_model_at_end: bool = True
     weight_averaging: Share = 0.0  # over this share of the last steps
     token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -177,6 +177,7 @@ class Recipe(Block):
     model: Annotated[str, Field(min_length=1)] = "minilm"
     model_revision: str | None = None
     model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
+    task: str = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     data: DataBlock = Field(default_factory=DataBlock)
     method: MethodBlock = Field(default_factory=MethodBlock)
@@ -187,6 +188,11 @@ class Recipe(Block):
     @classmethod
     def _method_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    def for_task(self, name: str, metric: str) -> Recipe:
+        """Return the recipe with what `auto` came to: the task, and the metric by which the best epoch is chosen."""
+        training = self.training.model_copy(update={"metric_for_best_model": metric})
+        return self.model_copy(update={"task": name, "training": training})
 
     def pinned(self, model_revision: str | None, data_revision: str | None) -> Recipe:
         """Return the recipe with the Hub's commits that were used, so that a rerun takes the very same files.

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lightune.artifact import write_json
-from lightune.data.dataset import Task
-from lightune.evaluation.baselines import Baseline
-from lightune.evaluation.metrics import per_label, probabilities
+from lightune.data.dataset import DataSplits
+from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
 from lightune.evaluation.significance import Difference, compare
 from lightune.methods import make_method
 from lightune.recipe import Recipe
@@ -22,7 +20,7 @@ from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
 from lightune.sections import (
-    Baselines,
+    Baseline,
     Comparison,
     DataRecord,
     Evaluation,
@@ -33,12 +31,15 @@ from lightune.sections import (
     Rows,
     Training,
 )
-from lightune.verdict import PREFERRED, best_baseline, with_article
+from lightune.tasks.base import Task
+
+# Baselines whose answers stand in predictions.csv.
+FITTED = {PROBE[0], TFIDF[0]}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The parts of the record that were measured on the way, the evaluations without figures per label."""
+    """The parts of the record that were measured on the way."""
 
     model: ModelRecord
     before: Evaluation
@@ -52,15 +53,15 @@ class Measured:
 class Outcome:
     """A finished run.
 
-    `before` and `after` are scores on the test split, (texts, labels); `baselines` stand by their names in the record.
+    `before` and `after` are logits on the test split, (texts, outputs); `baselines` stand by their names in the record.
     """
 
     recipe: Recipe
-    task: Task
+    splits: DataSplits
     environment: dict[str, Any]
     before: NDArray[Any]
     after: NDArray[Any]
-    baselines: Mapping[str, Baseline]
+    baselines: Mapping[str, Fitted]
     measured: Measured
     truncated_examples: int
     max_length: int
@@ -75,12 +76,13 @@ class Outcome:
             run_folder=folder.as_posix(),
             recipe=self.recipe.model_dump(mode="json"),
             environment=self.environment,
+            task=self.splits.task.record(),
             data=self._data(),
             model=measured.model,
-            baselines=Baselines.model_validate({name: found.section for name, found in self.baselines.items()}),
-            before=self._per_label(measured.before),
+            baselines={name: found.section for name, found in self.baselines.items()},
+            before=measured.before,
             training=measured.training,
-            after=self._per_label(measured.after),
+            after=measured.after,
             inference=measured.inference,
             comparison=self._comparison(),
             reload_check=measured.reload_check,
@@ -89,22 +91,19 @@ class Outcome:
         return record.model_copy(update={"notes": [*advised, *self.notes]})
 
     def predictions(self) -> list[dict[str, str]]:
-        """Return a row per test example: text, label, answers before, after and of the fitted baselines, groups."""
-        names, test = self.task.labels, self.task.test
-        shares = probabilities(self.after.astype(np.float64))
+        """Return a row per test example: text, target, answers after, before and of the fitted baselines, groups."""
+        task, test = self.splits.task, self.splits.test
+        others = {"before": self.before, **{name: self.baselines[name].scores for name in FITTED & set(self.baselines)}}
+        answered = [answer.cells() for answer in task.decode(self.after)]
+        beside = {name: [answer.cells()[0] for answer in task.decode(others[name])] for name in sorted(others)}
         rows = []
         for row, text in enumerate(test.texts):
             parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
-            answers = {
-                "label": names[test.labels[row]],
-                "prediction": names[int(self.after[row].argmax())],
-                "confidence": f"{shares[row].max():.6f}",
-                "before_prediction": names[int(self.before[row].argmax())],
-                "probe_prediction": names[int(self.baselines["probe"].scores[row].argmax())],
-                "tfidf_prediction": names[int(self.baselines["tfidf"].scores[row].argmax())],
-            }
-            groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *answers}}
-            rows.append({**parts, **answers, **groups})
+            cells = {task.target_column: task.shown(test.targets[row])}
+            cells |= dict(zip(task.answer_columns, answered[row], strict=True))
+            cells |= {f"{name}_prediction": answers[row] for name, answers in beside.items()}
+            groups = {name: values[row] for name, values in test.groups.items() if name not in {*parts, *cells}}
+            rows.append({**parts, **cells, **groups})
         return rows
 
     def write(self, working: Path, final: Path) -> RunRecord:
@@ -121,54 +120,49 @@ class Outcome:
         return record
 
     def _data(self) -> DataRecord:
-        task = self.task
+        splits = self.splits
         return DataRecord(
-            source=task.source,
-            revision=task.revision,
-            train_examples=len(task.train),
-            validation_examples=len(task.validation),
-            test_examples=len(task.test),
-            labels=task.labels,
-            sha256=task.sha256(),
+            source=splits.source,
+            revision=splits.revision,
+            train_examples=len(splits.train),
+            validation_examples=len(splits.validation),
+            test_examples=len(splits.test),
+            labels=list(splits.task.labels),
+            sha256=splits.sha256(),
             truncated_examples=self.truncated_examples,
             max_length=self.max_length,
-            text_column=task.text_columns[0] if len(task.text_columns) == 1 else task.text_columns,
-            label_column=task.label_column,
-            rows={name: Rows.model_validate(counts.as_json()) for name, counts in task.rows.items()},
+            text_column=splits.text_columns[0] if len(splits.text_columns) == 1 else splits.text_columns,
+            label_column=splits.label_column,
+            rows={name: Rows.model_validate(counts.as_json()) for name, counts in splits.rows.items()},
         )
-
-    def _per_label(self, found: Evaluation) -> Evaluation:
-        """Return the evaluation with its figures per label."""
-        scores = per_label(found.confusion_matrix, self.task.labels)
-        return Evaluation.model_validate({**dict(found), "per_label": scores})
 
     def _comparison(self) -> Comparison:
-        labels = np.asarray(self.task.test.labels)
-        after = self.after.argmax(1) == labels
+        task, targets = self.splits.task, self.splits.test.targets
+        after = task.counts(self.after, targets)
         others = {name: found.scores for name, found in self.baselines.items()} | {"before": self.before}
-        found = {name: compare(after, scores.argmax(1) == labels) for name, scores in others.items()}
-        accuracies = {name: baseline.section.accuracy for name, baseline in self.baselines.items()}
-        to_before, to_probe = found["before"], found["probe"]
-        return Comparison(
-            accuracy_gain=to_before.gain,
-            accuracy_gain_ci95=to_before.ci95,
-            mcnemar_p_value=to_before.p_value,
-            verdict=to_before.verdict,
-            probe_gain=to_probe.gain,
-            probe_gain_ci95=to_probe.ci95,
-            probe_mcnemar_p_value=to_probe.p_value,
-            probe_verdict=to_probe.verdict,
-            gains={name: _gain(difference) for name, difference in found.items()},
-            best_baseline=best_baseline(accuracies),
-        )
+        gains = {
+            name: _gain(task, compare(task, after, task.counts(scores, targets))) for name, scores in others.items()
+        }
+        sections = {name: found.section for name, found in self.baselines.items()}
+        best = best_baseline(task, sections)
+        return Comparison(gains=gains, best_baseline=best, cautions=task.cautions(self.measured.after, sections, best))
+
+
+def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
+    """Return the baseline with the best headline metric, of equal ones the last; None where there is none."""
+    metric = task.metrics[0]
+    sign = 1 if metric.higher_is_better else -1
+    known = {name: found.metrics.get(metric.name) for name, found in baselines.items()}
+    values = {name: sign * value for name, value in known.items() if value is not None}
+    return max(reversed(values), key=values.__getitem__) if values else None
 
 
 def lost_to(record: RunRecord) -> str | None:
     """Name the baseline that the model is clearly worse than: the best one, or else any; None where there is none."""
     found = record.comparison
-    names = [found.rival, *PREFERRED]
-    lost = [name for name in names if name in found.measured and found.measured[name].verdict == "worse"]
-    return with_article(record.baseline_name(lost[0])) if lost else None
+    names = [name for name in (found.rival, *reversed(record.baselines)) if name in record.baselines]
+    lost = [name for name in names if found.gains[name].verdict == "worse"]
+    return record.baselines[lost[0]].named if lost else None
 
 
 def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[str]:
@@ -185,5 +179,14 @@ def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[s
     return [f"Worse than {lost_to}, {cheap}, after {training.steps} steps: {more}.{low}"]
 
 
-def _gain(found: Difference) -> Gain:
-    return Gain(metric="accuracy", value=found.gain, ci95=found.ci95, p_value=found.p_value, verdict=found.verdict)
+def _gain(task: Task, found: Difference) -> Gain:
+    metric = task.metrics[0]
+    return Gain(
+        metric=metric.name,
+        unit=metric.unit,
+        value=found.gain,
+        ci95=found.ci95,
+        p_value=found.p_value,
+        test=found.test,
+        verdict=found.verdict,
+    )

@@ -77,13 +77,19 @@ class ModelRecord(Section):
 
 
 class Baseline(Measured):
-    """What costs almost nothing, on the same test examples; `title` is its name in a table.
+    """What costs almost nothing, on the same test examples; `title` is its name in a table, `article` goes before it.
 
     Details say how it came about: the label that is always answered, the strength C that was chosen.
     """
 
     title: str
+    article: str = ""
     runtime: float | None = None
+
+    @property
+    def named(self) -> str:
+        """Return its name as it stands in a sentence."""
+        return f"{self.article} {self.title}".strip()
 
 
 class Cost(Section):
@@ -137,7 +143,7 @@ class Epoch(Section):
 
     epoch: int
     train_loss: float
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     learning_rate: float
 
     def beside(self) -> dict[str, Any]:

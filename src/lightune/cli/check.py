@@ -21,6 +21,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @click.option("--train", metavar="FILE", help="Training file, instead of DATA.")
 @click.option("--validation", metavar="FILE", help="Validation file.")
 @click.option("--test", metavar="FILE", help="Test file.")
+@click.option("--task", help="What is to be learnt; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option(
@@ -37,10 +38,11 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     DATA is a file (csv, tsv, jsonl, parquet), a data set on the Hub, or `reviews`. `lightune run` makes the very same
     check before it reads a model. The status is 3 when the data cannot be used; warnings alone are 0.
     """
-    from lightune.data.describe import find
+    from lightune.data.describe import check_and_describe
     from lightune.errors import RecipeError
     from lightune.models.token_counter import embedded_is_here, token_counter
     from lightune.recipes.compose import compose
+    from lightune.tasks.columns import Wishes
 
     if not data and not flags["train"]:
         data = None  # an empty word is a variable that was not set, and not this folder
@@ -51,7 +53,8 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     recipe = compose(None, {**flags, "data": data, "model": model}, settings).recipe
     counted = model is not None or embedded_is_here()
     counter = token_counter(recipe.model, recipe.model_revision, recipe.data.max_length) if counted else None
-    found = find(recipe.data, recipe.training.seed, counter, recipe.training.class_weights)
+    wishes = Wishes(recipe.task, recipe.data.label_kind, recipe.training.class_weights)
+    found = check_and_describe(recipe.data, wishes, recipe.training.seed, counter)
     if as_json:
         print_json(found.as_json())
     else:

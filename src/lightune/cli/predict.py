@@ -64,7 +64,7 @@ def command(
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
-    columns prediction and confidence added. The file is read to its end first, and refused if any row is broken or
+    columns of the answers added: prediction and confidence. The file is read to its end first, and refused if any row is broken or
     without a text. The cells of a .tsv are literal: quotes belong to the text. Where the file has a label column too,
     stderr says in the end how many texts are known from training, and the accuracy with and without them.
     """
@@ -106,9 +106,8 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> in
     if as_json:
         listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
         return _print({"predictions": listed})
-    width = max(map(len, answers[0].probabilities))
     for text, answer in zip(lines, answers, strict=True):
-        click.echo(visible(f"{answer.label:<{width}}  {answer.confidence:.3f}  {text}"))
+        click.echo(visible(f"{answer.line()}  {text}"))
     return 0
 
 
@@ -126,8 +125,8 @@ def _file(classifier: Classifier, source: Path, text_column: str | None, output:
         click.echo(f"{written} rows answered: {output}", err=True)
         return _say_known(labelled)
     if as_json:
-        *header, _, _ = next(rows)
-        answered = [_as_object(header, row) for row in rows]
+        header = next(rows)
+        answered = [_as_object(classifier, header, row) for row in rows]
         return _print({"predictions": answered, **asdict(tally), "known": _known(labelled)})
     writer = csv.writer(utf8_stdout(), lineterminator="\n")
     writer.writerows(rows)
@@ -149,10 +148,11 @@ def _say_known(labelled: LabelledRows) -> int:
     return 0
 
 
-def _as_object(header: list[str], row: list[str]) -> dict[str, Any]:
-    """Return an answered row of a file in the words of an answered text: the answer is its `label`."""
-    *cells, label, confidence = row
-    return {"row": dict(zip(header, cells, strict=True)), "label": label, "confidence": float(confidence)}
+def _as_object(classifier: Classifier, header: list[str], row: list[str]) -> dict[str, Any]:
+    """Return an answered row of a file in the words of an answered text."""
+    task = classifier.task
+    own = len(header) - len(task.answer_columns)
+    return {"row": dict(zip(header[:own], row[:own], strict=True)), **task.answer_object(row[own:])}
 
 
 def _print(value: dict[str, Any]) -> int:

@@ -24,6 +24,7 @@ lightune run quickstart --json > results.json
 @click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
 @click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
 @click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
+@click.option("--task", help="What is to be learnt; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightune.data.tables import Table
+from lightune.tasks.columns import LabelColumn
 
 CHUNK = 4096
 
@@ -15,3 +16,19 @@ def cells(table: Table, column: str) -> Iterator[Any]:
     values = table.columns[column]
     for start in range(0, len(table), CHUNK):
         yield from values[start : start + CHUNK]
+
+
+class Cells:
+    """The values of a column, which may be passed over again."""
+
+    def __init__(self, table: Table, column: str) -> None:
+        self._table, self._column = table, column
+
+    def __iter__(self) -> Iterator[Any]:
+        return cells(self._table, self._column)
+
+
+def label_cells(table: Table, column: str) -> LabelColumn:
+    """Return a column of a table as a task looks at it."""
+    names = table.class_names.get(column, ())
+    return LabelColumn(column, table.origin, Cells(table, column), len(table), names)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data import columns, text_warnings
+from lightune.data.cells import label_cells
 from lightune.data.duplicates import find_duplicates
-from lightune.data.joined_labels import joined_labels
-from lightune.data.labels import label_names
 from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
@@ -20,6 +19,8 @@ from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock
+from lightune.tasks import Task, find_task, label_columns
+from lightune.tasks.columns import SplitTargets, Wishes
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class Checked:
     texts: list[str] = field(default_factory=list)
     label: str = ""
     guessed: tuple[bool, bool] = (False, False)
-    labels: list[str] = field(default_factory=list)
+    task: Task | None = None
     scans: dict[str, Scan] = field(default_factory=dict)
     kept: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -50,7 +51,7 @@ class Checked:
         return columns.guess_note(self.texts, self.label, self.guessed)
 
 
-def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | None = None) -> Checked:
+def check_data(block: DataBlock, wishes: Wishes, tables: Tables | None = None) -> Checked:
     """Read and check every file that a recipe's data block names; faults are collected, not raised.
 
     `tables` take the place of the block's source.
@@ -69,10 +70,10 @@ def check_data(block: DataBlock, class_weights: str = "none", tables: Tables | N
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
-    elif _choose_columns(found, found.tables.train, block):
+    elif _choose_columns(found, found.tables.train, block, wishes):
         _scan(found, block)
         _compare(found, block)
-        _look(found, block, class_weights)
+        _look(found, wishes)
     _count_rows(found)
     for split in found.scans.values():
         split.forget_fingerprints()
@@ -87,7 +88,8 @@ def _tables(tables: Tables) -> dict[str, Table]:
 def _scan(found: Checked, block: DataBlock) -> None:
     """Pass over every split; a column that one of them lacks is told of the file in which its name is unusual."""
     assert found.tables is not None
-    wanted = Wanted(found.texts, found.label, found.labels, block.on_unseen_label)
+    assert found.task is not None
+    wanted = Wanted(found.texts, found.label, found.task, block.on_unseen_label)
     tables = _tables(found.tables)
     odd = _oddly_named(found, tables)
     found.faults += odd
@@ -131,19 +133,19 @@ def _count_rows(found: Checked) -> None:
         counts.used = {name: len(found.kept[name])}
 
 
-def _choose_columns(found: Checked, train: Table, block: DataBlock) -> bool:
-    """Find the columns and the label names; without them nothing else can be checked."""
+def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wishes) -> bool:
+    """Find the columns and the task; without them nothing else can be checked."""
     texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
     if texts is None and block.label_column is None:  # which columns are left for the label is not known either
         return False
-    named = texts[0] if texts else []
-    label = _attempt(lambda: columns.label_column(train, block.label_column, named), found.faults)
+    named, usual = texts[0] if texts else [], label_columns(wishes.task)
+    label = _attempt(lambda: columns.label_column(train, block.label_column, named, usual), found.faults)
     if label is None:
         return False
-    names = _attempt(lambda: label_names(train, label[0], block.label_kind), found.faults)
-    if texts is None or names is None:
+    task = _attempt(lambda: find_task(label_cells(train, label[0]), wishes), found.faults)
+    if texts is None or task is None:
         return False
-    found.texts, found.label, found.guessed, found.labels = texts[0], label[0], (texts[1], label[1]), names
+    found.texts, found.label, found.guessed, found.task = texts[0], label[0], (texts[1], label[1]), task
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
     return True
@@ -163,7 +165,8 @@ def _attempt(act: Callable[[], T], faults: list[Fault]) -> T | None:
 
 def _compare(found: Checked, block: DataBlock) -> None:
     """Find duplicates, and leave them out of the rows that may be used."""
-    duplicates = find_duplicates(found.scans, found.labels, block.on_duplicate)
+    assert found.task is not None
+    duplicates = find_duplicates(found.scans, found.task, block.on_duplicate)
     found.warnings += duplicates.warnings
     found.kept = {name: split.rows for name, split in found.scans.items()}
     if not duplicates.summary:
@@ -180,22 +183,28 @@ def _compare(found: Checked, block: DataBlock) -> None:
         found.notes.append(f"Dropped from training and validation: texts {duplicates.summary}.")
 
 
-def _look(found: Checked, block: DataBlock, class_weights: str) -> None:
+def _look(found: Checked, wishes: Wishes) -> None:
+    assert found.task is not None
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
             found.faults.append(_empty(name, split.table.origin, hint))
         found.warnings += text_warnings.text_warnings(split)
-    train = found.scans["train"]
-    if not len(found.kept["train"]):
-        return
-    found.faults += text_warnings.alike_labels(train, found.labels, block.label_kind)
-    are_named = found.label in train.table.class_names
-    several, told = joined_labels(train, found.labels, block.label_kind, are_named)
-    found.faults += several
-    found.warnings += told
-    left_out = " once duplicates are left out" if len(found.kept["train"]) < len(train.rows) else ""
-    faults, warnings = text_warnings.rare_labels(train, found.kept["train"], found.labels, left_out)
-    if not train.faults:  # rows that cannot be used yet may be the ones that are missing
+    if len(found.kept["train"]):
+        faults, warnings = found.task.check({name: _targets(found, name) for name in found.scans}, wishes)
         found.faults += faults
-    found.warnings += warnings + text_warnings.label_warnings(found.scans, found.kept, found.labels, class_weights)
+        found.warnings += warnings
+
+
+def _targets(found: Checked, name: str) -> SplitTargets:
+    split = found.scans[name]
+    return SplitTargets(
+        name=name,
+        origin=split.table.origin,
+        values=split.targets,
+        usable=split.rows,
+        kept=found.kept[name],
+        place=split.table.place,
+        has_faults=bool(split.faults),
+        has_class_names=found.label in split.table.class_names,
+    )

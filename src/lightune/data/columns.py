@@ -9,11 +9,12 @@ from itertools import islice
 
 from lightune.data.cells import CHUNK, cells
 from lightune.data.header import wrong_separator
-from lightune.data.labels import SUPPORTED, label_text
-from lightune.data.names import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
+from lightune.data.names import PAIR_NAMES, TEXT_NAMES, clean_name
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean
 from lightune.faults import data_error
+from lightune.tasks import label_columns
+from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing, is_writable
 from lightune.values.numerals import NUMBER, WHOLE
 
@@ -23,6 +24,7 @@ SECOND = {"1": "2", "a": "b"}
 # What names a row and says nothing: id, review_id, ReviewId, index, uuid.
 IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
+ONE_TEXT = "Each row has one text, or a pair of texts, each of them a string."
 FEWEST_JUDGED = 5
 
 
@@ -55,15 +57,15 @@ def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> 
     return f"Columns guessed: {taken}." if taken else ""
 
 
-def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tuple[str, bool]:
-    """Return (the label column, whether it was guessed); DataError when there is none."""
+def label_column(table: Table, wanted: str | None, texts: Sequence[str], usual: Sequence[str]) -> tuple[str, bool]:
+    """Return (the label column, whether it was guessed by its `usual` names); DataError when there is none."""
     if wanted is not None:
         name = _existing(table, wanted, "label")
         if name in texts:
             text = f"column {name} cannot be both the text and the label."
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return name, False
-    named = label_by_name(table, texts)
+    named = label_by_name(table, texts, usual)
     if named is not None:
         return named, True
     others = [name for name in _named(table) if name not in texts]
@@ -72,15 +74,15 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str]) -> tupl
     return others[0], True
 
 
-def label_by_name(table: Table, texts: Sequence[str]) -> str | None:
-    """Return which of the columns, those of the text left out, is called as labels usually are, or None."""
+def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> str | None:
+    """Return the first of the `usual` names that a column has, those of the text left out, or None."""
     known = _by_lower(name for name in _named(table) if name not in texts)
-    return next((_only(table, known[name], "label") for name in LABEL_NAMES if name in known), None)
+    return next((_only(table, known[name], "label") for name in usual if name in known), None)
 
 
 def is_usual(name: str) -> bool:
     """Say whether a column is called as texts or labels usually are."""
-    return name.casefold() in {*TEXT_NAMES, *LABEL_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
+    return name.casefold() in {*TEXT_NAMES, *label_columns(), *(name for pair in PAIR_NAMES for name in pair)}
 
 
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
@@ -147,7 +149,7 @@ def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, 
     bare = {re.sub(r"[_ -]", "", name): names[0] for name, names in known.items() if len(names) == 1}
     for name in bare:
         partner = bare.get(name[:-1] + SECOND.get(name[-1:], "?"))
-        if partner and STEM.fullmatch(name) and name[:-1] not in LABEL_NAMES:
+        if partner and STEM.fullmatch(name) and name[:-1] not in label_columns():
             pair = bare[name], partner
             if all(_holds_words(list(map(str, table.columns[column][:50]))) for column in pair):
                 return pair
@@ -156,7 +158,7 @@ def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, 
 
 def _widest(table: Table) -> str:
     """Return the column with the longest texts; DataError where none can be told from the names and the first rows."""
-    names = [name for name in _named(table) if name.casefold() not in LABEL_NAMES]
+    names = [name for name in _named(table) if name.casefold() not in label_columns()]
     heads = {name: table.columns[name][:50] for name in names}
     strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
     widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
@@ -175,7 +177,7 @@ def _readable(table: Table, name: str) -> str:
     """Return the column, unless its first rows show that it holds no texts."""
     if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
         text = f"column {name} holds lists; token tasks (a label for each word) are not supported."
-        raise data_error("DATA-027", table.origin, text, SUPPORTED)
+        raise data_error("DATA-027", table.origin, text, ONE_TEXT)
     reason = _unreadable(table, name)
     if reason:
         others = ", ".join(other for other in table.columns if other != name)

@@ -1,10 +1,9 @@
-"""From tables to a task: labelled splits, cleaned, disjoint and of the wanted size."""
+"""From tables to the splits of a run: labelled texts, cleaned, disjoint and of the wanted size."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -20,13 +19,15 @@ from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
 from lightune.data.tables import Table, reading_notes
 from lightune.faults import as_note, data_error, raise_faults
 from lightune.recipe import DataBlock
+from lightune.tasks.base import Task
+from lightune.tasks.columns import Wishes
 
 # Duplicates are told in one note with their count; which rows they are, `lightune check` says.
 COUNTED = (REPEATED, CONFLICTING, LEAKED)
 
 
 @dataclass(frozen=True)
-class Task:
+class DataSplits:
     """What a run trains on and is tested on. No text of test stands in train or validation (unless kept on purpose).
 
     `rows` says for each file where its rows went.
@@ -36,7 +37,7 @@ class Task:
     revision: str | None
     text_columns: list[str]
     label_column: str
-    labels: list[str]
+    task: Task
     train: Split
     validation: Split
     test: Split
@@ -44,11 +45,11 @@ class Task:
     rows: dict[str, RowCounts] = field(default_factory=dict)
 
     def sha256(self) -> str:
-        """Return the SHA-256 of every text and label used, in order."""
-        digest = hashlib.sha256(json.dumps(self.labels).encode())
+        """Return the SHA-256 of every text and target used, in order."""
+        digest = hashlib.sha256(json.dumps(list(self.task.labels)).encode())
         for split in (self.train, self.validation, self.test):
-            for text, label in zip(split.texts, split.labels, strict=True):
-                digest.update(json.dumps([*text, label]).encode())
+            for text, target in zip(split.texts, split.targets.tolist(), strict=True):
+                digest.update(json.dumps([*text, target]).encode())
         return digest.hexdigest()
 
     def fingerprints(self) -> Fingerprints:
@@ -59,116 +60,110 @@ class Task:
         return Fingerprints.of(chain(self.train.texts, self.validation.texts), self.sha256())
 
 
-def load_task(
-    block: DataBlock, seed: int, class_weights: str = "none", tables: Tables | None = None, group_by: str | None = None
-) -> Task:
+def load_splits(
+    block: DataBlock, wishes: Wishes, seed: int, tables: Tables | None = None, group_by: str | None = None
+) -> DataSplits:
     """Check and load the data a recipe names; DataError lists all that is wrong with file and row.
 
-    Training and validation rows are drawn by the seed, stratified by label; test rows do not depend on it, so that
+    Training and validation rows are drawn by the seed, stratified by the task; test rows do not depend on it, so that
     runs with different seeds are compared on the same examples. `tables` take the place of the block's source;
     `group_by` names a column to group by, whatever its values.
     """
-    checked = check_data(block, class_weights, tables)
+    checked = check_data(block, wishes, tables)
     raise_faults(checked.faults)
-    return draw_task(checked, block, seed, group_by)
+    return draw_splits(checked, block, seed, group_by)
 
 
-def draw_task(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> Task:
+def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> DataSplits:
     """Draw the splits from data without faults; DataError when one comes out empty, or training without a label."""
     assert checked.tables is not None
-    task = _whole(checked, group_by)
+    found = _whole(checked, group_by)
     # `train_examples` is the whole budget of labels: a validation split that nobody asked for would exceed it.
     keeps_validation = checked.tables.validation_was_given or block.train_examples is None
     files = {
         "train": "train",
-        "validation": "validation" if len(task.validation) and keeps_validation else "train",
-        "test": "test" if len(task.test) else "train",
+        "validation": "validation" if len(found.validation) and keeps_validation else "train",
+        "test": "test" if len(found.test) else "train",
     }
-    task = _sized(_with_test(task), block, seed, validation_is_own=files["validation"] == "validation")
-    task = replace(task, rows=_where_rows_went(checked.rows, task, files))
-    for name, split in (("training", task.train), ("validation", task.validation), ("test", task.test)):
+    found = _sized(_with_test(found), block, seed, validation_is_own=files["validation"] == "validation")
+    found = replace(found, rows=_where_rows_went(checked.rows, found, files))
+    for name, split in (("training", found.train), ("validation", found.validation), ("test", found.test)):
         if len(split) == 0:
-            hint = " ".join([*task.notes, "Give more rows."])
-            raise data_error("DATA-030", task.source, f"the {name} split is empty.", hint)
-    _require_every_class(task)
-    return task
+            hint = " ".join([*found.notes, "Give more rows."])
+            raise data_error("DATA-030", found.source, f"the {name} split is empty.", hint)
+    raise_faults(found.task.drawn(found.train.targets, found.source))
+    return found
 
 
-def labelled_split(table: Table, block: DataBlock, labels: list[str]) -> tuple[Split, list[str]]:
-    """Return (a table's texts and labels, notes: which columns were guessed, what reading skipped or saw).
+def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, list[str]]:
+    """Return (a table's texts and targets, notes: which columns were guessed, what reading skipped or saw).
 
-    The label names are known already (of a trained model, say).
+    The task is known already (of a trained model, say).
     """
     if not (block.text_column and block.label_column):
-        raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), labels))
+        raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
     texts, guessed_text = columns.text_columns(table, block.text_column)
-    label, guessed_label = columns.label_column(table, block.label_column, texts)
-    found = scan("test", table, Wanted(texts, label, labels, block.on_unseen_label))
+    label, guessed_label = columns.label_column(table, block.label_column, texts, task.label_columns)
+    found = scan("test", table, Wanted(texts, label, task, block.on_unseen_label))
     raise_faults(found.faults)
     guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
     notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
     return split_of(found, found.rows, texts, label), notes
 
 
-def _whole(checked: Checked, group_by: str | None) -> Task:
+def _whole(checked: Checked, group_by: str | None) -> DataSplits:
     """Return all rows that may be used, split as the tables are."""
     assert checked.tables is not None
+    assert checked.task is not None
+    empty = Split([], checked.task.targets(0))
     splits = {
         name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
         for name, scan in checked.scans.items()
     }
     warnings = [as_note(fault) for fault in checked.warnings if fault.code not in COUNTED]
-    return Task(
+    return DataSplits(
         source=checked.tables.name,
         revision=checked.tables.revision,
         text_columns=checked.texts,
         label_column=checked.label,
-        labels=checked.labels,
+        task=checked.task,
         train=splits["train"],
-        validation=splits.get("validation", Split([], [])),
-        test=splits.get("test", Split([], [])),
+        validation=splits.get("validation", empty),
+        test=splits.get("test", empty),
         notes=[*filter(None, [checked.guess]), *checked.notes, *warnings],
     )
 
 
-def _with_test(task: Task) -> Task:
+def _with_test(found: DataSplits) -> DataSplits:
     """Without test rows, hold out a fifth of the training rows, the same whatever the seed."""
-    if len(task.test):
-        return task
-    train, test = stratified(task.train, round(len(task.train) * HELD_OUT_SHARE), 0, "held-out test")
+    if len(found.test):
+        return found
+    train, test = stratified(found.train, found.task, round(len(found.train) * HELD_OUT_SHARE), 0, "held-out test")
     note = f"No test split was given: {len(test)} training rows were held out as test, before anything else."
-    return replace(task, train=train, test=test, notes=[*task.notes, note])
+    return replace(found, train=train, test=test, notes=[*found.notes, note])
 
 
-def _sized(task: Task, block: DataBlock, seed: int, validation_is_own: bool) -> Task:
-    test = stratified(task.test, block.test_examples, 0, "test")[1]
-    train = stratified(task.train, block.train_examples, seed, "train")[1]
+def _sized(found: DataSplits, block: DataBlock, seed: int, validation_is_own: bool) -> DataSplits:
+    test = stratified(found.test, found.task, block.test_examples, 0, "test")[1]
+    train = stratified(found.train, found.task, block.train_examples, seed, "train")[1]
     if validation_is_own:
-        validation = stratified(task.validation, block.validation_examples, seed, "validation")[1]
-        return replace(task, train=train, validation=validation, test=test)
+        validation = stratified(found.validation, found.task, block.validation_examples, seed, "validation")[1]
+        return replace(found, train=train, validation=validation, test=test)
     wanted = block.validation_examples or round(len(train) * HELD_OUT_SHARE)
-    train, validation = stratified(train, wanted, seed, "validation")
+    train, validation = stratified(train, found.task, wanted, seed, "validation")
     both = len(train) + len(validation)
     notes = [f"{len(validation)} of the {both} training examples were set aside for validation."]
-    if len(task.validation):
-        unused = f"The validation split ({len(task.validation):,} rows) is not used"
+    if len(found.validation):
+        unused = f"The validation split ({len(found.validation):,} rows) is not used"
         notes.append(f"{unused}: data.train_examples is the whole budget of labels. --validation FILE asks for it.")
-    return replace(task, train=train, validation=validation, test=test, notes=[*task.notes, *notes])
+    return replace(found, train=train, validation=validation, test=test, notes=[*found.notes, *notes])
 
 
-def _where_rows_went(rows: dict[str, RowCounts], task: Task, files: dict[str, str]) -> dict[str, RowCounts]:
+def _where_rows_went(rows: dict[str, RowCounts], found: DataSplits, files: dict[str, str]) -> dict[str, RowCounts]:
     """Return the counts of each file with what its rows are used for; `files` says where each split was drawn from."""
-    found = {}
+    gone = {}
     for name, counts in rows.items():
-        used = {split: len(getattr(task, split)) for split, file in files.items() if file == name}
-        found[name] = RowCounts(counts.rows_in, used, dict(counts.dropped))
-        found[name].drop({UNDRAWN: sum(counts.used.values()) - sum(used.values())})
-    return found
-
-
-def _require_every_class(task: Task) -> None:
-    counts = Counter(task.train.labels)
-    absent = [name for index, name in enumerate(task.labels) if not counts[index]]
-    if absent:
-        text = f"no training example has the label {', '.join(absent)}."
-        raise data_error("DATA-032", task.source, text, "Raise data.train_examples, or give each class a few rows.")
+        used = {split: len(getattr(found, split)) for split, file in files.items() if file == name}
+        gone[name] = RowCounts(counts.rows_in, used, dict(counts.dropped))
+        gone[name].drop({UNDRAWN: sum(counts.used.values()) - sum(used.values())})
+    return gone

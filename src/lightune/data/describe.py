@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
-from lightune.data.dataset import draw_task
+from lightune.data.dataset import draw_splits
 from lightune.data.encoding import bare_fault
 from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
@@ -20,6 +20,7 @@ from lightune.errors import DataError
 from lightune.faults import Fault, as_note, faults_of
 from lightune.models.token_counter import TokenCounter
 from lightune.recipe import DataBlock, Files
+from lightune.tasks.columns import Wishes
 
 # Evenly spread over the file: enough for a percentile and for a language.
 MOST_TOKENIZED = 20_000
@@ -27,18 +28,18 @@ MOST_READ = 2_000
 CHUNK = 512
 
 
-def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weights: str = "none") -> Findings:
+def check_and_describe(block: DataBlock, wishes: Wishes, seed: int, counter: TokenCounter | None) -> Findings:
     """Check the data of a recipe as a run would, down to the splits it would draw, and describe it."""
-    checked = check_data(block, class_weights)
+    checked = check_data(block, wishes)
     faults, notes, rows = list(checked.faults), list(checked.notes), checked.rows
     if not faults:
         try:
-            task = draw_task(checked, block, seed)
+            splits = draw_splits(checked, block, seed)
         except DataError as error:
             faults += faults_of(error)
         else:
             told = {checked.guess, *map(as_note, checked.warnings)}
-            notes, rows = [note for note in task.notes if note not in told], task.rows
+            notes, rows = [note for note in splits.notes if note not in told], splits.rows
     tokens, bare = _tokens(checked, counter) if counter and not faults else ({}, [])
     return Findings(
         source=block.source.train if isinstance(block.source, Files) else block.source,
@@ -57,13 +58,15 @@ def find(block: DataBlock, seed: int, counter: TokenCounter | None, class_weight
 
 
 def _labels(checked: Checked) -> dict[str, dict[str, int]]:
-    """Count the usable rows of each file by label, before duplicates leave."""
-    names = checked.labels
-    return {split: dict(zip(names, scan.counts(len(names)), strict=True)) for split, scan in checked.scans.items()}
+    """Count the usable rows of each file by label, before duplicates leave; nothing for a task without labels."""
+    if checked.task is None:
+        return {}
+    counts = {split: checked.task.tally(scan.targets[scan.rows]) for split, scan in checked.scans.items()}
+    return {split: found for split, found in counts.items() if found}
 
 
 def _columns(checked: Checked) -> dict[str, Any] | None:
-    if checked.tables is None or not checked.labels:
+    if checked.tables is None or checked.task is None:
         return None
     train, used = checked.tables.train, [*checked.texts, checked.label]
     return {

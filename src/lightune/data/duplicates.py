@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lightune.data.fingerprints import Values, among
 from lightune.data.scan import Scan
 from lightune.faults import Fault, beside
+from lightune.tasks.base import Task
 
 MOST_PLACES = 3
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
@@ -49,7 +50,7 @@ class _Twins:
     first_of_conflicting: Rows
 
 
-def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: str) -> Duplicates:
+def find_duplicates(scans: Mapping[str, Scan], task: Task, policy: str) -> Duplicates:
     """Compare all usable rows of all splits by their fingerprints.
 
     Of twins in training or validation the first stays; twins with different labels say nothing reliable and all leave;
@@ -57,12 +58,12 @@ def find_duplicates(scans: Mapping[str, Scan], labels: Sequence[str], policy: st
     """
     found = Duplicates({})
     for name, scan in scans.items():
-        twins = _twins(scan)
+        twins = _twins(scan, task)
         found.kept[name] = scan.rows if name == "test" else twins.kept
         found.leaving[name] = dict.fromkeys(REASONS, 0)
         if name != "test":
             found.leaving[name] |= {REPEATS: len(twins.repeated), CONTRADICTS: len(twins.conflicting)}
-        found.warnings += _within(scan, twins, labels, policy)
+        found.warnings += _within(scan, twins, task, policy)
     for earlier, later in PAIRS:
         if earlier in scans and later in scans:
             found.warnings += _between(scans[earlier], found.kept[earlier], scans[later], policy)
@@ -86,18 +87,18 @@ def _among(keys: Values, others: Values) -> NDArray[np.bool_]:
     return among(keys, np.sort(others))
 
 
-def _twins(scan: Scan) -> _Twins:
+def _twins(scan: Scan, task: Task) -> _Twins:
     rows = scan.rows
     doubled = rows[_standing_twice(scan.normal[rows])]
     _, first, group = np.unique(scan.normal[doubled], return_index=True, return_inverse=True)
-    labels = scan.labels[doubled]
-    lowest, highest = np.full(len(first), np.iinfo(np.int32).max), np.full(len(first), -1)
-    np.minimum.at(lowest, group, labels)
-    np.maximum.at(highest, group, labels)
+    said = task.same(scan.targets[doubled])
+    lowest, highest = np.full(len(first), np.iinfo(np.int64).max), np.full(len(first), -1)
+    np.minimum.at(lowest, group, said)
+    np.maximum.at(highest, group, said)
     conflicting = (lowest != highest)[group]
     repeated = ~conflicting
     repeated[first] = False
-    leaving = np.zeros(len(scan.labels), bool)
+    leaving = np.zeros(len(scan.used), bool)
     leaving[doubled[repeated | conflicting]] = True
     twin = doubled[first[group]]
     return _Twins(rows[~leaving[rows]], doubled[repeated], doubled[conflicting], twin[repeated], twin[conflicting])
@@ -114,11 +115,11 @@ def _standing_twice(keys: Values) -> Rows:
     return np.flatnonzero(twice)
 
 
-def _within(scan: Scan, twins: _Twins, labels: Sequence[str], policy: str) -> list[Fault]:
+def _within(scan: Scan, twins: _Twins, task: Task, policy: str) -> list[Fault]:
     hint = _remedy(scan.name, policy)
     return [
         *([_repetition(scan, twins, hint)] if len(twins.repeated) else []),
-        *([_contradiction(scan, twins, labels, hint)] if len(twins.conflicting) else []),
+        *([_contradiction(scan, twins, task, hint)] if len(twins.conflicting) else []),
     ]
 
 
@@ -132,13 +133,14 @@ def _repetition(scan: Scan, twins: _Twins, hint: str) -> Fault:
     return Fault(code, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", hint)
 
 
-def _contradiction(scan: Scan, twins: _Twins, labels: Sequence[str], hint: str) -> Fault:
+def _contradiction(scan: Scan, twins: _Twins, task: Task, hint: str) -> Fault:
     rows = twins.conflicting
-    differ = scan.labels[rows] != scan.labels[twins.first_of_conflicting]
+    both = task.same(scan.targets[np.concatenate([rows, twins.first_of_conflicting])])
+    differ = both[: len(rows)] != both[len(rows) :]
     others, first = rows[differ], twins.first_of_conflicting[differ]
     pairs = _pairs(scan, others, scan, first)
     shown = [
-        f'{there} "{labels[scan.labels[row]]}", {other} "{labels[scan.labels[twin]]}"'
+        f'{there} "{task.shown(scan.targets[row])}", {other} "{task.shown(scan.targets[twin])}"'
         for (_, there, other), row, twin in zip(pairs, others, first, strict=False)
     ]
     text = f"{_texts(len(rows), scan.name, 'stand')} there with another label too"

@@ -6,12 +6,10 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from lightune.tasks import label_columns
 from lightune.values.lookalikes import is_unseen
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "body", "message", "document", "question", "title")
-LABEL_NAMES = (
-    "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
-)  # fmt: skip
 PAIR_NAMES = (
     ("premise", "hypothesis"), ("query", "passage"), ("query", "document"), ("question", "passage"),
     ("question", "context"), ("question", "sentence"), ("question", "answer"), ("source_text", "target_text"),
@@ -27,7 +25,7 @@ OTHER_NAMES = (
     "subject", "summary", "tag", "tags", "time", "timestamp", "topic", "tweet", "type", "unnamed", "url", "user",
     "username", "utterance", "value",
 )  # fmt: skip
-KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *OTHER_NAMES))
+KNOWN_BESIDE_LABELS = frozenset((*TEXT_NAMES, *OTHER_NAMES))
 NUMBERED = re.compile(r"[vVxXcC]\d+")  # v1, v2 and the like
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -43,6 +41,7 @@ def clean_name(name: str) -> str:
 def is_known_name(name: str) -> bool:
     """Say whether a name is one that columns usually have, alone or as a part: text, Text1, review_text, starRating."""
     words = [word.lower() for word in WORD.findall(name)]
-    known = [word in KNOWN for word in words]
+    labels = label_columns()
+    known = [word in KNOWN_BESIDE_LABELS or word in labels for word in words]
     is_one_word = not any(map(str.isspace, name))
     return bool(NUMBERED.fullmatch(name)) or (any(known) and (all(known) or is_one_word))

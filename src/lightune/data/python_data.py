@@ -9,7 +9,7 @@ from typing import Any
 
 from lightune.data import columns
 from lightune.data.hub_data import class_names
-from lightune.data.names import LABEL_NAMES, TEXT_NAMES
+from lightune.data.names import TEXT_NAMES
 from lightune.data.python_columns import column_table, is_structured
 from lightune.data.python_values import (
     DATASETS,
@@ -28,11 +28,11 @@ from lightune.data.tables import Table, report
 from lightune.errors import DataError, did_you_mean
 from lightune.faults import Fault, data_error, raise_faults
 from lightune.recipe import DataBlock
+from lightune.tasks import AUTO, label_columns
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
 SPLIT_NAMES = [name for known in SPLITS.values() for name in known]
-USUAL_COLUMNS = {*TEXT_NAMES, *LABEL_NAMES}
 SERIES = ("pandas.Series", "pandas.Index", "polars.Series")
 VALID = (
     'Valid: rows (dicts {"text": ..., "label": ...}, named tuples, dataclasses, or (text, label) pairs, as zip(texts, '
@@ -45,16 +45,17 @@ NAME_A_FILE = (
 )
 
 
-def python_tables(data: Any, block: DataBlock | None = None) -> Tables:
+def python_tables(data: Any, block: DataBlock | None = None, task: str = AUTO) -> Tables:
     """Return the tables of data in memory; DataError when it is nothing that can be read.
 
-    `block` says which columns are meant. Cells there that are neither texts nor labels are faults.
+    `block` says which columns are meant, `task` what labels are usually called. Cells there that are neither texts nor
+    labels are faults.
     """
     if isinstance(data, Mapping) and not _holds_columns(data):
         found = _split_tables(data)
     else:
         found = Tables(PYTHON, None, _table(PYTHON, data), None, None)
-    _require_plain(found, block or DataBlock())
+    _require_plain(found, block or DataBlock(), task)
     return found
 
 
@@ -70,14 +71,14 @@ def _split_tables(data: Mapping[Any, Any]) -> Tables:
     return Tables(PYTHON, None, train, validation, test, given, notes)
 
 
-def _require_plain(tables: Tables, block: DataBlock) -> None:
+def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
     """Refuse cells of which `str` would make a text or label that nobody wrote; other columns may hold anything."""
     try:
         texts, _ = columns.text_columns(tables.train, block.text_column)
     except DataError:  # the check says so, with all else that is wrong
         return
     try:
-        label: str | None = columns.label_column(tables.train, block.label_column, texts)[0]
+        label: str | None = columns.label_column(tables.train, block.label_column, texts, label_columns(task))[0]
     except DataError:
         label = None
     present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
@@ -89,7 +90,8 @@ def _holds_columns(data: Mapping[Any, Any]) -> bool:
 
     Names decide where they can: one of a split says rows, unless all values are flat and a usual column stands beside.
     """
-    usual = any(column_name(name).casefold() in USUAL_COLUMNS for name in data)
+    known = {*TEXT_NAMES, *label_columns()}
+    usual = any(column_name(name).casefold() in known for name in data)
     rows = [_holds_rows(values) for values in data.values()]
     if any(str(name) in SPLIT_NAMES for name in data):
         return usual and not any(rows)

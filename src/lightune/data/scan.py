@@ -1,4 +1,4 @@
-"""One pass over the rows of a split: each row's label, fingerprints and length of its text, or why it is unusable."""
+"""One pass over the rows of a split: each row's target, fingerprints and length of its text, or why it is unusable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,41 +14,37 @@ from numpy.typing import NDArray
 
 from lightune.data.cells import cells
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
-from lightune.data.labels import class_index, label_text
 from lightune.data.tables import Table
-from lightune.errors import did_you_mean, shortlist
+from lightune.errors import did_you_mean
 from lightune.faults import Fault
-from lightune.values.lookalikes import alike_key, spelled_out
-from lightune.values.missing import is_missing, is_writable
-from lightune.values.numerals import WHOLE
+from lightune.tasks.base import UNSEEN, Task
+from lightune.values.missing import MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
-MOST_NAMES = 10
-LONGEST_SHOWN = 60
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG, ABSENT = 1, 2, 4, 8
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
-TRUTHS = ("true", "false")
 TEXT_KINDS = (str, int, float, Decimal, date, time)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which columns to read, and the label names in order."""
+    """Which columns to read, and the task that says what a target is."""
 
     texts: list[str]
     label: str
-    names: list[str]
+    task: Task
     on_unseen_label: str = "error"
 
 
 @dataclass
 class Scan:
-    """What a pass found, arrays with an entry a row; `labels` is -1 where the row is not used."""
+    """What a pass found, arrays with an entry a row; `targets` are the task's, of the rows that can be `used`."""
 
     name: str
     table: Table
-    labels: NDArray[np.int32]
+    targets: NDArray[Any]
+    used: NDArray[np.bool_]
     exact: NDArray[np.uint64]
     normal: NDArray[np.uint64]
     words: NDArray[np.int32]
@@ -59,57 +54,55 @@ class Scan:
     unusable: int = 0
     unread: int = 0  # rows that nobody looked at, for a column is missing
 
+    @classmethod
+    def of(cls, name: str, table: Table, task: Task) -> Scan:
+        """Make ready for a pass over a table; no row has been looked at."""
+        size = len(table)
+        exact, normal = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+        words, oddities = np.zeros(size, np.int32), np.zeros(size, np.uint8)
+        return cls(name, table, task.targets(size), np.zeros(size, bool), exact, normal, words, oddities)
+
     @property
     def rows(self) -> NDArray[np.int64]:
         """The rows that can be used."""
-        return np.flatnonzero(self.labels >= 0)
+        return np.flatnonzero(self.used)
 
     def forget_fingerprints(self) -> None:
         """Free the memory of what is needed for comparing alone: 16 bytes a row."""
         self.exact = self.normal = np.zeros(0, np.uint64)
 
-    def counts(self, labels: int, rows: NDArray[np.int64] | None = None) -> list[int]:
-        """Return how many of the rows (default: all that can be used) have each label."""
-        found: list[int] = np.bincount(self.labels[self.rows if rows is None else rows], minlength=labels).tolist()
-        return found
-
 
 def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     """Read every row of a table once; rows that cannot be used are faults (or dropped, as asked for)."""
-    size = len(table)
-    exact, normal = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
-    words, oddities = np.zeros(size, np.int32), np.zeros(size, np.uint8)
-    found = Scan(name, table, np.full(size, -1, np.int32), exact, normal, words, oddities)
+    found = Scan.of(name, table, wanted.task)
     for column in (*wanted.texts, wanted.label):
         if column not in table.columns:
             hint = f"{did_you_mean(column, table.columns)} Columns: {', '.join(table.columns)}.".strip()
             found.faults.append(Fault("DATA-024", table.origin, f'there is no column "{column}".', hint))
     if found.faults:
-        found.unread = size
+        found.unread = len(table)
         return found
-    read = _Labels(wanted, table.class_names.get(wanted.label, []))
+    read = wanted.task.reader(table.class_names.get(wanted.label, []))
     parts = [cells(table, column) for column in wanted.texts]
     for row, (value, *texts) in enumerate(zip(cells(table, wanted.label), *parts, strict=True)):
-        _take(found, row, texts, value, read)
+        _take(found, row, texts, _text_fault(wanted.texts, texts) or read(value), wanted)
         if len(found.faults) == MOST_FAULTS:
             text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
             found.faults.append(Fault("DATA-013", table.place(row), text))
-            found.unusable += size - row - 1  # nobody looked at them
+            found.unusable += len(table) - row - 1  # nobody looked at them
             break
     return found
 
 
-def _take(found: Scan, row: int, texts: Sequence[Any], value: Any, read: _Labels) -> None:
-    written = [str(text) for text in texts]
-    label = _text_fault(read.wanted.texts, texts) or read.label(value)
-    if isinstance(label, int):
-        found.labels[row] = label
-        _fingerprints(found, row, written)
-    elif label.code == "DATA-014" and read.wanted.on_unseen_label == "drop":
+def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Wanted) -> None:
+    if not isinstance(target, Fault):
+        found.targets[row], found.used[row] = target, True
+        _fingerprints(found, row, [str(text) for text in texts])
+    elif target.code == UNSEEN and wanted.on_unseen_label == "drop":
         found.dropped += 1
     else:
         found.unusable += 1
-        found.faults.append(Fault(label.code, found.table.place(row), label.text, label.hint))
+        found.faults.append(Fault(target.code, found.table.place(row), target.text, target.hint))
 
 
 def _fingerprints(found: Scan, row: int, written: list[str]) -> None:
@@ -136,7 +129,7 @@ def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
     for name, text in zip(names, texts, strict=True):
         if isinstance(text, list | tuple | dict):  # the first rows held none, or the column would have been refused
             return Fault("DATA-027", "", f"{name} holds a {type(text).__name__}", "Give it as one text.")
-        reason = "is empty" if is_missing(text) else _kind_fault(text) or _character_fault(str(text))
+        reason = "is empty" if is_missing(text) else _kind_fault(text) or character_fault(str(text))
         if reason:
             return Fault("DATA-013", "", f"{name} {reason}", "Fix the row.")
     return None
@@ -145,9 +138,3 @@ def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
 def _kind_fault(text: Any) -> str:
     """Bytes and other objects have a text of their own, such as b'...', that nobody wrote."""
     return "" if isinstance(text, TEXT_KINDS) else f"holds {type(text).__name__}, not text"
-
-
-def _character_fault(text: str) -> str:
-    if "\0" in text:
-        return "holds a NUL byte"
-    return "" if text.isascii() or is_writable(text) else "holds half a character (an unpaired surrogate)"

@@ -15,6 +15,7 @@ from lightune.data import columns
 from lightune.data.cells import CHUNK
 from lightune.data.scan import Scan
 from lightune.data.tables import Table
+from lightune.tasks.base import Task
 
 HELD_OUT_SHARE = 0.2
 Rows = NDArray[np.int64]
@@ -95,13 +96,13 @@ class Places(Sequence[str]):
 
 @dataclass(frozen=True)
 class Split:
-    """Texts (or pairs of texts), their label indices, and further columns to group by; one entry a row each.
+    """Texts (or pairs of texts), their targets as the task has them, and columns to group by; one entry a row each.
 
     `places` say where the rows stand, for messages; rows made by hand have none.
     """
 
     texts: Sequence[tuple[str, ...]]
-    labels: list[int]
+    targets: NDArray[Any]
     groups: dict[str, Sequence[str]] = field(default_factory=dict)
     places: Sequence[str] = ()
 
@@ -111,12 +112,12 @@ class Split:
     def take(self, rows: Sequence[int] | Rows) -> Split:
         """Return these rows, in this order."""
         groups = {name: _take(values, rows) for name, values in self.groups.items()}
-        labels = np.asarray(self.labels, np.int32)[np.asarray(rows, np.int64)].tolist()
-        return Split(_take(self.texts, rows), labels, groups, _take(self.places, rows) if self.places else ())
+        targets = self.targets[np.asarray(rows, np.int64)]
+        return Split(_take(self.texts, rows), targets, groups, _take(self.places, rows) if self.places else ())
 
 
 def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by: str | None = None) -> Split:
-    """Return rows of a table that was passed over, with their labels, and their groups by the columns that suggest any.
+    """Return rows of a table that was passed over: texts, targets, and groups by the columns that suggest any.
 
     `group_by` names a further column to keep, if the table has it.
     """
@@ -124,31 +125,32 @@ def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by:
     grouped = {*columns.group_columns(table, [*texts, label]), *({group_by} & set(table.columns))}
     return Split(
         Picked(Joined([table.columns[name] for name in texts]), rows),
-        scan.labels[rows].tolist(),
+        scan.targets[rows],
         {name: Picked(table.columns[name], rows) for name in table.columns if name in grouped},
         Picked(Places(table), rows),
     )
 
 
-def stratified(split: Split, count: int | None, seed: int, purpose: str) -> tuple[Split, Split]:
-    """Return (the rest, `count` rows with the labels in proportion); all rows when `count` is None or too large.
+def stratified(split: Split, task: Task, count: int | None, seed: int, purpose: str) -> tuple[Split, Split]:
+    """Return (the rest, `count` rows with the task's strata in proportion); all when `count` is None or too large.
 
-    Each class gets its share rounded down, the largest remainders one more; which rows, the keyed generator says.
+    Each stratum gets its share rounded down, the largest remainders one more; which rows, the keyed generator says.
     """
     import torch
 
     if count is None or count >= len(split):
         return split.take([]), split
-    sizes = Counter(split.labels)
-    exact = {label: count * size / len(split) for label, size in sizes.items()}
-    quota = {label: int(share) for label, share in exact.items()}
-    by_remainder = sorted(exact, key=lambda label: (quota[label] - exact[label], label))
-    for label in by_remainder[: count - sum(quota.values())]:
-        quota[label] += 1
+    strata = task.strata(split.targets)
+    sizes = Counter(strata.tolist())
+    exact = {stratum: count * size / len(split) for stratum, size in sizes.items()}
+    quota = {stratum: int(share) for stratum, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda stratum: (quota[stratum] - exact[stratum], stratum))
+    for stratum in by_remainder[: count - sum(quota.values())]:
+        quota[stratum] += 1
     order = torch.randperm(len(split), generator=runtime.generator(seed, "rows", purpose)).numpy()
-    labels, chosen = np.asarray(split.labels, np.int32)[order], np.zeros(len(split), bool)
-    for label, wanted in quota.items():
-        chosen[order[labels == label][:wanted]] = True
+    shuffled, chosen = strata[order], np.zeros(len(split), bool)
+    for stratum, wanted in quota.items():
+        chosen[order[shuffled == stratum][:wanted]] = True
     return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
 
 

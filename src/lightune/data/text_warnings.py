@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lightune.data.scan import ABSENT, HTML, LONG, LONG_TEXT, SHORT, Scan
-from lightune.errors import shortlist
 from lightune.faults import Fault, beside
-from lightune.values.lookalikes import alike_key, described, plain_key
 
 MOST_PLACES = 3
 
@@ -47,5 +40,3 @@ def _odd(scan: Scan, flag: int, code: str, what: str, hint: str) -> list[Fault]:
     shown = ", ".join(beside(place, places[0]) for place in places)
     text = f"{scan.name} texts that {what}: {len(rows):,} ({shown}{more})."
     return [Fault(code, places[0], text, hint)]
-
-

@@ -1,101 +1,96 @@
-"""The baselines that cost almost nothing: the majority class, word counts, a linear probe of the untouched backbone."""
+"""The baselines that cost almost nothing: a constant answer, word counts, a linear probe of the untouched backbone."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.evaluation.logistic import fit_logistic
-from lightune.evaluation.metrics import measure
-from lightune.sections import MajorityClass, Probe, WordCounts
+from lightune.sections import Baseline
 
 if TYPE_CHECKING:
-    from lightune.data.dataset import Split, Task
+    from lightune.data.dataset import DataSplits
 
 PROBE_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 TFIDF_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+PROBE, TFIDF = ("probe", "linear probe"), ("tfidf", "word counts (TF-IDF)")
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """What a baseline answers on the test split, and what the record says of it.
-
-    `scores` are log-probabilities, (texts, labels), of the majority class zeros with a one; the largest is the answer.
-    """
+class Fitted:
+    """What a baseline answers on the test split, scores (texts, outputs), and what the record says of it."""
 
     scores: NDArray[Any]
-    section: MajorityClass | WordCounts
+    section: Baseline
 
 
-def baselines(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> dict[str, Baseline]:
-    """Return every baseline by its name in the record; see `probe` for the arguments."""
-    probed = probe(pooled, task, started)  # first: its time has been running
-    return {"majority_class": majority_class(task), "tfidf": tfidf(task), "probe": probed}
+def baselines(
+    pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None
+) -> dict[str, Fitted]:
+    """Return every baseline that the task has by its name in the record; see `probe` for the arguments."""
+    probed = probe(pooled, splits, started)  # first: its time has been running
+    found = [constant(splits), (TFIDF[0], tfidf(splits)), (PROBE[0], probed)]
+    return {name: fitted for name, fitted in found if fitted is not None}
 
 
-def majority_class(task: Task) -> Baseline:
-    """Always answer the commonest training label."""
-    from sklearn.metrics import f1_score
+def constant(splits: DataSplits) -> tuple[str, Fitted | None]:
+    """Return (its name, the one answer that is best for the training texts), such as the commonest label."""
+    found = splits.task.constant(splits.train.targets)
+    if found is None:
+        return "", None
+    scores = np.tile(found.scores, (len(splits.test), 1))
+    metrics = splits.task.measure(scores, splits.test.targets)
+    kept = {name: value for name, value in metrics.items() if name not in found.without}
+    return found.name, Fitted(scores, Baseline(title=found.title, metrics=kept, details=dict(found.details)))
 
-    label, _ = Counter(task.train.labels).most_common(1)[0]
-    answers = [label] * len(task.test)
-    f1_macro = f1_score(task.test.labels, answers, labels=range(len(task.labels)), average="macro", zero_division=0)
-    accuracy = task.test.labels.count(label) / len(task.test)
-    scores = np.eye(len(task.labels))[answers]
-    return Baseline(scores, MajorityClass(label=task.labels[label], accuracy=accuracy, f1_macro=float(f1_macro)))
 
-
-def tfidf(task: Task) -> Baseline:
-    """Fit logistic regression on TF-IDF of words and pairs of words."""
+def tfidf(splits: DataSplits) -> Fitted | None:
+    """Fit a linear model on TF-IDF of words and pairs of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     started = time.perf_counter()
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    texts, labels = _fitting(task)
-    model = fit_logistic(vectorizer.fit_transform(map(" ".join, texts)), labels, TFIDF_STRENGTHS, scaled=False)
-    test = vectorizer.transform(map(" ".join, task.test.texts))
-    scores = _log_probabilities(model, test, len(task.labels))
-    return Baseline(scores, _measured(WordCounts, scores, task.test, model, started))
+    fitting = vectorizer.fit_transform(map(" ".join, [*splits.train.texts, *splits.validation.texts]))
+    features = fitting, vectorizer.transform(map(" ".join, splits.test.texts))
+    return _linear(TFIDF[1], features, splits, TFIDF_STRENGTHS, started)
 
 
-def probe(pooled: Mapping[str, NDArray[Any]], task: Task, started: float | None = None) -> Baseline:
-    """Fit logistic regression on standardised mean-pooled features of the untouched backbone, one array per split.
+def probe(pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None) -> Fitted | None:
+    """Fit a linear model on standardised mean-pooled features of the untouched backbone, one array per split.
 
     It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
     has; the test split is only predicted. `started` (of time.perf_counter) is when the features began to be computed:
     they are part of what a probe costs.
     """
     started = time.perf_counter() if started is None else started
-    fitting = np.concatenate([pooled["train"], pooled["validation"]])
-    best = fit_logistic(fitting, _fitting(task)[1], PROBE_STRENGTHS)
-    scores = _log_probabilities(best, pooled["test"], len(task.labels))
-    return Baseline(scores, _measured(Probe, scores, task.test, best, started))
+    features = np.concatenate([pooled["train"], pooled["validation"]]), pooled["test"]
+    return _linear(PROBE[1], features, splits, PROBE_STRENGTHS, started, article="the")
 
 
-def _fitting(task: Task) -> tuple[list[tuple[str, ...]], list[int]]:
-    """Return the texts and labels that may be fitted: training and validation rows."""
-    return [*task.train.texts, *task.validation.texts], [*task.train.labels, *task.validation.labels]
+def _linear(
+    title: str,
+    features: tuple[Any, Any],
+    splits: DataSplits,
+    strengths: Sequence[float],
+    started: float,
+    article: str = "",
+) -> Fitted | None:
+    """Fit the task's linear model on (features to fit on, those of the test split); None where it has none.
 
-
-def _measured(section: type[WordCounts], scores: NDArray[Any], test: Split, model: Any, started: float) -> WordCounts:
-    metrics = measure(scores, np.asarray(test.labels))
-    return section(
-        accuracy=metrics.accuracy,
-        loss=metrics.loss,
-        f1_macro=metrics.f1_macro,
-        C=float(model[-1].C),
-        runtime=time.perf_counter() - started,
+    Dense features are standardised.
+    """
+    fitting, test = features
+    targets = np.concatenate([splits.train.targets, splits.validation.targets])
+    model = splits.task.linear(fitting, targets, strengths, scaled=isinstance(fitting, np.ndarray))
+    if model is None:
+        return None
+    scores = model.scores(test)
+    metrics = splits.task.measure(scores, splits.test.targets)
+    spent = time.perf_counter() - started
+    return Fitted(
+        scores, Baseline(title=title, article=article, metrics=metrics, details=dict(model.details), runtime=spent)
     )
-
-
-def _log_probabilities(model: Any, features: Any, classes: int) -> NDArray[Any]:
-    """Return log-probabilities with a column for every label, also one that the training split lacks."""
-    found = np.full((features.shape[0], classes), -50.0)
-    found[:, model.classes_] = model.predict_log_proba(features)
-    return found

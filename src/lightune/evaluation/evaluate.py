@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
-from lightune.evaluation.metrics import Metrics, measure, measure_by_group
 from lightune.execution.attention import HOST
 from lightune.execution.unpadding import padding_free
 from lightune.progress import Reporter, Silent
-from lightune.sections import Evaluation
+from lightune.sections import Evaluation, PartMetrics
+from lightune.tasks.base import Task
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lightune.data.dataset import Split
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled split, and the task that says what its targets mean."""
+
+    task: Task
+    split: Split
+
 
 # Makes a context for a call of the model from the numbers of its texts and their attention mask, (texts, positions).
 Around = Callable[[Sequence[int], "torch.Tensor"], AbstractContextManager[None]]
@@ -86,31 +96,35 @@ def evaluate(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     encoded: Encoded,
-    split: Split,
+    labelled: Labelled,
     batch_size: int,
     reporter: Reporter | None = None,
 ) -> tuple[NDArray[Any], Evaluation]:
-    """Return (logits, what they are worth and what they cost) of a model on a split; without figures per label."""
-    device = next(model.parameters()).device
+    """Return (logits, what they are worth and what they cost) of a model on labelled texts."""
+    device, task, split = next(model.parameters()).device, labelled.task, labelled.split
     with Meter(device) as meter:
         logits = predict_logits(model, tokenizer, encoded, batch_size, reporter)
-    labels = np.asarray(split.labels)
-    fields = {
-        "examples": len(split),
-        **vars(measure(logits, labels)),
-        **meter.spent.record(len(split), sum(1 for _ in length_sorted_batches(encoded, batch_size))),
-        "groups": measure_by_group(logits, labels, split.groups),
-    }
-    return logits, Evaluation.model_validate(fields)
+    spent = meter.spent.record(len(split), sum(1 for _ in length_sorted_batches(encoded, batch_size)))
+    found = Evaluation(
+        examples=len(split),
+        metrics=task.measure(logits, split.targets),
+        details=task.details(logits, split.targets),
+        groups=measure_by_group(task, logits, split),
+        **spent,
+    )
+    return logits, found
 
 
-def validate(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    encoded: Encoded,
-    labels: Sequence[int],
-    batch_size: int,
-    around: Around | None = None,
-) -> Metrics:
-    """Return the metrics alone, for the validation after an epoch."""
-    return measure(predict_logits(model, tokenizer, encoded, batch_size, around=around), np.asarray(labels))
+def measure_by_group(task: Task, logits: NDArray[Any], split: Split) -> dict[str, dict[str, PartMetrics]]:
+    """Return {column: {value: metrics}} for each column of group names."""
+    result: dict[str, dict[str, PartMetrics]] = {}
+    for column, values in split.groups.items():
+        names = np.asarray(list(values), dtype=object)
+        parts = {name: names == name for name in sorted(set(values))}
+        result[column] = {name: measure_part(task, logits[rows], split.targets[rows]) for name, rows in parts.items()}
+    return result
+
+
+def measure_part(task: Task, logits: NDArray[Any], targets: NDArray[Any]) -> PartMetrics:
+    """Return the metrics of a part of the texts."""
+    return PartMetrics(examples=len(targets), metrics=task.measure_part(logits, targets))

@@ -13,8 +13,9 @@ from lightune.artifact import adapter_folder, find_base, load_onto, read_config
 from lightune.data.encoding import NoTokensError
 from lightune.data.python_values import plain
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
-from lightune.inference.classifier import Classifier, Prediction, classifier_of
+from lightune.inference.classifier import Classifier, classifier_of
 from lightune.inference.texts import Text, as_texts
+from lightune.tasks.answers import Answer
 
 if TYPE_CHECKING:
     from lightune.models.shared_base import SharedBase
@@ -89,7 +90,7 @@ class AdapterBank:
         del self._classifiers[name]
         gc.collect()  # modules refer to each other in circles
 
-    def predict(self, texts: Text | Sequence[Text], adapter: str | Sequence[str]) -> list[Prediction]:
+    def predict(self, texts: Text | Sequence[Text], adapter: str | Sequence[str]) -> list[Answer]:
         """Classify texts with one adapter, or each with the one that stands in its place, in the order given.
 
         A string is one text, and so is a tuple of two strings, a pair; a list is many. The texts of one adapter are
@@ -113,7 +114,7 @@ class AdapterBank:
         asked = {name: self[name] for name in names}
         for number, (text, name) in enumerate(zip(rows, names, strict=True), 1):
             asked[name].row(text, number)  # so that a fault is called by its place among all texts
-        answers: dict[int, Prediction] = {}
+        answers: dict[int, Answer] = {}
         for name, classifier in asked.items():
             places = [place for place, wanted in enumerate(names) if wanted == name]
             try:
@@ -138,7 +139,7 @@ def load_adapters(
         raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
     target = runtime.choose_device(device)
     config = read_config(adapter_folder(Path(next(iter(folders.values())))))
-    base = load_base(find_base(config, base_model), config.model_precision, target)
+    base = load_base(find_base(config, base_model), config.task, config.model_precision, target)
     bank = AdapterBank(base, config.base_sha256)
     for name, folder in folders.items():
         bank.add(name, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -23,7 +23,6 @@ from lightune.progress import Reporter, Silent
 from lightune.values.missing import is_missing
 
 CHUNK_ROWS = 2048
-ADDED = ("prediction", "confidence")
 
 
 @dataclass
@@ -43,7 +42,7 @@ def answered_rows(
     tally: Tally | None = None,
     labelled: LabelledRows | None = None,
 ) -> Iterator[list[str]]:
-    """Yield the rows of a csv or tsv with the columns prediction and confidence added, the header first.
+    """Yield the rows of a csv or tsv with the columns of the answers added, the header first.
 
     Equal texts are computed once. The file is read to its end before: DataError names every broken or empty row, and
     the reporter hears what looks odd. `tally` and `labelled` count along.
@@ -54,7 +53,7 @@ def answered_rows(
     with _opened(source) as stream, says.steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance:
         faults: list[Fault] = []
         read = Rows(source, stream, faults)
-        yield [*read.header, *ADDED]
+        yield [*read.header, *classifier.task.answer_columns]
         known.begin(read.header, [read.header[column] for column in columns])
         rows = iter(read)
         answers = Answers(classifier)
@@ -62,9 +61,9 @@ def answered_rows(
             texts, places = [_text(cells, columns) for _, cells in chunk], [f"{source}:{line}" for line, _ in chunk]
             answered = answers.of(texts, places)
             known.take([cells for _, cells in chunk], texts, answered)
-            for (_, cells), (label, confidence) in zip(chunk, answered, strict=True):
+            for (_, cells), answer in zip(chunk, answered, strict=True):
                 counts.rows_answered += 1
-                yield [*cells, label, f"{confidence:.6f}"]
+                yield [*cells, *answer]
             advance()
         raise_faults(faults)  # whoever wrote into the file meanwhile
 
@@ -101,7 +100,7 @@ def _survey(classifier: Classifier, source: Path, text_column: str | None, says:
     with _opened(source) as stream:
         read = Rows(source, stream, faults)
         raise_faults(faults)
-        _refuse_answered(source, read)
+        _refuse_answered(classifier, source, read)
         parts = batches(read)
         first = next(parts, [])
         columns = _text_columns(classifier, read, first, text_column, says)
@@ -128,11 +127,16 @@ def _refuse_other_formats(source: Path) -> None:
     raise_faults([fault] if fault else [])
 
 
-def _refuse_answered(source: Path, read: Rows) -> None:
-    taken = [name for name in ADDED if name in read.header]
+def _refuse_answered(classifier: Classifier, source: Path, read: Rows) -> None:
+    added = classifier.task.answer_columns
+    taken = [name for name in added if name in read.header]
     if taken:
         message = f"{source}:{read.header_line}: there is a column called {taken[0]} already."
-        raise DataError("DATA-042", message, f"Rename it: the columns {' and '.join(ADDED)} are added.")
+        raise DataError("DATA-042", message, f"Rename it: {_added(added)} added.")
+
+
+def _added(names: Sequence[str]) -> str:
+    return f"the columns {' and '.join(names)} are" if len(names) > 1 else f"the column {names[0]} is"
 
 
 def _text_columns(

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
@@ -17,12 +16,13 @@ from lightune.data.encoding import NoTokensError, encode
 from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
-from lightune.evaluation.metrics import probabilities
 from lightune.inference.bf16_answers import AnsweringPrecision
 from lightune.inference.merging import COMPARED, Merging
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.load import LoadedModel
 from lightune.models.pretrained_classifier import load_finished
+from lightune.tasks.answers import Answer
+from lightune.tasks.base import Task
 
 if TYPE_CHECKING:
     import torch
@@ -30,27 +30,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """The likeliest label, its probability, and the probability of every label."""
-
-    label: str
-    confidence: float
-    probabilities: dict[str, float]
-
-    def __repr__(self) -> str:
-        """Show the answer: `Prediction(positive, 0.983)`; a notebook prints many of them."""
-        return f"Prediction({self.label}, {self.confidence:.3f})"
-
-
 @dataclass(frozen=True)
 class Signature:
-    """What goes in and what comes out: label names in the order of the logits, columns of the training data.
+    """What goes in and what comes out: the task, and the columns of the training data.
 
     `finished_elsewhere` says that the model came with its head; the columns are then the usual names.
     """
 
-    labels: list[str]
+    task: Task
     text_columns: list[str]
     label_column: str
     finished_elsewhere: bool = False
@@ -75,19 +62,24 @@ class Classifier:
         self._model = model
         self._unmerged = adapted
         self._fingerprints = adapted.fingerprints if adapted else None
-        self._merging = Merging(adapted)
+        self._merging = Merging(adapted, loaded.task)
         self._precision = AnsweringPrecision(precision, next(model.parameters()).device.type)
         self.signature = signature
         self.batch_size = 64
 
     def __repr__(self) -> str:
         """Name the model and its labels."""
-        return f"<Classifier {self._loaded.source.name}: {', '.join(self.labels)}>"
+        return f"<Classifier {self._loaded.source.name}: {', '.join(self.labels) or self.task.name}>"
+
+    @property
+    def task(self) -> Task:
+        """What the model was trained for."""
+        return self.signature.task
 
     @property
     def labels(self) -> list[str]:
-        """The label names, in the order of the logits."""
-        return list(self.signature.labels)
+        """The label names; none for a task without labels."""
+        return list(self.task.labels)
 
     @property
     def model(self) -> nn.Module:
@@ -155,10 +147,13 @@ class Classifier:
             "DATA-041", f"text {number} has {given} part{'s' * (given > 1)}; this classifier takes {count}.", hint
         )
 
-    def predict(self, texts: Text | Sequence[Text]) -> list[Prediction]:
-        """Classify a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says."""
+    def predict(self, texts: Text | Sequence[Text]) -> list[Answer]:
+        """Answer a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says.
+
+        What an answer is depends on the task: of classification it is a Prediction.
+        """
         given = as_texts(texts)
-        return predictions(self.labels, self.logits(given)) if given else []
+        return list(self.task.decode(self.logits(given))) if given else []
 
     @property
     def has_fingerprints(self) -> bool:
@@ -194,21 +189,11 @@ class Classifier:
         self.tokenizer.save_pretrained(folder)
 
 
-def predictions(labels: Sequence[str], logits: NDArray[Any]) -> list[Prediction]:
-    """Return what logits, (texts, labels), say."""
-    found = []
-    for row in probabilities(logits.astype(np.float64)):
-        best = int(row.argmax())
-        shares = {label: float(share) for label, share in zip(labels, row, strict=True)}
-        found.append(Prediction(labels[best], float(row[best]), shares))
-    return found
-
-
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
     """Return the classifier that an adapted model is, on the device."""
     config = adapted.config
     texts, label = list(map(clean_name, config.text_columns)), clean_name(config.label_column)
-    signature = Signature(config.labels, texts, label)
+    signature = Signature(config.task, texts, label)
     return Classifier(adapted.loaded, adapted.model.to(device), signature, adapted, precision)
 
 
@@ -229,6 +214,6 @@ def load(
         return classifier_of(adapted, target, precision)
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is none.")
-    loaded, labels = load_finished(str(folder))
-    signature = Signature(labels, ["text"], "label", finished_elsewhere=True)
+    loaded = load_finished(str(folder))
+    signature = Signature(loaded.task, ["text"], "label", finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

@@ -7,24 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lightune.data.cells import label_cells
 from lightune.data.columns import label_column, text_columns
-from lightune.data.dataset import Split, Task, labelled_split, load_task
+from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.encoding import encode_splits
-from lightune.data.labels import label_text
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
 from lightune.errors import ArtifactError, DataError, did_you_mean
-from lightune.evaluation.evaluate import evaluate
-from lightune.evaluation.metrics import per_label
+from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import known_fields
-from lightune.inference.label_names import names_in_file
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
 from lightune.record import RunRecord
 from lightune.sections import Evaluation
+from lightune.tasks import Task, task_from_json
+from lightune.tasks.columns import Wishes
+from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing
 
 
@@ -39,7 +40,7 @@ def evaluate_file(
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
-    matched with the file's; see `names_in_file`. The reporter hears which columns were guessed and what reading saw.
+    matched with the file's; see `Task.in_words_of`. The reporter hears which columns were guessed and what reading saw.
     """
     table = read_source(str(path), split="test")
     names, is_guess = file_columns(classifier, table, text_column)
@@ -48,13 +49,14 @@ def evaluate_file(
         label_column = classifier.label_column
     block = DataBlock(text_column=text, label_column=label_column)
     try:
-        split, notes = labelled_split(table, block, _label_names(classifier, table, block))
+        task = _task_in(classifier, table, block)
+        split, notes = labelled_split(table, block, task)
     except DataError as error:
         raise _without_options(error) from error
     for note in notes:
         (reporter or Silent()).note(note)
     # Every row is in the split: one that could not be used would have been an error.
-    return _evaluate(classifier, _grouped(split, by, table.columns, table.origin))
+    return _evaluate(classifier, Labelled(task, _grouped(split, by, table.columns, table.origin)))
 
 
 def _without_options(error: DataError) -> DataError:
@@ -77,22 +79,24 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
             "ARTIFACT-032", f"{path}: this file is damaged.", "Restore it, or pass --test FILE."
         ) from error
     try:
-        task = _as_measured(record, by)
+        splits = _as_measured(record, by)
     except DataError as error:
         raise _without_options(error) from error
-    if task.sha256() != record.data.sha256:
-        message = f"{task.source}: these are not the texts and labels that the run was measured on."
+    if splits.sha256() != record.data.sha256:
+        message = f"{splits.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
-    return _evaluate(classifier, _grouped(task.test, by, task.test.groups, f"{task.source}, test split"))
+    test = _grouped(splits.test, by, splits.test.groups, f"{splits.source}, test split")
+    return _evaluate(classifier, Labelled(splits.task, test))
 
 
-def _as_measured(record: RunRecord, by: str | None) -> Task:
+def _as_measured(record: RunRecord, by: str | None) -> DataSplits:
     """Read a run's data by the columns and label names of its record: an older version may have chosen otherwise."""
     data, columns = record.data, record.data.text_column
     stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
     block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
-    task = load_task(block, record.recipe["training"]["seed"], group_by=by)
-    return replace(task, labels=data.labels) if list(map(label_text, data.labels)) == task.labels else task
+    task = task_from_json({"name": record.task.name, "labels": record.task.labels}, record.run_folder)
+    splits = load_splits(block, Wishes(task.name, "class"), record.recipe["training"]["seed"], group_by=by)
+    return replace(splits, task=task) if task.is_spelt_otherwise(splits.task) else splits
 
 
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
@@ -107,16 +111,18 @@ def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]],
     return replace(split, groups={by: values})
 
 
-def _label_names(classifier: Classifier, table: Table, block: DataBlock) -> list[str]:
-    """Return what the file calls the labels: a run knows it, a model from elsewhere may call them otherwise."""
+def _task_in(classifier: Classifier, table: Table, block: DataBlock) -> Task:
+    """Return the task in the words of the file: a run knows them, a model from elsewhere may call labels otherwise."""
+    task = classifier.task
     if not classifier.signature.finished_elsewhere:
-        return classifier.labels
+        return task
     texts, _ = text_columns(table, block.text_column)
-    return names_in_file(classifier.labels, table, label_column(table, block.label_column, texts)[0])
+    column, _ = label_column(table, block.label_column, texts, task.label_columns)
+    return task.in_words_of(label_cells(table, column))
 
 
-def _evaluate(classifier: Classifier, split: Split) -> Evaluation:
+def _evaluate(classifier: Classifier, labelled: Labelled) -> Evaluation:
+    split = labelled.split
     encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
-    logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, split, classifier.batch_size)
-    scores = per_label(found.confusion_matrix, classifier.labels)
-    return Evaluation.model_validate({**dict(found), "per_label": scores, **known_fields(classifier, split, logits)})
+    logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, labelled, classifier.batch_size)
+    return found.model_copy(update=known_fields(classifier, split, logits))

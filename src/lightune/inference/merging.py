@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lightune.artifact import AdaptedModel
+    from lightune.tasks.base import Task
 
 # With an adapter on all roles, folding in has saved its own time after some 100 texts; docs/LOG.md has the figures.
 MERGE_FROM = 256
@@ -26,8 +27,9 @@ _MERGING = threading.Lock()
 class Merging:
     """Counts the texts that an adapted model answers, and folds its adapter into a copy once there are enough."""
 
-    def __init__(self, adapted: AdaptedModel | None) -> None:
+    def __init__(self, adapted: AdaptedModel | None, task: Task) -> None:
         """Begin without a copy; without an adapted model there is nothing to fold in."""
+        self._task = task
         self._adapted = adapted
         self._merged: nn.Module | None = None
         self._texts = self._calls = 0
@@ -45,7 +47,7 @@ class Merging:
             # Not while another thread uses the model: its hooks would be copied too.
             if self._adapted is not None and self._texts >= MERGE_FROM and not self._calls:
                 self._merged, self._adapted = merged_copy(self._adapted), None
-                if self._merged is not None and not agree(logits(model), logits(self._merged)):
+                if self._merged is not None and not agree(self._task, logits(model), logits(self._merged)):
                     self._merged = None
             self._calls += 1
             chosen = model if self._merged is None else self._merged
@@ -61,10 +63,9 @@ class Merging:
             self._adapted = self._merged = None
 
 
-def agree(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether logits, (texts, labels), are the same within 1e-4, and so are the likeliest labels."""
-    is_close = np.allclose(one, other, rtol=0, atol=TOLERANCE)
-    return is_close and bool((one.argmax(1) == other.argmax(1)).all())
+def agree(task: Task, one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether logits, (texts, outputs), are the same within 1e-4, and so are the answers."""
+    return np.allclose(one, other, rtol=0, atol=TOLERANCE) and task.agree(one, other)
 
 
 def merged_copy(adapted: AdaptedModel) -> nn.Module | None:

@@ -17,7 +17,7 @@ MOST_ANSWERS = 2**16
 
 
 class Answers:
-    """The label and confidence of each text; those of the `most` texts that were asked for last are remembered.
+    """The answer to each text as cells of a file; those of the `most` texts that were asked for last are remembered.
 
     Texts are known by a digest, so that what is remembered stays small whatever their length.
     """
@@ -25,14 +25,14 @@ class Answers:
     def __init__(self, classifier: Classifier, most: int = MOST_ANSWERS) -> None:
         """Remember nothing yet."""
         self._classifier, self._most = classifier, most
-        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many answers are remembered."""
         return len(self._known)
 
-    def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, float]]:
-        """Return (label, confidence) of each text, in order; `places` say where they stand, for messages."""
+    def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, ...]]:
+        """Return the answer to each text, in order, in the task's `answer_columns`; `places` say where they stand, for messages."""
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         try:
@@ -40,7 +40,7 @@ class Answers:
         except NoTokensError as error:
             number = keys.index(list(unknown)[error.index])
             raise NoTokensError(number, places[number] if places else "") from error
-        new = {key: (answer.label, answer.confidence) for key, answer in zip(unknown, found, strict=True)}
+        new = {key: answer.cells() for key, answer in zip(unknown, found, strict=True)}
         answers = [new.get(key) or self._known[key] for key in keys]
         for key, answer in zip(keys, answers, strict=True):
             self._known[key] = answer

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightune.inference.classifier import Prediction, predictions
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 from lightune.models.tokens import is_bare
+from lightune.tasks.answers import Answer
+from lightune.tasks.base import Task
 from lightune.values.missing import is_missing, is_writable
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ PEFT_PREFIX = "base_model.model."
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
-def quick_predictions(run: str, texts: Sequence[str], base_model: str | None = None) -> list[Prediction] | None:
+def quick_predictions(run: str, texts: Sequence[str], base_model: str | None = None) -> list[Answer] | None:
     """Return what `lightune.load(run).predict(texts)` returns, or None where that has to be asked; see quick_logits."""
     found = quick_logits(run, texts, base_model)
-    return None if found is None else predictions(*found)
+    return None if found is None else list(found[0].decode(found[1]))
 
 
-def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[list[str], Array] | None:
-    """Return (labels, logits (texts, labels)) of a run folder, or None where the usual path has to answer.
+def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[Task, Array] | None:
+    """Return (the task, logits (texts, outputs)) of a run folder, or None where the usual path has to answer.
 
     It answers for plain LoRA, and for methods whose saved tensors are the model's own, on single texts. Raises
     ArtifactError for a damaged folder or a base that is another model.
@@ -47,7 +48,7 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
         return None
     folder = adapter_folder(Path(run))
     config = read_config(folder)
-    if config.model_precision != "fp32" or len(config.text_columns) != 1:
+    if config.model_precision != "fp32" or len(config.text_columns) != 1 or config.task.reads != "text":
         return None
     base = find_base(config, base_model).folder
     raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
@@ -58,7 +59,7 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     tensors = _tensors(base, folder, config, family.base)
     if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
-    return config.labels, np.stack([logits_of(tensors, raw, family, row) for row in ids])
+    return config.task, np.stack([logits_of(tensors, raw, family, row) for row in ids])
 
 
 def _is_small(texts: Sequence[str]) -> bool:

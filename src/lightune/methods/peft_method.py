@@ -83,7 +83,7 @@ class PeftMethod(Method):
         modules = dict(model.named_modules())
         kinds = [modules[name] for name in targets if name in modules]
         given = {
-            "task_type": TaskType.SEQ_CLS,
+            "task_type": TaskType[anatomy.peft_type],
             "target_modules": targets,
             "exclude_modules": anatomy.head,
             "modules_to_save": anatomy.head,

@@ -19,12 +19,16 @@ LINEAR_ROLES: tuple[str, ...] = tuple(role for role in ROLES if role != "attenti
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The parts of one loaded classifier. `new_modules` own parameters that the checkpoint did not hold."""
+    """The parts of one loaded model. `new_modules` own parameters that the checkpoint did not hold.
+
+    `peft_type` is PEFT's name of the task that its head is for.
+    """
 
     model_type: str
     architecture: Architecture
     layer_count: int
     new_modules: tuple[str, ...] = ()
+    peft_type: str = "SEQ_CLS"
 
     def modules(self, roles: Iterable[str]) -> list[str]:
         """Return the full names of the modules that play the roles, layer by layer, each once.
@@ -84,7 +88,7 @@ def architecture_of(model_type: str, advice: str = "") -> Architecture:
     return ARCHITECTURES[model_type]
 
 
-def anatomy_of(model: nn.Module, missing: Iterable[str] = ()) -> Anatomy:
+def anatomy_of(model: nn.Module, missing: Iterable[str] = (), peft_type: str = "SEQ_CLS") -> Anatomy:
     """Return the anatomy of a stock sequence classifier.
 
     `missing` names the parameters that the checkpoint did not hold; their modules count as part of the head.
@@ -95,7 +99,7 @@ def anatomy_of(model: nn.Module, missing: Iterable[str] = ()) -> Anatomy:
     names = dict(model.named_modules())
     count = len(list(names[architecture.layers].children())) if architecture.layers in names else 0
     owners = dict.fromkeys(name.rpartition(".")[0] for name in missing)
-    anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)))
+    anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)), peft_type)
     wanted = (*anatomy.modules(ROLES), *anatomy.head, anatomy.output_layer) if count else ("layers",)
     absent = [name for name in wanted if name not in names]
     if absent:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lightune.tasks.base import Task
+from lightune.tasks.checkpoint_labels import label_names
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -34,14 +37,15 @@ class OwnHead:
                 value.copy_(value[list(self.order or ())].clone())
 
 
-def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
+def own_head(raw: Mapping[str, Any], task: Task) -> OwnHead:
     """Return what is to become of the head of a checkpoint with this config.json.
 
     Label names agree when they are the same but for case and order; names that say nothing (LABEL_0, LABEL_1, ...) are
     taken in order when there are as many.
     """
     kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
-    if "ForSequenceClassification" not in kind:
+    labels = list(task.config()["id2label"].values())
+    if task.head_class not in kind:
         return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
     names = label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
@@ -60,15 +64,6 @@ def own_head(raw: Mapping[str, Any], labels: Sequence[str]) -> OwnHead:
         f"({_shown(labels)})."
     )
     return OwnHead(None, note)
-
-
-def label_names(raw: Mapping[str, Any]) -> list[str]:
-    """Return the label names by row; a configuration leaves them out when they are LABEL_0 and LABEL_1."""
-    named = raw.get("id2label")
-    if not isinstance(named, dict) or not all(str(number).isdecimal() for number in named):
-        count = raw.get("num_labels")
-        return [f"LABEL_{number}" for number in range(count if isinstance(count, int) else 2)]
-    return [str(named[number]) for number in sorted(named, key=int)]
 
 
 def _folded(name: str) -> str:

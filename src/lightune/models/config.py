@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from lightune.errors import LightuneError, RecipeError, is_out_of_memory
 from lightune.models.anatomy import architecture_of
 from lightune.models.architectures import ARCHITECTURES
+from lightune.tasks.base import Task
 
 # Longer texts are cut unless data.max_length asks for more, where the model takes more.
 DEFAULT_MAX_LENGTH = 512
@@ -77,24 +78,26 @@ def cut_at(limit: int, wanted: int | None) -> int:
     return wanted or min(limit, DEFAULT_MAX_LENGTH)
 
 
-def task_config(name: str, folder: Path, labels: Sequence[str]) -> Any:
-    """Return transformers' configuration of the folder, set up for single-label classification with these labels."""
+def task_config(name: str, folder: Path, task: Task) -> Any:
+    """Return transformers' configuration of the folder, set up for the task."""
     from transformers import AutoConfig
 
     with explained(name):
-        return AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **label_settings(labels)
-        )
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **task.config())
 
 
-def label_settings(labels: Sequence[str]) -> dict[str, Any]:
-    """Return what a configuration says about the labels of a single-label classifier."""
-    return {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: index for index, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
-    }
+def class_for(task: Task, name: str, config: Any) -> Any:
+    """Return transformers' class of a configuration's architecture that has the head of the task.
+
+    Raises RecipeError when transformers has none.
+    """
+    import transformers
+
+    classes = getattr(transformers, f"MODEL_FOR_{task.auto_model}_MAPPING")
+    if type(config) not in classes:
+        message = f"{name}: transformers has no {task.head_class.removeprefix('For')} of {config.model_type}."
+        raise RecipeError("RECIPE-048", message, "Use a model of an architecture that has one.")
+    return classes[type(config)]
 
 
 @contextmanager

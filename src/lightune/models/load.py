@@ -1,4 +1,4 @@
-"""Loading a stock sequence classifier: from a local folder, the embedded weights or the Hub; safetensors only."""
+"""Loading a stock model with a task's head: from a local folder, the embedded weights or the Hub; safetensors only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lightune import runtime
 from lightune.errors import RecipeError
@@ -15,6 +15,7 @@ from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.checkpoint_head import INCOMPLETE, OwnHead, own_head
 from lightune.models.config import (
+    class_for,
     cut_at,
     explained,
     read_config,
@@ -26,6 +27,7 @@ from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.models.vocabulary import require_embeddings, settle_pad
 from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
 from lightune.progress import quiet_libraries
+from lightune.tasks.base import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,6 +57,7 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     anatomy: Anatomy
     max_length: int
+    task: Task
     head: Literal["new", "checkpoint"] = "new"
     notes: tuple[str, ...] = ()
 
@@ -92,20 +95,20 @@ def fingerprint(source: ModelSource) -> str:
     return digest.hexdigest()
 
 
-def load_classifier(
+def load_model(
     source: ModelSource,
-    labels: Sequence[str],
+    task: Task,
     seed: int,
     max_length: int | None = None,
     precision: str = "fp32",
     reserved: int = 0,
 ) -> LoadedModel:
-    """Load the model as AutoModelForSequenceClassification with these label names.
+    """Load the model with the head that transformers has for the task.
 
     `precision` is how its layers' weights are held (models/quantize.py); all else is fp32. `reserved` is the number of
     positions that are not for texts.
 
-    A head that the checkpoint brings is used where its labels are these, in whatever order. Parameters that the
+    A head that the checkpoint brings is used where its labels are the task's, in whatever order. Parameters that the
     checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
     configuration, a tokenizer or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the
     body.
@@ -114,17 +117,17 @@ def load_classifier(
     raw = read_config(source.name, source.folder)
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
-    found = own_head(raw, labels)
+    found = own_head(raw, task)
     output_layer = ARCHITECTURES[raw["model_type"]].output_layer
     is_held = holds(source.folder, output_layer)
     unwanted = output_layer if is_held and found.order is None else None
-    model, missing = _read(source, labels, seed, unwanted, precision)
-    anatomy = anatomy_of(model, missing)
+    model, missing = _read(source, task, seed, unwanted, precision)
+    anatomy = anatomy_of(model, missing, task.peft_type)
     refuse_new_body(anatomy, source.name)
     tokenizer = load_tokenizer(source)
     _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
-    loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit)
+    loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit, task)
     if is_held:
         settle_head(found, loaded)
     return loaded
@@ -176,16 +179,15 @@ def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def _read(
-    source: ModelSource, labels: Sequence[str], seed: int, unwanted: str | None, precision: str
+    source: ModelSource, task: Task, seed: int, unwanted: str | None, precision: str
 ) -> tuple[PreTrainedModel, list[str]]:
     """Return the model and the names of the parameters that were not read: absent, misshapen or `unwanted` ones."""
-    config = task_config(source.name, source.folder, labels)
+    config = task_config(source.name, source.folder, task)
     architecture = ARCHITECTURES[config.model_type]
     import torch
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     quiet_libraries()
-    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    kind = class_for(task, source.name, config)
     with runtime.seeded(seed, "head"), explained(source.name):
         model, info = kind.from_pretrained(
             None if unwanted else source.folder,

@@ -6,44 +6,37 @@ import json
 from pathlib import Path
 
 from lightune.errors import ArtifactError, HubError
-from lightune.models.checkpoint_head import label_names
-from lightune.models.load import LoadedModel, ModelSource, find_model, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, find_model, load_model
+from lightune.tasks import Task, task_of_checkpoint
 
 CONFIG_FILE = "config.json"
 # The Hub cannot be reached, has no such model, or could have none of that name.
 NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
 
 
-def load_finished(name: str) -> tuple[LoadedModel, list[str]]:
-    """Return a stock sequence classifier as it is, with its own head, and its label names.
+def load_finished(name: str) -> LoadedModel:
+    """Return a stock model as it is, with its own head, for the task that its config.json says.
 
-    Raises ArtifactError when there is no such folder, or the model is no classifier of one label a text, HubError for
-    the Hub's failures.
+    Raises ArtifactError when there is no such folder, or the model has no finished head or one for another task,
+    HubError for the Hub's failures.
     """
     source = _find(name)
-    labels = own_labels(source.folder)
-    loaded = load_classifier(source, labels, seed=0)
+    loaded = load_model(source, own_task(source.folder), seed=0)
     if loaded.anatomy.new_modules:
         lacking = ", ".join(loaded.anatomy.new_modules)
         hint = "Train one: lightune run --model ... --train FILE. Or give the run folder of a model that was trained."
         raise ArtifactError("ARTIFACT-013", f"{name}: the model has no finished classification head ({lacking}).", hint)
-    return loaded, labels
+    return loaded
 
 
-def own_labels(folder: Path) -> list[str]:
-    """Return the label names in the order of the logits; unnamed ones are LABEL_0, LABEL_1, as in transformers."""
+def own_task(folder: Path) -> Task:
+    """Return what a finished model does; its labels stand in the order of the logits, unnamed ones as LABEL_0, ..."""
     path = folder / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        names = label_names(config)
+        return task_of_checkpoint(config, str(folder))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-014", f"{path}: cannot be understood ({error}).") from error
-    kind = config.get("problem_type")
-    if len(names) < 2 or kind in {"regression", "multi_label_classification"}:
-        what = "regression" if len(names) < 2 or kind == "regression" else "several labels a text"
-        hint = "Models that give each text one of two or more labels are evaluated."
-        raise ArtifactError("ARTIFACT-015", f"{folder}: this model is made for {what}.", hint)
-    return names
 
 
 def _find(name: str) -> ModelSource:

@@ -6,7 +6,7 @@ Imported only where a model is loaded, since it needs torch.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,18 @@ import torch
 from torch import nn
 
 from lightune import runtime
-from lightune.models.checkpoint_head import label_names, own_head
-from lightune.models.config import label_settings, read_config
-from lightune.models.load import LoadedModel, ModelSource, load_classifier, settle_head, text_limit
+from lightune.models.checkpoint_head import own_head
+from lightune.models.config import read_config
+from lightune.models.load import LoadedModel, ModelSource, load_model, settle_head, text_limit
 from lightune.models.weight_files import holds
+from lightune.tasks.base import Task
 
 BNB_STATE = "MatmulLtState"  # by its name, since bitsandbytes may not be installed
 
 
 @dataclass(frozen=True)
 class SharedBase:
-    """A stock model that is never run and never changed; `classifier` makes others on its tensors.
+    """A stock model that is never run and never changed; `model_for` makes others on its tensors.
 
     `raw` is the checkpoint's config.json, `holds_head` says whether the checkpoint has an output layer.
     """
@@ -39,37 +40,42 @@ class SharedBase:
         """Where the tensors lie."""
         return self.loaded.model.device
 
-    def classifier(self, labels: Sequence[str], seed: int, max_length: int | None = None) -> LoadedModel:
-        """Return what `load_classifier` gives for these arguments, tensor by tensor, without reading any weights.
+    def model_for(self, task: Task, seed: int, max_length: int | None = None) -> LoadedModel:
+        """Return what `load_model` gives for these arguments, tensor by tensor, without reading any weights.
 
         All tensors but those of the output layer, and what the seed draws, lie in the base's own memory: whoever trains
         or loads some must call `give_own_storage` first.
         """
         base = self.loaded
         model: Any = copy_on_same_tensors(base.model)
-        for name, value in label_settings(labels).items():
+        for name, value in task.config().items():
             setattr(model.config, name, value)
-        model.num_labels = len(labels)
-        found = own_head(self.raw, labels)
+        model.num_labels = task.outputs
+        found = own_head(self.raw, task)
         output_layer = base.anatomy.output_layer
         give_own_storage(model.get_submodule(output_layer).parameters())
         new = {*base.anatomy.new_modules, *([output_layer] if found.order is None else [])}
         if output_layer in new:
-            _resize(model.get_submodule(output_layer), len(labels))
+            _resize(model.get_submodule(output_layer), task.outputs)
         _draw_anew(model, new, seed)
         anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
         limit = text_limit(model, base.tokenizer, max_length)
-        made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit)
+        made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit, task)
         if self.holds_head:
             settle_head(found, made)
         return made
 
 
-def load_base(source: ModelSource, precision: str = "fp32", device: torch.device | None = None) -> SharedBase:
-    """Load a base to be shared, with the head of its checkpoint if there is one; raises what `load_classifier` does."""
+def load_base(
+    source: ModelSource, task: Task, precision: str = "fp32", device: torch.device | None = None
+) -> SharedBase:
+    """Load a base to be shared by tasks whose heads are of one kind with the given one's.
+
+    It has the head of its checkpoint, if there is one. Raises what `load_model` does.
+    """
     raw = read_config(source.name, source.folder)
-    own = label_names(raw)
-    loaded = load_classifier(source, own if len(own) > 1 else ["LABEL_0", "LABEL_1"], seed=0, precision=precision)
+    own = type(task).of_checkpoint(raw)
+    loaded = load_model(source, own or task, seed=0, precision=precision)
     loaded.model.to(device)  # type: ignore[arg-type]  # None leaves it where it is
     return SharedBase(loaded, raw, holds(source.folder, loaded.anatomy.output_layer), precision)
 

@@ -14,6 +14,7 @@ import yaml
 from lightune.errors import RecipeError, did_you_mean
 from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
+from lightune.tasks import require_task
 
 DEFAULT = "quickstart"
 DATA_ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
@@ -24,6 +25,7 @@ EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Each flag of `run` and the recipe key it sets.
 FLAGS: dict[str, str] = {
     "model": "model",
+    "task": "task",
     "data": "data.source",
     "train": "data.source.train",
     "validation": "data.source.validation",
@@ -207,6 +209,7 @@ def _checked(mapping: dict[str, Any], where: str) -> Recipe:
         faults.append(error)
     try:
         recipe = parse_recipe(mapping, where)
+        require_task(recipe.task, recipe.training.metric_for_best_model)
     except RecipeError as error:
         faults.insert(0, error)
     if len(faults) > 1:

@@ -7,13 +7,22 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lightune.errors import ArtifactError, RecipeError, did_you_mean
+from lightune.errors import ArtifactError
 from lightune.tasks import classification  # noqa: F401  (registers itself)
 from lightune.tasks.base import Task
 from lightune.tasks.columns import LabelColumn, Wishes
 from lightune.tasks.registry import TASKS
 
-__all__ = ["AUTO", "TASKS", "Task", "find_task", "require_task", "task_from_json"]
+__all__ = [
+    "AUTO",
+    "TASKS",
+    "Task",
+    "find_task",
+    "label_columns",
+    "require_task",
+    "task_from_json",
+    "task_of_checkpoint",
+]
 
 AUTO = "auto"
 # What a column is for when no other task claims it; its errors say what labels are.
@@ -31,14 +40,29 @@ def find_task(column: LabelColumn, wishes: Wishes) -> Task:
     return next(claiming, TASKS[USUAL]).of(column, wishes)
 
 
+def label_columns(task: str = AUTO) -> tuple[str, ...]:
+    """Return what the label column of a task, or of any, is usually called, in lower case, the likeliest first."""
+    kinds = [kind for _, kind in TASKS.items()] if task == AUTO else [TASKS[task]]
+    return tuple(dict.fromkeys(name for kind in kinds for name in kind.label_columns))
+
+
 def require_task(name: str, metric: str | None = None) -> None:
     """Raise RecipeError unless there is such a task (or it is auto), and it has such a metric, where one is named."""
     kinds = [kind for _, kind in TASKS.items()] if name == AUTO else [TASKS[name]]
-    known = dict.fromkeys(found.name for kind in kinds for found in kind.metrics)
-    if metric is not None and metric not in known:
-        whose = "any task" if name == AUTO else f"the task {name}"
-        text = f'training.metric_for_best_model: "{metric}" is not a metric of {whose}.'
-        raise RecipeError("RECIPE-015", text, f"{did_you_mean(metric, known)} Valid: {', '.join(known)}.".strip())
+    if not any(metric in (None, *(found.name for found in kind.metrics)) for kind in kinds):
+        kinds[0].metric(metric)
+
+
+def task_of_checkpoint(config: Mapping[str, Any], where: str) -> Task:
+    """Return the task that a finished model does by its config.json; ArtifactError when that is none of ours."""
+    for _, kind in TASKS.items():
+        found = kind.of_checkpoint(config)
+        if found is not None:
+            return found
+    problem = config.get("problem_type")
+    what = "several labels a text" if problem == "multi_label_classification" else "regression"
+    hint = "Models that give each text one of two or more labels are evaluated."
+    raise ArtifactError("ARTIFACT-015", f"{where}: this model is made for {what}.", hint)
 
 
 def task_from_json(value: Mapping[str, Any], where: str) -> Task:

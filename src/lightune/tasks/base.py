@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.errors import RecipeError, did_you_mean
 from lightune.faults import Fault
 from lightune.measured import Metric
 from lightune.sections import Baseline, Evaluation, TaskRecord
@@ -51,6 +52,17 @@ class Task(ABC):
 
     labels: tuple[str, ...] = ()
 
+    @classmethod
+    def metric(cls, name: str | None) -> Metric:
+        """Return the metric of this name, the headline when none is named. Raises RecipeError for an unknown one."""
+        found = {metric.name: metric for metric in cls.metrics}
+        if name is None:
+            return cls.metrics[0]
+        if name not in found:
+            text = f'training.metric_for_best_model: "{name}" is not a metric of the task {cls.name}.'
+            raise RecipeError("RECIPE-015", text, f"{did_you_mean(name, found)} Valid: {', '.join(found)}.".strip())
+        return found[name]
+
     # What stands in a file
 
     @classmethod
@@ -62,6 +74,11 @@ class Task(ABC):
     @abstractmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
         """Return the task that the training file sets. Raises DataError when its cells cannot be such targets."""
+
+    @classmethod
+    def of_checkpoint(cls, config: Mapping[str, Any]) -> Task | None:
+        """Return the task that a finished model's config.json says it does, or None where it is not this one."""
+        return None
 
     @abstractmethod
     def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
@@ -162,10 +179,10 @@ class Task(ABC):
         return True
 
     @abstractmethod
-    def measure(self, logits: Array, targets: Array) -> dict[str, float]:
-        """Return every metric by its name; one or more texts."""
+    def measure(self, logits: Array, targets: Array) -> dict[str, float | None]:
+        """Return every metric by its name; None for one that such texts or answers leave undefined."""
 
-    def measure_part(self, logits: Array, targets: Array) -> dict[str, float]:
+    def measure_part(self, logits: Array, targets: Array) -> dict[str, float | None]:
         """Return the metrics of a part of the texts, in which some labels may not occur."""
         return self.measure(logits, targets)
 

@@ -19,7 +19,7 @@ def probabilities(logits: Array) -> Array:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def class_metrics(log_probabilities: Array, labels: Array) -> dict[str, float]:
+def class_metrics(log_probabilities: Array, labels: Array) -> dict[str, float | None]:
     """Return accuracy, macro-averaged F1 over all labels and mean cross-entropy (nats).
 
     `log_probabilities` (or logits) are (texts, labels), `labels` the numbers of the true ones.

@@ -16,10 +16,11 @@ from lightune.sections import Baseline, Evaluation
 from lightune.tasks import class_scores
 from lightune.tasks.answers import Prediction
 from lightune.tasks.base import Array, Task
+from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
 from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
-from lightune.tasks.label_names import label_names, names_in_file
+from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
 from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
@@ -51,7 +52,14 @@ class Classification(Task):
     @classmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
         """Return the task of a column of words, whole numbers or true/false. Raises DataError for any other."""
-        return cls(tuple(label_names(column, wishes.label_kind)))
+        return cls(tuple(names_in_column(column, wishes.label_kind)))
+
+    @classmethod
+    def of_checkpoint(cls, config: Mapping[str, Any]) -> Task | None:
+        """Return the task of a model with two labels or more, unless it says that it is for something else."""
+        names = label_names(config)
+        is_other = config.get("problem_type") in {"regression", "multi_label_classification"}
+        return None if is_other or len(names) < 2 else cls(tuple(names))
 
     def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
         """Return what finds the number of a label."""
@@ -145,11 +153,11 @@ class Classification(Task):
         """Say whether both name the same labels."""
         return bool((logits.argmax(1) == others.argmax(1)).all())
 
-    def measure(self, logits: Array, targets: Array) -> dict[str, float]:
+    def measure(self, logits: Array, targets: Array) -> dict[str, float | None]:
         """Return accuracy, macro F1 over all labels, and mean cross-entropy in nats."""
         return class_scores.class_metrics(logits, targets)
 
-    def measure_part(self, logits: Array, targets: Array) -> dict[str, float]:
+    def measure_part(self, logits: Array, targets: Array) -> dict[str, float | None]:
         """Return the same, macro F1 over the labels that occur there."""
         return self.measure(logits, targets) | {"f1_macro": class_scores.f1_of_occurring(logits, targets)}
 
@@ -168,7 +176,7 @@ class Classification(Task):
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
         """Return labels that are never found, and baselines that are ahead where the accuracy does not show it."""
-        reached = {name: _reached(found, _in_sentence(name, found.title)) for name, found in baselines.items()}
+        reached = {name: _reached(found, found.named) for name, found in baselines.items()}
         counts = counts_by_label(self.labels, after.details["confusion_matrix"])
         return cautions(_reached(after, "this model"), reached, counts, best)
 
@@ -206,7 +214,3 @@ class Classification(Task):
 
 def _reached(found: Baseline | Evaluation, name: str) -> Reached:
     return Reached(name, float(found.metrics["accuracy"] or 0), float(found.metrics["f1_macro"] or 0))
-
-
-def _in_sentence(name: str, title: str) -> str:
-    return f"the {title}" if name == "probe" else title

@@ -30,7 +30,7 @@ AS_CLASSES = "--label-kind class (data.label_kind) takes each as a class"
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
-def label_names(column: LabelColumn, kind: str = "auto") -> list[str]:
+def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
     """Return the label names in order: the file's own class names, else the values, numbers by size.
 
     DataError for what is no classification: lists, fractions, a single value, nearly as many values as rows, many

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from lightune.data.encoding import Encoded, collate
 from lightune.recipe import TrainingBlock
-from lightune.training.class_weights import balanced_weights, weighted_loss
+from lightune.tasks.base import Task
+from lightune.tasks.columns import Wishes
 from lightune.training.token_masking import TokenMasking
 
 if TYPE_CHECKING:
@@ -18,18 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded texts and their label indices."""
+    """Encoded texts and their targets."""
 
     encoded: Encoded
-    labels: list[int]
+    targets: NDArray[Any]
 
 
 class RowLoss:
-    """Class weights and hidden tokens, as the settings say, applied to rows of the training texts."""
+    """The task's loss on rows of the training texts, with the weights and hidden tokens that the settings ask for."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock) -> None:
-        self._tokenizer, self._train = tokenizer, train
-        self._class_weights = balanced_weights(train.labels) if settings.class_weights == "auto" else {}
+    def __init__(
+        self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock
+    ) -> None:
+        self._task, self._tokenizer, self._train = task, tokenizer, train
+        self._weights = task.weights(train.targets, Wishes(class_weights=settings.class_weights))
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
 
     @property
@@ -37,23 +42,26 @@ class RowLoss:
         """The number of tokens of each row."""
         return self._train.encoded.lengths
 
-    def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> dict[str, torch.Tensor]:
-        """Return rows as a padded batch with labels, on the CPU; its width is a multiple of `multiple`."""
-        import torch
-
+    def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return (rows as a padded batch, their targets), on the CPU; its width is a multiple of `multiple`."""
         texts = [(row, self._train.encoded.rows[row]) for row in rows]
         batch = collate(self._tokenizer, self._masking.rows(texts, epoch), multiple)
-        return batch | {"labels": torch.tensor([self._train.labels[row] for row in rows])}
+        return batch, self._task.collate(self._train.targets[list(rows)], batch["input_ids"].shape[1])
 
-    def of(self, answer: Any, labels: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (the loss to train on, the plain mean to report) of a model's answer; class weights differ them."""
-        if self._class_weights:
-            return weighted_loss(answer.logits, labels, self._weights(rows))
-        return answer.loss, answer.loss.detach()
+    def of(self, logits: torch.Tensor, targets: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (the loss to train on, the plain mean to report) of some rows.
+
+        With weights w_i the former is sum(w_i l_i) / sum(w_i) of the rows' losses l_i.
+        """
+        import torch
+
+        if self._weights is None:
+            loss = self._task.mean_loss(logits, targets)
+            return loss, loss.detach()
+        losses = self._task.losses(logits, targets)
+        given = torch.tensor(self._weights[list(rows)].tolist(), dtype=losses.dtype, device=losses.device)
+        return (losses * given).sum() / given.sum(), losses.mean().detach()
 
     def weight(self, rows: Sequence[int]) -> float:
-        """Return how much rows weigh in their step: their number, or the sum of their class weights."""
-        return sum(self._weights(rows)) if self._class_weights else len(rows)
-
-    def _weights(self, rows: Sequence[int]) -> list[float]:
-        return [self._class_weights[self._train.labels[row]] for row in rows]
+        """Return how much rows weigh in their step: their number, or the sum of their weights."""
+        return len(rows) if self._weights is None else sum(self._weights[list(rows)].tolist())

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lightune.evaluation.metrics import Metrics
+from lightune.measured import Metric
 
 
 @dataclass
 class Best:
-    """The best epoch so far by the metric; of equals the one with the lower validation loss."""
+    """The best epoch so far by the metric; of equals the one with the lower validation loss, where there is one."""
 
-    metric: str
+    metric: Metric
     epoch: int = 0
     value: tuple[float, float] = (-math.inf, -math.inf)
 
-    def improved(self, epoch: int, found: Metrics) -> bool:
+    def improved(self, epoch: int, found: Mapping[str, float | None]) -> bool:
         """Take the epoch if it is the best so far, and say so."""
-        first = -found.loss if self.metric == "loss" else float(getattr(found, self.metric))
-        value = (first, -found.loss)
+        first, loss = found[self.metric.name], found.get("loss")
+        signed = -math.inf if first is None else first if self.metric.higher_is_better else -first
+        value = (signed, 0.0 if loss is None else -loss)
         if value <= self.value:
             return False
         self.epoch, self.value = epoch, value

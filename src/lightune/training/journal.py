@@ -44,14 +44,17 @@ class Journal:
         self._log.write(json.dumps(line) + "\n")
         self._track("train", line, line["step"])
 
-    def epoch(self, found: Epoch, step: int) -> None:
-        """Say how the validation went that followed optimizer step `step`; the steps so far are on the disk then."""
+    def epoch(self, found: Epoch, headline: str, step: int) -> None:
+        """Say how the validation went after optimizer step `step`, by the loss and the headline metric.
+
+        The steps so far are on the disk then.
+        """
         self._log.flush()
-        self._track("validation", found.model_dump(exclude={"epoch", "learning_rate"}), step)
-        self.reporter.note(
-            f"epoch {found.epoch}: train loss {found.train_loss:.3f}, validation loss {found.validation_loss:.3f}, "
-            f"validation accuracy {found.validation_accuracy:.3f}"
-        )
+        self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
+        shown = {name: found.metrics.get(name) for name in ("loss", headline)}
+        known = [(name.replace("_", " "), value) for name, value in shown.items() if value is not None]
+        told = "".join(f", validation {name} {value:.3f}" for name, value in known)
+        self.reporter.note(f"epoch {found.epoch}: train loss {found.train_loss:.3f}{told}")
 
     def finish_trackers(self) -> None:
         """Let the trackers write what they still hold."""

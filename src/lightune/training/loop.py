@@ -12,7 +12,6 @@ from typing import Any
 from lightune.data.encoding import Encoded
 from lightune.errors import InterruptedRunError
 from lightune.evaluation.cost import Meter, Spent
-from lightune.evaluation.metrics import Metrics
 from lightune.execution.fast_modules import lean
 from lightune.execution.unpadding import padding_free, supported
 from lightune.progress import Advance
@@ -70,7 +69,7 @@ class Loop:
         with StopRequest() as stop, self.journal, surroundings as cached:
             progress = self.journal.reporter.steps("training", self.step.schedule.total)
             with Meter(device) as meter, progress as advance:
-                best = Best(self.settings.metric_for_best_model)
+                best = Best(self.validation.task.metric(self.settings.metric_for_best_model))
                 epochs = _Epochs(self, cached, stop, meter, advance, cuts_batches, best)
                 epochs.run()
         self._keep_weights()
@@ -150,7 +149,7 @@ class _Epochs:
             self.meter.resume()
             patience = settings.early_stopping_patience
             if patience and self.best.epoch and epoch - self.best.epoch >= patience:
-                reporter.note(f"stopped early: {patience} epochs without a better {self.best.metric}")
+                reporter.note(f"stopped early: {patience} epochs without a better {self.best.metric.name}")
                 return
 
     def _train(self, epoch: int) -> float:
@@ -177,23 +176,16 @@ class _Epochs:
 
     def _validate(self, epoch: int, train_loss: float) -> None:
         step, found = self.loop.step, self.loop.validation.metrics(self.cached.validation)
-        if not math.isfinite(found.loss):
-            raise step.diverged(f"epoch {epoch}: the validation loss is {found.loss}; training was stopped.")
-        self.done.append(
-            Epoch(
-                epoch=epoch,
-                train_loss=train_loss,
-                validation_loss=found.loss,
-                validation_accuracy=found.accuracy,
-                validation_f1_macro=found.f1_macro,
-                learning_rate=step.learning_rate,
-            )
-        )
-        step.schedule.after_validation(found.loss)
-        self.loop.journal.epoch(self.done[-1], step.count)
+        loss = found.get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise step.diverged(f"epoch {epoch}: the validation loss is {loss}; training was stopped.")
+        rate = step.learning_rate
+        self.done.append(Epoch(epoch=epoch, train_loss=train_loss, metrics=found, learning_rate=rate))
+        step.schedule.after_validation(train_loss if loss is None else loss)
+        self.loop.journal.epoch(self.done[-1], self.loop.validation.task.metrics[0].name, step.count)
         self._keep_if_best(epoch, found)
 
-    def _keep_if_best(self, epoch: int, found: Metrics) -> None:
+    def _keep_if_best(self, epoch: int, found: dict[str, float | None]) -> None:
         settings, step = self.loop.settings, self.loop.step
         is_settled = step.passes.method.is_settled(step.passes.plain_model, step.count)
         if is_settled and self.best.improved(epoch, found) and settings.load_best_model_at_end:

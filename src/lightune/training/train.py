@@ -19,6 +19,7 @@ from lightune.models.load import LoadedModel
 from lightune.progress import Reporter, Silent
 from lightune.recipe import TrainingBlock
 from lightune.sections import Training
+from lightune.tasks.base import Task
 from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.batch_loss import Examples, RowLoss
 from lightune.training.batches import training_batches
@@ -104,7 +105,9 @@ def train(
     Raises what `Loop.fit` does, and RecipeError where method, settings and model do not go together.
     """
     attachment = attachment or attach(loaded, method, texts.train, settings)
-    job = Job(attachment.model, method, loaded.tokenizer, texts, settings, folder, reporter, eval_batch_size)
+    job = Job(
+        attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, folder, reporter, eval_batch_size
+    )
     precision = job.precision()
     loop = make_loop(job, precision, tracked)
     fitted = loop.fit()
@@ -132,6 +135,7 @@ class Job:
 
     model: nn.Module
     method: Method
+    task: Task
     tokenizer: PreTrainedTokenizerBase
     texts: Texts
     settings: TrainingBlock
@@ -174,12 +178,12 @@ def make_loop(job: Job, precision: Precision, tracked: Tracked | None = None) ->
     in_bf16 = holds_layers_in_bf16(precision, job.device, job.model)
     around = "fp32" if in_bf16 else precision.name  # what Accelerate does around each call of the model
     accelerator = make_accelerator(job.device, around, settings.report_to, job.folder, tracked.project, tracked.config)
-    row_loss = RowLoss(job.tokenizer, job.texts.train, settings)
+    row_loss = RowLoss(job.task, job.tokenizer, job.texts.train, settings)
     step = make_step(job.model, job.method, row_loss, accelerator, settings, job.learning_rate)
     model, plain = step.passes.model, step.passes.plain_model
     return Loop(
         step=step,
-        validation=Validation(model, job.tokenizer, job.texts.validation, job.eval_batch_size, step.ranks),
+        validation=Validation(model, job.tokenizer, job.task, job.texts.validation, job.eval_batch_size, step.ranks),
         checkpoints=Checkpoints(job.folder, job.method, plain, step.ranks),
         journal=Journal(job.folder, accelerator, job.reporter),
         settings=settings,

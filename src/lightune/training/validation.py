@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune.evaluation.evaluate import Around, validate
-from lightune.evaluation.metrics import Metrics
+from lightune.evaluation.evaluate import Around, predict_logits
+from lightune.tasks.base import Task
 from lightune.training.batch_loss import Examples
 from lightune.training.distributed import Ranks
 
@@ -21,18 +21,20 @@ class Validation:
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
+    task: Task
     examples: Examples
     batch_size: int
     ranks: Ranks
 
-    def metrics(self, around: Around | None = None) -> Metrics:
+    def metrics(self, around: Around | None = None) -> dict[str, float | None]:
         """Return the metrics of the model as it is; the first rank measures, and the others decide by its figures.
 
         `around` makes a context for each call of the model, as in `predict_logits`.
         """
         if not self.ranks.is_first:
-            return Metrics(**json.loads(self.ranks.told()))
-        texts, labels = self.examples.encoded, self.examples.labels
-        found = validate(self.model, self.tokenizer, texts, labels, self.batch_size, around)
-        self.ranks.told(json.dumps(vars(found)))
+            told: dict[str, float | None] = json.loads(self.ranks.told())
+            return told
+        logits = predict_logits(self.model, self.tokenizer, self.examples.encoded, self.batch_size, around=around)
+        found = self.task.measure(logits, self.examples.targets)
+        self.ranks.told(json.dumps(found))
         return found
