@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from lightune.measured import Section
 from lightune.sections import (
-    Baselines,
+    Baseline,
     Comparison,
     DataRecord,
     Evaluation,
     Inference,
     ModelRecord,
     ReloadCheck,
-    Section,
+    TaskRecord,
     Training,
 )
-from lightune.verdict import PREFERRED, Reached, baseline_name, cautions, counts_by_label
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+NAMES_WIDTH = 23
 
 
 class RunRecord(Section):
-    """A whole run. `before` is the untouched model; with a new head (`model.head`) it can only guess."""
+    """A whole run. `before` is the untouched model; with a new head (`model.head`) it can only guess.
+
+    `baselines` stand in the order in which they were computed; of equally good ones the later knows more of the model.
+    """
 
     schema_version: int = SCHEMA_VERSION
     status: Literal["completed", "reload_failed"] = "completed"
     run_folder: str
     recipe: dict[str, Any]
     environment: dict[str, Any]
+    task: TaskRecord
     data: DataRecord
     model: ModelRecord
-    baselines: Baselines
+    baselines: dict[str, Baseline]
     before: Evaluation
     training: Training
     after: Evaluation
@@ -42,23 +47,29 @@ class RunRecord(Section):
     reload_check: ReloadCheck
     notes: list[str] = Field(default_factory=list)
 
+    @model_validator(mode="after")
+    def _compared(self) -> Self:
+        """Refuse a record that lacks what its headline compares with."""
+        named = {"before", self.comparison.rival}
+        missing = sorted((named - set(self.comparison.gains)) | (named - {"before", *self.baselines}))
+        if missing:
+            raise ValueError(f"there is no comparison with {', '.join(missing)}")
+        return self
+
     def figures(self) -> list[tuple[str, str]]:
         """Return the main figures of the run, each with its name; the report holds all of them."""
-        after, rival, gains = self.after, self.comparison.rival, self.comparison.measured
-        baselines, training, model = self.baselines, self.training, self.model
-        best = "the best" if self.comparison.best_baseline else "a"
+        training, model, headline = self.training, self.model, self.task.headline
         memory = training.peak_memory_bytes
         peak = f"peak memory {'not measured' if memory is None else f'{memory / 1e6:,.0f} MB'}"
         trained = f"{model.trainable_parameters:,} of {model.parameters:,} ({model.trainable_percent:.2f}%)"
+        reached = {name: _shown(found.metrics.get(headline.name)) for name, found in self.baselines.items()}
         return [
-            ("accuracy", f"{after.accuracy:.3f} on {after.examples:,} test examples"),
-            (f"over {best} baseline", f"{self.baseline_name(rival)}: {gains[rival]}"),
-            *(("but", sentence) for sentence in self.cautions()),
-            ("over before", str(gains["before"])),
-            ("linear probe", f"{baselines.probe.accuracy:.3f}"),
-            ("word counts (TF-IDF)", f"{baselines.tfidf.accuracy:.3f}"),
-            ("majority class", f"{baselines.majority_class.accuracy:.3f}, {self.baseline_name('majority_class')}"),
-            ("before", f"{self.before.accuracy:.3f}"),
+            (headline.title, f"{self._headline(self.after)} on {self.after.examples:,} test examples"),
+            *self._over_baseline(),
+            *(("but", sentence) for sentence in self.comparison.cautions),
+            ("over before", str(self.comparison.gains["before"])),
+            *(("baseline", f"{self.baselines[name].title}: {reached[name]}") for name in reversed(reached)),
+            ("before", self._headline(self.before)),
             ("training", f"{training.runtime:,.1f} s, {training.samples_per_second:,.0f} samples/s, {peak}"),
             ("trainable parameters", trained),
             ("adapter on disk", f"{model.adapter_bytes / 1e6:,.2f} MB"),
@@ -67,32 +78,35 @@ class RunRecord(Section):
             ("run folder", self.run_folder),
         ]
 
-    def baseline_name(self, baseline: str) -> str:
-        """Return what a baseline is called; the majority class by its label."""
-        return baseline_name(baseline, self.baselines.majority_class.label)
+    def _over_baseline(self) -> list[tuple[str, str]]:
+        """Return the gain over the baseline of the headline; a record of an older version compares with one alone."""
+        rival, gains = self.comparison.best_baseline, self.comparison.gains
+        if rival is None:
+            return []
+        best = "the best" if set(self.baselines) <= set(gains) else "a"
+        return [(f"over {best} baseline", f"{self.baselines[rival].title}: {gains[rival]}")]
 
-    def cautions(self) -> list[str]:
-        """Return what the headline does not say and should not be missed, a sentence each."""
-        baselines: dict[str, Any] = {name: getattr(self.baselines, name) for name in PREFERRED}
-        reached = {name: Reached(self.baseline_name(name), x.accuracy, x.f1_macro) for name, x in baselines.items()}
-        after = Reached("this model", self.after.accuracy, self.after.f1_macro)
-        counts = counts_by_label(self.data.labels, self.after.confusion_matrix)
-        return cautions(after, reached, counts, self.comparison.best_baseline)
+    def _headline(self, found: Evaluation) -> str:
+        return _shown(found.metrics.get(self.task.headline.name))
 
     def summary(self) -> str:
         """Return the main figures as a table of plain text; `print(record)` prints it."""
-        return "\n".join(f"{name:<23} {value}" for name, value in self.figures())
+        return "\n".join(f"{name:<{NAMES_WIDTH}} {value}" for name, value in self.figures())
 
     def __str__(self) -> str:
         """Return the summary."""
         return self.summary()
 
     def __repr__(self) -> str:
-        """Name the run folder and the accuracy."""
-        return f"<RunRecord {self.run_folder}: accuracy {self.after.accuracy:.3f}>"
+        """Name the run folder and the headline metric."""
+        return f"<RunRecord {self.run_folder}: {self.task.headline.title} {self._headline(self.after)}>"
 
     def _repr_html_(self) -> str:
         """Return the main figures as a table for a notebook."""
         cell = '<td style="text-align: left">'
         rows = (f"<tr>{cell}{escape(name)}</td>{cell}{escape(value)}</td></tr>" for name, value in self.figures())
         return f"<table>{''.join(rows)}</table>"
+
+
+def _shown(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

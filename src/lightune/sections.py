@@ -15,14 +15,16 @@ MCNEMAR = "McNemar's test"
 class TaskRecord(Section):
     """What was learnt: the name of the task, its labels (none for numbers) and its metrics, the headline first.
 
-    `hub_tag` is what the Hugging Face Hub calls the task, `model_class` the class of transformers that has its head.
+    `hub_tag` is what the Hugging Face Hub calls the task, `model_class` the class of transformers that has its head,
+    `target_column` the column of predictions.csv with what is to be answered.
     """
 
     name: str
     labels: list[str]
-    metrics: list[Metric]
+    metrics: list[Metric] = Field(min_length=1)
     hub_tag: str
     model_class: str
+    target_column: str = "label"
 
     @property
     def headline(self) -> Metric:

@@ -1,0 +1,58 @@
+"""Reading results.json: a record of this version as it stands, one of an older version as this one has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lightune.errors import ArtifactError
+from lightune.record import SCHEMA_VERSION, RunRecord
+from lightune.tasks.schema1 import upgraded_record
+
+RESULTS_FILE = "results.json"
+RESTORE = "Restore the folder from a copy, or run again."
+
+
+def read_record(folder: Path, otherwise: str = "") -> RunRecord:
+    """Return the record of a run folder.
+
+    Raises ArtifactError when the folder is not a run folder, or its record is broken or of a later version; then
+    `otherwise` says what else the user can do.
+    """
+    path = folder / RESULTS_FILE
+    if not path.is_file():
+        hint = f"Give a run folder, e.g. runs/reviews-1. {otherwise}".strip()
+        raise ArtifactError("ARTIFACT-031", f"{folder}: no {RESULTS_FILE}, so this is not a finished run folder.", hint)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged("ARTIFACT-032", path, f"not readable JSON ({error})", otherwise) from error
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and not 1 <= version <= SCHEMA_VERSION:
+        message = f"{path}: schema_version {version}; this lightune reads versions 1 to {SCHEMA_VERSION}."
+        raise ArtifactError("ARTIFACT-033", message, f"Use the lightune that wrote it. {otherwise}".strip())
+    try:
+        return _record(value, version)
+    except ValueError as error:
+        raise damaged("ARTIFACT-034", path, f"not the record of a run: {_fault(error)}", otherwise) from error
+
+
+def damaged(code: str, path: Path, what: str, otherwise: str = "") -> ArtifactError:
+    """Return the error of a file in a run folder that is not as it was written."""
+    return ArtifactError(code, f"{path}: this file is damaged: {what}.", f"{RESTORE} {otherwise}".strip())
+
+
+def _record(value: Any, version: Any) -> RunRecord:
+    return RunRecord.model_validate(upgraded_record(value) if version == 1 else value)
+
+
+def _fault(error: ValueError) -> str:
+    """Return the place of the first fault and what is wrong there."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+    return f"{place}: {fault['msg']}"
