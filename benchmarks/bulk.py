@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from transformers import pipeline
 
-from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, show
+from benchmarks.measuring import Row, in_turn, load_for, load_texts, parser, show
 from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
@@ -37,7 +37,7 @@ def main() -> None:
     found.add_argument("--count", type=int, default=256, help="texts in a round")
     given = found.parse_args()
     source, texts, _ = load_texts(given.texts, given.count)
-    loaded = load_model("minilm", device=given.device)
+    loaded = load_for("minilm", device=given.device)
     model = loaded.model.eval()
     wanted = padded(model, loaded, texts)
     logits: dict[str, Any] = {}

@@ -82,13 +82,13 @@ def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU)
 def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, list[str], list[int]]:
     """Return (name of the source, texts, label numbers), shuffled alike for the same seed."""
     if path is None:
-        from lightune.data.dataset import load_task
+        from lightune.data.dataset import load_splits
         from lightune.recipe import DataBlock
 
-        task = load_task(DataBlock.model_validate({"source": "reviews"}), SEED)
+        splits = load_splits(DataBlock.model_validate({"source": "reviews"}), SEED)
         source, rows = (
             "embedded reviews",
-            [(text[0], label) for text, label in zip(task.train.texts, task.train.labels, strict=True)],
+            [(text[0], label) for text, label in zip(splits.train.texts, splits.train.targets.tolist(), strict=True)],
         )
     else:
         with path.open(encoding="utf-8", newline="") as file:
@@ -100,7 +100,7 @@ def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, li
     return source, [text for text, _ in rows], [label for _, label in rows]
 
 
-def load_model(name: str, seed: int = SEED, device: str = "cpu") -> Any:
+def load_for(name: str, seed: int = SEED, device: str = "cpu") -> Any:
     """Return a LoadedModel: minilm, a folder's, or a DistilBERT of the published size, random, with minilm's words."""
     from dataclasses import replace
 
@@ -108,10 +108,11 @@ def load_model(name: str, seed: int = SEED, device: str = "cpu") -> Any:
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     from lightune.models.anatomy import anatomy_of
-    from lightune.models.load import find_model, load_classifier
+    from lightune.models.load import find_model, load_model
+    from lightune.tasks import TASKS
 
     found = find_model("minilm" if name == "distilbert" else name)
-    loaded = load_classifier(found, ("a", "b"), seed, None, "fp32", 0)
+    loaded = load_model(found, TASKS["classification"](("a", "b")), seed, None, "fp32", 0)
     if name == "distilbert":
         torch.manual_seed(seed)
         model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=len(loaded.tokenizer)))

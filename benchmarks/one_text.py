@@ -8,14 +8,14 @@ from __future__ import annotations
 from transformers import pipeline
 
 from benchmarks.bulk import answered
-from benchmarks.measuring import Row, in_turn, load_model, load_texts, parser, show
+from benchmarks.measuring import Row, in_turn, load_for, load_texts, parser, show
 
 
 def main() -> None:
     """Measure MiniLM on 40 texts a round, one after the other."""
     given = parser(__doc__, rounds=7).parse_args()
     source, texts, _ = load_texts(given.texts, 40)
-    loaded = load_model("minilm", device=given.device)
+    loaded = load_for("minilm", device=given.device)
     model = loaded.model.eval()
     classify = pipeline("text-classification", model=model, tokenizer=loaded.tokenizer, device=model.device)
 

@@ -19,7 +19,7 @@ from typing import Any
 import scipy.special  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
-from benchmarks.measuring import Row, load_model, load_texts, parser, show
+from benchmarks.measuring import Row, load_for, load_texts, parser, show
 from benchmarks.training import BATCH, asked_for, choosing, ours, peer, ready
 
 STEPS = 6
@@ -40,7 +40,7 @@ def main() -> None:
 
 def saved(model: str, folder: str) -> str:
     """Save a model into a folder and return that: random weights come from a file too, and nobody else has it open."""
-    loaded = load_model(model)
+    loaded = load_for(model)
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     return folder

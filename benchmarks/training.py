@@ -17,7 +17,7 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.measuring import SEED, Row, in_turn, load_model, load_texts
+from benchmarks.measuring import SEED, Row, in_turn, load_for, load_texts
 from lightune.data.encoding import encode
 from lightune.methods import Attachment, make_method
 from lightune.progress import Silent
@@ -72,7 +72,7 @@ class Ready:
 def ready(model: str, method: str, texts: list[str], labels: list[int], device: str = "cpu", seed: int = SEED) -> Ready:
     """Load a model, attach a method, encode the texts."""
     name, options = METHODS[method]
-    loaded, made = load_model(model, seed, device), make_method(name, options)
+    loaded, made = load_for(model, seed, device), make_method(name, options)
     attached = made.attach(loaded.model, loaded.anatomy, seed).model.to(torch.device(device))
     rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
     return Ready(loaded, made, attached, Examples(rows, labels))

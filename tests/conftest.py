@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from case_table import note_cases, pytest_addoption, pytest_terminal_summary  # noqa: F401  (hooks of pytest)
-from tiny import TinyModels, sentences, write_csv
+from tiny import TinyModels, classes, sentences, write_csv
 
 # Reproducible, and no failure for being slow: a shared machine may stall anywhere.
 settings.register_profile("lightune", deadline=None, derandomize=True, database=None)
@@ -92,12 +92,12 @@ def tiny_recipe(tiny_models: dict[str, Path], tiny_data: dict[str, Path]) -> Cal
 @pytest.fixture(scope="session")
 def read_tiny(tiny_models: dict[str, Path]) -> Callable[..., object]:
     """Return a function that reads a tiny model as a classifier (a LoadedModel): for tests of reading."""
-    from lightune.models.load import ModelSource, load_classifier
+    from lightune.models.load import ModelSource, load_model
 
     def read(
         architecture: str = "distilbert", labels: Sequence[str] = ("negative", "positive"), seed: int = 1
     ) -> object:
-        return load_classifier(ModelSource(architecture, tiny_models[architecture], None), labels, seed)
+        return load_model(ModelSource(architecture, tiny_models[architecture], None), classes(labels), seed)
 
     return read
 

@@ -10,7 +10,8 @@ import torch
 
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.methods import make_method
-from lightune.models.load import find_model, fingerprint, load_classifier
+from lightune.models.load import find_model, fingerprint, load_model
+from tiny import classes
 
 
 def make_adapter(
@@ -19,7 +20,7 @@ def make_adapter(
 ) -> Path:  # fmt: skip
     """Save an adapter whose trained numbers are drawn at random: unlike those of the base and of every other."""
     source = find_model(str(base))
-    loaded = load_classifier(source, labels, seed, max_length, precision)
+    loaded = load_model(source, classes(labels), seed, max_length, precision)
     made = make_method(method, options)
     model = made.attach(loaded.model, loaded.anatomy, seed).model
     draw = torch.Generator().manual_seed(seed)

@@ -16,7 +16,8 @@ from lightune.artifact import ArtifactConfig, load_adapter, save_adapter, write_
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
 from lightune.methods import make_method
-from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_model
+from tiny import classes
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "quite clever", "my chair is dull and limp"]
 LABELS = ["negative", "positive"]
@@ -82,7 +83,7 @@ def all_saved(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFac
     found = {}
     for name in FILES:
         for architecture in ARCHITECTURES:
-            loaded = load_classifier(ModelSource(architecture, tiny_models[architecture], None), LABELS, SEED)
+            loaded = load_model(ModelSource(architecture, tiny_models[architecture], None), classes(LABELS), SEED)
             found[name, architecture] = train_and_save(loaded, name, root / f"{name}-{architecture}")
     return found
 

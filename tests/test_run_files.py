@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lightune.evaluation.metrics import measure
 
 from case_table import case
-from lightune.data.dataset import Split, Task
+from lightune.data.dataset import DataSplits, Split
 from lightune.evaluation.baselines import Baseline, majority_class
-from lightune.evaluation.metrics import measure
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, advice
@@ -62,7 +62,7 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     names = [f"label {index}" for index in range(len(examples))]
     labels = [index for index, count in enumerate(examples) for _ in range(count)]
     split = Split([(f"text {row}",) for row in range(len(labels))], labels)
-    task = Task("made up", None, ["text"], "label", names, split, split, split, [])
+    task = DataSplits("made up", None, ["text"], "label", names, split, split, split, [])
     scores = {name: _scores(labels, counts) for name, counts in right.items()}
     found = {name: measure(value, np.asarray(labels)) for name, value in scores.items()}
     sections = {"tfidf": WordCounts, "probe": Probe}

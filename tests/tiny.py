@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from lightune.tasks import TASKS, Task
 
 GOOD = ["lovely", "splendid", "warm", "clever", "bright", "gentle", "tasty", "moving", "superb", "crisp"]
 BAD = ["dreadful", "stale", "cold", "clumsy", "dull", "rude", "soggy", "empty", "dire", "limp"]
@@ -19,6 +21,11 @@ ARCHITECTURES = (*ENCODERS, *DECODERS)
 # Separate and fused projections, a gated feed-forward part, Conv1D, a shared layer: what most tests need of the list.
 REPRESENTATIVE = ("distilbert", "bert", "gpt2", "modernbert", "llama")
 WINDOW = 8  # tokens that a sliding-window layer of the tiny models sees; most texts are longer
+
+
+def classes(labels: Sequence[str]) -> Task:
+    """Return the task of giving each text one of these labels."""
+    return TASKS["classification"](tuple(labels))
 
 
 def sentences(count: int, seed: int) -> list[tuple[str, str]]:

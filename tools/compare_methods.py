@@ -33,12 +33,12 @@ import yaml
 
 from lightune import runtime
 from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
-from lightune.data.dataset import Task, load_task
+from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
-from lightune.evaluation.evaluate import evaluate
+from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
-from lightune.models.load import find_model, load_classifier
+from lightune.models.load import find_model, load_model
 from lightune.progress import Silent
 from lightune.recipe import DataBlock, TrainingBlock
 from lightune.training.batch_loss import Examples
@@ -105,22 +105,23 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
         return
     name, options = parsed(row["spec"])
     method = make_method(name, options)
-    task = the_task(files, row["labels"], row["seed"])
+    splits = the_splits(files, row["labels"], row["seed"])
     # fp32 unless the frame says otherwise: `auto` would settle it by what this machine is like.
     asked = {"precision": "fp32", **row["frame"], "seed": row["seed"], "learning_rate": row["rate"]}
     settings = TrainingBlock.model_validate(asked)
     device = torch.device(row["device"])
-    loaded = load_classifier(find_model(row["model"]), task.labels, settings.seed, None, "fp32", method.virtual_tokens)
-    encoded = {split: encode(loaded.tokenizer, getattr(task, split).texts, loaded.max_length)
+    loaded = load_model(find_model(row["model"]), splits.task, settings.seed, None, "fp32", method.virtual_tokens)
+    encoded = {split: encode(loaded.tokenizer, getattr(splits, split).texts, loaded.max_length)
                for split in ("train", "validation", "test")}  # fmt: skip
     loaded.model.to(device)  # type: ignore[arg-type]
     layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
     if settings.head_start == "probe":
         seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded["train"], 64)
-        start_from_probe(layer, seen.head_inputs, task.train.labels)
+        start_from_probe(layer, seen.head_inputs, splits.train.targets, splits.task)
     whole = loaded.model.num_parameters()
     texts = Texts(
-        Examples(encoded["train"], task.train.labels), Examples(encoded["validation"], task.validation.labels)
+        Examples(encoded["train"], splits.train.targets),
+        Examples(encoded["validation"], splits.validation.targets),
     )
     attachment = attach(loaded, method, texts.train, settings)
     trained = sum(value.numel() for value in attachment.model.parameters() if value.requires_grad)
@@ -129,8 +130,8 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
         started = clock()
         done = train(loaded, method, texts, settings, Path(folder), Silent(), attachment=attachment)
         spent = clock() - started
-    logits, figures = evaluate(done.model, loaded.tokenizer, encoded["test"], task.test, 64)
-    right = (logits.argmax(1) == np.asarray(task.test.labels)).astype(int).tolist()
+    logits, figures = evaluate(done.model, loaded.tokenizer, encoded["test"], Labelled(splits.task, splits.test), 64)
+    right = (logits.argmax(1) == splits.test.targets).astype(int).tolist()
     rate, fitted = done.learning_rate, done.fitted
     found = {"used_rate": rate, "accuracy": figures.accuracy, "loss": figures.loss, "steps": fitted.steps,
              "train_loss": fitted.epochs[-1].train_loss, "trained_percent": 100 * trained / whole,
@@ -142,12 +143,12 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
 
 
 @cache
-def the_task(files: tuple[str, str], labels: int, seed: int) -> Task:
-    """Return the task; the ten validation rows are read and choose nothing."""
+def the_splits(files: tuple[str, str], labels: int, seed: int) -> DataSplits:
+    """Return the splits; the ten validation rows are read and choose nothing."""
     block = DataBlock.model_validate(
         {"source": {"train": files[0], "test": files[1]}, "train_examples": labels, "validation_examples": 10}
     )
-    return load_task(block, seed)
+    return load_splits(block, seed)
 
 
 def parsed(spec: str) -> tuple[str, dict[str, Any]]:

@@ -33,13 +33,13 @@ from transformers import BertForSequenceClassification, DistilBertConfig, Distil
 from transformers.integrations.bitsandbytes import dequantize_bnb_weight  # noqa: F401
 from transformers.quantizers import auto  # noqa: F401
 
-from lightune.data.dataset import Task, load_task
+from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
 from lightune.evaluation.cost import Meter
 from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
 from lightune.models import int8  # noqa: F401
-from lightune.models.load import VOCABULARY_FILES, LoadedModel, find_model, load_classifier
+from lightune.models.load import VOCABULARY_FILES, LoadedModel, find_model, load_model
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Silent
 from lightune.recipe import Recipe, parse_recipe
@@ -111,9 +111,9 @@ class Clock(Silent):
 
 def measure(wanted: Recipe, folder: Path) -> dict[str, float]:
     """Load, adapt and train as the recipe says; return memory above this process's start, step time and accuracy."""
-    clock, task = Clock(), load_task(wanted.data, wanted.training.seed)
+    clock, splits = Clock(), load_splits(wanted.data, wanted.training.seed)
     with Meter(torch.device("cpu")) as meter:
-        loaded, texts = load(wanted, task)
+        loaded, texts = load(wanted, splits)
         held = weight_bytes(loaded.model)
         method = make_method(wanted.method.name, wanted.method.options)
         done = train(loaded, method, texts, wanted.training, folder, clock, eval_batch_size=16)
@@ -123,20 +123,20 @@ def measure(wanted: Recipe, folder: Path) -> dict[str, float]:
     return {"peak": peak - before, "seconds": clock.seconds, "held": held, "accuracy": accuracy, "cut": cut}
 
 
-def load(wanted: Recipe, task: Task) -> tuple[LoadedModel, Texts]:
+def load(wanted: Recipe, splits: DataSplits) -> tuple[LoadedModel, Texts]:
     """Return the model and the texts that a run of the recipe would train, the head started as it says."""
     settings = wanted.training
-    loaded = load_classifier(
-        find_model(wanted.model), task.labels, settings.seed, wanted.data.max_length, wanted.model_precision
+    loaded = load_model(
+        find_model(wanted.model), splits.task, settings.seed, wanted.data.max_length, wanted.model_precision
     )
     train, validation = (
-        Examples(encode(loaded.tokenizer, split.texts, loaded.max_length), split.labels)
-        for split in (task.train, task.validation)
+        Examples(encode(loaded.tokenizer, split.texts, loaded.max_length), split.targets)
+        for split in (splits.train, splits.validation)
     )
     if settings.head_start == "probe":
         output_layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
         features = watch_texts(loaded.model, output_layer, loaded.tokenizer, train.encoded, 16)
-        start_from_probe(output_layer, features.head_inputs, train.labels)
+        start_from_probe(output_layer, features.head_inputs, train.targets, splits.task)
     return loaded, Texts(train, validation)
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from lightune.errors import LightuneError
     from lightune.experiment import run
     from lightune.inference.adapters import AdapterBank, load_adapters
-    from lightune.inference.classifier import Classifier, Prediction, load
+    from lightune.inference.classifier import Classifier, load
     from lightune.methods.base import Method
     from lightune.recipe import Recipe
     from lightune.record import RunRecord
+    from lightune.tasks.answers import Prediction
 
 __version__ = "0.1.0"
 
@@ -30,7 +31,7 @@ _HOMES = {
     "Classifier": "lightune.inference.classifier",
     "LightuneError": "lightune.errors",
     "Method": "lightune.methods.base",
-    "Prediction": "lightune.inference.classifier",
+    "Prediction": "lightune.tasks.answers",
     "Recipe": "lightune.recipe",
     "RunRecord": "lightune.record",
     "load": "lightune.inference.classifier",

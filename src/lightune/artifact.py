@@ -152,7 +152,7 @@ def read_config(folder: Path) -> ArtifactConfig:
         if version not in (1, FORMAT_VERSION):
             message = f"{folder}: format {version}; this lightune reads format {FORMAT_VERSION} and older ones."
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
-        value = upgraded_config(value)
+        value = upgraded_config(value) if version == 1 else value
         return ArtifactConfig(**{**value, "task": task_from_json(value["task"], str(path))})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error

@@ -129,8 +129,8 @@ def run(
     if data is not None:
         tables = python_tables(data, recipe.data, recipe.task)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
-    wishes = Wishes(recipe.task, recipe.data.label_kind, recipe.training.class_weights)
-    splits = load_splits(recipe.data, wishes, recipe.training.seed, tables)
+    wishes = Wishes(recipe.task, recipe.training.class_weights)
+    splits = load_splits(recipe.data, recipe.training.seed, wishes, tables)
     if runtime.rank():
         with ending_together():
             _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))

@@ -165,10 +165,10 @@ def test_twins_and_contradictions_in_test_are_shown_and_stay(check: Check):
     assert the(found, "DATA-113")["text"].endswith('line 23 "bad", line 3 "good".')
     assert "no test row is ever dropped" in the(found, "DATA-112")["hint"]
     assert not any("Dropped" in note for note in found["notes"])
-    from lightune.data.dataset import load_task
+    from lightune.data.dataset import load_splits
     from lightune.recipe import DataBlock
 
-    task = load_task(DataBlock.model_validate({"source": {"train": "train.csv", "test": "test.csv"}}), 1)
+    task = load_splits(DataBlock.model_validate({"source": {"train": "train.csv", "test": "test.csv"}}), 1)
     assert len(task.test) == 22
     assert any("test texts" in note or "test text repeats" in note for note in task.notes)
 
@@ -258,13 +258,13 @@ def test_the_data_is_given_once(arguments: list[str], capsys: Any):
 
 
 def test_a_run_notes_the_warnings(tmp_path: Path):
-    from lightune.data.dataset import load_task
+    from lightune.data.dataset import load_splits
     from lightune.recipe import DataBlock
 
     path = tmp_path / "a.csv"
     with path.open("w", newline="") as sink:
         csv.writer(sink).writerows([("text", "label"), *GOOD, ("<b>so</b>", "meh"), ("la la", "meh")])
-    notes = load_task(DataBlock(source=str(path)), 1).notes
+    notes = load_splits(DataBlock(source=str(path)), 1).notes
     assert any("fewer than 8 training examples: meh (2)" in note for note in notes)
     assert any("hold HTML tags" in note for note in notes)
 
@@ -272,7 +272,7 @@ def test_a_run_notes_the_warnings(tmp_path: Path):
 @case("data with a warning, given to `run` without `check`", "what is wrong, without what to do",
       "the remedy that `check` gives, too", "most people run without checking first")  # fmt: skip
 def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, capsys: Any):
-    from lightune.data.dataset import load_task
+    from lightune.data.dataset import load_splits
     from lightune.recipe import DataBlock
 
     path = tmp_path / "a.csv"
@@ -281,7 +281,7 @@ def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, cap
     assert main(["check", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     told = [warning for warning in found["warnings"] if warning["code"] not in ("DATA-101", "DATA-102", "DATA-103")]
-    notes = load_task(DataBlock(source=str(path)), 1).notes
+    notes = load_splits(DataBlock(source=str(path)), 1).notes
     assert len(told) >= 4
     for warning in told:
         assert f"{warning['code']} {warning['place']}: {warning['text'].removesuffix('.')}. {warning['hint']}" in notes

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 import lightune
 from case_table import case
 from lightune.cli.main import main
-from lightune.data.dataset import load_task
-from lightune.data.describe import find
+from lightune.data.dataset import load_splits
 from lightune.errors import DataError
 from lightune.inference.bulk import Tally, answered_rows
 from lightune.recipe import DataBlock, Files
@@ -116,9 +115,9 @@ def check_one(
             adds_up(found["rows"][name], written)
         if not found["usable"]:
             with pytest.raises(DataError):
-                load_task(block, 1)
+                load_splits(block, 1)
             return
-        task = load_task(block, 1)
+        task = load_splits(block, 1)
         drawn = {name: counts.as_json() for name, counts in task.rows.items()}
         assert drawn == found["rows"]
         used = [counts["used"] for counts in drawn.values()]
@@ -224,7 +223,7 @@ def test_a_validation_split_that_is_not_used_is_said(tmp_path: Path):
     rows = sentences(60, seed=4)
     for name, part in (("train", rows[:30]), ("validation", rows[30:40]), ("test", rows[40:])):
         write(tmp_path / f"{name}.csv", part, [])
-    task = load_task(DataBlock(source=str(tmp_path), train_examples=20), 1)
+    task = load_splits(DataBlock(source=str(tmp_path), train_examples=20), 1)
     assert task.rows["validation"].as_json() == {"rows_in": 10, "used": {}, "dropped": {"not drawn": 10}}
     assert task.rows["train"].as_json() == {
         "rows_in": 30,

@@ -13,7 +13,7 @@ from case_table import case
 from lightune.cli.main import main
 from saved_adapters import make_adapter
 from spoilt_models import DROPPED, changed, dropping, with_tokens
-from tiny import sentences, write_csv
+from tiny import classes, sentences, write_csv
 
 # The line after the header is 2; the bare text stands as the fourth row.
 BARE, LINE = DROPPED * 3, 5
@@ -198,10 +198,10 @@ def test_the_commands_refuse_a_tokenizer_beyond_the_embeddings(
     tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path, capsys: Any
 ):
     """As tests/models/test_vocabulary.py has it in full; a finished model is one of those that are loaded."""
-    from lightune.models.load import ModelSource, load_classifier
+    from lightune.models.load import ModelSource, load_model
 
     finished = tmp_path / "finished"
-    loaded = load_classifier(ModelSource("it", tiny_models["bert"], None), ["negative", "positive"], 1)
+    loaded = load_model(ModelSource("it", tiny_models["bert"], None), classes(["negative", "positive"]), 1)
     loaded.model.save_pretrained(finished)
     loaded.tokenizer.save_pretrained(finished)
     with_tokens(finished, finished, {f"word{number}": 48 + number for number in range(12)})

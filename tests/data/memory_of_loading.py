@@ -9,13 +9,13 @@ import psutil
 
 from lightune.data import arrow_columns as storage
 from lightune.data import tables
-from lightune.data.dataset import load_task
+from lightune.data.dataset import load_splits
 from lightune.recipe import DataBlock
 
 
 def main(path: str, in_memory_bytes: str) -> None:
     """Load 500 training and 500 test examples; files above `in_memory_bytes` lie on disk. RSS is read every 10 ms."""
-    load_task(DataBlock(), seed=1)  # the small embedded data set: what is imported on the way is no data
+    load_splits(DataBlock(), seed=1)  # the small embedded data set: what is imported on the way is no data
     storage.IN_MEMORY_BYTES = tables.IN_MEMORY_BYTES = int(in_memory_bytes)
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
@@ -27,7 +27,7 @@ def main(path: str, in_memory_bytes: str) -> None:
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
-    task = load_task(DataBlock(source=path, train_examples=500, test_examples=500), seed=1)
+    task = load_splits(DataBlock(source=path, train_examples=500, test_examples=500), seed=1)
     texts = {text for split in (task.train, task.validation, task.test) for text in split.texts}
     done.set()
     sampler.join()

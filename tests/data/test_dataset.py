@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightune.data.columns import text_columns
-from lightune.data.dataset import Split, Task, labelled_split, load_task, stratified
+from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits, stratified
 from lightune.data.tables import read_table
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 from tiny import write_csv
 
 Rows = list[tuple[str, str]]
-Load = Callable[..., Task]
+Load = Callable[..., DataSplits]
 
 
 def numbered(prefix: str, **sizes: int) -> Rows:
@@ -33,14 +33,16 @@ def numbered(prefix: str, **sizes: int) -> Rows:
 def load(tmp_path: Path) -> Load:
     """Return a function that writes the splits as csv and loads them; other keywords go into the data block."""
 
-    def make(train: Rows, validation: Rows | None = None, test: Rows | None = None, seed: int = 1, **data: Any) -> Task:
+    def make(
+        train: Rows, validation: Rows | None = None, test: Rows | None = None, seed: int = 1, **data: Any
+    ) -> DataSplits:
         files = {}
         for name, rows in (("train", train), ("validation", validation), ("test", test)):
             if rows is not None:
                 files[name] = str(tmp_path / f"{name}.csv")
                 with open(files[name], "w", encoding="utf-8", newline="") as sink:
                     csv.writer(sink).writerows([("text", "label"), *rows])
-        return load_task(DataBlock.model_validate({"source": files, **data}), seed)
+        return load_splits(DataBlock.model_validate({"source": files, **data}), seed)
 
     return make
 
@@ -49,7 +51,7 @@ def texts_of(split: Split) -> set[str]:
     return {text for (text,) in split.texts}
 
 
-def counts(task: Task, split: Split) -> dict[str, int]:
+def counts(task: DataSplits, split: Split) -> dict[str, int]:
     return {name: split.labels.count(index) for index, name in enumerate(task.labels)}
 
 
@@ -89,7 +91,7 @@ def test_every_row_that_cannot_be_used_is_named_at_once(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(DataError) as caught:
-        load_task(DataBlock(source=str(path)), 1)
+        load_splits(DataBlock(source=str(path)), 1)
     assert str(caught.value) == (
         "DATA-013 6 rows cannot be used:\n"
         f"  {path}:2: text is empty\n"
@@ -117,7 +119,7 @@ def test_dropping_unseen_labels_hides_no_other_fault(tmp_path: Path):
     rows = "".join(f"{text},{label}\n" for text, label in numbered("a", no=5, yes=5))
     path.write_text(f"label_text,label\n{rows},no\n")
     with pytest.raises(DataError, match=r"a\.csv:12: label_text is empty"):
-        load_task(DataBlock(source=str(path), text_column="label_text", on_unseen_label="drop"), 1)
+        load_splits(DataBlock(source=str(path), text_column="label_text", on_unseen_label="drop"), 1)
 
 
 def test_a_test_file_that_lacks_the_column_says_which_it_has(tmp_path: Path):
@@ -126,7 +128,7 @@ def test_a_test_file_that_lacks_the_column_says_which_it_has(tmp_path: Path):
     (tmp_path / "test.csv").write_text("texts,label\nx,no\n")
     files = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
     with pytest.raises(DataError, match=r'test.csv: there is no column "text"') as caught:
-        load_task(DataBlock.model_validate({"source": files}), 1)
+        load_splits(DataBlock.model_validate({"source": files}), 1)
     assert caught.value.hint == 'Did you mean "texts"? Columns: texts, label.'
 
 
@@ -172,10 +174,10 @@ def test_a_column_to_group_by_is_kept_whatever_its_values(tmp_path: Path):
     rows = [(f"text {number}", ("no", "yes")[number % 2], f"user {number}") for number in range(20)]
     path = write_csv(tmp_path / "train.csv", rows, ("text", "label", "user"))
     block = DataBlock(source={"train": str(path)})
-    assert load_task(block, 1).test.groups == {}
-    test = load_task(block, 1, group_by="user").test
+    assert load_splits(block, 1).test.groups == {}
+    test = load_splits(block, 1, group_by="user").test
     assert list(test.groups["user"]) == [f"user {text.split()[1]}" for (text,) in test.texts]
-    assert load_task(block, 1, group_by="none").test.groups == {}
+    assert load_splits(block, 1, group_by="none").test.groups == {}
 
 
 def test_only_what_was_guessed_is_called_so(load: Load):
@@ -281,17 +283,18 @@ def test_a_hub_data_sets_validation_split_is_not_used_beyond_the_budget(
     hub_data: str, data: dict[str, int], expected: tuple[int, int, int], validation_from: str
 ):
     """Nobody asked for its validation split, and its labels would come on top of `train_examples`."""
-    task = load_task(DataBlock.model_validate({"source": hub_data, **data}), 1)
+    task = load_splits(DataBlock.model_validate({"source": hub_data, **data}), 1)
     assert (len(task.train), len(task.validation), len(task.test)) == expected
     assert {text.split()[0] for text in texts_of(task.validation)} == {validation_from}
 
 
 def test_a_hub_data_set_keeps_its_class_names_and_commit(hub_data: str):
-    task = load_task(DataBlock(source=hub_data), 1)
+    task = load_splits(DataBlock(source=hub_data), 1)
     assert task.labels == ["neg", "pos"]
     assert counts(task, task.test) == {"neg": 5, "pos": 5}
     assert all(
-        ("neg" in text) == (label == 0) for (text,), label in zip(task.test.texts, task.test.labels, strict=True)
+        ("neg" in text) == (label == 0)
+        for (text,), label in zip(task.test.texts, task.test.targets.tolist(), strict=True)
     )
     assert task.revision == "0" * 40
 
@@ -335,7 +338,7 @@ def test_a_split_without_rows_is_refused(load: Load, data: dict[str, int], empty
 def test_a_pair_of_texts_stays_a_pair(tmp_path: Path):
     path = tmp_path / "pairs.csv"
     path.write_text("premise,hypothesis,label\n" + "".join(f"p{row},h{row},{row % 2}\n" for row in range(20)))
-    task = load_task(DataBlock(source=str(path), text_column=("premise", "hypothesis")), 1)
+    task = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis")), 1)
     assert task.text_columns == ["premise", "hypothesis"]
     assert all(second == "h" + first[1:] for first, second in task.train.texts)
 
@@ -343,7 +346,7 @@ def test_a_pair_of_texts_stays_a_pair(tmp_path: Path):
 def test_the_same_half_in_another_pair_is_no_duplicate(tmp_path: Path):
     path = tmp_path / "pairs.csv"
     path.write_text("premise,hypothesis,label\n" + "".join(f"p{row // 2},h{row % 2},{row % 2}\n" for row in range(20)))
-    task = load_task(DataBlock(source=str(path), text_column=("premise", "hypothesis"), on_duplicate="error"), 1)
+    task = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis"), on_duplicate="error"), 1)
     assert len(task.train) + len(task.validation) + len(task.test) == 20
 
 
@@ -360,7 +363,7 @@ def test_another_file_is_labelled_by_the_names_a_model_knows(tmp_path: Path):
 
 
 def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():
-    task = load_task(DataBlock(), 1)
+    task = load_splits(DataBlock(), 1)
     assert (len(task.train), len(task.validation), len(task.test)) == (2000, 500, 1500)
     assert task.labels == ["negative", "positive"]
     assert set(task.test.groups) == {"kind"}
@@ -368,7 +371,7 @@ def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():
 
 
 def test_the_embedded_validation_split_is_not_used_beyond_the_budget_either():
-    task = load_task(DataBlock(train_examples=100), 1)
+    task = load_splits(DataBlock(train_examples=100), 1)
     assert (len(task.train), len(task.validation), len(task.test)) == (80, 20, 1500)
-    with_validation = load_task(DataBlock(train_examples=100, validation_examples=50), 1)
+    with_validation = load_splits(DataBlock(train_examples=100, validation_examples=50), 1)
     assert (len(with_validation.train), len(with_validation.validation)) == (50, 50)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from case_table import case
-from lightune.data.dataset import load_task
+from lightune.data.dataset import load_splits
 from lightune.data.python_data import python_tables
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
@@ -231,14 +231,14 @@ def test_an_odd_name_is_found_as_it_stands_or_clean(kind: Callable[..., Any], na
     data = kind({name: TEXTS, "Verdict": LABELS, "more": list("abcd")})
     for wanted in (name, "Remark"):
         block = DataBlock(source="<python>", text_column=wanted, label_column="Verdict")
-        assert load_task(block, 1, tables=python_tables(data, block)).text_columns == ["Remark"]
+        assert load_splits(block, 1, tables=python_tables(data, block)).text_columns == ["Remark"]
 
 
 @pytest.mark.parametrize("kind", [pandas.DataFrame, polars.DataFrame, pyarrow.table, datasets.Dataset.from_dict, dict])
 def test_a_column_is_found_with_blanks_around_its_name_or_without(kind: Callable[..., Any]):
     data = kind({"Remark ": TEXTS, " Verdict": LABELS, "more": list("abcd")})
     block = DataBlock(source="<python>", text_column="Remark ", label_column="Verdict")
-    task = load_task(block, 1, tables=python_tables(data, block))
+    task = load_splits(block, 1, tables=python_tables(data, block))
     assert (task.text_columns, task.label_column, task.labels) == (["Remark"], "Verdict", ["neg", "pos"])
 
 

@@ -20,7 +20,7 @@ import torch
 
 import lightune
 from case_table import case
-from lightune.data.dataset import load_task
+from lightune.data.dataset import load_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
@@ -219,12 +219,12 @@ def test_what_is_no_data_is_refused(data: Any, told: str):
 def test_a_row_that_cannot_be_used_is_named():
     rows = [*[(f"good {row}", row % 2) for row in range(20)], ("", 1)]
     with pytest.raises(DataError, match=r"<python>:21: text is empty"):
-        load_task(DataBlock.model_validate(NO_SOURCE), 1, tables=python_tables(rows))
+        load_splits(DataBlock.model_validate(NO_SOURCE), 1, tables=python_tables(rows))
 
 
 def test_a_source_that_was_a_program_cannot_be_read_again():
     with pytest.raises(DataError, match="DATA-067 this data came from a Python program"):
-        load_task(DataBlock.model_validate(NO_SOURCE), 1)
+        load_splits(DataBlock.model_validate(NO_SOURCE), 1)
 
 
 def test_a_run_on_data_from_python_records_it(tiny_recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -235,7 +235,7 @@ def test_a_run_on_data_from_python_records_it(tiny_recipe: Any, tmp_path: Path, 
     rows = sentences(90, seed=5)
     recipe = tiny_recipe(num_train_epochs=1)
     record = lightune.run(recipe, tmp_path / "run", data={"train": rows[:60], "test": rows[60:]})
-    task = load_task(recipe.data, recipe.training.seed, tables=python_tables({"train": rows[:60], "test": rows[60:]}))
+    task = load_splits(recipe.data, recipe.training.seed, tables=python_tables({"train": rows[:60], "test": rows[60:]}))
     assert (record.data.source, record.data.sha256) == ("<python>", task.sha256())
     assert record.recipe["data"]["source"] == "<python>"
     assert record.data.train_examples + record.data.validation_examples == 60

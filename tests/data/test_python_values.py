@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from case_table import case
-from lightune.data.dataset import Task, load_task
+from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.python_data import python_tables
 from lightune.data.python_values import plain
 from lightune.errors import DataError
@@ -85,9 +85,9 @@ def test_what_has_no_plainer_form_stays_as_it_is(value: Any):
     assert plain(value) is value
 
 
-def task_of(texts: Any, labels: Any) -> Task:
+def task_of(texts: Any, labels: Any) -> DataSplits:
     rows = list(zip(texts, labels, strict=True))
-    return load_task(BLOCK, 1, tables=python_tables(rows, BLOCK))
+    return load_splits(BLOCK, 1, tables=python_tables(rows, BLOCK))
 
 
 OTHERWISE = "str() of anything gives a label, but none that anybody wrote"

@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from case_table import case
 from lightune.data.check import check_data
-from lightune.data.dataset import load_task
-from lightune.data.describe import find as find_and_check
+from lightune.data.dataset import load_splits
+from lightune.data.describe import check_and_describe as find_and_check
 from lightune.data.sources import Tables, find_tables, read_source
 from lightune.data.tables import Table
 from lightune.errors import DataError
@@ -278,7 +278,7 @@ def test_a_hub_data_set_whose_training_split_is_empty_is_refused(monkeypatch: py
     found = [(fault.code, fault.place, fault.text) for fault in check_data(block).faults]
     assert found == [("DATA-030", "someone/films[train]", "the train split is empty.")]
     with pytest.raises(DataError, match="DATA-030"):
-        load_task(block, 1)
+        load_splits(block, 1)
     assert not find_and_check(block, 1, None).usable
 
 

@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
-from lightune.data.dataset import Split, Task
+from lightune.data.dataset import DataSplits, Split
 from lightune.data.encoding import encode
 from lightune.evaluation.baselines import PROBE_STRENGTHS, TFIDF_STRENGTHS, baselines, majority_class, probe, tfidf
 from lightune.evaluation.features import watch_texts
-from lightune.evaluation.logistic import fit_logistic
+from lightune.tasks.linear import fit_logistic
 from tiny import sentences
 
 LABELS = ["negative", "positive"]
@@ -27,9 +27,9 @@ def _split(rows: list[tuple[str, str]]) -> Split:
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> DataSplits:
     rows = sentences(120, seed=5)
-    return Task(
+    return DataSplits(
         "made up", None, ["text"], "label", LABELS, _split(rows[:60]), _split(rows[60:84]), _split(rows[84:]), []
     )
 
@@ -72,7 +72,7 @@ def _fitted(fold_features, labels, strengths):
 
 def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, task):
     fitting = np.concatenate([_pooled_alone(loaded, task.train), _pooled_alone(loaded, task.validation)])
-    labels = [*task.train.labels, *task.validation.labels]
+    labels = [*task.train.targets.tolist(), *task.validation.targets.tolist()]
 
     def scaled(fit, held):
         mean, spread = fitting[fit].mean(axis=0), fitting[fit].std(axis=0)
@@ -83,8 +83,10 @@ def test_the_probe_equals_scikit_learn_on_features_computed_elsewhere(loaded, ta
     mean, spread = fitting.mean(axis=0), fitting.std(axis=0)
     test = (_pooled_alone(loaded, task.test) - mean) / spread
     expected = LogisticRegression(C=found.section.C, max_iter=2000).fit((fitting - mean) / spread, labels)
-    assert found.section.accuracy == expected.score(test, task.test.labels)
-    assert found.section.loss == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    assert found.section.accuracy == expected.score(test, task.test.targets.tolist())
+    assert found.section.loss == pytest.approx(
+        log_loss(task.test.targets.tolist(), expected.predict_proba(test)), abs=1e-3
+    )
     np.testing.assert_allclose(np.exp(found.scores), expected.predict_proba(test), atol=1e-3)
 
 
@@ -100,7 +102,7 @@ def test_a_class_of_one_example_is_fitted_without_cross_validation():
 
 def test_test_rows_and_labels_change_neither_the_fit_nor_each_others_answers(loaded, task):
     whole = probe(_pooled(loaded, task), task)
-    part = replace(task, test=Split(task.test.texts[:5], [1 - label for label in task.test.labels[:5]]))
+    part = replace(task, test=Split(task.test.texts[:5], [1 - label for label in task.test.targets.tolist()[:5]]))
     again = probe(_pooled(loaded, part), part)
     assert again.section.C == whole.section.C
     np.testing.assert_allclose(again.scores, whole.scores[:5], atol=1e-4)
@@ -128,13 +130,15 @@ def test_the_majority_class_by_hand(task):
 def test_word_counts_equal_scikit_learns_tfidf_fitted_without_the_test_texts(task):
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
     fitting = words.fit_transform([text for (text,) in [*task.train.texts, *task.validation.texts]])
-    labels = [*task.train.labels, *task.validation.labels]
+    labels = [*task.train.targets.tolist(), *task.validation.targets.tolist()]
     found = tfidf(task)
     assert _fitted(lambda fit, held: (fitting[fit], fitting[held]), labels, TFIDF_STRENGTHS) == found.section.C
     expected = LogisticRegression(C=found.section.C, max_iter=2000).fit(fitting, labels)
     test = words.transform([text for (text,) in task.test.texts])
-    assert found.section.accuracy == expected.score(test, task.test.labels)
-    assert found.section.loss == pytest.approx(log_loss(task.test.labels, expected.predict_proba(test)), abs=1e-3)
+    assert found.section.accuracy == expected.score(test, task.test.targets.tolist())
+    assert found.section.loss == pytest.approx(
+        log_loss(task.test.targets.tolist(), expected.predict_proba(test)), abs=1e-3
+    )
     assert found.scores.argmax(axis=1).tolist() == expected.predict(test).tolist()
 
 
@@ -143,5 +147,5 @@ def test_every_baseline_keeps_its_answers_text_by_text(loaded, task):
     assert list(found) == ["majority_class", "tfidf", "probe"]
     for name, baseline in found.items():
         assert baseline.scores.shape == (36, 2), name
-        right = baseline.scores.argmax(axis=1) == np.asarray(task.test.labels)
+        right = baseline.scores.argmax(axis=1) == np.asarray(task.test.targets.tolist())
         assert right.mean() == baseline.section.accuracy, name

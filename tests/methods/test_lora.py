@@ -15,9 +15,9 @@ from hand_counts import BY_HAND, DISTILBERT_HEAD
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import RecipeError
 from lightune.methods import METHODS, make_method
-from lightune.models.load import ModelSource, load_classifier
+from lightune.models.load import ModelSource, load_model
 from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable
-from tiny import ARCHITECTURES
+from tiny import ARCHITECTURES, classes
 
 
 def test_peft_spellings_are_accepted() -> None:
@@ -134,7 +134,7 @@ def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved_too(
     tensors = load_file(folder / "model.safetensors")
     kept = {name: value for name, value in tensors.items() if not name.startswith("pooler.")}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    loaded = load_classifier(ModelSource("bert", folder, None), ["negative", "positive"], 1)
+    loaded = load_model(ModelSource("bert", folder, None), classes(["negative", "positive"]), 1)
     model = make_method("lora").attach(loaded.model, loaded.anatomy, SEED).model
     assert sum(value.numel() for value in trainable(model).values()) == BY_HAND["lora-bert"] + 32 * 32 + 32
     assert "base_model.model.bert.pooler.dense.weight" in make_method("lora").state(model)

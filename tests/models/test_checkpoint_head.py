@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lightune.models.checkpoint_head import own_head
-from lightune.models.load import LoadedModel, ModelSource, load_classifier
-from tiny import ARCHITECTURES
+from lightune.models.load import LoadedModel, ModelSource, load_model
+from tiny import ARCHITECTURES, classes
 
 Load = Callable[..., LoadedModel]
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "dull"]
@@ -31,7 +31,7 @@ def published(load_lively: Load, load_tiny: Load, tmp_path: Path) -> Callable[..
 
 
 def load_folder(folder: Path, labels: list[str], seed: int = 1) -> LoadedModel:
-    return load_classifier(ModelSource("it", folder, None), labels, seed)
+    return load_model(ModelSource("it", folder, None), classes(labels), seed)
 
 
 def logits_of(loaded: LoadedModel) -> torch.Tensor:

@@ -11,10 +11,10 @@ import pytest
 
 from case_table import case
 from lightune.errors import RecipeError
-from lightune.models.load import ModelSource, load_classifier
+from lightune.models.load import ModelSource, load_model
 from lightune.models.token_counter import token_counter
 from spoilt_models import changed
-from tiny import ARCHITECTURES
+from tiny import ARCHITECTURES, classes
 
 COUNTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 ABSENT = object()
@@ -22,7 +22,9 @@ ABSENT = object()
 
 def limits(folder: Path) -> tuple[int, int]:
     """The longest text, told from the files alone and by the loaded model."""
-    return token_counter(str(folder)).limit, load_classifier(ModelSource("it", folder, None), ["a", "b"], 1).max_length
+    return token_counter(str(folder)).limit, load_model(
+        ModelSource("it", folder, None), classes(["a", "b"]), 1
+    ).max_length
 
 
 def with_config(source: Path, folder: Path, key: str, value: Any) -> Path:
@@ -34,7 +36,7 @@ def assert_refused(folder: Path, code: str, said: str) -> None:
     """Both ways of reading say the same."""
     for read in (
         lambda: token_counter(str(folder)),
-        lambda: load_classifier(ModelSource(str(folder), folder, None), ["a", "b"], 1),
+        lambda: load_model(ModelSource(str(folder), folder, None), ["a", "b"], 1),
     ):
         with pytest.raises(RecipeError) as caught:
             read()
@@ -178,7 +180,7 @@ def test_a_broken_tokenizer_config_is_named(tiny_models: dict[str, Path], tmp_pa
     with pytest.raises(RecipeError, match=rf"tokenizer_config\.json: {said}"):
         token_counter(str(folder))
     with pytest.raises(RecipeError, match="cannot be loaded") as caught:
-        load_classifier(ModelSource("it", folder, None), ["a", "b"], 1)
+        load_model(ModelSource("it", folder, None), classes(["a", "b"]), 1)
     assert caught.value.code == "RECIPE-046"
 
 
@@ -201,7 +203,7 @@ def test_what_transformers_refuses_is_an_error_with_its_words(
 ):
     folder = with_config(tiny_models["bert"], tmp_path / "model", key, value)
     with pytest.raises(RecipeError, match="cannot be loaded") as caught:
-        load_classifier(ModelSource("it", folder, None), ["a", "b"], 1)
+        load_model(ModelSource("it", folder, None), classes(["a", "b"]), 1)
     assert said in caught.value.message
 
 

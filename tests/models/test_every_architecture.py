@@ -18,8 +18,8 @@ from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.data.encoding import collate, encode
 from lightune.methods import make_method
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_classifier
-from tiny import ARCHITECTURES, DECODERS, FILLER, GOOD, WINDOW
+from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_model
+from tiny import ARCHITECTURES, DECODERS, FILLER, GOOD, WINDOW, classes
 
 Load = Callable[..., LoadedModel]
 TEXTS = [
@@ -233,7 +233,7 @@ def test_token_types_reach_only_a_model_that_tells_them_apart(
     path = folder / "tokenizer_config.json"
     names = ["input_ids", "token_type_ids", "attention_mask"]
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_input_names": names}))
-    loaded = load_classifier(ModelSource("it", folder, None), LABELS, SEED)
+    loaded = load_model(ModelSource("it", folder, None), classes(LABELS), SEED)
     assert ("token_type_ids" in loaded.tokenizer("a lovely film", "dull")) == (architecture in {"bert", "albert"})
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from lightune.errors import HubError, ResourceError
 from lightune.models import hub
-from lightune.models.load import find_model, load_classifier
+from lightune.models.load import find_model, load_model
 from lightune.models.token_counter import FILES
 from small_hub import (
     COMMIT,
@@ -29,6 +29,7 @@ from small_hub import (
     listening_but_silent,
     small_hub,
 )
+from tiny import classes
 
 NAME = "somebody/tiny-model"
 FIND = """
@@ -75,7 +76,7 @@ def test_a_cached_model_loads_offline_and_its_commit_is_the_revision(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     source = find_model(NAME)
     assert (source.name, source.revision) == (NAME, COMMIT)
-    assert load_classifier(source, ["no", "yes"], 1).model.config.id2label == {0: "no", 1: "yes"}
+    assert load_model(source, classes(["no", "yes"]), 1).model.config.id2label == {0: "no", 1: "yes"}
     assert find_model(NAME, COMMIT).folder == source.folder
 
 

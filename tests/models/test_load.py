@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lightune.errors import ArtifactError, RecipeError
-from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_classifier
-from tiny import REPRESENTATIVE
+from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
+from tiny import REPRESENTATIVE, classes
 
 Load = Callable[..., LoadedModel]
 LABELS = ["negative", "positive"]
@@ -30,7 +30,7 @@ def copied(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[[str], Path
 
 
 def load_folder(folder: Path, labels: Sequence[str] = LABELS, max_length: int | None = None) -> LoadedModel:
-    return load_classifier(ModelSource("it", folder, None), labels, 1, max_length)
+    return load_model(ModelSource("it", folder, None), classes(labels), 1, max_length)
 
 
 def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from lightune.cli.main import main
 from lightune.errors import ArtifactError, RecipeError
-from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_classifier
-from tiny import ARCHITECTURES, REPRESENTATIVE
+from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_model
+from tiny import ARCHITECTURES, REPRESENTATIVE, classes
 
 INDEX = "model.safetensors.index.json"
 LABELS = ["negative", "positive"]
@@ -22,7 +22,7 @@ Load = Callable[..., LoadedModel]
 
 
 def load_folder(folder: Path, labels: list[str] = LABELS) -> LoadedModel:
-    return load_classifier(ModelSource("it", folder, None), labels, 1)
+    return load_model(ModelSource("it", folder, None), classes(labels), 1)
 
 
 def split_weights(folder: Path, parts: int = 3) -> list[str]:

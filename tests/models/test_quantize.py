@@ -22,10 +22,10 @@ from lightune.methods import METHODS, make_method
 from lightune.methods.base import count_parameters
 from lightune.models import quantize
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.models.load import LoadedModel, ModelSource, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, load_model
 from lightune.models.quantize import require_precision, round_weights, weight_bytes
 from reloading_here import reloading_here
-from tiny import ARCHITECTURES
+from tiny import ARCHITECTURES, classes
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the extra `quantized` is absent")
 HELD = ["bf16", *(pytest.param(name, marks=needs_bitsandbytes) for name in ("int8", "nf4"))]
@@ -76,7 +76,7 @@ def lively_folders(
 
 
 def load(folder: Path, precision: str = "fp32") -> LoadedModel:
-    return load_classifier(ModelSource("it", folder, None), ["negative", "positive"], 1, None, precision)
+    return load_model(ModelSource("it", folder, None), classes(["negative", "positive"]), 1, None, precision)
 
 
 def reference(folder: Path, precision: str) -> LoadedModel:

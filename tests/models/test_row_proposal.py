@@ -14,9 +14,9 @@ import torch
 from lightune.cli.main import main
 from lightune.errors import RecipeError
 from lightune.models.architectures import ARCHITECTURES, Architecture
-from lightune.models.load import ModelSource, load_classifier
+from lightune.models.load import ModelSource, load_model
 from lightune.models.row_proposal import Proposal, as_row, propose
-from tiny import tiny_config
+from tiny import classes, tiny_config
 
 GPT_NEOX = Architecture(
     layers="gpt_neox.layers",
@@ -131,7 +131,7 @@ def test_an_unknown_architecture_is_refused_with_the_row_it_needs(folder: Callab
     """Refused though the row is complete: it was guessed from names."""
     place = folder(model_type="gpt_neox", **LAYERS)
     with pytest.raises(RecipeError, match='"gpt_neox" is not known yet') as caught:
-        load_classifier(ModelSource("it", place, None), ["a", "b"], 1)
+        load_model(ModelSource("it", place, None), classes(["a", "b"]), 1)
     assert caught.value.code == "RECIPE-032"
     row = as_row("gpt_neox", proposal_for(config_of("gpt_neox", **LAYERS)))
     assert all(line.strip() in caught.value.hint for line in row.splitlines())
@@ -141,7 +141,7 @@ def test_an_unknown_architecture_is_refused_with_the_row_it_needs(folder: Callab
 def test_an_architecture_without_a_classifier_is_refused(folder: Callable[..., Path]) -> None:
     place = folder(model_type="mamba", **LAYERS)
     with pytest.raises(RecipeError, match='"mamba" is not known yet') as caught:
-        load_classifier(ModelSource("it", place, None), ["a", "b"], 1)
+        load_model(ModelSource("it", place, None), classes(["a", "b"]), 1)
     assert "transformers has no sequence classifier" in caught.value.hint
 
 

@@ -1,4 +1,4 @@
-"""Classifiers on one base in memory: what `load_classifier` would give, on the same tensors."""
+"""Classifiers on one base in memory: what `load_model` would give, on the same tensors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lightune.errors import RecipeError
-from lightune.models.load import LoadedModel, ModelSource, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, load_model
 from lightune.models.shared_base import SharedBase, copy_on_same_tensors, give_own_storage, load_base
-from tiny import ARCHITECTURES
+from tiny import ARCHITECTURES, classes
 
 Load = Callable[..., LoadedModel]
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "dull"]
@@ -27,7 +27,7 @@ def source_of(folder: Path) -> ModelSource:
 def same_as_loaded(base: SharedBase, labels: list[str], seed: int, max_length: int | None = None) -> LoadedModel:
     """Hold a classifier on the shared base against one that is loaded from the files."""
     made = base.classifier(labels, seed, max_length)
-    alone = load_classifier(base.loaded.source, labels, seed, max_length, base.precision)
+    alone = load_model(base.loaded.source, classes(labels), seed, max_length, base.precision)
     found, wanted = made.model.state_dict(), alone.model.state_dict()
     assert [name for name in wanted if not torch.equal(found.get(name, torch.empty(0)), wanted[name])] == []
     assert list(found) == list(wanted)

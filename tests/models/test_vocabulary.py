@@ -14,10 +14,10 @@ from transformers import AutoTokenizer
 from case_table import case
 from lightune.data.encoding import collate, encode
 from lightune.errors import ArtifactError, LightuneError, RecipeError
-from lightune.models.load import LoadedModel, ModelSource, load_classifier
+from lightune.models.load import LoadedModel, ModelSource, load_model
 from lightune.models.token_counter import token_counter
 from spoilt_models import changed, with_tokens
-from tiny import build_tiny_model
+from tiny import build_tiny_model, classes
 
 WORDS = 48  # tokens and embeddings of the tiny models
 STAR = {"content": "[STAR]", "special": True, "lstrip": False, "rstrip": False, "normalized": False,
@@ -27,7 +27,7 @@ Spoil = Callable[[Path, Path], Path]
 
 
 def load(folder: Path) -> LoadedModel:
-    return load_classifier(ModelSource("it", folder, None), ["no", "yes"], 1)
+    return load_model(ModelSource("it", folder, None), classes(["no", "yes"]), 1)
 
 
 def added(**settings: Any) -> Spoil:

@@ -24,13 +24,13 @@ from lightune.data.encoding import encode
 from lightune.errors import LightuneError
 from lightune.inference import speed
 from lightune.methods import make_method
-from lightune.models.load import ModelSource, load_classifier
+from lightune.models.load import ModelSource, load_model
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.training.batch_loss import Examples
 from lightune.training.distributed import all_ranks
 from reloading_here import reloading_here
-from tiny import sentences
+from tiny import classes, sentences
 
 # Architecture, method, and settings for two processes; 61 texts in steps of 12 leave a last step of one text.
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -70,7 +70,7 @@ def _trained(model: Any) -> list[tuple[str, torch.Tensor]]:
 def make_loop(folder: Path, model: Path, method: str, reporter: Any = None, **settings: Any) -> Recording:
     """Return a loop over 61 texts, 46 of them of one label, without dropout; one parameter is in nobody's way."""
     block = TrainingBlock(**{**COMMON, "learning_rate": 5e-3, **settings})
-    loaded, chosen = load_classifier(ModelSource(model.name, model, None), ["no", "yes"], 1), make_method(method)
+    loaded, chosen = load_model(ModelSource(model.name, model, None), classes(["no", "yes"]), 1), make_method(method)
     draw = torch.Generator().manual_seed(11)
     for value in loaded.model.parameters():
         if value.dim() == 2:

@@ -70,7 +70,7 @@ def train_with_trainer(loop: Any, folder: Path) -> Recorder:
         seed=SEED,
     )
     rows = [
-        {**row, "labels": label} for row, label in zip(loop.train.encoded.rows, loop.train.labels, strict=True)
+        {**row, "labels": label} for row, label in zip(loop.train.encoded.rows, loop.train.targets.tolist(), strict=True)
     ]  # fmt: skip
     trainer = Recorder(
         model=loop.model,

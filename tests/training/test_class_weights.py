@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightune.training.class_weights import balanced_weights, weighted_loss
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
 from lightune.methods import make_method
-from lightune.training.class_weights import balanced_weights, weighted_loss
 
 LABELS = [0] * 7 + [1] * 2 + [2] * 3
 
@@ -63,7 +63,7 @@ def test_the_gradient_of_a_step_is_that_of_torchs_weighted_mean(
     sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
     loop, texts = uneven(method="full", dropout=False, **settings, **sizes)
     model, padded = loop.model, loop.tokenizer(texts, padding=True, return_tensors="pt")
-    labels = torch.tensor(loop.train.labels)
+    labels = torch.tensor(loop.train.targets.tolist())
     model.eval()
     logits = model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
     weights = torch.tensor([42 / (2 * 32), 42 / (2 * 10)])

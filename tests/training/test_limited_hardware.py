@@ -12,7 +12,7 @@ import torch
 from lightune.errors import RecipeError, is_out_of_memory
 from lightune.models import load as loading
 from lightune.models.load import ModelSource
-from tiny import REPRESENTATIVE
+from tiny import REPRESENTATIVE, classes
 
 MakeLoop = Callable[..., Any]
 
@@ -67,7 +67,7 @@ def test_memory_that_runs_out_while_a_model_is_loaded_is_not_taken_for_a_bad_mod
     def load_with(size: int) -> None:
         monkeypatch.setattr(loading, "hold", lambda *parts: None)
         monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *a, **k: torch.empty(size))
-        loading.load_classifier(ModelSource("it", tiny_models["bert"], None), ["no", "yes"], 1)
+        loading.load_model(ModelSource("it", tiny_models["bert"], None), classes(["no", "yes"]), 1)
 
     with pytest.raises(RuntimeError) as caught:
         load_with(2**55)

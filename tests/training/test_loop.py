@@ -92,7 +92,7 @@ def test_an_epoch_says_its_losses_and_the_kept_model_has_the_best_ones(finished:
     losses = losses_of(lines_of(loop))
     means = [sum(losses[:4]) / 4, sum(losses[4:]) / 4]
     assert [epoch.train_loss for epoch in fitted.epochs] == pytest.approx(means)
-    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.labels, 8)
+    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.targets.tolist(), 8)
     best = fitted.epochs[fitted.best_epoch - 1]
     assert again.loss == pytest.approx(best.validation_loss, rel=1e-5)
     assert again.accuracy == best.validation_accuracy

@@ -76,5 +76,5 @@ def test_the_loop_keeps_and_validates_the_averaged_weights(make_loop: Callable[.
         np.testing.assert_allclose(value.numpy(), np.mean([state[name] for state in seen], axis=0), atol=1e-6)
     from lightune.evaluation.evaluate import validate
 
-    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.labels, 64)
+    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.targets.tolist(), 64)
     assert fitted.epochs[-1].validation_loss == pytest.approx(again.loss, abs=1e-6)

@@ -53,8 +53,8 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     recipe = compose(None, {**flags, "data": data, "model": model}, settings).recipe
     counted = model is not None or embedded_is_here()
     counter = token_counter(recipe.model, recipe.model_revision, recipe.data.max_length) if counted else None
-    wishes = Wishes(recipe.task, recipe.data.label_kind, recipe.training.class_weights)
-    found = check_and_describe(recipe.data, wishes, recipe.training.seed, counter)
+    wishes = Wishes(recipe.task, recipe.training.class_weights)
+    found = check_and_describe(recipe.data, recipe.training.seed, counter, wishes)
     if as_json:
         print_json(found.as_json())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock
 from lightune.tasks import Task, find_task, label_columns
-from lightune.tasks.columns import SplitTargets, Wishes
+from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
 
 T = TypeVar("T")
 
@@ -51,12 +51,12 @@ class Checked:
         return columns.guess_note(self.texts, self.label, self.guessed)
 
 
-def check_data(block: DataBlock, wishes: Wishes, tables: Tables | None = None) -> Checked:
+def check_data(block: DataBlock, wishes: Wishes = ANY_TASK, tables: Tables | None = None) -> Checked:
     """Read and check every file that a recipe's data block names; faults are collected, not raised.
 
     `tables` take the place of the block's source.
     """
-    found = Checked()
+    found, wishes = Checked(), replace(wishes, label_kind=block.label_kind)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # why it cannot be read is among the faults
         return found

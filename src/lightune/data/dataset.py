@@ -20,7 +20,7 @@ from lightune.data.tables import Table, reading_notes
 from lightune.faults import as_note, data_error, raise_faults
 from lightune.recipe import DataBlock
 from lightune.tasks.base import Task
-from lightune.tasks.columns import Wishes
+from lightune.tasks.columns import ANY_TASK, Wishes
 
 # Duplicates are told in one note with their count; which rows they are, `lightune check` says.
 COUNTED = (REPEATED, CONFLICTING, LEAKED)
@@ -61,7 +61,11 @@ class DataSplits:
 
 
 def load_splits(
-    block: DataBlock, wishes: Wishes, seed: int, tables: Tables | None = None, group_by: str | None = None
+    block: DataBlock,
+    seed: int,
+    wishes: Wishes = ANY_TASK,
+    tables: Tables | None = None,
+    group_by: str | None = None,
 ) -> DataSplits:
     """Check and load the data a recipe names; DataError lists all that is wrong with file and row.
 

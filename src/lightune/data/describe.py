@@ -20,7 +20,7 @@ from lightune.errors import DataError
 from lightune.faults import Fault, as_note, faults_of
 from lightune.models.token_counter import TokenCounter
 from lightune.recipe import DataBlock, Files
-from lightune.tasks.columns import Wishes
+from lightune.tasks.columns import ANY_TASK, Wishes
 
 # Evenly spread over the file: enough for a percentile and for a language.
 MOST_TOKENIZED = 20_000
@@ -28,7 +28,9 @@ MOST_READ = 2_000
 CHUNK = 512
 
 
-def check_and_describe(block: DataBlock, wishes: Wishes, seed: int, counter: TokenCounter | None) -> Findings:
+def check_and_describe(
+    block: DataBlock, seed: int, counter: TokenCounter | None, wishes: Wishes = ANY_TASK
+) -> Findings:
     """Check the data of a recipe as a run would, down to the splits it would draw, and describe it."""
     checked = check_data(block, wishes)
     faults, notes, rows = list(checked.faults), list(checked.notes), checked.rows

@@ -86,7 +86,7 @@ def _as_measured(record: RunRecord, by: str | None) -> DataSplits:
     stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
     block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
     task = task_from_json({"name": record.task.name, "labels": record.task.labels}, record.run_folder)
-    splits = load_splits(block, Wishes(task.name, "class"), record.recipe["training"]["seed"], group_by=by)
+    splits = load_splits(block, record.recipe["training"]["seed"], Wishes(task.name), group_by=by)
     return replace(splits, task=task) if task.is_spelt_otherwise(splits.task) else splits
 
 

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True)
 class Answer(ABC):
-    """What a model says of a text; a dataclass, whose fields are what --json prints."""
+    """What a model says of a text; the fields are what --json prints."""
 
     @abstractmethod
     def cells(self) -> tuple[str, ...]:

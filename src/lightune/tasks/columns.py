@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a recipe says of the task: its name or auto, how numbers count as labels, and the weight of rare labels."""
+    """What a recipe says of the task: its name or auto, whether rare labels weigh more, and what numbers are.
+
+    `label_kind` "class" says that each number, and each a|b, is a label of its own.
+    """
 
     task: str = "auto"
-    label_kind: str = "auto"
     class_weights: str = "none"
+    label_kind: str = "auto"
+
+
+ANY_TASK = Wishes()
 
 
 @dataclass(frozen=True)
