@@ -44,7 +44,7 @@ def difference(given: Ready) -> float:
             if value.requires_grad:
                 value += (torch.randn(value.shape, generator=draw) * 0.02).to(given.device)
     batch = collate(given.loaded.tokenizer, list(given.examples.encoded.rows))
-    batch["labels"] = torch.tensor(given.examples.labels)
+    batch["labels"] = torch.from_numpy(given.examples.targets.astype("int64"))
     batch = to_device(batch, given.device)
     wanted = gradients(model, batch)
     with padding_free(model, logits_only=True), lean(model):

@@ -75,7 +75,7 @@ def ready(model: str, method: str, texts: list[str], labels: list[int], device: 
     loaded, made = load_for(model, seed, device), make_method(name, options)
     attached = made.attach(loaded.model, loaded.anatomy, seed).model.to(torch.device(device))
     rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
-    return Ready(loaded, made, attached, Examples(rows, labels))
+    return Ready(loaded, made, attached, Examples(rows, np.asarray(labels, np.int32)))
 
 
 def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
@@ -86,7 +86,7 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
         columns -= {"token_type_ids"}
     rows = [
         {**{key: value for key, value in row.items() if key in columns}, "labels": label}
-        for row, label in zip(given.examples.encoded.rows, given.examples.labels, strict=True)
+        for row, label in zip(given.examples.encoded.rows, given.examples.targets.tolist(), strict=True)
     ]
     padding = {"padding": "max_length", "max_length": width} if width else {"padding": True}
     collator = DataCollatorWithPadding(given.loaded.tokenizer, **padding)
@@ -111,12 +111,12 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
 
 def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: Any) -> Callable[[], float]:
     """Return an epoch of lightune's loop, or what the settings say, as its own seconds."""
-    tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.labels))
+    tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.targets))
     chosen = training_precision(precision, given.device, given.model, tokens)  # once, and not anew in each round
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     asked = {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
     block = TrainingBlock.model_validate({**asked, "learning_rate": rate, "precision": chosen.name, **settings})
-    texts = Texts(given.examples, Examples(encode(given.loaded.tokenizer, [("a",)], 8), [0]))
+    texts = Texts(given.examples, Examples(encode(given.loaded.tokenizer, [("a",)], 8), np.zeros(1, np.int32)))
     attached = Attachment(given.model, ())  # each round goes on from the one before, as the peers' do
 
     def epoch() -> float:
@@ -219,7 +219,7 @@ def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
     hooks = [
         module.register_forward_hook(note) for module in given.model.modules() if isinstance(module, torch.nn.Linear)
     ]
-    rows = sorted(range(len(given.examples.labels)), key=lambda at: given.examples.encoded.lengths[at])
+    rows = sorted(range(len(given.examples.targets)), key=lambda at: given.examples.encoded.lengths[at])
     picked = rows[:: max(1, len(rows) // BATCH)][:BATCH]
     batch = given.loaded.tokenizer.pad([given.examples.encoded.rows[at] for at in picked], return_tensors="pt")
     if given.loaded.anatomy.model_type == "distilbert":

@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "Show a run's summary and write its report anew.",
     "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
+    "tasks": "List what can be learnt, and by which metrics it is judged.",
     "recipes": "List the shipped recipes, or print one.",
     "doctor": "Check this machine and installation.",
 }

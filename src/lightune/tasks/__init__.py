@@ -17,6 +17,7 @@ __all__ = [
     "AUTO",
     "TASKS",
     "Task",
+    "describe",
     "find_task",
     "label_columns",
     "require_task",
@@ -27,6 +28,21 @@ __all__ = [
 AUTO = "auto"
 # What a column is for when no other task claims it; its errors say what labels are.
 USUAL = "classification"
+
+
+def describe() -> list[dict[str, Any]]:
+    """Return what can be said of each task without data, for tables and JSON; `package` is empty for lightune's own."""
+    return [
+        {
+            "name": name,
+            "summary": (kind.__doc__ or "").strip().splitlines()[0],
+            "metrics": [metric.model_dump(mode="json") for metric in kind.metrics],
+            "label_columns": list(kind.label_columns),
+            "hub_tag": kind.hub_tag,
+            "package": TASKS.package_of(name),
+        }
+        for name, kind in TASKS.items()
+    ]
 
 
 def find_task(column: LabelColumn, wishes: Wishes) -> Task:

@@ -148,7 +148,13 @@ class Task(ABC):
         return torch.from_numpy(np.asarray(targets, np.int64))
 
     def weights(self, targets: Array, wishes: Wishes) -> Array | None:
-        """Return how much each text weighs in training, or None where all weigh the same."""
+        """Return how much each text weighs in training, or None where all weigh the same.
+
+        Raises RecipeError where class weights are asked for and the task has none.
+        """
+        if wishes.class_weights != "none":
+            text = f"training.class_weights: the task {self.name} has no classes to be weighed."
+            raise RecipeError("RECIPE-017", text, "Leave it out.")
         return None
 
     @abstractmethod
