@@ -56,5 +56,6 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
 
     from lightune.report.summary import print_evaluation
 
-    print_evaluation(result, classifier.labels, Console(highlight=False))
+    task = classifier.task
+    print_evaluation(result, task.record(), task.cautions(result, {}, None), Console(highlight=False))
     return 0

@@ -10,10 +10,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lightune.record import RunRecord
-from lightune.report import tables, usage, words
+from lightune.report import classification_view, gains, tables, usage, words
 from lightune.report.tables import Table
 
 MOST_GROUPS = 40
+# What the Hugging Face Hub calls a metric where that is another name; the loss is none of its metrics.
+HUB_METRICS = {"f1_macro": "f1", "f1_micro": "f1", "r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
 
 
@@ -34,13 +36,13 @@ def render_card(record: RunRecord) -> str:
 
 def front_matter(record: RunRecord) -> str:
     """Return the card's metadata as YAML; what is not known (licence, language) is left out."""
-    method = tables.method_name(record)
+    method, names = tables.method_name(record), [metric.name for metric in record.task.metrics]
     values: dict[str, Any] = {
         "base_model": usage.base_model(record),
         "library_name": "peft" if record.model.peft_loadable else "lightune",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": record.task.hub_tag,
         "tags": ["lightune", method],
-        "metrics": ["accuracy", "f1"],
+        "metrics": list(dict.fromkeys(HUB_METRICS.get(name, name) for name in names if name != "loss")),
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
 
@@ -70,6 +72,17 @@ def sampling_noise(accuracy: float, examples: int) -> float:
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / max(examples, 1))
 
 
+def sampling_sentence(record: RunRecord) -> str:
+    """Say how much the headline metric varies between samples of texts; a formula for that is known of accuracies."""
+    told = f"The test set has {words.count(record.after.examples)} examples."
+    accuracy = record.after.metrics.get("accuracy") if record.task.headline.name == "accuracy" else None
+    if accuracy is None:
+        return f"{told} Another sample of texts would give somewhat other figures."
+    noise = words.points(sampling_noise(accuracy, record.after.examples))
+    varies = f"varies by about {noise} points either way (95%) from one sample of texts to the next"
+    return f"{told} An accuracy measured on that many {varies}."
+
+
 def _context(record: RunRecord) -> dict[str, Any]:
     return {
         "record": record,
@@ -77,9 +90,11 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "name": tables.run_name(record),
         "method": tables.method_name(record),
         "words": words,
+        "gains": gains,
         "tables": tables,
         "usage": usage,
         "groups": tables.groups(record, MOST_GROUPS),
-        "noise": words.points(sampling_noise(record.after.accuracy, record.after.examples)),
+        "per_label": classification_view.per_label(record.after),
+        "sampling": sampling_sentence(record),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }

@@ -55,7 +55,7 @@ def _print_faults(console: Console, title: str, faults: Sequence[Fault]) -> None
 
 
 def _tables(found: Findings) -> Iterator[Table]:
-    if found.labels:
+    if any(found.labels.values()):
         yield _labels(found)
     if found.words:
         yield _lengths("words a text", found.words)

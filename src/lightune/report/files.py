@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lightune.errors import ArtifactError
-from lightune.record import SCHEMA_VERSION, RunRecord
+from lightune.record import RunRecord
+from lightune.record_file import RESTORE, RESULTS_FILE, damaged, read_record
 
-RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
 CARD_FILE = "README.md"
-PREDICTION_COLUMNS = ("text", "label", "prediction", "confidence", "before_prediction", "probe_prediction")
 LARGEST_FIELD = 2**31 - 1
 
 Predictions = list[dict[str, str]]
@@ -36,49 +32,30 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
 
     Raises ArtifactError when the folder is no run folder, or a file is missing or broken.
     """
-    hint = "Give a run folder, e.g. runs/reviews-1."
     if not folder.is_dir():
+        hint = "Give a run folder, e.g. runs/reviews-1."
         raise ArtifactError("ARTIFACT-030", f"{folder}: there is no such folder.", hint)
-    if not (folder / RESULTS_FILE).is_file():
-        raise ArtifactError("ARTIFACT-031", f"{folder}: no {RESULTS_FILE}, so this is not a finished run folder.", hint)
-    record = _read_record(folder / RESULTS_FILE)
+    record = read_record(folder)
     return record, _read_predictions(folder / PREDICTIONS_FILE, record)
-
-
-def _read_record(path: Path) -> RunRecord:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _broken("ARTIFACT-032", path, f"not readable JSON ({error})") from error
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        message = f"{path}: schema_version {version}; this lightune reads version {SCHEMA_VERSION}."
-        raise ArtifactError("ARTIFACT-033", message, "Use the lightune that wrote it.")
-    try:
-        return RunRecord.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
-        raise _broken("ARTIFACT-034", path, f"not the record of a run: {place}: {fault['msg']}") from error
 
 
 def _read_predictions(path: Path, record: RunRecord) -> Predictions:
     if not path.is_file():
-        hint = "Restore the folder from a copy, or run again."
-        raise ArtifactError("ARTIFACT-035", f"{path}: this file is missing.", hint)
+        raise ArtifactError("ARTIFACT-035", f"{path}: this file is missing.", RESTORE)
     try:
         rows = _read_rows(path)
     except (OSError, ValueError, csv.Error) as error:
-        raise _broken("ARTIFACT-036", path, f"not a readable CSV file ({error})") from error
-    missing = [name for name in PREDICTION_COLUMNS if rows and name not in rows[0]]
+        raise damaged("ARTIFACT-036", path, f"not a readable CSV file ({error})") from error
+    required = ("text", record.task.target_column, "prediction")
+    missing = [name for name in required if rows and name not in rows[0]]
     if missing:
-        raise _broken("ARTIFACT-037", path, f"it lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}")
+        raise damaged("ARTIFACT-037", path, f"it lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}")
     for index, row in enumerate(rows, start=1):
-        if None in row or None in row.values() or not _is_share(row["confidence"]):
-            raise _broken("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is no number")
+        if None in row or None in row.values() or not _is_number(row.get("confidence", "0")):
+            raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is no number")
     if len(rows) != record.after.examples:
         found = f"it holds {len(rows)} predictions, {RESULTS_FILE} counts {record.after.examples}"
-        raise _broken("ARTIFACT-039", path, found)
+        raise damaged("ARTIFACT-039", path, found)
     return rows
 
 
@@ -91,14 +68,8 @@ def _read_rows(path: Path) -> Predictions:
         csv.field_size_limit(previous)
 
 
-def _is_share(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _broken(code: str, path: Path, what: str) -> ArtifactError:
-    return ArtifactError(
-        code, f"{path}: this file is damaged: {what}.", "Restore the folder from a copy, or run again."
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from functools import partial
 from typing import Any
 
@@ -11,42 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lightune.record import RunRecord
-from lightune.report import plots, tables, usage, words
-from lightune.sections import Evaluation, Gain
+from lightune.report import classification_view, gains, plots, tables, usage, words
+from lightune.sections import MCNEMAR, Gain
 
-MOST_WRONG = 20
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
-# With more labels than this the column names stand upright, and the matrices below each other.
-FEW_LABELS = 5
-# A table of more labels than this is folded up; it still holds every one.
-LONG_LIST = 20
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One count of a confusion matrix, and its share of the row."""
-
-    count: int
-    share: float
-    is_right: bool
-
-
-@dataclass(frozen=True)
-class MatrixRow:
-    """One true label: how its examples were labelled, and the share that was right."""
-
-    label: str
-    cells: list[Cell]
-    recall: str
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A confusion matrix to draw."""
-
-    caption: str
-    rows: list[MatrixRow]
+# What a plot can show as it is: the fonts have it, and it is not read as mathematics.
+PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
 
 
 def render_html(record: RunRecord, predictions: list[dict[str, str]]) -> str:
@@ -62,62 +33,38 @@ def render_html(record: RunRecord, predictions: list[dict[str, str]]) -> str:
     return environment.get_template("report.html.j2").render(_context(record, predictions))
 
 
-def most_wrong(predictions: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the wrong predictions with the highest confidence, the surest first."""
-    wrong = [row for row in predictions if row["prediction"] != row["label"]]
-    return sorted(wrong, key=lambda row: -float(row["confidence"]))[:MOST_WRONG]
-
-
-def confusion(found: Evaluation, labels: list[str], caption: str) -> Matrix:
-    """Return the matrix with each count's share of its true label."""
-    rows = []
-    for index, (label, counts) in enumerate(zip(labels, found.confusion_matrix, strict=True)):
-        total = sum(counts)
-        shares = [count / total if total else 0.0 for count in counts]
-        cells = [Cell(count, shares[column], column == index) for column, count in enumerate(counts)]
-        rows.append(MatrixRow(label, cells, words.percent(shares[index], 0) if total else "-"))
-    return Matrix(caption, rows)
-
-
 def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, Any]:
-    labels = record.data.labels
-    wrong = sum(row["prediction"] != row["label"] for row in predictions)
     return {
         "record": record,
         "name": tables.run_name(record),
         "method": tables.method_name(record),
         "words": words,
+        "gains": gains,
         "tables": tables,
         "usage": usage,
+        "mcnemar": MCNEMAR,
         "groups": tables.groups(record, MOST_GROUPS),
-        "plot": {
-            "gain": Markup(plots.interval_plot(_gains(record))),
-            "loss": Markup(plots.loss_plot(record.training)),
-            "accuracy": Markup(plots.accuracy_plot(record.training)),
-        },
-        "matrices": [
-            confusion(record.before, labels, f"Before: the {words.before_head(record)}"),
-            confusion(record.after, labels, f"After: {tables.method_name(record)}"),
-        ],
-        "many_labels": len(labels) > FEW_LABELS,
-        "long_list": len(labels) > LONG_LIST,
-        "per_label": [
-            tables.labels(record.after, labels, f"After: {tables.method_name(record)}"),
-            tables.labels(record.before, labels, f"Before: the {words.before_head(record)}"),
-        ],
-        "wrong": most_wrong(predictions),
-        "wrong_total": wrong,
+        "plots": _plots(record),
+        "gain_plot": Markup(plots.interval_plot(_gains(record), record.task.headline)),
+        **classification_view.view(record, predictions),
         "short": partial(words.shortened, longest=LONGEST_TEXT),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }
 
 
+def _plots(record: RunRecord) -> list[Markup]:
+    """Return the learning curves: the losses, and the headline metric where it was measured after each epoch."""
+    training, headline = record.training, record.task.headline
+    drawn = [plots.loss_plot(training)]
+    if headline.name != "loss" and all(headline.name in epoch.metrics for epoch in training.epochs):
+        drawn.append(plots.metric_plot(training, headline))
+    return [Markup(plot) for plot in drawn]
+
+
 def _gains(record: RunRecord) -> list[tuple[str, Gain]]:
-    """Return the gains to plot, with names short enough; a label may be as long as a text, so it is not in them."""
-    names = {
-        "probe": "the linear probe",
-        "tfidf": "word counts (TF-IDF)",
-        "majority_class": "the majority class",
-        "before": f"before ({words.before_head(record)})",
-    }
-    return [(names[name], record.comparison.measured[name]) for name in tables.compared(record)]
+    """Return the gains to plot, with names that can be drawn: a title may hold a label of any length and script."""
+    names = {name: gains.compared_name(record, name) for name in tables.compared(record)}
+    return [
+        (title if PLAIN.fullmatch(title) else f"the {name.replace('_', ' ')}", record.comparison.gains[name])
+        for name, title in names.items()
+    ]

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lightune.report import words
+from lightune.measured import Metric
+from lightune.report import gains, words
 from lightune.sections import Gain, Training
 
 if TYPE_CHECKING:
@@ -41,66 +42,76 @@ STYLE = {
 }
 
 
-def interval_plot(gains: Sequence[tuple[str, Gain]]) -> str:
-    """Draw each gain with its 95% interval against zero, in percentage points; the last, over before, stands apart."""
-    rows = [(f"over {name}", found) for name, found in gains]
+def interval_plot(measured: Sequence[tuple[str, Gain]], metric: Metric) -> str:
+    """Draw each gain with its 95% interval against zero, in its unit; the last, over before, stands apart."""
+    rows = [(f"over {name}", found) for name, found in measured]
+    scale = 100 if metric.unit == gains.SHARE else 1
 
     def draw(axes: Axes) -> None:
         """Draw one line for each gain, the first on top."""
         axes.axvline(0, color=INK, linewidth=1)
         for height, (name, found) in zip(reversed(range(len(rows))), rows, strict=True):
-            _draw_interval(axes, height, found, ACCENT if height else WARM)
-            text = f"{name}: {words.points(found.value)} points"
+            _draw_interval(axes, height, found, scale, ACCENT if height else WARM)
+            text = f"{name}: {gains.difference(found.value, found.unit)}"
             ground = {"facecolor": PAGE, "edgecolor": "none", "pad": 1.5}
             axes.text(0, height + 0.36, text, transform=axes.get_yaxis_transform(), color=INK, bbox=ground)
         axes.set_ylim(-0.45, len(rows) - 0.25)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("gain in accuracy, percentage points")
+        axes.set_xlabel(f"{gains.gain_in(metric)}{gains.gain_unit(metric)}")
 
-    spoken = "; ".join(
-        f"{name} {words.points(found.value)} percentage points ({words.interval(found.ci95)})" for name, found in rows
+    return _svg("gain", 55 * (1 + len(rows)), _spoken(rows, metric), draw)
+
+
+def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
+    """Say in words what the plot of gains shows."""
+    unit = gains.gain_unit(metric).replace(",", "")
+    shown = "; ".join(
+        f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})" for name, found in rows
     )
-    return _svg("gain", 55 * (1 + len(rows)), f"Gain in accuracy with 95% intervals: {spoken}.", draw)
+    return f"{words.capital(gains.gain_in(metric))} with 95% intervals: {shown}."
 
 
 def loss_plot(training: Training) -> str:
-    """Draw training and validation loss after each epoch."""
+    """Draw the loss after each epoch: of training, and of validation where the loss is one of the metrics."""
     train = [epoch.train_loss for epoch in training.epochs]
-    validation = [epoch.validation_loss for epoch in training.epochs]
+    validation = [epoch.metrics["loss"] for epoch in training.epochs if "loss" in epoch.metrics]
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, train, "training", ACCENT, "o-")
-        _curve(axes, training, validation, "validation", WARM, "s--")
+        if validation:
+            _curve(axes, training, validation, "validation", WARM, "s--")
         _finish_curves(axes, training, "loss")
 
-    spoken = f"Training loss goes from {words.score(train[0])} to {words.score(train[-1])}" if train else "No epochs"
-    after = f", validation loss from {words.score(validation[0])} to {words.score(validation[-1])}" if train else ""
-    return _svg("loss", 250, f"{spoken}{after}; {_kept(training)}.", draw)
+    after = f", {_ends('validation loss', validation)}" if validation else ""
+    return _svg("loss", 250, f"{_ends('Training loss', train)}{after}; {_kept(training)}.", draw)
 
 
-def accuracy_plot(training: Training) -> str:
-    """Draw validation accuracy after each epoch."""
-    values = [epoch.validation_accuracy for epoch in training.epochs]
+def metric_plot(training: Training, metric: Metric) -> str:
+    """Draw a metric on the validation texts after each epoch."""
+    values = [epoch.metrics[metric.name] for epoch in training.epochs]
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, values, "validation", WARM, "s--")
-        _finish_curves(axes, training, "accuracy")
+        _finish_curves(axes, training, metric.title)
 
-    ends = (
-        f"Validation accuracy goes from {words.score(values[0])} to {words.score(values[-1])}"
-        if values
-        else "No epochs"
-    )
-    return _svg("accuracy", 250, f"{ends}; {_kept(training)}.", draw)
+    return _svg("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
 
 
-def _draw_interval(axes: Axes, height: int, found: Gain, colour: str) -> None:
-    low, high = (100 * bound for bound in found.ci95)
+def _ends(name: str, values: Sequence[float]) -> str:
+    if not values:
+        return "No epochs"
+    # A verb before the first of several only: "Training loss goes from 0.7 to 0.5, validation loss from 0.7 to 0.6".
+    goes = " goes" if name[0].isupper() else ""
+    return f"{name}{goes} from {words.score(values[0])} to {words.score(values[-1])}"
+
+
+def _draw_interval(axes: Axes, height: int, found: Gain, scale: int, colour: str) -> None:
+    low, high = (scale * bound for bound in found.ci95)
     axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
     axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
-    axes.plot([100 * found.value], [height], "o", color=colour, markersize=8)
+    axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
 
 
 def _kept(training: Training) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from textwrap import wrap
 
@@ -11,11 +11,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lightune.record import RunRecord
-from lightune.report import tables, usage, words
+from lightune.report import classification_view, gains, tables, usage, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.tables import Table
-from lightune.sections import Evaluation
-from lightune.verdict import counts_by_label, never_found
+from lightune.sections import Evaluation, TaskRecord
 
 FIRST_COLUMN = 24
 MOST_GROUPS = 6
@@ -26,10 +25,10 @@ LONGEST_NAME = 34
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Print what came of the run: the headline first, then results, cost, speed, and where everything is."""
-    print_text(console, words.headline(record), "bold")
-    for sentence in record.cautions():
+    print_text(console, gains.headline(record), "bold")
+    for sentence in record.comparison.cautions:
         print_text(console, sentence, "yellow")
-    print_text(console, words.before_sentence(record))
+    print_text(console, gains.before_sentence(record))
     if record.status == "reload_failed":
         print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
     for table in _tables(record):
@@ -44,10 +43,9 @@ def _tables(record: RunRecord) -> Iterator[Table]:
     results = tables.results(record)
     # The caption does the work of the first column's name; it saves a line.
     yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
-    names = record.data.labels
-    if len(names) <= MOST_LABELS:
-        each = tables.labels(record.after, names)
-        yield Table("", ["per label", *each.columns[1:]], each.rows)
+    each = classification_view.per_label(record.after)
+    if each and len(each.rows) <= MOST_LABELS:
+        yield _renamed(each)
     for group in tables.groups(record, MOST_GROUPS)[:MOST_GROUPINGS]:
         found = len(record.after.groups[group.columns[0]])
         cut = f" ({MOST_GROUPS} of {found})" if found > MOST_GROUPS else ""
@@ -60,8 +58,9 @@ def _tables(record: RunRecord) -> Iterator[Table]:
 
 
 def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
-    if len(record.data.labels) > MOST_LABELS:
-        yield "per label", f"precision, recall and F1 of each of the {len(record.data.labels)} labels are in the report"
+    each = classification_view.per_label(record.after)
+    if each and len(each.rows) > MOST_LABELS:
+        yield "per label", f"precision, recall and F1 of each of the {len(each.rows)} labels are in the report"
     for row in tables.sizes(record).rows:
         yield row[0], row[1]
     training = record.training
@@ -81,10 +80,13 @@ def drawn(table: Table, width: int) -> RichTable:
     figures = sum(2 + max(7, *map(len, column)) for column in list(zip(table.columns, *table.rows, strict=True))[1:])
     # The tables' first columns line up, unless a table needs the room.
     first = FIRST_COLUMN if FIRST_COLUMN + figures <= width else None
+    longest = max(len(words.shortened(row[0], LONGEST_NAME)) for row in [table.columns, *table.rows])
+    # Where even that is too wide, names of several words take several lines.
+    gap = " " if longest + figures <= width else "\n"
     result = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, name in enumerate(table.columns):
         result.add_column(
-            Text(words.printable(name)),
+            Text(words.printable(name).replace(" ", gap if index else " ")),
             justify="right" if index else "left",
             min_width=7 if index else first,
             no_wrap=True,
@@ -113,11 +115,19 @@ def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def print_evaluation(found: Evaluation, labels: list[str], console: Console) -> None:
-    """Print one evaluation: figures, also per label and by group, the confusion matrix (rows true), known texts."""
-    for sentence in never_found(counts_by_label(labels, found.confusion_matrix)):
+def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str], console: Console) -> None:
+    """Print one evaluation: cautions, figures, also per label and by group, the confusion matrix, known texts."""
+    for sentence in cautions:
         print_text(console, sentence, "yellow")
-    for table in tables.evaluation(found, labels):
+    each, matrix = classification_view.per_label(found), classification_view.confusion_table(found, task.labels)
+    shown = [tables.evaluation(found, task.metrics), *([_renamed(each)] if each else [])]
+    shown += [*tables.evaluation_groups(found, task.metrics), *([matrix] if matrix else [])]
+    for table in shown:
         console.print(drawn(table, console.width))
         console.print()
-    print_text(console, words.known_texts(found))
+    print_text(console, words.known_texts(found, task.headline))
+
+
+def _renamed(each: Table) -> Table:
+    """Return the table of labels as the terminal shows it: its first column says what the caption would."""
+    return Table("", ["per label", *each.columns[1:]], each.rows)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightune.evaluation.metrics import per_label
+from lightune.measured import Measured, Metric
 from lightune.record import RunRecord
-from lightune.report import words
+from lightune.report import gains, words
 from lightune.sections import Cost, Evaluation, PartMetrics
-from lightune.verdict import PREFERRED, with_article
 
 NOTHING = "-"
 MOST_GROUPS = 40
@@ -36,103 +35,85 @@ def run_name(record: RunRecord) -> str:
 
 
 def results(record: RunRecord) -> Table:
-    """Return accuracy, loss and macro F1 of the baselines, of before and of after."""
-    majority, named = record.baselines.majority_class, record.baseline_name
-    rows = [
-        [named("majority_class"), words.score(majority.accuracy), NOTHING, words.score(majority.f1_macro)],
-    ]
-    for name, found in (
-        (named("tfidf"), record.baselines.tfidf),
-        (named("probe"), record.baselines.probe),
-        (f"before ({words.before_head(record)})", record.before),
+    """Return every metric of the baselines, of before and of after."""
+    metrics = record.task.metrics
+    measured: list[tuple[str, Measured]] = [(found.title, found) for found in record.baselines.values()]
+    measured += [
+        (gains.compared_name(record, "before"), record.before),
         (f"after ({method_name(record)})", record.after),
-    ):
-        rows.append([name, words.score(found.accuracy), words.score(found.loss), words.score(found.f1_macro)])
+    ]
+    rows = [[name, *(figure(found, metric) for metric in metrics)] for name, found in measured]
     caption = f"On the same {words.count(record.after.examples)} test examples"
-    return Table(caption, ["classifier", "accuracy", "loss", "macro F1"], rows)
+    return Table(caption, ["classifier", *(metric.title for metric in metrics)], rows)
+
+
+def figure(found: Measured, metric: Metric) -> str:
+    """Return a metric with three decimals; a dash where it makes no sense."""
+    return words.score(found.metrics[metric.name]) if metric.name in found.metrics else NOTHING
 
 
 def compared(record: RunRecord) -> list[str]:
-    """Return what `after` is compared with: the baseline of the headline, the others by accuracy, `before` last."""
-    measured, first = record.comparison.measured, record.comparison.rival
-    others = [name for name in PREFERRED if name in measured and name != first]
-    others.sort(key=lambda name: -getattr(record.baselines, name).accuracy)
-    return [first, *others, "before"]
+    """Return what `after` is compared with: the baseline of the headline, the others from the best, `before` last."""
+    headline, measured, first = record.task.headline, record.comparison.gains, record.comparison.best_baseline
+    sign = 1 if headline.higher_is_better else -1
 
+    def merit(name: str) -> tuple[bool, float]:
+        value = record.baselines[name].metrics.get(headline.name)
+        return name == first, float("-inf") if value is None else sign * value
 
-def gains(record: RunRecord) -> Table:
-    """Return the gains over each baseline and over before, each with interval, p-value and verdict."""
-    cells = []
-    for name in compared(record):
-        found = record.comparison.measured[name]
-        other = (
-            f"before ({words.before_head(record)})" if name == "before" else with_article(record.baseline_name(name))
-        )
-        interval = words.interval(found.ci95).removeprefix("95%: ")
-        cells.append([f"over {other}", f"{words.points(found.value)} points", interval, words.p_value(found.p_value)])
-        cells[-1].append(found.verdict)
-    return Table(
-        "Gain in accuracy, paired on the test examples",
-        ["comparison", "gain", "95% interval", "McNemar", "verdict"],
-        cells,
-    )
-
-
-def labels(found: Evaluation, names: list[str], caption: str = "Per label") -> Table:
-    """Return precision, recall, F1, examples and answers of every label; "-" where nothing was answered or to find."""
-    scores = found.per_label or per_label(found.confusion_matrix, names)
-    rows = [
-        [
-            name,
-            words.score(label.precision) if label.answered else NOTHING,
-            words.score(label.recall) if label.examples else NOTHING,
-            words.score(label.f1) if label.answered or label.examples else NOTHING,
-            words.count(label.examples),
-            words.count(label.answered),
-        ]
-        for name, label in scores.items()
+    # Of equally good ones the later one comes first: it knows more of what the adapted model knows.
+    return [
+        *sorted((name for name in reversed(record.baselines) if name in measured), key=merit, reverse=True),
+        "before",
     ]
-    return Table(caption, ["label", "precision", "recall", "F1", "examples", "answered"], rows)
+
+
+def gained(record: RunRecord) -> Table:
+    """Return the gains over each baseline and over before, each with interval, p-value and verdict."""
+    measured, rows = record.comparison.gains, []
+    for name in compared(record):
+        gain = measured[name]
+        interval = gains.interval(gain).removeprefix("95%: ")
+        figures = [gains.difference(gain.value, gain.unit), interval, words.p_value(gain.p_value), gain.verdict]
+        rows.append([f"over {gains.compared_name(record, name)}", *figures])
+    tests = {gain.test for gain in measured.values()}
+    column = tests.pop() if len(tests) == 1 else "p-value"
+    caption = f"{words.capital(gains.gain_in(record.task.headline))}, paired on the test examples"
+    return Table(caption, ["comparison", "gain", "95% interval", column, "verdict"], rows)
 
 
 def groups(record: RunRecord, most: int) -> list[Table]:
-    """Return a table for each column of groups: accuracy before and after; at most that many groups each."""
-    tables = []
+    """Return a table for each column of groups: the headline before and after; at most that many groups each."""
+    tables, headline = [], record.task.headline
     for column, after in record.after.groups.items():
         before = record.before.groups.get(column, {})
         rows = []
         for name, found in list(after.items())[:most]:
-            earlier = before.get(name)
-            change = None if earlier is None else found.accuracy - earlier.accuracy
-            shown = words.score(earlier.accuracy if earlier else None)
-            change_shown = signed_points(change)
-            rows.append([name, words.count(found.examples), shown, words.score(found.accuracy), change_shown])
+            then = before[name].metrics.get(headline.name) if name in before else None
+            now = found.metrics.get(headline.name)
+            change = None if then is None or now is None else now - then
+            shown = [words.score(then), words.score(now), gains.signed(change, headline.unit)]
+            rows.append([name, words.count(found.examples), *shown])
         left = f", the first {most} of {len(after)} groups" if len(after) > most else ""
         columns = [column, "examples", "before", "after", "change"]
-        tables.append(Table(f"Accuracy by {column}{left}", columns, rows))
+        tables.append(Table(f"{words.capital(headline.title)} by {column}{left}", columns, rows))
     return tables
-
-
-def signed_points(change: float | None) -> str:
-    """Return a change in percentage points with its sign: "+4.1"."""
-    shown = words.points(change)
-    return f"+{shown}" if change is not None and change > 0 and shown != "0.0" else shown
 
 
 def epochs(record: RunRecord) -> Table:
     """Return losses, validation scores and learning rate after each epoch; the epoch that was kept is marked."""
+    training = record.training
+    metrics = [found for found in record.task.metrics if all(found.name in epoch.metrics for epoch in training.epochs)]
     rows = [
         [
-            f"{epoch.epoch} (kept)" if epoch.epoch == record.training.best_epoch else str(epoch.epoch),
+            f"{epoch.epoch} (kept)" if epoch.epoch == training.best_epoch else str(epoch.epoch),
             words.score(epoch.train_loss),
-            words.score(epoch.validation_loss),
-            words.score(epoch.validation_accuracy),
-            words.score(epoch.validation_f1_macro),
+            *(words.score(epoch.metrics[metric.name]) for metric in metrics),
             words.learning_rate(epoch.learning_rate),
         ]
-        for epoch in record.training.epochs
+        for epoch in training.epochs
     ]
-    columns = ["epoch", "train loss", "validation loss", "validation accuracy", "validation F1", "learning rate"]
+    columns = ["epoch", "train loss", *(f"validation {metric.title}" for metric in metrics), "learning rate"]
     return Table("After each epoch", columns, rows)
 
 
@@ -194,32 +175,29 @@ def inference(record: RunRecord) -> Table:
     )
 
 
-def evaluation(found: Evaluation, names: list[str]) -> list[Table]:
-    """Return the tables of one evaluation: figures, those per label and by group, confusion matrix."""
+def evaluation(found: Evaluation, metrics: Sequence[Metric]) -> Table:
+    """Return the figures of one evaluation, and what it cost."""
     figures = [
         ["examples", words.count(found.examples)],
-        ["accuracy", words.score(found.accuracy)],
-        ["loss", words.score(found.loss)],
-        ["macro F1", words.score(found.f1_macro)],
+        *([metric.title, figure(found, metric)] for metric in metrics),
         ["runtime", words.seconds(found.runtime)],
         ["samples", words.rate(found.samples_per_second)],
         ["peak memory", words.size(found.peak_memory_bytes)],
     ]
-    each = labels(found, names)
-    shown = [
-        Table("Evaluation", ["evaluation", "value"], figures),
-        Table(each.caption, ["per label", *each.columns[1:]], each.rows),
-    ]
+    return Table("Evaluation", ["evaluation", "value"], figures)
+
+
+def evaluation_groups(found: Evaluation, metrics: Sequence[Metric]) -> list[Table]:
+    """Return a table for each column of groups: every metric of each group, or of the largest ones."""
+    shown = []
     for column, values in found.groups.items():
         rows = [
-            [name, words.count(group.examples), *map(words.score, (group.accuracy, group.f1_macro, group.loss))]
+            [name, words.count(group.examples), *(figure(group, metric) for metric in metrics)]
             for name, group in _largest(values)
         ]
         cut = f" ({MOST_GROUPS} of {words.count(len(values))})" if len(values) > MOST_GROUPS else ""
-        columns = [f"by {column}{cut}", "examples", "accuracy", "macro F1", "loss"]
+        columns = [f"by {column}{cut}", "examples", *(metric.title for metric in metrics)]
         shown.append(Table(f"Metrics by {column}", columns, rows))
-    counts = [[label, *map(words.count, row)] for label, row in zip(names, found.confusion_matrix, strict=True)]
-    shown.append(Table("Confusion matrix", ["label / answered", *names], counts))
     return shown
 
 
@@ -240,7 +218,7 @@ def data(record: RunRecord) -> Table:
         *([["source revision", found.revision]] if found.revision else []),
         ["text column" + ("s" if len(columns) > 1 else ""), ", ".join(columns)],
         ["label column", found.label_column],
-        ["labels", ", ".join(found.labels)],
+        *([["labels", ", ".join(found.labels)]] if found.labels else []),
         ["training examples", words.count(found.train_examples)],
         ["validation examples", words.count(found.validation_examples)],
         ["test examples", words.count(found.test_examples)],

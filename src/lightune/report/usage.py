@@ -9,6 +9,7 @@ from pathlib import PurePath
 from lightune.models.embedded import HUB_NAME
 from lightune.models.embedded import NAME as EMBEDDED_NAME
 from lightune.record import RunRecord
+from lightune.report.classification_view import one_label_each
 
 
 def is_pair(record: RunRecord) -> bool:
@@ -37,11 +38,12 @@ def rerun_command(record: RunRecord) -> str:
 def python_code(record: RunRecord) -> str:
     """Return Python that loads the run with lightune."""
     text = '("First text.", "Second text.")' if is_pair(record) else '"A text to classify."'
+    shown = "answer.label, answer.confidence" if one_label_each(record) else "answer"
     return (
         "import lightune\n\n"
         f"classifier = lightune.load({_quoted(record.run_folder)})\n"
         f"answer = classifier.predict([{text}])[0]\n"
-        "print(answer.label, answer.confidence)\n"
+        f"print({shown})\n"
     )
 
 
@@ -53,21 +55,33 @@ def peft_code(record: RunRecord) -> str | None:
     known, register = ("from lightune import tuners\n", "tuners.register_all()\n") if is_ours else ("", "")
     name, revision = _quoted(base_model(record)), _revision(record)
     text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
+    outputs, named, answer = _outputs(record)
+    model_class = record.task.model_class
     return f"""import torch
 {known}from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import {", ".join(sorted([model_class, "AutoTokenizer"]))}
 
-{register}labels = {json.dumps(record.data.labels, ensure_ascii=False)}
-name = {name}
+{register}{named}name = {name}
 tokenizer = AutoTokenizer.from_pretrained(name{revision})
-base = AutoModelForSequenceClassification.from_pretrained(name{revision}, num_labels=len(labels))
+base = {model_class}.from_pretrained(name{revision}, num_labels={outputs})
 model = PeftModel.from_pretrained(base, {_quoted(_inside(record, "adapter"))}).eval()
 
 batch = tokenizer({text}, truncation=True, max_length={record.data.max_length}, return_tensors="pt")
 with torch.inference_mode():
-    answer = model(**batch).logits.argmax(dim=-1).item()
-print(labels[answer])
+    logits = model(**batch).logits
+{answer}
 """
+
+
+def _outputs(record: RunRecord) -> tuple[str, str, str]:
+    """Return code: how many outputs the model has, what they are called, and what it answers."""
+    labels = record.task.labels
+    if not labels:
+        return "1", "", "print(logits.tolist())"
+    shown = (
+        "print(labels[logits.argmax(dim=-1).item()])" if one_label_each(record) else "print(labels, logits.tolist())"
+    )
+    return "len(labels)", f"labels = {json.dumps(labels, ensure_ascii=False)}\n", shown
 
 
 def _revision(record: RunRecord) -> str:

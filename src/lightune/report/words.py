@@ -5,32 +5,12 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from lightune.measured import Metric
 from lightune.record import RunRecord
 from lightune.sections import Evaluation, LabelledFile
 
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_MEASURED = "not measured"
-
-
-def headline(record: RunRecord) -> str:
-    """Say in one sentence what accuracy was reached and how it compares with the best cheap baseline."""
-    rival = record.comparison.rival
-    gain = record.comparison.measured[rival]
-    name = "a linear probe of the untouched model" if rival == "probe" else record.baseline_name(rival)
-    found = f"{score(record.after.accuracy)} accuracy, {position(gain.value)} {name}"
-    low, high = gain.ci95
-    is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
-    why = f", for McNemar's test gives {p_value(gain.p_value)}" if is_split else ""
-    return f"{found} ({interval(gain.ci95)}): {gain.verdict}{why}."
-
-
-def before_sentence(record: RunRecord) -> str:
-    """Say what was gained over `before`, and whose head that is: an untrained one, or the checkpoint's own."""
-    gain = record.comparison.measured["before"]
-    place = position(gain.value)
-    figures = f"({interval(gain.ci95)}): {gain.verdict}."
-    which_can = ", which can only guess" if record.model.head == "new" else ""
-    return f"{place[0].upper()}{place[1:]} before, the {before_head(record)}{which_can} {figures}"
 
 
 def before_head(record: RunRecord) -> str:
@@ -48,8 +28,8 @@ def reload_sentence(record: RunRecord) -> str:
     return f"FAILED: a fresh process did not get the same answers from the saved adapter ({figures}). Do not use it."
 
 
-def known_texts(found: Evaluation | LabelledFile) -> str:
-    """Say how many texts the model was trained or validated on and the accuracy without them; "" where nothing tells.
+def known_texts(found: Evaluation | LabelledFile, metric: Metric) -> str:
+    """Say how many texts the model was trained or validated on and the metric without them; "" where nothing tells.
 
     For example: "37 of 100 texts are from training or validation. Without them: 0.712 accuracy on 63 texts (0.794 with
     them)."
@@ -62,17 +42,18 @@ def known_texts(found: Evaluation | LabelledFile) -> str:
     if without is None:
         return f"All {count(found.examples)} texts are from training or validation: there is no figure without them."
     verb, them = ("is", "it") if known == 1 else ("are", "them")
-    figures = f"{score(without.accuracy)} accuracy on {count(without.examples)} texts"
+    figures = f"{score(without.metrics.get(metric.name))} {metric.title} on {count(without.examples)} texts"
     counted = f"{count(known)} of {count(found.examples)} texts {verb} from training or validation."
-    return f"{counted} Without {them}: {figures} ({score(found.accuracy)} with {them})."
+    return f"{counted} Without {them}: {figures} ({score(found.metrics.get(metric.name))} with {them})."
 
 
 def labelled_file(found: LabelledFile) -> str:
     """Say what the labels of a file say of the answers, and which of its texts are known."""
     parts = []
     if found.examples:
-        by = f'By column "{found.label_column}" the accuracy is {score(found.accuracy)}'
-        parts = [f"{by} on {count(found.examples)} texts.", known_texts(found)]
+        reached = f"the {found.metric.title} is {score(found.metrics.get(found.metric.name))}"
+        by = f'By column "{found.label_column}" {reached}'
+        parts = [f"{by} on {count(found.examples)} texts.", known_texts(found, found.metric)]
     apart = [(found.unknown_labels, "a label that the model does not know"), (found.missing_labels, "no label")]
     said = [f"{count(number)} with {what}" for number, what in apart if number]
     if said:
@@ -95,17 +76,9 @@ def fingerprints_sentence(record: RunRecord) -> str:
     )
 
 
-def position(gain: float) -> str:
-    """Return where a gain puts the model: "2.1 points above", "1.2 points below" or "level with"."""
-    shown = points(abs(gain))
-    if shown == "0.0":
-        return "level with"
-    return f"{shown} points {'above' if gain > 0 else 'below'}"
-
-
-def interval(ci95: tuple[float, float]) -> str:
-    """Return a 95% interval in percentage points, as in "95%: -0.3 to 4.5"."""
-    return f"95%: {points(ci95[0])} to {points(ci95[1])}"
+def capital(text: str) -> str:
+    """Return a text with a capital letter in front; the others stay."""
+    return text[:1].upper() + text[1:]
 
 
 def points(share: float | None) -> str:

@@ -1,0 +1,107 @@
+"""Gains as words: what was reached, how far it is above or below what it is compared with, and how sure that is."""
+
+from __future__ import annotations
+
+from lightune.measured import Metric
+from lightune.record import RunRecord
+from lightune.report import words
+from lightune.sections import Gain
+
+BEFORE = "before"
+SHARE = "share"
+
+
+def headline(record: RunRecord) -> str:
+    """Say in one sentence what was reached and how it compares with the best cheap baseline, or with before."""
+    metric, rival = record.task.headline, record.comparison.rival
+    gain = record.comparison.gains[rival]
+    reached = f"{words.score(record.after.metrics.get(metric.name))} {metric.title}"
+    found = f"{reached}, {position(gain.value, metric)} {_beaten(record, rival)}"
+    low, high = gain.ci95
+    is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
+    why = f", for {gain.test} gives {words.p_value(gain.p_value)}" if is_split else ""
+    return f"{found} ({interval(gain)}): {gain.verdict}{why}."
+
+
+def before_sentence(record: RunRecord) -> str:
+    """Say what was gained over `before`, and whose head that is; "" where the headline says so already."""
+    if record.comparison.rival == BEFORE:
+        return ""
+    gain = record.comparison.gains[BEFORE]
+    place = words.capital(position(gain.value, record.task.headline))
+    return f"{place} {_beaten(record, BEFORE)} ({interval(gain)}): {gain.verdict}."
+
+
+def _beaten(record: RunRecord, rival: str) -> str:
+    """Name what is compared with as it stands in a sentence that explains it."""
+    if rival == BEFORE:
+        which_can = ", which can only guess" if record.model.head == "new" else ""
+        return f"before, the {words.before_head(record)}{which_can}"
+    title = record.baselines[rival].title
+    return f"a {title} of the untouched model" if rival == "probe" else title
+
+
+def compared_name(record: RunRecord, rival: str) -> str:
+    """Name what is compared with as it stands after "over"; the probe has an article."""
+    if rival == BEFORE:
+        return f"before ({words.before_head(record)})"
+    title = record.baselines[rival].title
+    return f"the {title}" if rival == "probe" else title
+
+
+def position(gain: float, metric: Metric) -> str:
+    """Return where a gain puts the model: "2.1 points above", "1.2 points below" or "level with".
+
+    Where lower is better the metric itself is said to be "0.120 lower than" or "0.120 higher than".
+    """
+    if amount(gain, metric.unit).strip("-0.") == "":
+        return "level with"
+    better, worse = ("above", "below") if metric.higher_is_better else ("lower than", "higher than")
+    return f"{difference(abs(gain), metric.unit)} {better if gain > 0 else worse}"
+
+
+def interval(gain: Gain) -> str:
+    """Return the 95% interval of a gain in its unit, as in "95%: -0.3 to 4.5"."""
+    low, high = (amount(end, gain.unit) for end in gain.ci95)
+    return f"95%: {low} to {high}"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Return a difference without its unit: shares in percentage points, others with three decimals."""
+    return words.points(value) if unit == SHARE else words.score(value)
+
+
+def difference(value: float, unit: str) -> str:
+    """Return a difference with its unit: "2.1 points", "0.120 nats", "0.120"."""
+    return f"{amount(value, unit)} {'points' if unit == SHARE else unit}".rstrip()
+
+
+def signed(change: float | None, unit: str) -> str:
+    """Return a change with its sign, without its unit: "+4.1"."""
+    shown = amount(change, unit)
+    return f"+{shown}" if change is not None and change > 0 and shown.strip("0.") else shown
+
+
+def gain_in(metric: Metric) -> str:
+    """Name the gain in a metric: above zero is better, also where a lower figure is."""
+    return f"gain in {metric.title}" + ("" if metric.higher_is_better else " (how much lower it is)")
+
+
+def gain_unit(metric: Metric) -> str:
+    """Return the unit of a gain as it stands behind its name: ", percentage points", or nothing."""
+    unit = "percentage points" if metric.unit == SHARE else metric.unit
+    return f", {unit}" if unit else ""
+
+
+def tests(record: RunRecord) -> str:
+    """Name the tests that the p-values of the gains come from."""
+    return " and ".join(dict.fromkeys(gain.test for gain in record.comparison.gains.values()))
+
+
+def without_figures(record: RunRecord) -> str:
+    """Say why a baseline lacks a metric, which the table of results shows as a dash; "" where none does."""
+    baselines, metrics = record.baselines.values(), record.task.metrics
+    missing = [found.title for found in metrics if any(found.name not in other.metrics for other in baselines)]
+    if not missing:
+        return ""
+    return f"A dash is where there can be no figure: what always answers the same has no {', '.join(missing)}."
