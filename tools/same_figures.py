@@ -19,6 +19,7 @@ LEFT_OUT = {
     "versions": ("environment.versions.*", "environment.commit"),
     "timings of the precision probe": ("environment.precision.*.why",),
     "paths": ("run_folder",),
+    "the version of its form": ("schema_version", "format_version"),
 }
 # Lists that PEFT makes of sets, whose order differs from process to process.
 SETS = ("target_modules", "exclude_modules", "modules_to_save")

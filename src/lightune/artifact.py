@@ -74,8 +74,8 @@ class ArtifactConfig:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the configuration as lightune.json holds it."""
-        return {**vars(self), "task": self.task.as_json()}
+        """Return the configuration as lightune.json holds it; `labels` stand beside the task, where format 1 has them."""
+        return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json()}
 
 
 @dataclass
@@ -153,7 +153,9 @@ def read_config(folder: Path) -> ArtifactConfig:
             message = f"{folder}: format {version}; this lightune reads format {FORMAT_VERSION} and older ones."
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
         value = upgraded_config(value) if version == 1 else value
-        return ArtifactConfig(**{**value, "task": task_from_json(value["task"], str(path))})
+        value["task"] = task_from_json(value["task"], str(path))
+        value.pop("labels", None)
+        return ArtifactConfig(**value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error
 
