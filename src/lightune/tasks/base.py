@@ -99,9 +99,9 @@ class Task(ABC):
         """Return room for the targets of so many rows; the first axis counts rows."""
         return np.zeros(rows, np.int32)
 
-    @abstractmethod
     def shown(self, target: Any) -> str:
-        """Return a target as people write it."""
+        """Return a target as people write it: the label of that number, or the number where there are no labels."""
+        return self.labels[int(target)] if self.labels else str(target)
 
     def tally(self, targets: Array) -> dict[str, int]:
         """Return how often each label occurs; nothing where there are no labels."""

@@ -73,10 +73,6 @@ class Classification(Task):
         """Say whether the labels are the other's once 1.0 is written as 1."""
         return tuple(map(label_text, self.labels)) == other.labels
 
-    def shown(self, target: Any) -> str:
-        """Return the label's name."""
-        return self.labels[int(target)]
-
     def tally(self, targets: Array) -> dict[str, int]:
         """Return how often each label occurs."""
         counts = np.bincount(targets, minlength=len(self.labels)).tolist()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -78,3 +79,15 @@ def fit_logistic(
             cv=StratifiedKFold(folds, shuffle=True, random_state=0),
         )
         return search.fit(features, labels).best_estimator_
+
+
+def fit_shares(features: Any, targets: Array, labels: int, strengths: Sequence[float], scaled: bool) -> LinearModel:
+    """Fit logistic regression to label numbers; scores are probabilities, 0 for a label that was not there to learn."""
+    model = fit_logistic(features, targets.tolist(), strengths, scaled=scaled)
+
+    def shares(given: Any) -> Array:
+        found = np.zeros((given.shape[0], labels))
+        found[:, model.classes_] = model.predict_proba(given)
+        return found
+
+    return LinearModel(shares, {"C": float(model[-1].C)})
