@@ -197,7 +197,7 @@ def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
 
 
 def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the factors of the products that linear layers compute in a step of average length, there and back.
+    """Return the factors of the products that linear layers compute in a step of average length, forward and backward.
 
     A frozen layer multiplies once there and once back, a trained one twice back, what lies before the first trained one
     only there.

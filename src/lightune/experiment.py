@@ -21,7 +21,7 @@ from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_s
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.evaluation.baselines import Baseline, baselines
 from lightune.evaluation.evaluate import evaluate, predict_logits
-from lightune.evaluation.features import Watch, watch_texts
+from lightune.evaluation.features import FeatureRecorder, watch_texts
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods import Method, make_method
@@ -132,12 +132,12 @@ def run(
     if runtime.rank():
         with ending_together():
             _train(_prepare(recipe, method, task, Path(os.devnull), reporter, ()))
-        return RunRecord.model_validate_json(all_ranks().told())
+        return RunRecord.model_validate_json(all_ranks().broadcast_text())
     with ending_together(), folder as place:
         said = (*notes, *runtime.device_notes(device), *task.notes)
         prepared = _prepare(recipe, method, task, place.working, reporter, said)
         record = _carry_out(prepared).write(place.working, place.final)
-    all_ranks().told(record.model_dump_json())
+    all_ranks().broadcast_text(record.model_dump_json())
     return record
 
 
@@ -192,7 +192,7 @@ def _before(run: _Prepared) -> _Before:
     run.reporter.phase(f"Before: baselines and the {whose} head")
     model, task = run.loaded.model, run.task
     started = time.perf_counter()
-    with Watch(model, run.output_layer) as seen:
+    with FeatureRecorder(model, run.output_layer) as seen:
         scores, evaluation = _evaluate(run, model)
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
     for name in ("train", "validation"):

@@ -22,10 +22,10 @@ def errors(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> t
     """Return two relative errors: of the logits, and of all gradients as one vector."""
     assert found.keys() == wanted.keys()
     names = sorted(name for name in wanted if name != "logits")
-    taught, expected = (torch.cat([answer[name].flatten() for name in names]) for answer in (found, wanted))
+    gradient, expected = (torch.cat([answer[name].flatten() for name in names]) for answer in (found, wanted))
     spread = wanted["logits"] - wanted["logits"].mean()
     logits = (found["logits"].float() - wanted["logits"]).norm() / spread.norm()
-    return float(logits), float((taught - expected).norm() / expected.norm())
+    return float(logits), float((gradient - expected).norm() / expected.norm())
 
 
 def assert_near(model: Any, batch: dict[str, torch.Tensor]) -> None:

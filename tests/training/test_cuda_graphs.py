@@ -34,14 +34,14 @@ CALLED = ("prompt_tuning", "p_tuning", "boft", "fourierft")
 
 def both(method: Any, loaded: Any, folder: Path, in_bf16: bool = False) -> tuple[list[Any], list[Any], Any]:
     """Return the (loss, gradients) of each batch called and recorded, and the recorded passes."""
-    from lightune.training.cuda_graphs import RecordedPasses
+    from lightune.training.cuda_graphs import GraphedPasses
 
     model, _ = adapted(method, loaded)
     words = (3, 30, 1, 8, 12, 14, 9, 5, 22)
     train = Examples(encode(loaded.tokenizer, [(text,) for text in texts(words)], 64), [0, 1, 0, 1, 1, 0, 1, 0, 1])
     row_loss = RowLoss(loaded.tokenizer, train, TrainingBlock())
     accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), folder, "test", {})
-    made = [kind(model, method, row_loss, accelerator) for kind in (Passes, RecordedPasses)]
+    made = [kind(model, method, row_loss, accelerator) for kind in (Passes, GraphedPasses)]
     with padding_free(model, logits_only=True), lean(model), frozen_in_bf16(model) if in_bf16 else nullcontext():
         found = [[passed(passes, model, rows, number) for number, rows in enumerate(BATCHES)] for passes in made]
     return found[0], found[1], made[1]
@@ -72,7 +72,7 @@ def assert_alike(called: list[Any], recorded: list[Any], limit: float) -> None:
 def test_a_frame_holds_a_batch_and_where_its_texts_end() -> None:
     """Two texts of 3 and 5 tokens, padded to 16 positions, filled up to 64 tokens; then two others."""
     from lightune.execution.packed_layout import Layout
-    from lightune.training.cuda_graphs import Frame
+    from lightune.training.cuda_graphs import StaticInputs
 
     frame = None
     for lengths in ((3, 5), (6, 1)):
@@ -80,7 +80,7 @@ def test_a_frame_holds_a_batch_and_where_its_texts_end() -> None:
         batch = {"input_ids": torch.randint(9, (2, 16)), "attention_mask": mask, "labels": torch.tensor([1, 0])}
         layout = Layout.of(mask, narrows=True, multiple=64)
         assert layout is not None
-        frame = frame or Frame.like(batch, layout, torch.device("cpu"))
+        frame = frame or StaticInputs.like(batch, layout, torch.device("cpu"))
         frame.fill(batch, layout, 0.25)
         assert all(torch.equal(frame.inputs[name], batch[name]) for name in batch)
         longer = max(lengths)
@@ -124,13 +124,13 @@ def test_what_has_no_kernel_that_knows_borders_is_called(load_lively: Any, tmp_p
 
 @on_cuda
 def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Path) -> None:
-    from lightune.training.cuda_graphs import RecordedPasses
+    from lightune.training.cuda_graphs import GraphedPasses
 
     loaded, method = load_lively("bert"), make_method("lora", {"dropout": 0.3})
     model = method.attach(loaded.model, loaded.anatomy, 3).model.to(DEVICE).train()
     train = Examples(encode(loaded.tokenizer, [(text,) for text in texts((5, 9, 14))], 64), [0, 1, 0])
     accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), tmp_path, "test", {})
-    passes = RecordedPasses(model, method, RowLoss(loaded.tokenizer, train, TrainingBlock()), accelerator)
+    passes = GraphedPasses(model, method, RowLoss(loaded.tokenizer, train, TrainingBlock()), accelerator)
     with padding_free(model, logits_only=True), lean(model):
         found = [passed(passes, model, [0, 1, 2], seed) for seed in (1, 1, 2, 1, 2)]
     assert next(iter(passes.frames.values())).graph is not None
@@ -146,5 +146,5 @@ def test_a_fit_learns_the_same(make_loop: Any) -> None:
         loop = make_loop("distilbert", dropout=False, device=DEVICE, cuda_graphs=recorded)
         loop.fit()
         weights.append(torch.cat([value.flatten() for value in loop.model.parameters() if value.requires_grad]))
-        assert type(loop.loop.step.passes).__name__ == ("RecordedPasses" if recorded else "Passes")
+        assert type(loop.loop.step.passes).__name__ == ("GraphedPasses" if recorded else "Passes")
     assert float((weights[0] - weights[1]).norm() / weights[0].norm()) < 1e-4

@@ -43,9 +43,9 @@ def _swapped(model: nn.Module, device: str) -> list[tuple[nn.Module, type[nn.Mod
     from torch import nn
 
     from lightune.execution.dropout import QuickDropout
-    from lightune.execution.fused_lora import LeanLora
+    from lightune.execution.fused_lora import FusedLora
 
-    leaner: dict[type[nn.Module], type[nn.Module]] = {Linear: LeanLora}
+    leaner: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora}
     if device == "cpu":
         leaner[nn.Dropout] = QuickDropout
     return [(module, leaner[type(module)], type(module)) for module in model.modules() if type(module) in leaner]

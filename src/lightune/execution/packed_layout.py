@@ -160,7 +160,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """The last layer of a batch: the first token of each text asks, all its tokens answer.
+    """The last layer of a batch: the first token of each text is a query, all its tokens are keys and values.
 
     `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens; what the layer itself makes
     of the first tokens alone is not looked at.
@@ -180,9 +180,9 @@ class Narrowed:
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
         query, groups = parts[0], self.layout.grids
-        asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
-        answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
-        asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
+        queries = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
+        keys_and_values = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
+        asked = zip(queries, *keys_and_values, [group.is_real for group in groups], strict=True)
         found = [attend(module, *own, **options)[0].flatten(0, 1) for own in asked]
         return torch.cat(found).unsqueeze(0), None
 

@@ -1,4 +1,4 @@
-"""The context in which a classifier runs without padding: a hook at its base's door, another behind its layers."""
+"""The context in which a classifier runs without padding: a hook at its base's unpadder, another behind its layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lightune.execution.packed_layout import Layout
 
-# Where the base model keeps the door that is open on it.
+# Where the base model keeps the unpadder that is open on it.
 PLACE = "lightune_door"
 # Where a mask keeps its layout, if that was made before the call.
 PREPARED = "lightune_layout"
@@ -49,14 +49,14 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     with _OPENING:
         if stock.config._attn_implementation != NAME:
             use_attention(stock)
-        door = vars(stock.base_model).get(PLACE) or Door(stock)
-        door.admit(stock, logits_only)
-        vars(stock.base_model)[PLACE] = door
+        unpadder = vars(stock.base_model).get(PLACE) or Unpadder(stock)
+        unpadder.admit(stock, logits_only)
+        vars(stock.base_model)[PLACE] = unpadder
     try:
         yield
     finally:
         with _OPENING:
-            if door.close():
+            if unpadder.close():
                 vars(stock.base_model).pop(PLACE)
 
 
@@ -76,11 +76,11 @@ def _arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(forward).parameters)[1:]
 
 
-class Door:
+class Unpadder:
     """Drops the padding of what enters a base model, and puts it back behind the layers.
 
     The layout of a batch travels with the call, as the argument `ragged` that stock models pass on to attention. The
-    door itself knows only which threads have opened it, and how often.
+    unpadder itself knows only which threads have opened it, and how often.
     """
 
     def __init__(self, stock: Any) -> None:
@@ -92,7 +92,7 @@ class Door:
         self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
         # Another class may have a head of its own, which reads more.
         is_stock = type(stock).__module__.startswith("transformers.")
-        self._answering = self._keys_and_values() if self._row.reads_first and is_stock else []
+        self._key_value = self._keys_and_values() if self._row.reads_first and is_stock else []
 
     def admit(self, stock: Any, logits_only: bool) -> None:
         """Let this thread through without padding."""
@@ -102,12 +102,12 @@ class Door:
                 # First of all, so that whoever else listens there sees the padded shape.
                 self._stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
-            if len(self._answering) == 2:
+            if len(self._key_value) == 2:
                 self._handles.append(self._layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
-        """Take back one `admit` of this thread, and say whether the door is shut for all."""
+        """Take back one `admit` of this thread, and say whether the unpadder is shut for all."""
         thread = threading.get_ident()
         self._threads[thread].pop()
         if not self._threads[thread]:
@@ -148,8 +148,8 @@ class Door:
         last: Any = self._layers[-1]
         # Our own hooks there put back padding and precision, and look at nothing.
         own = (self.leave, widen)
-        is_heard = base._forward_hooks or last._forward_hooks or set(self._stack._forward_hooks.values()) - set(own)
-        return len(self._answering) == 2 and not is_heard
+        has_hooks = base._forward_hooks or last._forward_hooks or set(self._stack._forward_hooks.values()) - set(own)
+        return len(self._key_value) == 2 and not has_hooks
 
     def _keys_and_values(self) -> list[nn.Module]:
         """Return the modules of the two roles in the last layer, adapted or not, as far as they are found."""
@@ -166,7 +166,7 @@ class Door:
         from lightune.execution.packed_layout import Narrowed
 
         hidden, *others = args
-        keys, values = (module(hidden) for module in self._answering)
+        keys, values = (module(hidden) for module in self._key_value)
         narrowed = Narrowed(layout, keys, values)
         return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
 

@@ -73,7 +73,7 @@ def copy_in_bf16(model: nn.Module) -> nn.Module:
     """
     from lightune.execution.attention import use_attention
     from lightune.execution.bf16 import halve
-    from lightune.execution.unpadding import PLACE, Door, supported
+    from lightune.execution.unpadding import PLACE, Unpadder, supported
     from lightune.models.anatomy import stock_classifier
     from lightune.models.shared_base import copy_on_same_tensors
 
@@ -82,7 +82,7 @@ def copy_in_bf16(model: nn.Module) -> nn.Module:
     for module in copied.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key, hook in list(hooks.items()):
-                if isinstance(getattr(hook, "__self__", None), Door):
+                if isinstance(getattr(hook, "__self__", None), Unpadder):
                     del hooks[key]
     if supported(copied):
         use_attention(stock_classifier(copied))

@@ -25,7 +25,7 @@ MOST = 48
 
 
 @dataclass
-class Frame:
+class StaticInputs:
     """Inputs of one shape that keep their place in memory, and what was recorded over them."""
 
     numbers: torch.Tensor  # all inputs, one after the other
@@ -37,7 +37,7 @@ class Frame:
     last_weight: float = 0.0  # what `weight` holds
 
     @classmethod
-    def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> Frame:
+    def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> StaticInputs:
         """Make one for batches of this shape."""
         parts = [*batch.values(), layout.real, layout.ends]
         numbers = torch.zeros(sum(part.numel() for part in parts), dtype=torch.long, device=device)
@@ -57,7 +57,7 @@ class Frame:
 
 
 @dataclass
-class RecordedPasses(Passes):
+class GraphedPasses(Passes):
     """Passes that run as called when a shape comes for the first time, and are recorded when it comes again.
 
     The first one is watched: where a model waits for the device in between, or attention needs grids, nothing can be
@@ -66,7 +66,7 @@ class RecordedPasses(Passes):
 
     records = True
 
-    frames: dict[tuple[int, ...], Frame | None] = field(default_factory=dict)
+    frames: dict[tuple[int, ...], StaticInputs | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +91,7 @@ class RecordedPasses(Passes):
         key = (*layout.shape, len(layout.real))
         if key not in self.frames:
             is_new = len(self.frames) < MOST
-            self.frames[key] = Frame.like(batch, layout, self.accelerator.device) if is_new else None
+            self.frames[key] = StaticInputs.like(batch, layout, self.accelerator.device) if is_new else None
         frame = self.frames[key]
         if frame is None:
             return self.run_batch(batch, rows, weight)
@@ -109,28 +109,28 @@ class RecordedPasses(Passes):
         assert frame.loss is not None
         return frame.loss.clone()
 
-    def _ran(self, frame: Frame) -> bool:
+    def _ran(self, frame: StaticInputs) -> bool:
         """Run as called, but in the way that is recorded; False, and nothing done, where that proves impossible."""
-        taught = [value for value in self.plain_model.parameters() if value.requires_grad]
-        before = [None if value.grad is None else value.grad.clone() for value in taught]
-        chance = torch.get_rng_state()
+        trainable = [value for value in self.plain_model.parameters() if value.requires_grad]
+        before = [None if value.grad is None else value.grad.clone() for value in trainable]
+        rng_state = torch.get_rng_state()
         try:
             with self._aside(), never_waiting():
                 self._pass(frame)
             # What is drawn on the CPU would be the same each time that a recording is played.
-            is_possible = torch.equal(torch.get_rng_state(), chance)
+            is_possible = torch.equal(torch.get_rng_state(), rng_state)
         except RuntimeError:
             is_possible = False
         if not is_possible:
             frame.loss = None
-            for value, gradient in zip(taught, before, strict=True):
+            for value, gradient in zip(trainable, before, strict=True):
                 if gradient is None:
                     value.grad = None
                 elif value.grad is not None:
                     value.grad.copy_(gradient)  # in its place, which recordings know
         return is_possible
 
-    def _recorded(self, frame: Frame) -> bool:
+    def _recorded(self, frame: StaticInputs) -> bool:
         """Record a pass, which computes nothing; False where that fails, for want of memory perhaps."""
         graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
@@ -142,7 +142,7 @@ class RecordedPasses(Passes):
         frame.graph = graph
         return True
 
-    def _pass(self, frame: Frame) -> None:
+    def _pass(self, frame: StaticInputs) -> None:
         layout = replace(frame.layout, ends=frame.layout.ends.to(torch.int32))
         setattr(frame.inputs["attention_mask"], PREPARED, layout)
         loss = self.model(**frame.inputs).loss

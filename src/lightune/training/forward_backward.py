@@ -66,7 +66,7 @@ class Passes:
 
 @contextmanager
 def recomputing(model: Any, on: bool) -> Iterator[None]:
-    """Let a model's layers be computed again on the way back, if so set, instead of being kept in memory."""
+    """Let a model's layers be computed again in the backward pass, if so set, instead of being kept in memory."""
     if on:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     try:

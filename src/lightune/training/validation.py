@@ -31,8 +31,8 @@ class Validation:
         `around` makes a context for each call of the model, as in `predict_logits`.
         """
         if not self.ranks.is_first:
-            return Metrics(**json.loads(self.ranks.told()))
+            return Metrics(**json.loads(self.ranks.broadcast_text()))
         texts, labels = self.examples.encoded, self.examples.labels
         found = validate(self.model, self.tokenizer, texts, labels, self.batch_size, around)
-        self.ranks.told(json.dumps(vars(found)))
+        self.ranks.broadcast_text(json.dumps(vars(found)))
         return found
