@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune.models.anatomy import stock_classifier
+from lightune.models.anatomy import layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
 # Takes what a layer is called with, (hidden states, other arguments, keywords), and gives what it would answer.
@@ -92,7 +92,7 @@ def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix
         return "the layers of this model are not known"
     if "attention_mask" not in batch:
         return "the tokenizer of this model makes no attention mask"
-    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+    layers = layer_stack(stock)
     seen = _watched(model, layers, batch)
     if [number for number, _ in seen] != list(range(len(layers))):
         return "the layers of this model share their weights"

@@ -65,12 +65,9 @@ def emulates_bf16() -> bool:
 def product_shapes(model: nn.Module, only_frozen: bool) -> Counter[tuple[int, int]]:
     """Count the linear layers within a classifier's layer stack by the sides of their weights, the smaller first."""
     from lightune.execution.bf16 import TOLERANT
-    from lightune.models.anatomy import stock_classifier
-    from lightune.models.architectures import ARCHITECTURES
+    from lightune.models.anatomy import layer_stack
 
-    stock = stock_classifier(model)
-    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
-    found: list[Any] = [module for module in layers.modules() if type(module) in TOLERANT]
+    found: list[Any] = [module for module in layer_stack(model).modules() if type(module) in TOLERANT]
     return Counter(
         tuple(sorted(module.weight.shape)) for module in found if not (only_frozen and module.weight.requires_grad)
     )
