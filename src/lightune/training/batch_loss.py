@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightune.data.encoding import Encoded, collate
 from lightune.recipe import TrainingBlock
@@ -37,19 +37,26 @@ class RowLoss:
         """The number of tokens of each row."""
         return self._train.encoded.lengths
 
-    def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> dict[str, torch.Tensor]:
-        """Return rows as a padded batch with labels, on the CPU; its width is a multiple of `multiple`."""
+    def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return (the inputs of the model, padded to a multiple of `multiple` positions; the targets) on the CPU."""
         import torch
 
         texts = [(row, self._train.encoded.rows[row]) for row in rows]
-        batch = collate(self._tokenizer, self._masking.rows(texts, epoch), multiple)
-        return batch | {"labels": torch.tensor([self._train.labels[row] for row in rows])}
+        inputs = collate(self._tokenizer, self._masking.rows(texts, epoch), multiple)
+        return inputs, torch.tensor([self._train.labels[row] for row in rows])
 
-    def of(self, answer: Any, labels: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (the loss to train on, the plain mean to report) of a model's answer; class weights differ them."""
+    def of(self, logits: torch.Tensor, targets: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (the loss to train on, the plain mean to report); they differ with class weights.
+
+        Shapes: logits (rows, labels), targets (rows,). Without class weights the loss is the mean of the rows'
+        cross-entropies, which is what the models of transformers compute when they are given labels.
+        """
+        from torch.nn.functional import cross_entropy
+
         if self._class_weights:
-            return weighted_loss(answer.logits, labels, self._weights(rows))
-        return answer.loss, answer.loss.detach()
+            return weighted_loss(logits, targets, self._weights(rows))
+        loss = cross_entropy(logits.view(-1, logits.shape[-1]), targets)
+        return loss, loss.detach()
 
     def weight(self, rows: Sequence[int]) -> float:
         """Return how much rows weigh in their step: their number, or the sum of their class weights."""

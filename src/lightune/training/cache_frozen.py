@@ -105,7 +105,8 @@ def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingB
     row_loss = passes.row_loss
     # The longest text and the shortest, which are padded if any are: packed ones may leave states of another type.
     ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
-    prefix = cacheable(settings, model, row_loss.batch(ends[: settings.per_device_train_batch_size], 1))
+    inputs, _ = row_loss.batch(ends[: settings.per_device_train_batch_size], 1)
+    prefix = cacheable(settings, model, inputs)
     is_asked = settings.cache_frozen == "on"
     if is_asked:
         _require(prefix)

@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune.evaluation.evaluate import Around, to_device
+from lightune import runtime
+from lightune.evaluation.evaluate import Around, on_device
 from lightune.training.batch_loss import RowLoss
 
 if TYPE_CHECKING:
@@ -51,14 +52,17 @@ class Passes:
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        return self.run_batch(self.row_loss.batch(rows, epoch), rows, weight)
+        return self.run_batch(*self.row_loss.batch(rows, epoch), rows, weight)
 
-    def run_batch(self, batch: dict[str, torch.Tensor], rows: Sequence[int], weight: float) -> torch.Tensor:
+    def run_batch(
+        self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
+    ) -> torch.Tensor:
         """Do so for rows that are a batch already, on the CPU."""
-        found = to_device(batch, self.accelerator.device)
-        with nullcontext() if self.around is None else self.around(rows, batch["attention_mask"]):
-            answer = self.model(**found)
-        loss, plain = self.row_loss.of(answer, found["labels"], rows)
+        device = self.accelerator.device
+        around = nullcontext() if self.around is None else self.around(rows, inputs["attention_mask"])
+        with around, on_device(self.plain_model, inputs, device) as moved:
+            logits = self.model(**moved).logits
+        loss, plain = self.row_loss.of(logits, runtime.sent(targets, device), rows)
         loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain
