@@ -20,12 +20,11 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.measuring import SEED, Row, in_turn, load_model, load_texts
 from lightune.data.encoding import encode
 from lightune.methods import Attachment, make_method
-from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.runtime import synchronise
 from lightune.training.batch_loss import Examples
 from lightune.training.precision import training_precision
-from lightune.training.train import Texts, train
+from lightune.training.train import Surroundings, Texts, train
 
 MODELS = ("minilm", "distilbert")
 BATCH = 16
@@ -121,9 +120,8 @@ def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: 
 
     def epoch() -> float:
         with tempfile.TemporaryDirectory() as name:
-            done = train(
-                given.loaded, given.method, texts, block, Path(name), Silent(), eval_batch_size=1, attachment=attached
-            )
+            surroundings = Surroundings(Path(name), eval_batch_size=1)
+            done = train(given.loaded, given.method, texts, block, surroundings, attached)
         return done.fitted.spent.runtime
 
     return epoch

@@ -42,7 +42,7 @@ from lightune.training.cache_frozen import require_cacheable
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe
-from lightune.training.train import Texts, Tracked, Trained, learning_rate, train
+from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
 
 if TYPE_CHECKING:
     import torch
@@ -215,16 +215,9 @@ def _train(run: _Prepared) -> Trained:
     )
     rate = learning_rate(settings, run.method)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {rate:g}")
-    return train(
-        run.loaded,
-        run.method,
-        texts,
-        settings,
-        run.folder,
-        run.reporter,
-        eval_batch_size=run.batch_size,
-        tracked=Tracked(run.recipe.name, run.recipe.model_dump(mode="json")),
-    )
+    tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
+    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
+    return train(run.loaded, run.method, texts, settings, surroundings)
 
 
 def _after(run: _Prepared, trained: Trained) -> _After:
