@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -20,12 +21,11 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.measuring import SEED, Row, in_turn, load_for, load_texts
 from lightune.data.encoding import encode
 from lightune.methods import Attachment, make_method
-from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.runtime import synchronise
 from lightune.training.batch_loss import Examples
 from lightune.training.precision import training_precision
-from lightune.training.train import Texts, train
+from lightune.training.train import Surroundings, Texts, train
 
 MODELS = ("minilm", "distilbert")
 BATCH = 16
@@ -121,9 +121,8 @@ def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: 
 
     def epoch() -> float:
         with tempfile.TemporaryDirectory() as name:
-            done = train(
-                given.loaded, given.method, texts, block, Path(name), Silent(), eval_batch_size=1, attachment=attached
-            )
+            surroundings = Surroundings(Path(name), eval_batch_size=1)
+            done = train(given.loaded, given.method, texts, block, surroundings, attached)
         return done.fitted.spent.runtime
 
     return epoch
@@ -197,7 +196,7 @@ def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
 
 
 def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the factors of the products that linear layers compute in a step of average length, there and back.
+    """Return the factors of the products that linear layers compute in a step of average length, forward and backward.
 
     A frozen layer multiplies once there and once back, a trained one twice back, what lies before the first trained one
     only there.

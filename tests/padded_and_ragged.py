@@ -66,8 +66,8 @@ def answers(
     with padding_free(model, logits_only) if is_ragged else nullcontext():
         found = model(**batch, labels=torch.arange(len(batch["attention_mask"]), device=DEVICE) % 2)
         found.loss.backward()
-    taught = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    gradients = {name: value.grad.clone() for name, value in taught.items() if value.grad is not None}
+    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    gradients = {name: value.grad.clone() for name, value in trainable.items() if value.grad is not None}
     return {"logits": found.logits.detach(), **gradients}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune.execution.attention import SLOT
 from lightune.tuners import register_all
 from lightune.tuners.bottleneck import BottleneckConfig
 from lightune.tuners.kv_prefix import KVPrefixConfig
@@ -70,9 +69,8 @@ def attentions(model: Any) -> int:
 
 
 def traces(model: nn.Module) -> list[str]:
-    """Return what is left of our tuners: notes on attention modules, hooks, layers."""
-    left = [f"{name}: note" for name, module in model.named_modules() if SLOT in vars(module)]
-    left += [f"{name}: hook" for name, module in model.named_modules() if module._forward_pre_hooks]
+    """Return what is left of our tuners: hooks, layers."""
+    left = [f"{name}: hook" for name, module in model.named_modules() if module._forward_pre_hooks]
     return left + [name for name, _ in model.named_modules() if "kv_prefix" in name or "bottleneck" in name]
 
 

@@ -39,11 +39,10 @@ from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
 from lightune.models.load import find_model, load_model
-from lightune.progress import Silent
 from lightune.recipe import DataBlock, TrainingBlock
 from lightune.training.batch_loss import Examples
 from lightune.training.probe_head import start_from_probe
-from lightune.training.train import Texts, attach, train
+from lightune.training.train import Surroundings, Texts, attach, train
 
 SELECTION_ROWS = 1000
 # The same for all: what `rotten-tomatoes-tuned` found for 500 labels, but for the learning rate.
@@ -128,7 +127,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clock = time.process_time if device.type == "cpu" else time.perf_counter
         started = clock()
-        done = train(loaded, method, texts, settings, Path(folder), Silent(), attachment=attachment)
+        done = train(loaded, method, texts, settings, Surroundings(Path(folder)), attachment)
         spent = clock() - started
     logits, figures = evaluate(done.model, loaded.tokenizer, encoded["test"], Labelled(splits.task, splits.test), 64)
     right = (logits.argmax(1) == splits.test.targets).astype(int).tolist()

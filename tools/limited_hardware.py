@@ -45,7 +45,7 @@ from lightune.progress import Silent
 from lightune.recipe import Recipe, parse_recipe
 from lightune.training.batch_loss import Examples
 from lightune.training.probe_head import start_from_probe
-from lightune.training.train import Texts, train
+from lightune.training.train import Surroundings, Texts, train
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limited_hardware.md"
 SEEDS = (1, 2, 3)
@@ -116,7 +116,7 @@ def measure(wanted: Recipe, folder: Path) -> dict[str, float]:
         loaded, texts = load(wanted, splits)
         held = weight_bytes(loaded.model)
         method = make_method(wanted.method.name, wanted.method.options)
-        done = train(loaded, method, texts, wanted.training, folder, clock, eval_batch_size=16)
+        done = train(loaded, method, texts, wanted.training, Surroundings(folder, clock, 16))
     before, peak = meter.spent.memory_before_bytes or 0, meter.spent.peak_memory_bytes or 0
     accuracy = done.fitted.epochs[-1].validation_accuracy
     cut = texts.train.encoded.truncated / len(texts.train.encoded)

@@ -74,7 +74,7 @@ class ArtifactConfig:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the configuration as lightune.json holds it; `labels` stand beside the task, where format 1 has them."""
+        """Return the configuration as lightune.json holds it; `labels` stand beside the task too, as in format 1."""
         return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json()}
 
 

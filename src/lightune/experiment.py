@@ -21,7 +21,7 @@ from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_s
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.evaluation.baselines import Fitted, baselines
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
-from lightune.evaluation.features import Watch, watch_texts
+from lightune.evaluation.features import FeatureRecorder, watch_texts
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods import Method, make_method
@@ -43,7 +43,7 @@ from lightune.training.cache_frozen import require_cacheable
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe
-from lightune.training.train import Texts, Tracked, Trained, learning_rate, train
+from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
 
 if TYPE_CHECKING:
     import torch
@@ -134,12 +134,12 @@ def run(
     if runtime.rank():
         with ending_together():
             _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
-        return RunRecord.model_validate_json(all_ranks().told())
+        return RunRecord.model_validate_json(all_ranks().broadcast_text())
     with ending_together(), folder as place:
         said = (*notes, *runtime.device_notes(device), *splits.notes)
         prepared = _prepare(recipe, method, splits, place.working, reporter, said)
         record = _carry_out(prepared).write(place.working, place.final)
-    all_ranks().told(record.model_dump_json())
+    all_ranks().broadcast_text(record.model_dump_json())
     return record
 
 
@@ -196,7 +196,7 @@ def _before(run: _Prepared) -> _Before:
     run.reporter.phase(f"Before: baselines and the {whose} head")
     model, splits = run.loaded.model, run.splits
     started = time.perf_counter()
-    with Watch(model, run.output_layer) as seen:
+    with FeatureRecorder(model, run.output_layer) as seen:
         scores, evaluation = _evaluate(run, model)
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
     for name in ("train", "validation"):
@@ -220,16 +220,9 @@ def _train(run: _Prepared) -> Trained:
     )
     rate = learning_rate(settings, run.method)
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {rate:g}")
-    return train(
-        run.loaded,
-        run.method,
-        texts,
-        settings,
-        run.folder,
-        run.reporter,
-        eval_batch_size=run.batch_size,
-        tracked=Tracked(run.recipe.name, run.recipe.model_dump(mode="json")),
-    )
+    tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
+    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
+    return train(run.loaded, run.method, texts, settings, surroundings)
 
 
 def _after(run: _Prepared, trained: Trained) -> _After:

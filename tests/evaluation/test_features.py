@@ -11,7 +11,7 @@ import torch
 
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import predict_logits
-from lightune.evaluation.features import Watch, watch_texts
+from lightune.evaluation.features import FeatureRecorder, watch_texts
 from tiny import REPRESENTATIVE, sentences
 
 TEXTS = [(text,) for text, _ in sentences(24, seed=5)]
@@ -37,7 +37,7 @@ def test_the_output_layer_makes_the_logits_of_the_inputs_that_were_noted(
     loaded = load_lively(architecture)
     encoded = encode(loaded.tokenizer, TEXTS, loaded.max_length)
     layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
-    with Watch(loaded.model, layer) as seen:
+    with FeatureRecorder(loaded.model, layer) as seen:
         logits = predict_logits(loaded.model, loaded.tokenizer, encoded, 7)
     inputs = seen.features(encoded, 7).head_inputs
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_the_output_layer_makes_the_logits_of_the_inputs_that_were_noted(
 
 def test_nothing_stays_behind_in_the_model(load_tiny: Callable[..., Any]) -> None:
     model = load_tiny().model
-    with Watch(model, model.classifier):
+    with FeatureRecorder(model, model.classifier):
         pass
     modules = (model, model.base_model, model.classifier)
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from lightune.errors import RecipeError
-from lightune.execution.attention import NAME, SLOT, Prefix, attention, use_attention
+from lightune.execution import attention as module_under_test
+from lightune.execution.attention import NAME, Prefix, prefixed, use_attention
 from tiny import ARCHITECTURES
 
 ROWS, HEADS, SHARED, TOKENS, WIDTH, LENGTH = 3, 4, 2, 5, 8, 6
@@ -33,10 +35,16 @@ class Source:
 
 def a_module(prefix: Prefix | None, is_causal: bool) -> Any:
     module = torch.nn.Module()
-    vars(module)[SLOT] = Source(prefix)
+    vars(module)["source"] = Source(prefix)
     module.is_causal = is_causal
     module.num_key_value_groups = HEADS // SHARED
     return module
+
+
+def attention(module: Any, *parts: Any, **options: Any) -> Any:
+    """Call the attention function as a layer does that gives the module its prefix."""
+    with prefixed(module, module.source):
+        return module_under_test.attention(module, *parts, **options)
 
 
 def draws() -> SimpleNamespace:
@@ -87,7 +95,23 @@ def test_without_a_prefix_it_is_transformers_own() -> None:
         wanted, _ = sdpa_attention_forward(module, given.query, given.key, given.value, mask, scaling=None)
         assert weights is None
         assert torch.equal(found, wanted)
-    assert torch.equal(vars(module)[SLOT].seen[0], given.key)
+    assert torch.equal(module.source.seen[0], given.key)
+
+
+def test_a_prefix_is_for_the_named_module_and_the_innermost_call() -> None:
+    """As where one attention module calls another inside; and in another thread there is none."""
+    given, one, other = draws(), a_module(draws().prefix, False), a_module(None, False)
+    parts = (given.query, given.key, given.value, padding_mask())
+    plain, wanted = attention(other, *parts)[0], attention(one, *parts)[0]
+    assert not torch.allclose(plain, wanted)
+    function = module_under_test.attention
+    with prefixed(one, one.source):
+        assert torch.equal(function(other, *parts)[0], plain)
+        assert torch.equal(attention(other, *parts)[0], plain)
+        assert torch.equal(function(one, *parts)[0], wanted)
+        with ThreadPoolExecutor(1) as pool:
+            assert torch.equal(pool.submit(function, one, *parts).result()[0], plain)
+    assert torch.equal(function(one, *parts)[0], plain)
 
 
 @pytest.mark.parametrize("as_float", [False, True], ids=["boolean mask", "added mask"])

@@ -18,14 +18,14 @@ LENGTHS = (3, 7, 1, 6, 2)
 def by_borders(packed: Packed, is_causal: bool) -> torch.Tensor:
     """softmax(Q K^T / sqrt(width)) V for one text after the other, (tokens, heads, width)."""
     found = []
-    for number in range(len(packed.asking.ends) - 1):
-        asking, answering = (
-            slice(int(part.ends[number]), int(part.ends[number + 1])) for part in (packed.asking, packed.answering)
+    for number in range(len(packed.query_ends.ends) - 1):
+        query_at, key_at = (
+            slice(int(part.ends[number]), int(part.ends[number + 1])) for part in (packed.query_ends, packed.key_ends)
         )
-        assert asking.stop - asking.start <= packed.asking.longest
-        assert answering.stop - answering.start <= packed.answering.longest
-        query = packed.query[asking].transpose(0, 1)
-        key, value = (part[answering].transpose(0, 1).repeat_interleave(2, 0) for part in (packed.key, packed.value))
+        assert query_at.stop - query_at.start <= packed.query_ends.longest
+        assert key_at.stop - key_at.start <= packed.key_ends.longest
+        query = packed.query[query_at].transpose(0, 1)
+        key, value = (part[key_at].transpose(0, 1).repeat_interleave(2, 0) for part in (packed.key, packed.value))
         scores = query @ key.transpose(1, 2) / WIDTH**0.5
         if is_causal:
             scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)

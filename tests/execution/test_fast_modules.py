@@ -40,7 +40,7 @@ def test_lora_gives_the_same_logits_and_gradients(load_lively: Any, architecture
     wanted = answers(model, batch, is_ragged=False)
     with lean(model):
         found = answers(model, batch, is_ragged=False)
-        assert classes(model)["LeanLora"]
+        assert classes(model)["FusedLora"]
     assert largest_difference(found, wanted) < LIMIT
 
 

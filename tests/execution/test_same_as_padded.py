@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lightune.execution.attention import MULTIPLE
+from lightune.execution.execution import execution_of
 from lightune.execution.unpadding import supported
 from lightune.methods import METHODS, make_method
 from padded_and_ragged import DEVICE, WORDS, adapted, answers, batch_of, largest_difference, texts, without_dropout
@@ -99,7 +99,7 @@ def test_tokens_that_fill_a_row_up_change_nothing(load_lively: Any, architecture
     model, batch = without_dropout(loaded.model), batch_of(loaded, texts())
     wanted = answers(model, batch, is_ragged=False)
     tokens = int(batch["attention_mask"].sum())
-    vars(model.base_model)[MULTIPLE] = 32
+    execution_of(model).fill_rows(32)
     rows = rows_seen(loaded)
     assert largest_difference(answers(model, batch, is_ragged=True), wanted) < LIMIT
     assert set(rows) == {-(-tokens // 32) * 32}

@@ -49,4 +49,4 @@ def test_the_last_layer_is_narrowed_and_keeps_the_padded_shape(load_lively: Any)
     ("mask", "narrows"), [([[1, 1, 0]], True), ([[1, 1], [1, 1]], True), ([[1, 1]], False), ([[0, 1]], True)]
 )
 def test_it_is_only_for_one_whole_text(mask: list[list[int]], narrows: bool) -> None:
-    assert Alone.of_one(torch.tensor(mask), narrows) is None
+    assert Alone.of_one(torch.tensor(mask), narrows, torch.device("cpu")) is None

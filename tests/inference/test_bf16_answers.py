@@ -14,11 +14,14 @@ from transformers import OPTConfig, OPTForSequenceClassification
 import lightune
 from lightune.cli.main import main
 from lightune.errors import RecipeError
+from lightune.execution.bf16_copy import copy_in_bf16
+from lightune.execution.execution import execution_of
 from lightune.execution.precision_probe import Precision, emulates_bf16, probe_precision, product_shapes
-from lightune.execution.unpadding import PLACE, padding_free
+from lightune.execution.unpadding import padding_free
 from lightune.inference import bf16_answers as answering_precision
 from lightune.methods import METHODS
 from lightune.methods.support import support
+from padded_and_ragged import batch_of, texts
 from saved_adapters import make_adapter
 from tiny import sentences
 
@@ -60,7 +63,7 @@ def test_a_projection_behind_the_layers_takes_what_they_leave() -> None:
     model = OPTForSequenceClassification(config).eval()
     batch = {"input_ids": torch.tensor([[5, 6, 7], [8, 9, 1]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])}
     with torch.no_grad(), padding_free(model):
-        wanted, found = model(**batch).logits, answering_precision.copy_in_bf16(model)(**batch).logits
+        wanted, found = model(**batch).logits, copy_in_bf16(model)(**batch).logits
     assert 0 < float((found - wanted).abs().max()) < 0.05
 
 
@@ -73,14 +76,27 @@ def test_whoever_takes_the_model_may_change_it(tiny_models: Any, tmp_path: Path)
     assert not half.logits(TEXTS).any()
 
 
-def test_a_copy_has_no_door_that_is_open_on_the_model(load_lively: Any) -> None:
-    model = load_lively("bert").model
-    with padding_free(model):
-        copied = answering_precision.copy_in_bf16(model)
-    assert PLACE not in vars(copied.base_model)
-    assert not [
-        hook for module in copied.modules() for hook in module._forward_pre_hooks.values() if hasattr(hook, "__self__")
-    ]
+def test_what_is_open_on_the_model_is_not_open_on_its_copy(load_lively: Any) -> None:
+    """The hooks of the model's unpadder are copied, and do nothing: neither alone nor beside the copy's own."""
+    loaded = load_lively("bert")
+    model, batch = loaded.model.eval(), batch_of(loaded, texts())
+    real, padded = int(batch["attention_mask"].sum()), batch["input_ids"].numel()
+    seen: list[int] = []
+    with torch.no_grad(), padding_free(model, logits_only=True):
+        copied = copy_in_bf16(model)
+        assert execution_of(copied) is not execution_of(model)
+        assert execution_of(copied).unpadder is None
+        first = copied.get_submodule(loaded.anatomy.modules(["query"])[0])
+        first.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[:-1].numel()))
+        wanted = copied(**batch).logits
+        with padding_free(copied, logits_only=True):
+            found = copied(**batch).logits
+        assert execution_of(model).unpadder is not None
+    with torch.no_grad(), padding_free(copied):
+        again = copied(**batch).logits
+    assert seen == [padded, -(-real // 32) * 32, -(-real // 32) * 32]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.05)
+    torch.testing.assert_close(again, wanted, rtol=0, atol=0.05)
 
 
 def test_auto_asks_for_one_text_and_for_many_apart_and_once(

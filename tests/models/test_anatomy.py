@@ -8,7 +8,16 @@ import pytest
 from torch import nn
 
 from lightune.errors import RecipeError
-from lightune.models.anatomy import LINEAR_ROLES, ROLES, anatomy_of, architecture_of, check_role
+from lightune.methods import make_method
+from lightune.models.anatomy import (
+    LINEAR_ROLES,
+    ROLES,
+    anatomy_of,
+    architecture_of,
+    check_role,
+    layer_runner,
+    layer_stack,
+)
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.load import LoadedModel
 from tiny import DECODERS
@@ -169,3 +178,14 @@ def test_an_unknown_architecture_is_answered_with_the_known_ones() -> None:
         architecture_of("mamba")
     assert '"mamba" is not known yet' in caught.value.message
     assert all(name in caught.value.hint for name in NAMES)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_layers_and_what_runs_them_are_found_inside_an_adapted_model(load_lively, architecture):
+    """The layers are as many as the model is configured to have, and the module above them is searched for here."""
+    loaded = load_lively(architecture)
+    layers = loaded.model.get_submodule(loaded.anatomy.architecture.layers)
+    model = make_method("lora").attach(loaded.model, loaded.anatomy, 3).model
+    above = [module for module in model.modules() if any(child is layers for child in module.children())]
+    assert layer_stack(model) is layers
+    assert [layer_runner(model)] == above

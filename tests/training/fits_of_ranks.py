@@ -174,7 +174,7 @@ def do_all(folder: Path, models: Path, data: list[str]) -> None:
     found["run"] = run_command(folder / "runs" / "together", models / "distilbert", 8, data)
     found["interrupted"] = interrupted(own / "interrupted", models / "distilbert")
     found["diverged"] = diverged(own / "diverged", models / "distilbert")
-    found["told"] = all_ranks().told(f"from {runtime.rank()}: ä")
+    found["told"] = all_ranks().broadcast_text(f"from {runtime.rank()}: ä")
     if runtime.rank() == 0:
         found["lost"] = lost()
     (own / "found.json").write_text(json.dumps(found))

@@ -277,7 +277,7 @@ def test_auto_does_without_and_on_says_why(
     assert reason in choice.reason
     asked = loop.settings.model_copy(update={"cache_frozen": "on"})
     with pytest.raises(RecipeError, match=reason) as caught:
-        cache_frozen.require_cacheable(asked, loop.model, loop.loop.step.passes.row_loss.batch([0], 1))
+        cache_frozen.require_cacheable(asked, loop.model, loop.loop.step.passes.row_loss.batch([0], 1)[0])
     assert caught.value.code == "RECIPE-054"
 
 

@@ -14,9 +14,8 @@ from trials import Trial
 
 from lightune.evaluation.evaluate import validate
 from lightune.methods import make_method
-from lightune.progress import Silent
 from lightune.sections import Training
-from lightune.training.train import Texts, train
+from lightune.training.train import Surroundings, Texts, train
 
 ROOT = Path(__file__).resolve().parents[2]
 WHERE = ("src", "tools", "benchmarks", "tests", "examples")
@@ -24,7 +23,7 @@ WHERE = ("src", "tools", "benchmarks", "tests", "examples")
 
 def trained_by(trial: Trial, **options: Any) -> Any:
     texts = Texts(trial.train, trial.validation)
-    return train(trial.loaded, trial.method, texts, trial.settings, trial.folder, Silent(), **options)
+    return train(trial.loaded, trial.method, texts, trial.settings, Surroundings(trial.folder), **options)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lightune.progress import Silent
 from lightune.recipe import TrainingBlock
 from lightune.training.batch_loss import Examples
 from lightune.training.loop import Fitted, Loop
-from lightune.training.train import Job, Texts, attach, make_loop
+from lightune.training.train import Job, Surroundings, Texts, attach, make_loop
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Trial:
     def job(self) -> Job:
         """What `train` would do after attaching."""
         texts = Texts(self.train, self.validation)
-        return Job(self.model, self.method, self.tokenizer, texts, self.settings, self.folder, self.reporter)
+        surroundings = Surroundings(self.folder, self.reporter)
+        return Job(self.model, self.method, self.tokenizer, texts, self.settings, surroundings)
 
     @cached_property
     def loop(self) -> Loop:

@@ -65,8 +65,8 @@ def command(
 
     Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
     answers added: the columns prediction and confidence. The file is read to its end first, and refused if any row is
-    broken or without a text. The cells of a .tsv are literal: quotes belong to the text. Where the file has a label column too,
-    stderr says in the end how many texts are known from training, and the accuracy with and without them.
+    broken or without a text. The cells of a .tsv are literal: quotes belong to the text. Where the file has a label
+    column too, stderr says in the end how many texts are known from training, and the accuracy with and without them.
     """
     lines = list(texts)
     if source is None and not lines:

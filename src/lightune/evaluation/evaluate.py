@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
-from lightune.execution.attention import HOST
+from lightune.execution.execution import known_batch
 from lightune.execution.unpadding import padding_free
 from lightune.progress import Reporter, Silent
 from lightune.sections import Evaluation, PartMetrics
@@ -61,8 +61,9 @@ def predict_logits(
     with in_eval_mode(model), torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
         for rows in batches:
             batch = collate(tokenizer, [encoded.rows[row] for row in rows])
-            with around(rows, batch["attention_mask"]) if around else nullcontext():
-                parts.append(model(**to_device(batch, device)).logits.float().cpu())
+            one_call = around(rows, batch["attention_mask"]) if around else nullcontext()
+            with one_call, on_device(model, batch, device) as inputs:
+                parts.append(model(**inputs).logits.float().cpu())
             advance()
     order = np.concatenate([np.asarray(rows) for rows in batches])
     logits = torch.cat(parts).numpy()
@@ -85,11 +86,21 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the batch on the device; its mask remembers the one on the CPU, which says how long the texts are."""
-    moved = {name: runtime.sent(value, device) for name, value in batch.items()}
-    if device.type != "cpu" and "attention_mask" in batch:
-        setattr(moved["attention_mask"], HOST, batch["attention_mask"])
-    return moved
+    """Return the batch on the device."""
+    return {name: runtime.sent(value, device) for name, value in batch.items()}
+
+
+@contextmanager
+def on_device(
+    model: nn.Module, batch: dict[str, torch.Tensor], device: torch.device
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the inputs of a call on the device; its mask on the CPU is known, which says how long the texts are."""
+    inputs = to_device(batch, device)
+    if device.type == "cpu" or "attention_mask" not in batch:
+        yield inputs
+        return
+    with known_batch(model, inputs["attention_mask"], batch["attention_mask"]):
+        yield inputs
 
 
 def evaluate(

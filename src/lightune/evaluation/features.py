@@ -28,7 +28,7 @@ class Features:
     head_inputs: NDArray[Any]
 
 
-class Watch:
+class FeatureRecorder:
     """A context that notes the features of every batch that passes through a stock sequence classifier.
 
     A decoder's output layer sees every position; the stock models take the last that is not the pad token's.
@@ -40,7 +40,7 @@ class Watch:
         self._pooled: list[NDArray[Any]] = []
         self._inputs: list[NDArray[Any]] = []
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> FeatureRecorder:
         """Put the hooks in."""
         backbone: Any = self._model.base_model
         self._hooks = [
@@ -91,6 +91,6 @@ def watch_texts(
     model: nn.Module, output_layer: nn.Module, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, batch_size: int
 ) -> Features:
     """Pass the texts through the classifier and return their features."""
-    with Watch(model, output_layer) as seen:
+    with FeatureRecorder(model, output_layer) as seen:
         predict_logits(model, tokenizer, encoded, batch_size)
     return seen.features(encoded, batch_size)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,12 +18,6 @@ if TYPE_CHECKING:
     from lightune.execution.varlen_attention import Packed
 
 NAME = "lightune"
-# Where an attention module keeps who gives it a prefix; not a submodule, for the giver wraps the module.
-SLOT = "lightune_prefix_source"
-# Where a base model keeps to a multiple of what packed tokens should be filled up, if its layers gain from that.
-MULTIPLE = "lightune_token_multiple"
-# Where a mask on a device keeps the one on the CPU that it was copied from.
-HOST = "lightune_on_host"
 # Up to so many tokens plain products are as fast as torch's own function, and their scores take little memory.
 SHORT = 128
 # What stock models may ask of an attention function besides what is done here.
@@ -55,9 +51,27 @@ class PrefixSource(Protocol):
 
 Attend = Callable[..., "tuple[torch.Tensor, None]"]
 
+# The attention module that is being called with a prefix, and who gives it.
+_PREFIXED: ContextVar[tuple[nn.Module, PrefixSource] | None] = ContextVar("lightune_prefixed", default=None)
+
+
+@contextmanager
+def prefixed(module: nn.Module, source: PrefixSource) -> Iterator[None]:
+    """Let `source` give an attention module its prefix for the calls that this thread makes of it within the context.
+
+    The base model's Execution cannot hold it: an attention function is given the attention module alone, which does
+    not know its base; and a copy of the model needs the prefix of its own copied layer. So the layer that wraps the
+    module says it anew in each call, also when gradient checkpointing repeats the call in another thread.
+    """
+    token = _PREFIXED.set((module, source))
+    try:
+        yield
+    finally:
+        _PREFIXED.reset(token)
+
 
 class Borders(Protocol):
-    """Knows where the texts of a batch without padding begin and end; see lightune.ragged."""
+    """Knows where the texts of a batch without padding begin and end; see packed_layout.py."""
 
     @property
     def longest(self) -> int:
@@ -147,7 +161,8 @@ def attention(
     """
     import torch
 
-    source: PrefixSource | None = vars(module).get(SLOT)
+    given = _PREFIXED.get()
+    source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
         wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -11,11 +11,12 @@ from torch import nn
 from torch.nn.functional import layer_norm, linear
 from transformers.pytorch_utils import Conv1D
 
-from lightune.execution.attention import MULTIPLE, NAME
+from lightune.execution.attention import NAME
+from lightune.execution.execution import execution_of, own_hook
 from lightune.execution.page_out import release
-from lightune.models.anatomy import stock_classifier
-from lightune.models.architectures import ARCHITECTURES
+from lightune.models.anatomy import layer_runner, layer_stack, stock_classifier
 from lightune.models.bf16_linear import HeldLinear
+from lightune.models.class_swap import swap_classes
 
 HALF = torch.bfloat16
 # For each number of rows oneDNN compiles its bf16 products anew, which takes as long as seven products and up to a
@@ -44,33 +45,23 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     bf16 too. Embeddings, the head and everything that is trained stay as they are. `released` weights in fp32 are not
     looked at before the undoing.
     """
-    stock = stock_classifier(model)
-    base, layers = stock.base_model, stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
-    streams = stock.config._attn_implementation == NAME
-    products = [module for module in layers.modules() if type(module) in TOLERANT]
-    kept = [(value, value.data) for value in _rounded(layers, products, streams)]
-    stack = next(module for module in base.modules() if layers in module.children())
-    # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
-    swapped = _swapped(stack if streams else layers, TOLERANT if _is_cpu(base) or not streams else TOLERANT | NORMS)
-    handles = _cast_between(stack, layers) if streams else []
-
-    def undo() -> None:
-        vars(base).pop(MULTIPLE, None)
-        for handle in handles:
-            handle.remove()
-        for value, data in kept:
-            value.data = data
-        for module, stock_class in swapped:
-            module.__class__ = stock_class
-
-    try:
-        _round(kept, released)
-    except BaseException:
-        undo()
-        raise
-    if _is_cpu(base):
-        vars(base)[MULTIPLE] = ROWS
-    return undo
+    layers, stack = layer_stack(model), layer_runner(model)
+    is_cpu = next(model.parameters()).device.type == "cpu"
+    streams = stock_classifier(model).config._attn_implementation == NAME
+    values = _rounded(layers, streams)
+    with ExitStack() as undoing:
+        # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
+        tolerant = TOLERANT if is_cpu or not streams else TOLERANT | NORMS
+        undoing.callback(swap_classes(stack if streams else layers, tolerant))
+        for value in values:
+            undoing.callback(setattr, value, "data", value.data)
+            _round(value, released)
+        for handle in _cast_between(stack, layers) if streams else []:
+            undoing.callback(handle.remove)
+        if is_cpu:
+            undoing.callback(execution_of(model).fill_rows, 1)
+            execution_of(model).fill_rows(ROWS)
+        return undoing.pop_all().close
 
 
 class HalfLinear(nn.Linear):
@@ -109,6 +100,13 @@ TOLERANT: dict[type[nn.Module], type[nn.Module]] = {
 NORMS: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: HalfNorm}
 
 
+@own_hook
+def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Round what enters the layers."""
+    return (args[0].to(HALF), *args[1:])
+
+
+@own_hook
 def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
     """Give what the layers answer back in fp32, as the head expects it."""
     if isinstance(output, tuple):
@@ -117,25 +115,10 @@ def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
     return output
 
 
-def _is_cpu(base: nn.Module) -> bool:
-    return next(base.parameters()).device.type == "cpu"
-
-
-def _swapped(
-    around: nn.Module, tolerant: dict[type[nn.Module], type[nn.Module]]
-) -> list[tuple[nn.Module, type[nn.Module]]]:
-    """Make modules tolerant, and return each with the class it had."""
-    found = [(module, type(module)) for module in around.modules() if type(module) in tolerant]
-    for module, stock_class in found:
-        module.__class__ = tolerant[stock_class]
-    return found
-
-
-def _round(kept: list[tuple[nn.Parameter, torch.Tensor]], released: bool) -> None:
-    for value, data in kept:
-        value.data = data.to(HALF)
-        if released:  # at once, so that never more than one stands in memory twice
-            release(data)
+def _round(value: nn.Parameter, released: bool) -> None:
+    whole, value.data = value.data, value.data.to(HALF)
+    if released:  # at once, so that never more than one stands in memory twice
+        release(whole)
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -144,8 +127,9 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
     return linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
 
-def _rounded(layers: nn.Module, products: list[nn.Module], streams: bool) -> list[nn.Parameter]:
+def _rounded(layers: nn.Module, streams: bool) -> list[nn.Parameter]:
     """Return the frozen parameters to round: of the linear layers, and of norms where those meet bf16."""
+    products = [module for module in layers.modules() if type(module) in TOLERANT]
     inside = [value for module in products for value in module.parameters(recurse=False)]
     norms = [value for module in layers.modules() if streams for value in _vectors(module)]
     found = {id(value): value for value in (*inside, *norms)}.values()
@@ -162,9 +146,5 @@ def _vectors(module: nn.Module) -> list[nn.Parameter]:
 
 def _cast_between(stack: nn.Module, layers: nn.Module) -> list[Any]:
     """Round what enters the layers, and widen what leaves their stack."""
-
-    def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].to(HALF), *args[1:])
-
     first: Any = next(iter(layers.children()))
     return [first.register_forward_pre_hook(narrow), stack.register_forward_hook(widen, with_kwargs=True)]

@@ -25,7 +25,7 @@ def quick_attention(
     """drop(softmax(s Q K^T)) V; torch's own function leaves its fast path for a CPU as soon as anything is dropped.
 
     Shapes as transformers' attention functions have them; no row of the mask, boolean, may be without a key. What is
-    given in bf16 is kept so for the way back, and computed with in fp32: small products in bf16 are slow on a CPU.
+    given in bf16 is kept so for the backward pass, and computed with in fp32: small products in bf16 are slow on a CPU.
     """
     grouped = query.shape[1] // key.shape[1]
     if grouped > 1:

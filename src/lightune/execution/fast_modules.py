@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from lightune.models.class_swap import swap_classes
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -18,15 +20,12 @@ def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
     compute in bf16 besides (execution/bf16.py). A GPU has cheap dropout of its own, so it gets the lean LoRA alone;
     other devices nothing. One context at a time: a model is trained by one loop.
     """
-    swapped = _swapped(model, next(model.parameters()).device.type)
-    for module, leaner, _ in swapped:
-        module.__class__ = leaner
+    undo = swap_classes(model, _leaner(next(model.parameters()).device.type))
     try:
         with _in_bf16(model) if in_bf16 else nullcontext():
             yield
     finally:
-        for module, _, stock in swapped:
-            module.__class__ = stock
+        undo()
 
 
 def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:
@@ -35,17 +34,17 @@ def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:
     return frozen_in_bf16(model)
 
 
-def _swapped(model: nn.Module, device: str) -> list[tuple[nn.Module, type[nn.Module], type[nn.Module]]]:
-    """Return (module, its lean class, its own class) of each that has one on this kind of device."""
+def _leaner(device: str) -> dict[type[nn.Module], type[nn.Module]]:
+    """Return the lean class of each class that has one on this kind of device."""
     if device not in ("cpu", "cuda"):
-        return []
+        return {}
     from peft.tuners.lora.layer import Linear
     from torch import nn
 
     from lightune.execution.dropout import QuickDropout
-    from lightune.execution.fused_lora import LeanLora
+    from lightune.execution.fused_lora import FusedLora
 
-    leaner: dict[type[nn.Module], type[nn.Module]] = {Linear: LeanLora}
+    found: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora}
     if device == "cpu":
-        leaner[nn.Dropout] = QuickDropout
-    return [(module, leaner[type(module)], type(module)) for module in model.modules() if type(module) in leaner]
+        found[nn.Dropout] = QuickDropout
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune.models.anatomy import stock_classifier
+from lightune.models.anatomy import layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
 # Takes what a layer is called with, (hidden states, other arguments, keywords), and gives what it would answer.
@@ -51,16 +51,16 @@ def standing_in(layers: nn.ModuleList, stand_ins: Sequence[nn.Module]) -> Iterat
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a layer left behind in a call: `beside` counts what it answers beside hidden states, None for a bare tensor.
+class LayerOutput:
+    """What a layer returns in a call: `beside` counts what it answers beside hidden states, None for a bare tensor.
 
     `is_trained` and `is_random` say whether a trained weight or a random number had a part in it, in this layer or
-    below, `is_heard` that somebody listens in this layer; `narrows` that it is of the first token of each text alone.
+    below, `has_hooks` that this layer has hooks of others; `narrows` that it is of the first token of each text alone.
     """
 
     is_trained: bool
     is_random: bool
-    is_heard: bool
+    has_hooks: bool
     narrows: bool
     beside: int | None
     width: int
@@ -68,23 +68,23 @@ class Left:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it hangs on the text alone, and nobody misses it when it is not computed."""
-        return not (self.is_trained or self.is_random or self.is_heard)
+        """Whether it depends on the text only, and no hook needs it to be computed."""
+        return not (self.is_trained or self.is_random or self.has_hooks)
 
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """The first `depth` of the layers, and what the last of those leaves behind."""
+    """The first `depth` of the layers, and what the last of those returns."""
 
     layers: nn.ModuleList
     depth: int
-    left: Left
+    output: LayerOutput
 
 
 def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
-    """Return the deepest run of lowest layers whose answers hang on the text alone, or why there is none.
+    """Return the deepest run of lowest layers whose answers depend on the text only, or why there is none.
 
-    The model is called once on the batch, in training mode, in which it is left. Whatever is trained below a layer
+    The model is called once on the batch, in training mode, and stays in that mode. Whatever is trained below a layer
     stands in the graph of its answer, and whatever is dropped shows in the state of the random numbers.
     """
     stock = stock_classifier(model)
@@ -92,11 +92,11 @@ def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix
         return "the layers of this model are not known"
     if "attention_mask" not in batch:
         return "the tokenizer of this model makes no attention mask"
-    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+    layers = layer_stack(stock)
     seen = _watched(model, layers, batch)
     if [number for number, _ in seen] != list(range(len(layers))):
         return "the layers of this model share their weights"
-    fixed = list(takewhile(lambda left: left.is_fixed, (left for _, left in seen)))
+    fixed = list(takewhile(lambda output: output.is_fixed, (output for _, output in seen)))
     if fixed:
         return FrozenPrefix(layers, len(fixed), fixed[-1])
     lowest = seen[0][1]
@@ -104,13 +104,13 @@ def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix
         return "the method trains weights in the lowest layer or below it"
     if lowest.is_random:
         return "dropout is active in the lowest layer or below it"
-    return "a hook listens in the lowest layer"
+    return "there is a hook in the lowest layer"
 
 
-def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor]) -> list[tuple[int, Left]]:
-    """Return what each layer left behind, in the order in which they were called."""
+def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor]) -> list[tuple[int, LayerOutput]]:
+    """Return what each layer returned, in the order in which they were called."""
     device = next(model.parameters()).device
-    seen: list[tuple[int, Left]] = []
+    seen: list[tuple[int, LayerOutput]] = []
     passed: set[Any] = set()
 
     def watch(number: int, layer: nn.Module) -> StandIn:
@@ -118,7 +118,7 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
             output = layer(hidden, *args, **kwargs)
             is_random = not torch.equal(_random_state(device), start)
             is_narrow = number == len(layers) - 1 and getattr(kwargs.get("ragged"), "narrows", False)
-            seen.append((number, _left(layer, output, is_random, is_narrow, passed)))
+            seen.append((number, _output_of(layer, output, is_random, is_narrow, passed)))
             return output
 
         return StandIn(layer, answer)
@@ -131,12 +131,12 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
     return seen
 
 
-def _left(layer: nn.Module, output: Any, is_random: bool, is_narrow: bool, passed: set[Any]) -> Left:
+def _output_of(layer: nn.Module, output: Any, is_random: bool, is_narrow: bool, passed: set[Any]) -> LayerOutput:
     hidden = output[0] if isinstance(output, tuple) else output
     is_trained = any(value.requires_grad for value in layer.parameters()) or _needs_parameter(hidden, passed)
-    is_heard = any(_is_foreign(hook) for module in layer.modules() for hook in _hooks(module))
+    has_hooks = any(_is_foreign(hook) for module in layer.modules() for hook in _hooks(module))
     beside = len(output) - 1 if isinstance(output, tuple) else None
-    return Left(is_trained, is_random, is_heard, is_narrow, beside, hidden.shape[-1], hidden.dtype)
+    return LayerOutput(is_trained, is_random, has_hooks, is_narrow, beside, hidden.shape[-1], hidden.dtype)
 
 
 def _hooks(module: nn.Module) -> list[Any]:
@@ -153,15 +153,15 @@ def _needs_parameter(hidden: torch.Tensor, passed: set[Any]) -> bool:
 
     That a gradient is wanted says less: with gradient checkpointing transformers wants one of the embedded tokens.
     """
-    left = [hidden.grad_fn]
-    while left:
-        node = left.pop()
+    waiting = [hidden.grad_fn]
+    while waiting:
+        node = waiting.pop()
         if node is None or node in passed:
             continue
         if isinstance(getattr(node, "variable", None), nn.Parameter):
             return True
         passed.add(node)
-        left += [below for below, _ in node.next_functions]
+        waiting += [below for below, _ in node.next_functions]
     return False
 
 

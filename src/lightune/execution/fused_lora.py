@@ -14,8 +14,8 @@ from lightune.execution.bf16 import HalfLinear
 from lightune.execution.dropout import Mask, draw_mask
 
 
-class LeanLora(Linear):
-    """W x + b + s B A drop(x) as one step, there and back; whatever is not plain LoRA goes PEFT's way.
+class FusedLora(Linear):
+    """W x + b + s B A drop(x) as one step, forward and backward; PEFT computes whatever is not plain LoRA.
 
     Plain is: one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear, all in
     one type of numbers or the frozen layer in bf16, and nobody listens inside.

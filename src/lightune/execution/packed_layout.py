@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from lightune import runtime
-from lightune.execution.attention import HOST, Attend, is_causal_for
+from lightune.execution.attention import Attend, is_causal_for
 from lightune.execution.length_grids import Places
 from lightune.execution.length_groups import groups_of_similar_length
 from lightune.execution.varlen_attention import Ends, Packed
@@ -73,13 +73,15 @@ class Layout:
     places: dict[int, Places] = field(default_factory=dict)  # by the number of heads, when it is asked for
 
     @classmethod
-    def of(cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1) -> Layout | None:
-        """Read it from an attention mask (texts, positions); None if padding stands elsewhere than on the right.
+    def of(
+        cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1, device: torch.device | None = None
+    ) -> Layout | None:
+        """Read it from a mask (texts, positions) on the CPU; None if padding stands elsewhere than on the right.
 
         None as well where there is no padding, unless the last layer is narrowed. The tokens are filled up to a
-        multiple of `multiple`.
+        multiple of `multiple`. The layout lies on the device, or beside the mask.
         """
-        is_real, device = on_host(mask).bool(), mask.device
+        is_real, device = mask.bool(), device or mask.device
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
         counts = lengths.tolist()
         is_right = bool((is_real[:, 1:] <= is_real[:, :-1]).all())
@@ -160,7 +162,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """The last layer of a batch: the first token of each text asks, all its tokens answer.
+    """The last layer of a batch: the first token of each text is a query, all its tokens are keys and values.
 
     `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens; what the layer itself makes
     of the first tokens alone is not looked at.
@@ -180,9 +182,9 @@ class Narrowed:
     ) -> tuple[torch.Tensor, None]:
         """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
         query, groups = parts[0], self.layout.grids
-        asking = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
-        answering = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
-        asked = zip(asking, *answering, [group.is_real for group in groups], strict=True)
+        queries = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
+        keys_and_values = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
+        asked = zip(queries, *keys_and_values, [group.is_real for group in groups], strict=True)
         found = [attend(module, *own, **options)[0].flatten(0, 1) for own in asked]
         return torch.cat(found).unsqueeze(0), None
 
@@ -200,9 +202,3 @@ class Narrowed:
     def _by_heads(self, query: torch.Tensor) -> list[torch.Tensor]:
         """Return keys and values as the query is, (1, tokens, key/value heads, width)."""
         return [part.unflatten(-1, (-1, query.shape[-1])).to(query.dtype) for part in (self.keys, self.values)]
-
-
-def on_host(mask: torch.Tensor) -> torch.Tensor:
-    """Return a mask on the CPU; no device is waited for where `to_device` noted what it copied."""
-    found: torch.Tensor = vars(mask).get(HOST, mask)
-    return found.cpu()

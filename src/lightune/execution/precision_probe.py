@@ -36,7 +36,7 @@ class Precision:
 def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precision:
     """Time the products of a model's linear layers over so many tokens in fp32 and in bf16, and choose.
 
-    In training those count that are frozen, there and back; for answers all are, once. bf16 is chosen where it is at
+    In training the frozen ones count, forward and backward; for answers all count, once. bf16 is chosen where it is at
     least 1.3 times faster, unless the products take under 5 ms in all.
     """
     import torch
@@ -49,7 +49,7 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
     rows = max(1, min(tokens, MOST_ROWS))
     scale = tokens / rows
     wide, half = (scale * _seconds(shapes, rows, dtype, is_training) for dtype in (torch.float32, torch.bfloat16))
-    passes = "there and back" if is_training else "once"
+    passes = "forward and backward" if is_training else "once"
     why = f"products of {tokens} tokens, {passes}: {wide * 1000:.1f} ms in fp32, {half * 1000:.1f} ms in bf16"
     return Precision("bf16" if wide >= NOTICEABLE and wide >= WORTH * half else "fp32", why)
 
@@ -65,12 +65,9 @@ def emulates_bf16() -> bool:
 def product_shapes(model: nn.Module, only_frozen: bool) -> Counter[tuple[int, int]]:
     """Count the linear layers within a classifier's layer stack by the sides of their weights, the smaller first."""
     from lightune.execution.bf16 import TOLERANT
-    from lightune.models.anatomy import stock_classifier
-    from lightune.models.architectures import ARCHITECTURES
+    from lightune.models.anatomy import layer_stack
 
-    stock = stock_classifier(model)
-    layers = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
-    found: list[Any] = [module for module in layers.modules() if type(module) in TOLERANT]
+    found: list[Any] = [module for module in layer_stack(model).modules() if type(module) in TOLERANT]
     return Counter(
         tuple(sorted(module.weight.shape)) for module in found if not (only_frozen and module.weight.requires_grad)
     )

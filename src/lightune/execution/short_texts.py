@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lightune.execution.attention import Attend
-from lightune.execution.packed_layout import Group, Layout, on_host
+from lightune.execution.packed_layout import Group, Layout
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Alone(Layout):
     """One text without padding; what packing and unpacking would do to it is left out."""
 
     @classmethod
-    def of_one(cls, mask: torch.Tensor, narrows: bool) -> Alone | None:
-        """Read it from an attention mask (texts, positions); None unless it is of one whole text and `narrows`."""
+    def of_one(cls, mask: torch.Tensor, narrows: bool, device: torch.device) -> Alone | None:
+        """Read it from a mask (texts, positions) on the CPU; None unless it is of one whole text and `narrows`."""
         texts, positions = mask.shape
-        if texts != 1 or not narrows or not bool(on_host(mask).all()):
+        if texts != 1 or not narrows or not bool(mask.all()):
             return None
-        first = torch.zeros(1, dtype=torch.long, device=mask.device)
-        ends = torch.tensor([0, positions, positions], dtype=torch.int32, device=mask.device)
-        return cls((1, positions), first, ends, positions, (Group((positions,), mask.device),), narrows)
+        first = torch.zeros(1, dtype=torch.long, device=device)
+        ends = torch.tensor([0, positions, positions], dtype=torch.int32, device=device)
+        return cls((1, positions), first, ends, positions, (Group((positions,), device),), narrows)
 
     def pack(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the batch, which is packed already."""

@@ -1,4 +1,4 @@
-"""The context in which a classifier runs without padding: a hook at its base's door, another behind its layers."""
+"""The context in which a classifier runs without padding: a hook before its base, another behind its layers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from lightune.execution.attention import MULTIPLE, NAME, use_attention
-from lightune.models.anatomy import stock_classifier
+from lightune.execution.attention import NAME, use_attention
+from lightune.execution.execution import Execution, execution_of, is_own_hook, own_hook
+from lightune.models.anatomy import layer_runner, layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
 
     from lightune.execution.packed_layout import Layout
 
-# Where the base model keeps the door that is open on it.
-PLACE = "lightune_door"
-# Where a mask keeps its layout, if that was made before the call.
-PREPARED = "lightune_layout"
 # What a batch can bring of each token, besides its id or its embedding.
 BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
 # A call that brings or wants one of these is left as it is: padding can be seen in it.
 LEFT_ALONE = ("past_key_values", "encoder_hidden_states", "output_hidden_states", "output_attentions")
 DEVICES = ("cpu", "cuda")
-_OPENING = threading.Lock()
+_EXCHANGING = threading.Lock()
 
 
 @contextmanager
@@ -38,26 +35,20 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
 
     Callers, hooks on the base model and heads see padded batches as before, with zeros for what was computed at
     padding. With `logits_only` nothing but the logits is wanted: where a stock head reads the first token alone, the
-    last layer works for that one, and leaves zeros elsewhere, unless somebody listens behind it. A model whose
-    attention cannot be exchanged runs as ever. The attention function stays in place afterwards; without padding to
+    last layer works for that one, and leaves zeros elsewhere, unless there is a hook behind it. Nothing changes for a
+    model whose attention cannot be exchanged. The attention function stays in place afterwards; without padding to
     drop it is transformers' own.
     """
     stock = stock_classifier(model)
     if stock is None or not supported(stock):
         yield
         return
-    with _OPENING:
-        if stock.config._attn_implementation != NAME:
+    if stock.config._attn_implementation != NAME:
+        with _EXCHANGING:
             use_attention(stock)
-        door = vars(stock.base_model).get(PLACE) or Door(stock)
-        door.admit(stock, logits_only)
-        vars(stock.base_model)[PLACE] = door
-    try:
+    execution = execution_of(stock)
+    with execution.without_padding(partial(Unpadder, stock, execution), logits_only):
         yield
-    finally:
-        with _OPENING:
-            if door.close():
-                vars(stock.base_model).pop(PLACE)
 
 
 def supported(model: nn.Module) -> bool:
@@ -76,38 +67,44 @@ def _arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(forward).parameters)[1:]
 
 
-class Door:
+class Unpadder:
     """Drops the padding of what enters a base model, and puts it back behind the layers.
 
     The layout of a batch travels with the call, as the argument `ragged` that stock models pass on to attention. The
-    door itself knows only which threads have opened it, and how often.
+    unpadder itself knows only which threads have opened it, and how often. Its hooks act on the modules of its own
+    model alone: whoever copies the model meanwhile copies them too.
     """
 
-    def __init__(self, stock: Any) -> None:
+    def __init__(self, stock: Any, execution: Execution) -> None:
         self._threads: dict[int, list[bool]] = {}  # whether logits alone are wanted, the last opening last
         self._handles: list[Any] = []
+        self._execution, self._base = execution, stock.base_model
         self._names = _arguments(type(stock.base_model).forward)
         self._row = ARCHITECTURES[stock.config.model_type]
-        self._layers = stock.get_submodule(self._row.layers)
-        self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
+        self._layers, self._stack = layer_stack(stock), layer_runner(stock)
+        self._last = self._layers[-1]  # whose place another may take for a call
         # Another class may have a head of its own, which reads more.
         is_stock = type(stock).__module__.startswith("transformers.")
-        self._answering = self._keys_and_values() if self._row.reads_first and is_stock else []
+        self._key_value = self._keys_and_values() if self._row.reads_first and is_stock else []
 
-    def admit(self, stock: Any, logits_only: bool) -> None:
-        """Let this thread through without padding."""
+    def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:
+        """Return itself: the hooks in a copied model stay this one's, which has nothing to do there."""
+        return self
+
+    def open(self, logits_only: bool) -> None:
+        """Drop the padding of this thread's calls from now on; hooks are put in for the first thread."""
         if not self._threads:
             self._handles = [
-                stock.base_model.register_forward_pre_hook(self.enter, with_kwargs=True),
+                self._base.register_forward_pre_hook(self.enter, with_kwargs=True),
                 # First of all, so that whoever else listens there sees the padded shape.
                 self._stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
-            if len(self._answering) == 2:
-                self._handles.append(self._layers[-1].register_forward_pre_hook(self.narrow, with_kwargs=True))
+            if len(self._key_value) == 2:
+                self._handles.append(self._last.register_forward_pre_hook(self.narrow, with_kwargs=True))
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
-        """Take back one `admit` of this thread, and say whether the door is shut for all."""
+        """Take back one `open` of this thread, and say whether no thread has it open any more."""
         thread = threading.get_ident()
         self._threads[thread].pop()
         if not self._threads[thread]:
@@ -118,13 +115,14 @@ class Door:
             handle.remove()
         return True
 
+    @own_hook
     def enter(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], Any] | None:
         """Replace a padded batch by its real tokens, (1, tokens), with the position that each has in its text."""
         opened = self._threads.get(threading.get_ident())
-        if not opened:
+        if not opened or base is not self._base:
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
-        layout = _layout(base.config, given, opened[-1] and self._narrows(base), vars(base).get(MULTIPLE, 1))
+        layout = self._layout(given, opened[-1] and self._narrows())
         if layout is None:
             # A cache nobody asked for takes memory, and holds values in the type of rotated keys.
             is_plain = "use_cache" in self._names and not any(given.get(name) for name in (*LEFT_ALONE, "use_cache"))
@@ -141,39 +139,36 @@ class Door:
             given["use_cache"] = False
         return (), given
 
-    def _narrows(self, base: Any) -> bool:
-        """Whether the last layer can be left with first tokens: keys and values are found, nobody listens behind it."""
-        from lightune.execution.bf16 import widen
-
-        last: Any = self._layers[-1]
-        # Our own hooks there put back padding and precision, and look at nothing.
-        own = (self.leave, widen)
-        is_heard = base._forward_hooks or last._forward_hooks or set(self._stack._forward_hooks.values()) - set(own)
-        return len(self._answering) == 2 and not is_heard
+    def _narrows(self) -> bool:
+        """Whether the last layer can be left with first tokens: keys and values are found, no hook reads behind it."""
+        if len(self._key_value) != 2 or self._base._forward_hooks or self._layers[-1]._forward_hooks:
+            return False
+        return all(is_own_hook(hook) for hook in self._stack._forward_hooks.values())
 
     def _keys_and_values(self) -> list[nn.Module]:
         """Return the modules of the two roles in the last layer, adapted or not, as far as they are found."""
-        last = self._layers[-1]
-        named = {name.replace(".base_layer", ""): module for name, module in reversed([*last.named_modules()])}
+        named = {name.replace(".base_layer", ""): module for name, module in reversed([*self._last.named_modules()])}
         paths = [path for role in ("key", "value") for path in self._row.paths(role)]
         return [named[path] for path in paths if path in named]
 
+    @own_hook
     def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
         """Leave the last layer with the first token of each text, and with the keys and values of all of them."""
         layout: Layout | None = kwargs.get("ragged")
-        if layout is None or not layout.narrows:
+        if layout is None or layer is not self._last or not layout.narrows:
             return None
         from lightune.execution.packed_layout import Narrowed
 
         hidden, *others = args
-        keys, values = (module(hidden) for module in self._answering)
+        keys, values = (module(hidden) for module in self._key_value)
         narrowed = Narrowed(layout, keys, values)
         return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
 
+    @own_hook
     def leave(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Put the padding back."""
         layout: Layout | None = kwargs.get("ragged")
-        if layout is None:
+        if layout is None or stack is not self._stack:
             return None
         hidden = layout.unpack(output[0])
         if isinstance(output, tuple):
@@ -198,20 +193,20 @@ class Door:
         counted = (ids != pad).long()
         return counted.cumsum(1) * counted + pad
 
+    def _layout(self, given: dict[str, Any], narrows: bool) -> Layout | None:
+        """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
+        from lightune.execution.packed_layout import Layout
+        from lightune.execution.short_texts import Alone
 
-def _layout(config: Any, given: dict[str, Any], narrows: bool, multiple: int) -> Layout | None:
-    """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
-    from lightune.execution.packed_layout import Layout
-    from lightune.execution.short_texts import Alone
-
-    mask: Any = given.get("attention_mask")
-    is_left = any(given.get(name) or getattr(config, name, False) for name in LEFT_ALONE)
-    if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
-        return None
-    prepared: Layout | None = vars(mask).get(PREPARED)
-    if prepared is not None:
-        return replace(prepared, narrows=narrows)
-    if mask.device.type == "cuda" and len(mask) == 1:
-        return None  # which would save a GPU little, and costs calls
-    alone = Alone.of_one(mask, narrows) if multiple == 1 else None
-    return alone or Layout.of(mask, narrows, multiple)
+        mask: Any = given.get("attention_mask")
+        is_left = any(given.get(name) or getattr(self._base.config, name, False) for name in LEFT_ALONE)
+        if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
+            return None
+        known, multiple = self._execution.batch_of(mask), self._execution.row_multiple
+        if known is not None and known.layout is not None:
+            return replace(known.layout, narrows=narrows)
+        if mask.device.type == "cuda" and len(mask) == 1:
+            return None  # which would save a GPU little, and costs calls
+        on_host = mask.cpu() if known is None or known.host_mask is None else known.host_mask
+        alone = Alone.of_one(on_host, narrows, mask.device) if multiple == 1 else None
+        return alone or Layout.of(on_host, narrows, multiple, mask.device)

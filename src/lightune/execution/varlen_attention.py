@@ -29,8 +29,8 @@ class Packed:
     query: torch.Tensor
     key: torch.Tensor
     value: torch.Tensor
-    asking: Ends
-    answering: Ends
+    query_ends: Ends
+    key_ends: Ends
 
 
 def takes(packed: Packed, window: int | None) -> bool:
@@ -66,10 +66,10 @@ def _is_flash(packed: Packed) -> bool:
 
 
 def _flash(packed: Packed, is_causal: bool, window: int | None, dropout: float, scaling: float | None) -> torch.Tensor:
-    asking, answering = packed.asking, packed.answering
+    query_ends, key_ends = packed.query_ends, packed.key_ends
     before = None if window is None else window - 1
     found: Any = torch.ops.aten._flash_attention_forward(
-        packed.query, packed.key, packed.value, asking.ends, answering.ends, asking.longest, answering.longest,
+        packed.query, packed.key, packed.value, query_ends.ends, key_ends.ends, query_ends.longest, key_ends.longest,
         dropout, is_causal, False, scale=scaling, window_size_left=before,
         window_size_right=0 if is_causal and before is not None else before,
     )  # fmt: skip
@@ -83,10 +83,10 @@ def _efficient(
     assert window is None
     grouped = packed.query.shape[1] // packed.key.shape[1]
     key, value = (part.repeat_interleave(grouped, 1) if grouped > 1 else part for part in (packed.key, packed.value))
-    asking, answering = packed.asking, packed.answering
+    query_ends, key_ends = packed.query_ends, packed.key_ends
     found: Any = torch.ops.aten._efficient_attention_forward(
-        *(part.unsqueeze(0) for part in (packed.query, key, value)), None, asking.ends, answering.ends,
-        asking.longest, answering.longest, dropout, CAUSAL_FROM_TOP_LEFT if is_causal else 0, True, scale=scaling,
+        *(part.unsqueeze(0) for part in (packed.query, key, value)), None, query_ends.ends, key_ends.ends,
+        query_ends.longest, key_ends.longest, dropout, CAUSAL_FROM_TOP_LEFT if is_causal else 0, True, scale=scaling,
     )  # fmt: skip
     output: torch.Tensor = found[0]
     return output.squeeze(0)

@@ -49,6 +49,8 @@ class AnsweringPrecision:
             if self.chosen[kind].name == "fp32":
                 return model
             if self._source is not model or self._copy is None:
+                from lightune.execution.bf16_copy import copy_in_bf16
+
                 self._source, self._copy = model, copy_in_bf16(model)
             return self._copy
 
@@ -64,27 +66,3 @@ class AnsweringPrecision:
         if next(model.parameters()).device.type != "cpu":
             return Precision("fp32", "no gain was seen on a GPU")
         return probe_precision(model, min(tokens, BATCH_TOKENS), is_training=False)
-
-
-def copy_in_bf16(model: nn.Module) -> nn.Module:
-    """Return a copy for answering whose layers compute in bf16; other tensors are shared.
-
-    A door that another thread has open on the model is not copied.
-    """
-    from lightune.execution.attention import use_attention
-    from lightune.execution.bf16 import halve
-    from lightune.execution.unpadding import PLACE, Door, supported
-    from lightune.models.anatomy import stock_classifier
-    from lightune.models.shared_base import copy_on_same_tensors
-
-    copied = copy_on_same_tensors(model).eval().requires_grad_(False)
-    vars(stock_classifier(copied).base_model).pop(PLACE, None)
-    for module in copied.modules():
-        for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            for key, hook in list(hooks.items()):
-                if isinstance(getattr(hook, "__self__", None), Door):
-                    del hooks[key]
-    if supported(copied):
-        use_attention(stock_classifier(copied))
-    halve(copied)
-    return copied

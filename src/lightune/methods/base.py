@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ConfigDict
 
 from lightune.errors import ArtifactError, RecipeError
+from lightune.execution.execution import execution_of
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lightune.models.anatomy import Anatomy
 
 WEIGHTS_FILE = "adapter_model.safetensors"
-CLAIMED = "lightune_is_adapted"
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,12 @@ def claim(model: nn.Module) -> None:
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    execution = execution_of(model)
     has_adapter = isinstance(model, PeftModel) or any(isinstance(module, BaseTunerLayer) for module in model.modules())
-    if has_adapter or vars(model).get(CLAIMED):
+    if has_adapter or execution.is_claimed:
         message = "the model has an adapter already; attaching a second one to it is not supported."
         raise RecipeError("RECIPE-035", message, "Load the base model afresh, or merge the first adapter.")
-    vars(model)[CLAIMED] = True
+    execution.claim()
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def claimed(model: nn.Module) -> Iterator[None]:
 
 def released(model: nn.Module) -> nn.Module:
     """Return the model without its mark: it is a stock model again."""
-    vars(model).pop(CLAIMED, None)
+    execution_of(model).release()
     return model
 
 

@@ -67,6 +67,20 @@ def stock_classifier(model: nn.Module) -> Any:
     return next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
 
 
+def layer_stack(model: nn.Module) -> nn.ModuleList:
+    """Return the layers of a classifier, adapted or not; KeyError for an architecture that is not known."""
+    stock = stock_classifier(model)
+    found: nn.ModuleList = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers)
+    return found
+
+
+def layer_runner(model: nn.Module) -> nn.Module:
+    """Return the module that calls the layers one after the other: the one right above `layer_stack`."""
+    stock = stock_classifier(model)
+    found: nn.Module = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers.rpartition(".")[0])
+    return found
+
+
 def check_role(role: str) -> str:
     """Return the role, or raise RecipeError with the valid ones."""
     if role not in ROLES:

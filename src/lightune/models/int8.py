@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lightune.models.bf16_linear import FrozenProduct
+from lightune.models.class_swap import swap_classes
 
 
 class Int8Linear(bitsandbytes.nn.Linear8bitLt):
@@ -33,6 +34,4 @@ class Int8Linear(bitsandbytes.nn.Linear8bitLt):
 
 def keep_activations(model: nn.Module) -> None:
     """Turn every Linear8bitLt of the model into an Int8Linear, in place; the weights stay where they are."""
-    for layer in model.modules():
-        if type(layer) is bitsandbytes.nn.Linear8bitLt:
-            layer.__class__ = Int8Linear
+    swap_classes(model, {bitsandbytes.nn.Linear8bitLt: Int8Linear})

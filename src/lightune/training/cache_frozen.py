@@ -105,8 +105,8 @@ def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingB
     row_loss = passes.row_loss
     # The longest text and the shortest, which are padded if any are: packed ones may leave states of another type.
     ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
-    batch, _ = row_loss.batch(ends[: settings.per_device_train_batch_size], 1)
-    prefix = cacheable(settings, model, batch)
+    inputs, _ = row_loss.batch(ends[: settings.per_device_train_batch_size], 1)
+    prefix = cacheable(settings, model, inputs)
     is_asked = settings.cache_frozen == "on"
     if is_asked:
         _require(prefix)
@@ -125,8 +125,8 @@ def _made(
 ) -> Cached:
     """Return a cache for texts of these lengths, or why there is no room for it."""
     lengths = [*training, *validation]
-    sizes = [1] * len(lengths) if prefix.left.narrows else lengths
-    needed = sum(sizes) * prefix.left.width * prefix.left.dtype.itemsize
+    sizes = [1] * len(lengths) if prefix.output.narrows else lengths
+    needed = sum(sizes) * prefix.output.width * prefix.output.dtype.itemsize
     buffer, place = _room(needed, folder)
     if buffer is None:
         reason = f"the states take {needed / 1e6:,.0f} MB, for which neither memory nor disk has room"
@@ -146,7 +146,7 @@ class FrozenCache:
         """`buffer` is of bytes."""
         self._prefix = prefix
         self._firsts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        self._states = buffer.view(prefix.left.dtype).view(-1, prefix.left.width)
+        self._states = buffer.view(prefix.output.dtype).view(-1, prefix.output.width)
         self._is_known = np.zeros(len(sizes), bool)
 
     @contextmanager
@@ -175,7 +175,7 @@ class FrozenCache:
         import torch
 
         count = mask.cumsum(1)
-        is_kept = (mask == 1) & (count == 1) if self._prefix.left.narrows else mask == 1
+        is_kept = (mask == 1) & (count == 1) if self._prefix.output.narrows else mask == 1
         firsts = torch.from_numpy(self._firsts[rows])
         return torch.where(is_kept, firsts[:, None] + count - 1, -1)
 
@@ -206,7 +206,7 @@ class FrozenCache:
         return self._pass(states.to(hidden.device), args, kwargs)
 
     def _pass(self, hidden: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        beside = self._prefix.left.beside
+        beside = self._prefix.output.beside
         return hidden if beside is None else (hidden, *[None] * beside)
 
 

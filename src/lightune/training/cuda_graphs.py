@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from lightune import runtime
+from lightune.execution.execution import known_batch
 from lightune.execution.packed_layout import Layout
-from lightune.execution.unpadding import PREPARED
 from lightune.training.forward_backward import Passes
 
 # Shapes are rounded up to these, so that few recordings serve many batches.
@@ -25,39 +25,54 @@ MOST = 48
 
 
 @dataclass
-class Frame:
-    """Inputs of one shape that keep their place in memory, and what was recorded over them."""
+class StaticInputs:
+    """What passes of one shape read, in memory that keeps its place, and what was recorded over it."""
 
-    numbers: torch.Tensor  # all inputs, one after the other
-    layout: Layout  # the same numbers
+    buffers: dict[torch.dtype, torch.Tensor]  # all that is of one dtype, so that one copy fills it
+    layout: Layout
     weight: torch.Tensor
     inputs: dict[str, torch.Tensor]
+    targets: torch.Tensor
     loss: torch.Tensor | None = None
     graph: torch.cuda.CUDAGraph | None = None
     last_weight: float = 0.0  # what `weight` holds
 
     @classmethod
-    def like(cls, batch: dict[str, torch.Tensor], layout: Layout, device: torch.device) -> Frame:
+    def like(
+        cls, inputs: dict[str, torch.Tensor], targets: torch.Tensor, layout: Layout, device: torch.device
+    ) -> StaticInputs:
         """Make one for batches of this shape."""
-        parts = [*batch.values(), layout.real, layout.ends]
-        numbers = torch.zeros(sum(part.numel() for part in parts), dtype=torch.long, device=device)
-        *views, real, ends = numbers.split([part.numel() for part in parts])
-        inputs = {name: view.view(batch[name].shape) for name, view in zip(batch, views, strict=True)}
-        # Kernels want to know of the longest text but how long it is at most; grids for each batch there are none.
+        parts = [*inputs.values(), targets, *_places(layout)]
+        buffers = {kind: torch.zeros_like(flat, device=device) for kind, flat in _flat(parts).items()}
+        cut = {kind: iter(own.split([p.numel() for p in parts if p.dtype == kind])) for kind, own in buffers.items()}
+        *views, real, ends = (next(cut[part.dtype]).view(part.shape) for part in parts)
+        # Kernels want to know of the longest text only how long it is at most. Grids exist for one batch alone.
         fixed = replace(layout, real=real, ends=ends, longest=layout.shape[1], groups=(), filling=TOKENS)
-        return cls(numbers, fixed, torch.zeros((), device=device), inputs)
+        named = dict(zip(inputs, views, strict=False))
+        return cls(buffers, fixed, torch.zeros((), device=device), named, targets=views[-1])
 
-    def fill(self, batch: dict[str, torch.Tensor], layout: Layout, weight: float) -> None:
+    def fill(self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, layout: Layout, weight: float) -> None:
         """Put a batch in."""
-        numbers = torch.cat([part.flatten() for part in (*batch.values(), layout.real, layout.ends)])
-        self.numbers.copy_(runtime.sent(numbers, self.numbers.device))
+        for kind, flat in _flat([*inputs.values(), targets, *_places(layout)]).items():
+            self.buffers[kind].copy_(runtime.sent(flat, self.buffers[kind].device))
         if weight != self.last_weight:
             self.weight.fill_(weight)
             self.last_weight = weight
 
 
+def _places(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where the tokens stand and where texts end, as ids are: they fill the same buffer."""
+    return layout.real, layout.ends.long()
+
+
+def _flat(parts: Sequence[torch.Tensor]) -> dict[torch.dtype, torch.Tensor]:
+    """Return the numbers of all parts of each dtype, one after the other."""
+    kinds = dict.fromkeys(part.dtype for part in parts)
+    return {kind: torch.cat([part.flatten() for part in parts if part.dtype == kind]) for kind in kinds}
+
+
 @dataclass
-class RecordedPasses(Passes):
+class GraphedPasses(Passes):
     """Passes that run as called when a shape comes for the first time, and are recorded when it comes again.
 
     The first one is watched: where a model waits for the device in between, or attention needs grids, nothing can be
@@ -66,7 +81,8 @@ class RecordedPasses(Passes):
 
     records = True
 
-    frames: dict[tuple[int, ...], Frame | None] = field(default_factory=dict)
+    # By texts, positions and packed tokens; None for a shape whose passes run as called.
+    shapes: dict[tuple[int, ...], StaticInputs | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,79 +92,84 @@ class RecordedPasses(Passes):
     @property
     def about(self) -> dict[str, int]:
         """How many shapes came, and how many of them are recorded: those that came twice and could be."""
-        found = list(self.frames.values())
-        return {"shapes": len(found), "recorded": sum(frame is not None and frame.graph is not None for frame in found)}
+        found = list(self.shapes.values())
+        recorded = sum(static is not None and static.graph is not None for static in found)
+        return {"shapes": len(found), "recorded": recorded}
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
         if self.around is not None:  # which has to do with each call
             return super().run(rows, epoch, weight)
-        batch = self.row_loss.batch(rows, epoch, POSITIONS)
-        mask = batch.get("attention_mask")
+        inputs, targets = self.row_loss.batch(rows, epoch, POSITIONS)
+        mask = inputs.get("attention_mask")
         layout = None if mask is None else Layout.of(mask, narrows=True, multiple=TOKENS)
         if layout is None:
-            return self.run_batch(batch, rows, weight)
+            return self.run_batch(inputs, targets, rows, weight)
         key = (*layout.shape, len(layout.real))
-        if key not in self.frames:
-            is_new = len(self.frames) < MOST
-            self.frames[key] = Frame.like(batch, layout, self.accelerator.device) if is_new else None
-        frame = self.frames[key]
-        if frame is None:
-            return self.run_batch(batch, rows, weight)
-        frame.fill(batch, layout, weight)
-        if frame.graph is not None:
-            frame.graph.replay()
-        elif frame.loss is None and self._ran(frame):
-            pass
-        elif frame.loss is not None and self._recorded(frame):
-            assert frame.graph is not None
-            frame.graph.replay()
-        else:
-            self.frames[key] = None
-            return self.run_batch(batch, rows, weight)
-        assert frame.loss is not None
-        return frame.loss.clone()
+        if key not in self.shapes:
+            is_new = len(self.shapes) < MOST
+            self.shapes[key] = StaticInputs.like(inputs, targets, layout, self.accelerator.device) if is_new else None
+        static = self.shapes[key]
+        if static is not None:
+            static.fill(inputs, targets, layout, weight)
+            if self._ran(static, rows):
+                assert static.loss is not None
+                return static.loss.clone()
+            self.shapes[key] = None
+        return self.run_batch(inputs, targets, rows, weight)
 
-    def _ran(self, frame: Frame) -> bool:
+    def _ran(self, static: StaticInputs, rows: Sequence[int]) -> bool:
+        """Run the passes over what was filled in, as their shape's turn is; False, and nothing done, where none can."""
+        if static.loss is None:
+            return self._called(static, rows)
+        if static.graph is None:
+            static.graph = self._recorded(static, rows)
+        if static.graph is None:
+            return False
+        static.graph.replay()
+        return True
+
+    def _called(self, static: StaticInputs, rows: Sequence[int]) -> bool:
         """Run as called, but in the way that is recorded; False, and nothing done, where that proves impossible."""
-        taught = [value for value in self.plain_model.parameters() if value.requires_grad]
-        before = [None if value.grad is None else value.grad.clone() for value in taught]
-        chance = torch.get_rng_state()
+        trainable = [value for value in self.plain_model.parameters() if value.requires_grad]
+        before = [None if value.grad is None else value.grad.clone() for value in trainable]
+        rng_state = torch.get_rng_state()
         try:
             with self._aside(), never_waiting():
-                self._pass(frame)
+                self._pass(static, rows)
             # What is drawn on the CPU would be the same each time that a recording is played.
-            is_possible = torch.equal(torch.get_rng_state(), chance)
+            is_possible = torch.equal(torch.get_rng_state(), rng_state)
         except RuntimeError:
             is_possible = False
         if not is_possible:
-            frame.loss = None
-            for value, gradient in zip(taught, before, strict=True):
+            static.loss = None
+            for value, gradient in zip(trainable, before, strict=True):
                 if gradient is None:
                     value.grad = None
                 elif value.grad is not None:
                     value.grad.copy_(gradient)  # in its place, which recordings know
         return is_possible
 
-    def _recorded(self, frame: Frame) -> bool:
-        """Record a pass, which computes nothing; False where that fails, for want of memory perhaps."""
+    def _recorded(self, static: StaticInputs, rows: Sequence[int]) -> torch.cuda.CUDAGraph | None:
+        """Record a pass, which computes nothing; None where that fails, for want of memory perhaps."""
         graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
-                self._pass(frame)
+                self._pass(static, rows)
         except RuntimeError:
             torch.cuda.set_stream(own)  # a recording that fails to end leaves its own behind
-            return False
-        frame.graph = graph
-        return True
+            return None
+        return graph
 
-    def _pass(self, frame: Frame) -> None:
-        layout = replace(frame.layout, ends=frame.layout.ends.to(torch.int32))
-        setattr(frame.inputs["attention_mask"], PREPARED, layout)
-        loss = self.model(**frame.inputs).loss
+    def _pass(self, static: StaticInputs, rows: Sequence[int]) -> None:
+        """Forward and backward; `rows` are the first batch's, whose class weights a recording could not change."""
+        layout = replace(static.layout, ends=static.layout.ends.to(torch.int32))
+        with known_batch(self.plain_model, static.inputs["attention_mask"], layout=layout):
+            logits = self.model(**static.inputs).logits
+        loss, plain = self.row_loss.of(logits, static.targets, rows)
         whole = loss + self.method.penalty(self.plain_model)
-        (whole * frame.weight).backward()
-        frame.loss = loss.detach()
+        (whole * static.weight).backward()
+        static.loss = plain
 
     @contextmanager
     def _aside(self) -> Iterator[None]:

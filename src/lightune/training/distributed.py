@@ -50,7 +50,7 @@ class Ranks:
         """Whether this process prints, validates and writes."""
         return self.rank == 0
 
-    def start_alike(self, model: nn.Module) -> None:
+    def broadcast_model(self, model: nn.Module) -> None:
         """Give every rank the first one's tensors, since what was computed on another machine may differ in a bit."""
         if self.count == 1:
             return
@@ -82,7 +82,7 @@ class Ranks:
 
         return value if self.count == 1 else float(self._sum(torch.from_numpy(np.array([value], np.float64))))
 
-    def any_stop(self, number: int | None) -> int | None:
+    def any_signal(self, number: int | None) -> int | None:
         """Return the signal that some rank was sent, if one was."""
         if self.count == 1:
             return number
@@ -94,20 +94,20 @@ class Ranks:
             distributed.all_reduce(largest, distributed.ReduceOp.MAX)
         return int(largest) or None
 
-    def told(self, text: str = "") -> str:
+    def broadcast_text(self, text: str = "") -> str:
         """Return the first rank's text."""
         if self.count == 1:
             return text
         import torch
         from torch import distributed
 
-        letters = torch.tensor(list(text.encode()), dtype=torch.uint8)
-        size = torch.tensor([len(letters)])
+        sent = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        size = torch.tensor([len(sent)])
         with _together():
             distributed.broadcast(size, 0)
-            letters = letters if self.is_first else torch.empty(int(size), dtype=torch.uint8)
-            distributed.broadcast(letters, 0)
-        return bytes(letters.tolist()).decode()
+            sent = sent if self.is_first else torch.empty(int(size), dtype=torch.uint8)
+            distributed.broadcast(sent, 0)
+        return bytes(sent.tolist()).decode()
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         from torch import distributed
@@ -128,7 +128,7 @@ def ending_together() -> Iterator[None]:
     try:
         yield
     except (InterruptedRunError, TrainingDivergedError):
-        all_ranks().told()
+        all_ranks().broadcast_text()
         raise
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
-from lightune.evaluation.evaluate import Around, to_device
+from lightune.evaluation.evaluate import Around, on_device
 from lightune.training.batch_loss import RowLoss
 
 if TYPE_CHECKING:
@@ -52,18 +52,17 @@ class Passes:
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        batch, targets = self.row_loss.batch(rows, epoch)
-        return self.run_batch(batch, targets, rows, weight)
+        return self.run_batch(*self.row_loss.batch(rows, epoch), rows, weight)
 
     def run_batch(
-        self, batch: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
+        self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
     ) -> torch.Tensor:
         """Do so for rows that are a batch already, on the CPU."""
         device = self.accelerator.device
-        found = to_device(batch, device)
-        with nullcontext() if self.around is None else self.around(rows, batch["attention_mask"]):
-            answer = self.model(**found)
-        loss, plain = self.row_loss.of(answer.logits, runtime.sent(targets, device), rows)
+        around = nullcontext() if self.around is None else self.around(rows, inputs["attention_mask"])
+        with around, on_device(self.plain_model, inputs, device) as moved:
+            logits = self.model(**moved).logits
+        loss, plain = self.row_loss.of(logits, runtime.sent(targets, device), rows)
         loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain
@@ -71,7 +70,7 @@ class Passes:
 
 @contextmanager
 def recomputing(model: Any, on: bool) -> Iterator[None]:
-    """Let a model's layers be computed again on the way back, if so set, instead of being kept in memory."""
+    """Let a model's layers be computed again in the backward pass, if so set, instead of being kept in memory."""
     if on:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     try:

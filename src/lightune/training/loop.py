@@ -205,7 +205,7 @@ class _Epochs:
 
     def _stop_if_asked(self) -> None:
         step = self.loop.step
-        number = step.ranks.any_stop(self.stop.number)
+        number = step.ranks.any_signal(self.stop.number)
         if number is None:
             return
         place = self._save_latest()

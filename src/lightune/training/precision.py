@@ -32,7 +32,7 @@ def training_precision(wanted: str, device: torch.device, model: nn.Module, toke
     join(device)
     ranks = all_ranks()
     found = probe_precision(model, tokens, is_training=True) if ranks.is_first else Precision("", "")
-    return Precision(**json.loads(ranks.told(json.dumps(asdict(found)))))
+    return Precision(**json.loads(ranks.broadcast_text(json.dumps(asdict(found)))))
 
 
 def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:

@@ -115,7 +115,7 @@ def make_step(
     """Make ready to train a model that has the method attached; nothing is trained yet."""
     ranks = all_ranks()
     total = steps_per_epoch(len(row_loss.lengths), settings, ranks.count) * settings.num_train_epochs
-    ranks.start_alike(model)
+    ranks.broadcast_model(model)
     method.before_training(model, total)
     optimizer = make_optimizer(model, settings, learning_rate, method.rate_factors(model))
     # Without DistributedDataParallel, whose work `ranks` does; in one process that is all that `prepare` would do.
@@ -147,6 +147,6 @@ def make_passes(
     )
     if not fits:
         return Passes(model, method, row_loss, accelerator)
-    from lightune.training.cuda_graphs import RecordedPasses
+    from lightune.training.cuda_graphs import GraphedPasses
 
-    return RecordedPasses(model, method, row_loss, accelerator)
+    return GraphedPasses(model, method, row_loss, accelerator)

@@ -46,6 +46,27 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """What trackers are told: the name of the project, and its settings."""
+
+    project: str = "lightune"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is around a training and changes nothing that is learned.
+
+    The folder receives metrics.jsonl and, in between, checkpoints; `eval_batch_size` is that of the validations.
+    """
+
+    folder: Path
+    reporter: Reporter = field(default_factory=Silent)
+    eval_batch_size: int = 64
+    tracked: Tracked = field(default_factory=Tracked)
+
+
+@dataclass(frozen=True)
 class Choices:
     """What was settled while training, for environment.json; `cuda_graphs` only where passes may be recorded."""
 
@@ -91,25 +112,19 @@ def train(
     method: Method,
     texts: Texts,
     settings: TrainingBlock,
-    folder: Path,
-    reporter: Reporter,
-    *,
-    eval_batch_size: int = 64,
+    surroundings: Surroundings,
     attachment: Attachment | None = None,
-    tracked: Tracked | None = None,
 ) -> Trained:
     """Attach the method to the loaded model, which is changed by it, train it where it lies, and keep the best weights.
 
-    The learning rate is the settings', or else the method's own. The folder receives metrics.jsonl and, in between,
-    checkpoints. An `attachment` is of a method that was attached to the model before, and is trained on as it is.
+    The learning rate is the settings', or else the method's own. An `attachment` is of a method that was attached to
+    the model before, and is trained on as it is.
     Raises what `Loop.fit` does, and RecipeError where method, settings and model do not go together.
     """
     attachment = attachment or attach(loaded, method, texts.train, settings)
-    job = Job(
-        attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, folder, reporter, eval_batch_size
-    )
+    job = Job(attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, surroundings)
     precision = job.precision()
-    loop = make_loop(job, precision, tracked)
+    loop = make_loop(job, precision)
     fitted = loop.fit()
     passes = loop.step.passes
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
@@ -139,9 +154,7 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     texts: Texts
     settings: TrainingBlock
-    folder: Path
-    reporter: Reporter = field(default_factory=Silent)
-    eval_batch_size: int = 64
+    surroundings: Surroundings
 
     @property
     def device(self) -> torch.device:
@@ -164,28 +177,23 @@ def learning_rate(settings: TrainingBlock, method: Method) -> float:
     return settings.learning_rate or method.default_learning_rate
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """What trackers are told: the name of the project, and its settings."""
-
-    project: str
-    config: Mapping[str, Any]
-
-
-def make_loop(job: Job, precision: Precision, tracked: Tracked | None = None) -> Loop:
+def make_loop(job: Job, precision: Precision) -> Loop:
     """Return the loop that does the job, ready to fit once."""
-    settings, tracked = job.settings, tracked or Tracked("lightune", {})
+    settings, surroundings = job.settings, job.surroundings
+    folder, tracked = surroundings.folder, surroundings.tracked
     in_bf16 = holds_layers_in_bf16(precision, job.device, job.model)
-    around = "fp32" if in_bf16 else precision.name  # what Accelerate does around each call of the model
-    accelerator = make_accelerator(job.device, around, settings.report_to, job.folder, tracked.project, tracked.config)
+    autocast = "fp32" if in_bf16 else precision.name  # what Accelerate does around each call of the model
+    accelerator = make_accelerator(job.device, autocast, settings.report_to, folder, tracked.project, tracked.config)
     row_loss = RowLoss(job.task, job.tokenizer, job.texts.train, settings)
     step = make_step(job.model, job.method, row_loss, accelerator, settings, job.learning_rate)
     model, plain = step.passes.model, step.passes.plain_model
     return Loop(
         step=step,
-        validation=Validation(model, job.tokenizer, job.task, job.texts.validation, job.eval_batch_size, step.ranks),
-        checkpoints=Checkpoints(job.folder, job.method, plain, step.ranks),
-        journal=Journal(job.folder, accelerator, job.reporter),
+        validation=Validation(
+            model, job.tokenizer, job.task, job.texts.validation, surroundings.eval_batch_size, step.ranks
+        ),
+        checkpoints=Checkpoints(folder, job.method, plain, step.ranks),
+        journal=Journal(folder, accelerator, surroundings.reporter),
         settings=settings,
         in_bf16=in_bf16,
     )

@@ -32,9 +32,9 @@ class Validation:
         `around` makes a context for each call of the model, as in `predict_logits`.
         """
         if not self.ranks.is_first:
-            told: dict[str, float | None] = json.loads(self.ranks.told())
+            told: dict[str, float | None] = json.loads(self.ranks.broadcast_text())
             return told
         logits = predict_logits(self.model, self.tokenizer, self.examples.encoded, self.batch_size, around=around)
         found = self.task.measure(logits, self.examples.targets)
-        self.ranks.told(json.dumps(found))
+        self.ranks.broadcast_text(json.dumps(found))
         return found

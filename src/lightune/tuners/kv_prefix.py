@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lightune.execution.attention import NAME, SLOT, AttentionBefore, Prefix, use_attention
+from lightune.execution.attention import NAME, AttentionBefore, Prefix, prefixed, use_attention
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
 from lightune.tuners.peft_types import TargetedConfig, require, require_known
@@ -78,7 +78,7 @@ class Projection(nn.Module):
 
 
 class KVPrefixLayer(CheckedLayer):
-    """Wraps an attention module and is its source of a prefix; the attention function does the rest."""
+    """Wraps an attention module and gives it a prefix in each call; the attention function does the rest."""
 
     adapter_layer_names = ("kv_prefix_states", "kv_prefix_projection", "kv_prefix_gate")
     other_param_names = ()
@@ -112,15 +112,13 @@ class KVPrefixLayer(CheckedLayer):
         self.set_adapter(self.active_adapters)
 
     def enter(self, before: AttentionBefore) -> None:
-        """Be the source of the base layer's prefix from now on; `before` knows what attention the model had."""
+        """Give the base layer a prefix from now on; `before` knows what attention the model had."""
         before.hold()
         self._before = before
-        vars(self.base_layer)[SLOT] = self
 
     def let_go(self) -> None:
-        """Be no source any more; the last layer to go puts the model's attention back."""
+        """Give no prefix any more; the last layer to go puts the model's attention back."""
         if self._before is not None:
-            vars(self.base_layer).pop(SLOT, None)
             self._before.release()
             self._before = None
 
@@ -141,9 +139,12 @@ class KVPrefixLayer(CheckedLayer):
 
         Raises ValueError when somebody has given the model an attention that does not ask.
         """
-        if self._before is not None and self.active_adapters and not self.disable_adapters:
+        if self._before is None:
+            return self.base_layer(*args, **kwargs)
+        if self.active_adapters and not self.disable_adapters:
             _check_attention(self.base_layer)
-        return self.base_layer(*args, **kwargs)
+        with prefixed(unwrapped(self.base_layer), self):
+            return self.base_layer(*args, **kwargs)
 
     def prefix(self) -> Prefix | None:
         """Return the active prefix; None when it is switched off."""

@@ -1,0 +1,23 @@
+"""A copy of a classifier that answers in bf16, beside the model itself."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lightune.execution.attention import use_attention
+from lightune.execution.bf16 import halve
+from lightune.execution.unpadding import supported
+from lightune.models.anatomy import stock_classifier
+from lightune.models.shared_base import copy_on_same_tensors
+
+
+def copy_in_bf16(model: nn.Module) -> nn.Module:
+    """Return a copy for answering whose layers compute in bf16; other tensors are shared.
+
+    It has an Execution of its own: what other threads have open on the model meanwhile is not open on the copy.
+    """
+    copied = copy_on_same_tensors(model).eval().requires_grad_(False)
+    if supported(copied):
+        use_attention(stock_classifier(copied))
+    halve(copied)
+    return copied

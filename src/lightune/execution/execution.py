@@ -1,0 +1,131 @@
+"""How the calls of a base model run, in one object that lies on it; see docs/adr/0013-one-execution-object.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lightune.models.anatomy import stock_classifier
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from lightune.execution.packed_layout import Layout
+
+# The one attribute that lightune puts on a model that is not its own.
+ATTRIBUTE = "lightune_execution"
+_OPENING = Lock()
+_OWN_HOOKS: set[Callable[..., Any]] = set()
+
+
+class DropsPadding(Protocol):
+    """What drops the padding of the threads that opened it: execution/unpadding.py has it."""
+
+    def open(self, logits_only: bool) -> None:
+        """Drop the padding of this thread's calls from now on."""
+
+    def close(self) -> bool:
+        """Take back one `open` of this thread, and say whether no thread has it open any more."""
+
+
+@dataclass(frozen=True)
+class KnownBatch:
+    """What is known of the batch with this attention mask: the same mask on the CPU, a layout that is made already."""
+
+    mask: torch.Tensor
+    host_mask: torch.Tensor | None
+    layout: Layout | None
+
+
+@dataclass
+class Execution:
+    """How the calls of one base model run.
+
+    `unpadder` is there while some thread has it open. Packed tokens are filled up to a multiple of `row_multiple`.
+    `is_claimed` says that a method is attached. `batches` are those of the calls under way, by thread.
+    """
+
+    unpadder: DropsPadding | None = None
+    row_multiple: int = 1
+    is_claimed: bool = False
+    batches: dict[int, KnownBatch] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Execution:
+        """Return that of a copied model: what its modules are is copied with them, and no call of it is under way."""
+        return Execution(row_multiple=self.row_multiple, is_claimed=self.is_claimed)
+
+    def batch_of(self, mask: torch.Tensor) -> KnownBatch | None:
+        """Return what `known_batch` says of this thread's batch, if its mask is this very tensor."""
+        known = self.batches.get(get_ident())
+        # PEFT's prompts make a longer mask of the one that was given, of which nothing is known.
+        return known if known is not None and known.mask is mask else None
+
+    def claim(self) -> None:
+        """Note that a method is attached."""
+        self.is_claimed = True
+
+    def release(self) -> None:
+        """Note that none is attached any more."""
+        self.is_claimed = False
+
+    @contextmanager
+    def without_padding(self, make: Callable[[], DropsPadding], logits_only: bool) -> Iterator[None]:
+        """Let this thread's calls be unpadded within the context, by the unpadder that is open already or a new one."""
+        with _OPENING:
+            unpadder = self.unpadder or make()
+            unpadder.open(logits_only)
+            self.unpadder = unpadder
+        try:
+            yield
+        finally:
+            with _OPENING:
+                if unpadder.close():
+                    self.unpadder = None
+
+    def fill_rows(self, multiple: int) -> None:
+        """Fill packed tokens up to a multiple from now on; 1 fills nothing up."""
+        self.row_multiple = multiple
+
+
+def execution_of(model: nn.Module) -> Execution:
+    """Return the execution of a classifier's base model, whatever wraps it; a plain one if there was none."""
+    stock = stock_classifier(model)
+    own = vars(model if stock is None else stock.base_model)
+    found: Execution = own.get(ATTRIBUTE) or own.setdefault(ATTRIBUTE, Execution())
+    return found
+
+
+@contextmanager
+def known_batch(
+    model: nn.Module, mask: torch.Tensor, host_mask: torch.Tensor | None = None, layout: Layout | None = None
+) -> Iterator[None]:
+    """Say what is known of the batch that this thread gives the model within the context.
+
+    `mask` is the attention mask that the model is called with, which is compared by identity. `host_mask` holds the
+    same numbers on the CPU, so that no device is waited for to read them; with a `layout` nobody reads them.
+    """
+    batches, thread = execution_of(model).batches, get_ident()
+    before = batches.get(thread)
+    batches[thread] = KnownBatch(mask, host_mask, layout)
+    try:
+        yield
+    finally:
+        if before is None:
+            del batches[thread]
+        else:
+            batches[thread] = before
+
+
+def own_hook(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function as a hook of this package's own: it changes how a call runs, and reads nothing out of it."""
+    _OWN_HOOKS.add(function)
+    return function
+
+
+def is_own_hook(hook: Any) -> bool:
+    """Whether a registered hook, a function or a bound method, is marked by `own_hook`."""
+    return getattr(hook, "__func__", hook) in _OWN_HOOKS
