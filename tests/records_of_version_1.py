@@ -1,13 +1,16 @@
-"""Records of version 1 as lightune wrote them: of the last commit with that version, and of an older one.
+"""Records of version 1: as the last commit with that version and an older one wrote them, and others in their form.
 
-Both are results.json of one run, by commits 7b52a9c and 4123b06; the recipe, the environment, the groups and the decimals
-are shortened.
+The first two are results.json of one run, by commits 7b52a9c and 4123b06; the recipe, the environment, the groups, the
+notes and the decimals are shortened.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
+
+from lightune.record import RunRecord
 
 LAST = """
 {
@@ -115,8 +118,7 @@ LAST = """
   },
   "reload_check": {"passed": true, "examples": 40, "largest_logit_difference": 0.0},
   "notes": [
-    "12 of the 60 training examples were set aside for validation.",
-    "The validation split (500 rows) is not used: data.train_examples is the whole budget of labels. --validation FILE asks for it."
+    "12 of the 60 training examples were set aside for validation."
   ]
 }
 """
@@ -147,3 +149,33 @@ def without_later(record: dict[str, Any]) -> dict[str, Any]:
         name: {key: value for key, value in part.items() if key not in LATER[name]} if name in LATER else part
         for name, part in record.items()
     }
+
+
+def as_version_1(record: RunRecord) -> dict[str, Any]:
+    """Return the record's JSON as version 1 had it: without the mappings, whose values stand beside them."""
+    fields = record.model_dump(mode="json")
+    del fields["task"], fields["comparison"]["cautions"]
+    parts = [fields["before"], fields["after"], *fields["baselines"].values(), *fields["training"]["epochs"]]
+    parts += [group for found in parts[:2] for groups in found["groups"].values() for group in groups.values()]
+    for part in parts:
+        for name in ("metrics", "details", "title"):
+            part.pop(name, None)
+    for gain in fields["comparison"]["gains"].values():
+        del gain["unit"], gain["test"]
+    return {**fields, "schema_version": 1}
+
+
+def older(record: RunRecord) -> dict[str, Any]:
+    """Return the record's JSON as the first versions wrote it: compared with the probe and with before alone."""
+    return without_later(as_version_1(record))
+
+
+def paths(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of everything that is neither a mapping nor a list of them."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from paths(inner, f"{place}.{name}".removeprefix("."))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield from paths(value[0], f"{place}[]")
+    else:
+        yield place, value

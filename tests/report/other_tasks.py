@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from example_record import ENVIRONMENT, INFERENCE, MODEL, RECIPE
-
 from lightune.record import RunRecord
 
 COST = {"runtime": 3.42, "samples_per_second": 29.2, "steps_per_second": 2.0}
@@ -24,7 +23,8 @@ def regression() -> RunRecord:
         "before": _gain("r2", 0.73, (0.6, 0.9)),
     }
     return _record(
-        "regression", metrics, before={"r2": -0.2, "rmse": 1.31, "loss": 1.7}, after={"r2": 0.53, "rmse": 0.82, "loss": 0.6},
+        "regression", metrics,
+        before={"r2": -0.2, "rmse": 1.31, "loss": 1.7}, after={"r2": 0.53, "rmse": 0.82, "loss": 0.6},
         baselines={"constant": mean, "probe": probe}, gains=gains, best="probe",
     )  # fmt: skip
 
@@ -51,16 +51,17 @@ def without_baselines() -> RunRecord:
 
 
 def _record(
-    task: str, metrics: list[dict[str, Any]], *, before: dict[str, Any], after: dict[str, Any], baselines: dict[str, Any],
-    gains: dict[str, Any], best: str | None, labels: list[str] | None = None, groups: dict[str, Any] | None = None,
+    task: str, metrics: list[dict[str, Any]], *, before: dict[str, Any], after: dict[str, Any],
+    baselines: dict[str, Any], gains: dict[str, Any], best: str | None, labels: list[str] | None = None,
+    groups: dict[str, Any] | None = None,
 ) -> RunRecord:  # fmt: skip
     headline = metrics[0]["name"]
     grouped = {
         column: {name: {"examples": 2, "metrics": {headline: value}} for name, value in values.items()}
         for column, values in (groups or {}).items()
     }
-    epoch = {"epoch": 1, "train_loss": 0.7, "metrics": dict(after), "learning_rate": 1e-3}
-    epoch["metrics"] = {name: value for name, value in after.items() if value is not None}
+    validated = {name: value for name, value in after.items() if value is not None}
+    epoch = {"epoch": 1, "train_loss": 0.7, "metrics": validated, "learning_rate": 1e-3}
     fields = {
         "run_folder": "runs/other-1",
         "recipe": RECIPE,
@@ -77,7 +78,9 @@ def _record(
         "model": MODEL,
         "baselines": baselines,
         "before": {"examples": 3, "metrics": before, "groups": grouped, **COST},
-        "training": {**COST, "steps": 5, "best_epoch": 1, "learning_rate": 1e-3, "precision": "fp32", "epochs": [epoch]},
+        "training": {
+            **COST, "steps": 5, "best_epoch": 1, "learning_rate": 1e-3, "precision": "fp32", "epochs": [epoch],
+        },
         "after": {"examples": 3, "metrics": after, "groups": grouped, **COST},
         "inference": INFERENCE,
         "comparison": {"gains": gains, "best_baseline": best},

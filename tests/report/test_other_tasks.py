@@ -9,10 +9,10 @@ import re
 
 import pytest
 import yaml
-from example_record import example_predictions, example_record
 from other_tasks import PREDICTIONS, grades, regression, without_baselines
 from rich.console import Console
 
+from example_record import example_predictions, example_record
 from lightune.measured import Metric
 from lightune.record import RunRecord
 from lightune.report import gains, tables
@@ -91,7 +91,9 @@ def test_a_printed_record_has_the_headline_and_each_baseline():
         ["baseline", "always answering 2.5: 0.000"],
         ["before", "-0.200"],
     ]
-    assert str(without_baselines()).splitlines()[1].startswith("over before             +12.0 points (95%: 10.0 to 14.0)")
+    assert (
+        str(without_baselines()).splitlines()[1].startswith("over before             +12.0 points (95%: 10.0 to 14.0)")
+    )
     assert "baseline" not in str(without_baselines())
 
 
@@ -118,7 +120,12 @@ def test_tables_have_a_column_for_each_metric_and_a_dash_where_there_can_be_none
         ["after (lora)", "1.020", "not measured"],
     ]
     assert "what always answers the same has no weighted kappa." in html.unescape(render_html(grades(), PREDICTIONS))
-    assert tables.epochs(regression()).columns[1:5] == ["train loss", "validation R2", "validation RMSE", "validation loss"]
+    assert tables.epochs(regression()).columns[1:5] == [
+        "train loss",
+        "validation R2",
+        "validation RMSE",
+        "validation loss",
+    ]
 
 
 def test_gains_are_named_by_direction_and_test():
@@ -142,9 +149,10 @@ def test_the_best_of_equal_baselines_is_the_later_and_the_lowest_error_comes_fir
     record = grades()
     errors = {"a": 1.1, "b": 0.9, "c": 0.9, "d": None}
     baselines = {
-        name: record.baselines["constant"].model_copy(update={"metrics": {"mae": value}}) for name, value in errors.items()
+        name: record.baselines["constant"].model_copy(update={"metrics": {"mae": value}})
+        for name, value in errors.items()
     }
-    named = {name: record.comparison.gains["before"] for name in (*errors, "before")}
+    named = dict.fromkeys((*errors, "before"), record.comparison.gains["before"])
     for best, expected in (("c", ["c", "b", "a", "d", "before"]), ("a", ["a", "c", "b", "d", "before"])):
         comparison = record.comparison.model_copy(update={"gains": named, "best_baseline": best})
         changed = record.model_copy(update={"baselines": baselines, "comparison": comparison})

@@ -69,8 +69,11 @@ def test_no_run_folder(tmp_path):
         ('{"schema_version": 1, "run_', "ARTIFACT-032"),
         ("\udcff", "ARTIFACT-032"),
         ("[1, 2]", "ARTIFACT-034"),
-        ('{"schema_version": 2}', "ARTIFACT-033"),
+        ('{"schema_version": 3}', "ARTIFACT-033"),
+        ('{"schema_version": 0}', "ARTIFACT-033"),
+        ('{"schema_version": 2}', "ARTIFACT-034"),
         ('{"schema_version": 1}', "ARTIFACT-034"),
+        ("{}", "ARTIFACT-034"),
     ],
 )
 def test_broken_results(folder, content, code):

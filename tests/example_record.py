@@ -9,7 +9,6 @@ from typing import Any
 from lightune.record import RunRecord
 from lightune.sections import Baseline, Evaluation
 from lightune.tasks.classification import Classification
-from records_of_version_1 import without_later
 
 KINDS = ("plain", "negation", "mixed", "implied", "irony")
 TWO = ("negative", "positive")
@@ -98,25 +97,6 @@ def example_record(labels: tuple[str, ...] = TWO, predictions: Predictions | Non
         "notes": ["12 training rows were duplicates and were dropped.", "One seed: another gives other figures."],
     }
     return RunRecord.model_validate(fields | changes)
-
-
-def as_version_1(record: RunRecord) -> dict[str, Any]:
-    """Return the record's JSON as version 1 had it: without the mappings, whose values stand beside them."""
-    fields = record.model_dump(mode="json")
-    del fields["task"], fields["comparison"]["cautions"]
-    parts = [fields["before"], fields["after"], *fields["baselines"].values(), *fields["training"]["epochs"]]
-    parts += [group for found in parts[:2] for groups in found["groups"].values() for group in groups.values()]
-    for part in parts:
-        for name in ("metrics", "details", "title"):
-            part.pop(name, None)
-    for gain in fields["comparison"]["gains"].values():
-        del gain["unit"], gain["test"]
-    return {**fields, "schema_version": 1}
-
-
-def older(record: RunRecord) -> dict[str, Any]:
-    """Return the record's JSON as the first versions wrote it: compared with the probe and with before alone."""
-    return without_later(as_version_1(record))
 
 
 def with_accuracy(record: RunRecord, accuracy: float) -> RunRecord:
