@@ -214,7 +214,7 @@ def test_an_older_record_is_read_and_shown_and_says_what_it_lacks(tmp_path):
     ]
     assert read.figures()[1][0] == "over a baseline"
     assert [row[0] for row in tables.gained(read).rows] == ["over the linear probe", "over before (untrained head)"]
-    assert per_label(read.after).rows[0] == ["no", "0.800", "0.800", "0.800", "100", "100"]
+    assert per_label(read.after, ["no", "yes"]).rows[0] == ["no", "0.800", "0.800", "0.800", "100", "100"]
 
 
 def test_the_gains_table_has_a_row_for_each_baseline_and_the_headline_s_comes_first():
@@ -257,7 +257,7 @@ def test_every_label_has_its_figures(count):
 
 def test_what_was_not_divided_is_a_dash():
     record = _record(SIX[:3], (10, 10, 0), after=(10, 0, 0), probe=(9, 9, 0))
-    assert per_label(record.after).rows[1:] == [
+    assert per_label(record.after, SIX[:3]).rows[1:] == [
         ["b", "-", "0.000", "0.000", "10", "0"],
         ["c", "-", "-", "-", "0", "0"],
     ]
