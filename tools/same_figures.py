@@ -10,8 +10,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-# What two runs of the same tree do not agree on, by the rule that leaves it out. A pattern is matched with a figure's
-# own key, or, where it has a dot, with the whole path. Left-out keys must still be there.
+# What is no result, or what two runs of the same tree do not agree on, by the rule that leaves it out. A pattern is
+# matched with a figure's own key, or, where it has a dot, with the whole path. Left-out keys must still be there.
 LEFT_OUT = {
     "time": ("runtime", "*latency_*"),
     "rate": ("*_per_second",),
@@ -19,7 +19,7 @@ LEFT_OUT = {
     "versions": ("environment.versions.*", "environment.commit"),
     "timings of the precision probe": ("environment.precision.*.why",),
     "paths": ("run_folder",),
-    "the version of its form": ("schema_version", "format_version"),
+    "how files are written": ("schema_version", "format_version"),
 }
 # Lists that PEFT makes of sets, whose order differs from process to process.
 SETS = ("target_modules", "exclude_modules", "modules_to_save")

@@ -37,7 +37,7 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
     try:
         return _record(value, version)
     except ValueError as error:
-        raise damaged("ARTIFACT-034", path, f"not the record of a run: {_fault(error)}", otherwise) from error
+        raise damaged("ARTIFACT-034", path, f"not the record of a run: {first_fault(error)}", otherwise) from error
 
 
 def damaged(code: str, path: Path, what: str, otherwise: str = "") -> ArtifactError:
@@ -49,10 +49,10 @@ def _record(value: Any, version: Any) -> RunRecord:
     return RunRecord.model_validate(upgraded_record(value) if version == 1 else value)
 
 
-def _fault(error: ValueError) -> str:
-    """Return the place of the first fault and what is wrong there."""
+def first_fault(error: ValueError, *within: str) -> str:
+    """Return the place of the first fault, which is `within` some section, and what is wrong there."""
     if not isinstance(error, ValidationError):
-        return str(error)
+        return ".".join([*within, str(error)])
     fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+    place = ".".join(str(part) for part in (*within, *fault["loc"])) or "the whole file"
     return f"{place}: {fault['msg']}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import html
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from example_record import example_predictions, example_record
 
+from example_record import example_predictions, example_record
 from lightune.errors import ArtifactError
 from lightune.report.files import read_run, write_reports
 
@@ -69,8 +71,11 @@ def test_no_run_folder(tmp_path):
         ('{"schema_version": 1, "run_', "ARTIFACT-032"),
         ("\udcff", "ARTIFACT-032"),
         ("[1, 2]", "ARTIFACT-034"),
-        ('{"schema_version": 2}', "ARTIFACT-033"),
+        ('{"schema_version": 3}', "ARTIFACT-033"),
+        ('{"schema_version": 0}', "ARTIFACT-033"),
+        ('{"schema_version": 2}', "ARTIFACT-034"),
         ('{"schema_version": 1}', "ARTIFACT-034"),
+        ("{}", "ARTIFACT-034"),
     ],
 )
 def test_broken_results(folder, content, code):
@@ -83,6 +88,24 @@ def test_a_wrong_field_is_named(folder):
     (folder / "results.json").write_text(text.replace('"best_epoch":4', '"best_epoch":"x"'), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"training\.best_epoch"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("confusion_matrix", [[1]], "after.details.confusion_matrix: not 2 by 2, as the labels are"),
+        ("confusion_matrix", [["x", 1], [1, 1]], "after.details.confusion_matrix.0.0"),
+        ("per_label", {"negative": {"precision": 0.5}}, "after.details.per_label.negative.recall"),
+    ],
+)
+def test_details_that_cannot_be_drawn_are_named(folder, name, value, said):
+    path = folder / "results.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    fields["after"]["details"][name] = value
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=re.escape(said)) as caught:
+        read_run(folder)
+    assert caught.value.code == "ARTIFACT-034"
 
 
 def test_broken_predictions(folder):

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 from example_record import FIVE, TWO, example_predictions, example_record
 
-from lightune.report.html import confusion, most_wrong, render_html
+from lightune.report.classification_view import confusion, most_wrong
+from lightune.report.html import render_html
 
 XSS = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -101,7 +102,8 @@ def test_the_twenty_surest_mistakes():
         (row for row in rows if row["label"] != row["prediction"]), key=lambda row: -float(row["confidence"])
     )
     assert len(wrong) > 20
-    assert most_wrong(rows) == wrong[:20]
+    found = most_wrong(rows, "label")
+    assert (found.rows, found.total) == (wrong[:20], len(wrong))
     text = _page(predictions=rows)
     part = text[text.index('id="wrong"') : text.index('id="recipe"')]
     shown = [float(figure) for figure in re.findall(r"<td>(\d\.\d{3})</td></tr>", part)]
@@ -113,7 +115,7 @@ def test_the_twenty_surest_mistakes():
 def test_both_texts_of_a_pair_are_shown():
     rows = [row | {"text_pair": f"pair of {number}"} for number, row in enumerate(example_predictions())]
     data = example_record(predictions=rows).data.model_copy(update={"text_column": ["premise", "hypothesis"]})
-    surest = rows.index(most_wrong(rows)[0])
+    surest = rows.index(most_wrong(rows, "label").rows[0])
     assert f"pair of {surest}</td>" in _page(predictions=rows, data=data)
     assert "pair of" not in _page(predictions=rows)
 
@@ -124,8 +126,7 @@ def test_no_mistakes_at_all():
 
 
 def test_confusion_shares_are_of_the_true_label():
-    found = example_record().before.model_copy(update={"confusion_matrix": [[3, 1], [0, 0]]})
-    first, second = confusion(found, ["a", "b"], "x").rows
+    first, second = confusion([[3, 1], [0, 0]], ["a", "b"], "x").rows
     assert [(cell.count, cell.share, cell.is_right) for cell in first.cells] == [(3, 0.75, True), (1, 0.25, False)]
     assert (first.recall, second.recall) == ("75%", "-")
 
@@ -164,7 +165,7 @@ def test_the_numbers_of_the_plots_stand_in_tables():
     record = example_record()
     text = _page()
     for epoch in record.training.epochs:
-        for value in (epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy):
+        for value in (epoch.train_loss, epoch.metrics["loss"], epoch.metrics["accuracy"]):
             assert f"<td>{value:.3f}</td>" in text
     assert f"<td>{100 * record.comparison.probe_gain:.1f} points</td>" in text
     assert "4 (kept)" in text

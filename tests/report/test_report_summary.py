@@ -8,7 +8,7 @@ import pytest
 from example_record import FIVE, TWO, example_record
 from rich.console import Console
 
-from lightune.report import words
+from lightune.report import gains
 from lightune.report.summary import print_summary
 
 
@@ -30,7 +30,7 @@ def test_it_fits_and_nothing_is_cut(width, labels):
 
 def test_the_headline_comes_first():
     record = example_record()
-    assert _printed(record, 200).splitlines()[:2] == [words.headline(record), words.before_sentence(record)]
+    assert _printed(record, 200).splitlines()[:2] == [gains.headline(record), gains.before_sentence(record)]
 
 
 def test_every_part_is_there():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from example_record import example_record, with_gain
+from example_record import example_record, with_accuracy, with_gain
 
-from lightune.report import words
+from lightune.report import gains, words
 
 
 def _record(accuracy: float = 0.764, name: str = "probe", **gain: object):
-    record = with_gain(example_record(), name, **gain)
-    return record.model_copy(update={"after": record.after.model_copy(update={"accuracy": accuracy})})
+    return with_accuracy(with_gain(example_record(), name, **gain), accuracy)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def _record(accuracy: float = 0.764, name: str = "probe", **gain: object):
 )  # fmt: skip
 def test_headline(accuracy, gain, ci95, verdict, expected):
     record = _record(accuracy, value=gain, ci95=ci95, verdict=verdict)
-    assert words.headline(record) == expected
+    assert gains.headline(record) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,14 +58,14 @@ def test_headline(accuracy, gain, ci95, verdict, expected):
 )  # fmt: skip
 def test_before_sentence_always_says_what_before_is(gain, ci95, verdict, expected):
     record = _record(name="before", value=gain, ci95=ci95, verdict=verdict)
-    assert words.before_sentence(record) == expected
+    assert gains.before_sentence(record) == expected
 
 
 def test_the_checkpoints_own_head_is_not_called_untrained():
     model = example_record().model.model_copy(update={"head": "checkpoint"})
     record = _record(name="before", value=0.012, ci95=(-0.003, 0.027), verdict="no clear difference")
     expected = "1.2 points above before, the checkpoint's own head (95%: -0.3 to 2.7): no clear difference."
-    assert words.before_sentence(record.model_copy(update={"model": model})) == expected
+    assert gains.before_sentence(record.model_copy(update={"model": model})) == expected
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Answers:
         return len(self._known)
 
     def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, ...]]:
-        """Return the answer to each text as the task's `answer_columns`; `places` tell, in messages, where texts stand."""
+        """Return the answer to each text as the task's `answer_columns`; `places` are for messages."""
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         try:

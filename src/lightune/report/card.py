@@ -94,7 +94,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "tables": tables,
         "usage": usage,
         "groups": tables.groups(record, MOST_GROUPS),
-        "per_label": classification_view.per_label(record.after),
+        "per_label": classification_view.per_label(record.after, record.task.labels),
         "sampling": sampling_sentence(record),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }

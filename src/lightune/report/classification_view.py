@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from lightune.measured import Measured
 from lightune.record import RunRecord
 from lightune.report import tables, words
@@ -20,7 +22,31 @@ MOST_WRONG = 20
 FEW_LABELS = 5
 # A table of more labels than this is folded up; it still holds every one.
 LONG_LIST = 20
-CONFUSION, PER_LABEL = "confusion_matrix", "per_label"
+
+
+class LabelScores(BaseModel):
+    """Figures of one label: how many examples it has, how often it was answered, and how right that was."""
+
+    precision: float
+    recall: float
+    f1: float
+    examples: int
+    answered: int
+
+
+class LabelDetails(BaseModel):
+    """The details of an evaluation that are shown here; there may be others, or none."""
+
+    confusion_matrix: list[list[int]] | None = None
+    per_label: dict[str, LabelScores] | None = None
+
+    @classmethod
+    def of(cls, found: Measured, labels: Sequence[str]) -> LabelDetails:
+        """Return those of an evaluation. Raises ValueError where they have not the form that is shown."""
+        details, side = cls.model_validate(found.details), len(labels)
+        if details.confusion_matrix is not None and [*map(len, details.confusion_matrix)] != [side] * side:
+            raise ValueError(f"confusion_matrix: not {side} by {side}, as the labels are")
+        return details
 
 
 @dataclass(frozen=True)
@@ -60,23 +86,24 @@ class Wrong:
 
 def one_label_each(record: RunRecord) -> bool:
     """Say whether an answer is one label of several: only then can labels be confused."""
-    return CONFUSION in record.after.details
+    return LabelDetails.of(record.after, record.task.labels).confusion_matrix is not None
 
 
 def view(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, Any]:
     """Return what the page shows of labels; what there is nothing of is empty."""
-    labels, each = record.task.labels, per_label(record.after)
-    captions = f"Before: the {words.before_head(record)}", f"After: {tables.method_name(record)}"
-    before, after = zip(captions, (record.before, record.after), strict=True)
+    labels = record.task.labels
+    shown = {
+        f"Before: the {words.before_head(record)}": record.before,
+        f"After: {tables.method_name(record)}": record.after,
+    }
+    details = {caption: LabelDetails.of(found, labels) for caption, found in shown.items()}
+    matrices = {caption: found.confusion_matrix for caption, found in details.items()}
+    each = [per_label(shown[caption], labels, caption) for caption in reversed(shown)]
     return {
-        "matrices": [
-            confusion(found.details[CONFUSION], labels, caption)
-            for caption, found in (before, after)
-            if CONFUSION in found.details
-        ],
+        "matrices": [confusion(counts, labels, caption) for caption, counts in matrices.items() if counts is not None],
         "many_labels": len(labels) > FEW_LABELS,
-        "long_list": each is not None and len(each.rows) > LONG_LIST,
-        "per_label": [table for caption, found in (after, before) if (table := per_label(found, caption)) is not None],
+        "long_list": len(labels) > LONG_LIST,
+        "per_label": [table for table in each if table is not None],
         "wrong": most_wrong(predictions, record.task.target_column),
     }
 
@@ -94,26 +121,32 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], caption: s
 
 def confusion_table(found: Measured, labels: Sequence[str]) -> Table | None:
     """Return the confusion matrix of an evaluation as a table, or None where it has none."""
-    if CONFUSION not in found.details:
+    counts = LabelDetails.of(found, labels).confusion_matrix
+    if counts is None:
         return None
-    counts = zip(labels, found.details[CONFUSION], strict=True)
-    rows = [[label, *map(words.count, row)] for label, row in counts]
+    rows = [[label, *map(words.count, row)] for label, row in zip(labels, counts, strict=True)]
     return Table("Confusion matrix", ["label / answered", *labels], rows)
 
 
-def per_label(found: Measured, caption: str = "Per label") -> Table | None:
+def per_label(found: Measured, labels: Sequence[str], caption: str = "Per label") -> Table | None:
     """Return precision, recall, F1, examples and answers of every label, or None where there are no such figures.
 
     A dash stands where nothing was answered or to be found.
     """
-    if PER_LABEL not in found.details:
+    scores = LabelDetails.of(found, labels).per_label
+    if scores is None:
         return None
-    rows = []
-    for name, label in found.details[PER_LABEL].items():
-        examples, answered = label["examples"], label["answered"]
-        scores = (("precision", answered), ("recall", examples), ("f1", answered or examples))
-        shown = [words.score(label[score]) if divides else NOTHING for score, divides in scores]
-        rows.append([name, *shown, words.count(examples), words.count(answered)])
+    rows = [
+        [
+            name,
+            words.score(label.precision) if label.answered else NOTHING,
+            words.score(label.recall) if label.examples else NOTHING,
+            words.score(label.f1) if label.answered or label.examples else NOTHING,
+            words.count(label.examples),
+            words.count(label.answered),
+        ]
+        for name, label in scores.items()
+    ]
     return Table(caption, ["label", "precision", "recall", "F1", "examples", "answered"], rows)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
-from lightune.record_file import RESTORE, RESULTS_FILE, damaged, read_record
+from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
+from lightune.report.classification_view import LabelDetails
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -36,6 +37,12 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
         hint = "Give a run folder, e.g. runs/reviews-1."
         raise ArtifactError("ARTIFACT-030", f"{folder}: there is no such folder.", hint)
     record = read_record(folder)
+    for name, found in (("before", record.before), ("after", record.after)):
+        try:
+            LabelDetails.of(found, record.task.labels)
+        except ValueError as error:
+            what = f"not the record of a run: {first_fault(error, name, 'details')}"
+            raise damaged("ARTIFACT-034", folder / RESULTS_FILE, what) from error
     return record, _read_predictions(folder / PREDICTIONS_FILE, record)
 
 

@@ -43,7 +43,7 @@ def _tables(record: RunRecord) -> Iterator[Table]:
     results = tables.results(record)
     # The caption does the work of the first column's name; it saves a line.
     yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
-    each = classification_view.per_label(record.after)
+    each = classification_view.per_label(record.after, record.task.labels)
     if each and len(each.rows) <= MOST_LABELS:
         yield _renamed(each)
     for group in tables.groups(record, MOST_GROUPS)[:MOST_GROUPINGS]:
@@ -58,7 +58,7 @@ def _tables(record: RunRecord) -> Iterator[Table]:
 
 
 def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
-    each = classification_view.per_label(record.after)
+    each = classification_view.per_label(record.after, record.task.labels)
     if each and len(each.rows) > MOST_LABELS:
         yield "per label", f"precision, recall and F1 of each of the {len(each.rows)} labels are in the report"
     for row in tables.sizes(record).rows:
@@ -119,7 +119,8 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
     """Print one evaluation: cautions, figures, also per label and by group, the confusion matrix, known texts."""
     for sentence in cautions:
         print_text(console, sentence, "yellow")
-    each, matrix = classification_view.per_label(found), classification_view.confusion_table(found, task.labels)
+    each = classification_view.per_label(found, task.labels)
+    matrix = classification_view.confusion_table(found, task.labels)
     shown = [tables.evaluation(found, task.metrics), *([_renamed(each)] if each else [])]
     shown += [*tables.evaluation_groups(found, task.metrics), *([matrix] if matrix else [])]
     for table in shown:

@@ -1,0 +1,231 @@
+"""Reports of tasks that are not classification: every figure by its own title, unit and direction."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+
+import pytest
+import yaml
+from other_tasks import PREDICTIONS, grades, regression, without_baselines
+from rich.console import Console
+
+from example_record import example_predictions, example_record
+from lightune.measured import Metric
+from lightune.record import RunRecord
+from lightune.report import gains, tables
+from lightune.report.card import render_card
+from lightune.report.files import read_run, write_reports
+from lightune.report.html import render_html
+from lightune.report.summary import print_evaluation, print_summary
+
+ALL = pytest.mark.parametrize("make", [regression, grades, without_baselines])
+
+
+def _printed(record: RunRecord, width: int = 80) -> str:
+    sink = io.StringIO()
+    print_summary(record, Console(file=sink, width=width))
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (regression, "0.530 R2, 0.120 above a linear probe of the untouched model (95%: 0.050 to 0.190): better."),
+        (grades, "1.020 mean absolute error, 0.120 higher than always answering 3 (95%: -0.190 to -0.050): worse."),
+        (
+            without_baselines,
+            "0.810 entity F1, 12.0 points above before, the untrained head, which can only guess "
+            "(95%: 10.0 to 14.0): better.",
+        ),
+    ],
+)
+def test_the_headline_has_the_metric_s_unit_and_direction(make, expected):
+    record = make()
+    assert gains.headline(record) == expected
+    assert _printed(record, 300).splitlines()[0] == expected
+    assert html.unescape(render_html(record, PREDICTIONS)).count(f"<h1>{expected}</h1>") == 1
+    assert expected in render_card(record).replace("\\", "")
+
+
+def test_before_is_said_once():
+    assert gains.before_sentence(without_baselines()) == ""
+    assert _printed(without_baselines(), 300).count("can only guess") == 1
+    lower = "0.300 lower than before, the untrained head, which can only guess (95%: 0.100 to 0.500): better."
+    assert gains.before_sentence(grades()) == lower
+
+
+@pytest.mark.parametrize(
+    ("gain", "unit", "higher", "expected"),
+    [
+        (0.021, "share", True, "2.1 points above"),
+        (-0.021, "share", True, "2.1 points below"),
+        (0.021, "share", False, "2.1 points lower than"),
+        (0.12, "", True, "0.120 above"),
+        (-0.12, "nats", False, "0.120 nats higher than"),
+        (-0.0004, "share", True, "level with"),
+        (0.0004, "", False, "level with"),
+    ],
+)
+def test_where_a_gain_puts_the_model(gain, unit, higher, expected):
+    assert gains.position(gain, Metric(name="x", title="x", unit=unit, higher_is_better=higher)) == expected
+
+
+@ALL
+def test_a_record_says_the_same_after_json(make):
+    record = make()
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+    assert repr(record).startswith(f"<RunRecord runs/other-1: {record.task.headline.title} ")
+    assert "<table>" in record._repr_html_()
+
+
+def test_a_printed_record_has_the_headline_and_each_baseline():
+    lines = [re.split(r"  +", line) for line in str(regression()).splitlines()]
+    assert lines[:6] == [
+        ["R2", "0.530 on 3 test examples"],
+        ["over the best baseline", "linear probe: +0.120 (95%: 0.050 to 0.190): better"],
+        ["over before", "+0.730 (95%: 0.600 to 0.900): better"],
+        ["baseline", "linear probe: 0.410"],
+        ["baseline", "always answering 2.5: 0.000"],
+        ["before", "-0.200"],
+    ]
+    assert (
+        str(without_baselines()).splitlines()[1].startswith("over before             +12.0 points (95%: 10.0 to 14.0)")
+    )
+    assert "baseline" not in str(without_baselines())
+
+
+@ALL
+def test_nothing_of_labels_is_shown_where_no_label_is_confused_with_another(make):
+    record = make()
+    page = render_html(record, PREDICTIONS)
+    for part in ('id="labels"', 'id="confusion"', 'id="wrong"', "accuracy", "McNemar"):
+        assert part not in page, part
+    assert page.count("<svg") == 3
+    assert "None" not in page.replace("<p>None.</p>", "")
+    text = _printed(record)
+    assert "per label" not in text
+    assert "accuracy" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_tables_have_a_column_for_each_metric_and_a_dash_where_there_can_be_none():
+    table = tables.results(grades())
+    assert table.columns == ["classifier", "mean absolute error", "weighted kappa"]
+    assert table.rows == [
+        ["always answering 3", "0.900", "-"],
+        ["before (untrained head)", "1.320", "0.000"],
+        ["after (lora)", "1.020", "not measured"],
+    ]
+    assert "what always answers the same has no weighted kappa." in html.unescape(render_html(grades(), PREDICTIONS))
+    assert tables.epochs(regression()).columns[1:5] == [
+        "train loss",
+        "validation R2",
+        "validation RMSE",
+        "validation loss",
+    ]
+
+
+def test_gains_are_named_by_direction_and_test():
+    table = tables.gained(grades())
+    assert table.caption == "Gain in mean absolute error (how much lower it is), paired on the test examples"
+    assert table.columns[3] == "paired bootstrap"
+    assert [row[:3] for row in table.rows] == [
+        ["over always answering 3", "-0.120", "-0.190 to -0.050"],
+        ["over before (untrained head)", "0.300", "0.100 to 0.500"],
+    ]
+    mixed = grades()
+    other = mixed.comparison.gains["before"].model_copy(update={"test": "sign test"})
+    comparison = mixed.comparison.model_copy(update={"gains": {**mixed.comparison.gains, "before": other}})
+    mixed = mixed.model_copy(update={"comparison": comparison})
+    assert tables.gained(mixed).columns[3] == "p-value"
+    assert "the p-value is of: paired bootstrap and sign test." in " ".join(render_html(mixed, PREDICTIONS).split())
+    assert tables.gained(example_record()).columns[3] == "McNemar's test"
+
+
+def test_the_best_of_equal_baselines_is_the_later_and_the_lowest_error_comes_first():
+    record = grades()
+    errors = {"a": 1.1, "b": 0.9, "c": 0.9, "d": None}
+    baselines = {
+        name: record.baselines["constant"].model_copy(update={"metrics": {"mae": value}})
+        for name, value in errors.items()
+    }
+    named = dict.fromkeys((*errors, "before"), record.comparison.gains["before"])
+    for best, expected in (("c", ["c", "b", "a", "d", "before"]), ("a", ["a", "c", "b", "d", "before"])):
+        comparison = record.comparison.model_copy(update={"gains": named, "best_baseline": best})
+        changed = record.model_copy(update={"baselines": baselines, "comparison": comparison})
+        assert tables.compared(changed) == expected
+
+
+def test_groups_of_an_error_have_no_bar_and_no_points():
+    page = html.unescape(render_html(grades(), PREDICTIONS))
+    part = page[page.index('id="groups"') : page.index('id="learning"')]
+    assert "Mean absolute error by group" in part
+    assert 'class="bar"' not in part
+    assert "percentage points" not in part
+    assert "Lower is better." in part
+
+
+def test_the_card_names_task_metrics_and_code_of_its_own():
+    card = render_card(regression())
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert (front["pipeline_tag"], front["metrics"]) == ("text-regression", ["r_squared", "rmse"])
+    assert "A model for regression:" in card
+    assert "text classifier" not in card
+    assert "from transformers import AutoModelForSomething, AutoTokenizer" in card
+    assert "num_labels=1)" in card
+    assert "print(answer)" in card
+    assert "print(logits.tolist())" in card
+    assert "Another sample of texts would give somewhat other figures." in card
+    assert "| labels |" not in card
+    for block in re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL):
+        compile(block, "card", "exec")
+    assert "A text classifier with 2 labels (PER, LOC)" in render_card(without_baselines())
+
+
+@ALL
+def test_a_run_folder_is_written_and_read(make, tmp_path):
+    record = make()
+    (tmp_path / "results.json").write_text(record.model_dump_json(), encoding="utf-8")
+    with (tmp_path / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
+        writer = csv.DictWriter(sink, list(PREDICTIONS[0]))
+        writer.writeheader()
+        writer.writerows(PREDICTIONS)
+    read, rows = read_run(tmp_path)
+    assert (read, rows) == (record, PREDICTIONS)
+    write_reports(read, rows, tmp_path)
+    assert (tmp_path / "README.md").is_file()
+
+
+@ALL
+def test_an_evaluation_is_printed_by_its_metrics(make):
+    record = make()
+    sink = io.StringIO()
+    print_evaluation(record.after, record.task, ["It says something."], Console(file=sink, width=80))
+    lines = sink.getvalue().splitlines()
+    assert lines[0] == "It says something."
+    for metric in record.task.metrics:
+        assert any(line.startswith(f"{metric.title} ") for line in lines)
+
+
+def test_a_target_of_another_name_is_the_column_that_is_compared():
+    rows = example_predictions()
+    record = example_record(predictions=rows)
+    task = record.task.model_copy(update={"target_column": "labels"})
+    renamed = [{"labels" if key == "label" else key: value for key, value in row.items()} for row in rows]
+    before, after = (
+        page[page.index('id="wrong"') :]
+        for page in (render_html(record, rows), render_html(record.model_copy(update={"task": task}), renamed))
+    )
+    assert '<th scope="col">labels</th>' in after
+    assert after.replace('<th scope="col">labels</th>', '<th scope="col">label</th>') == before
+
+
+def test_names_of_many_metrics_take_several_lines_before_anything_is_cut():
+    record = regression()
+    long = [found.model_copy(update={"title": f"some {found.title} of a long name"}) for found in record.task.metrics]
+    text = _printed(record.model_copy(update={"task": record.task.model_copy(update={"metrics": long})}))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
