@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -60,10 +61,12 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
         loaded.model.to(device)
-        split = {name: Examples(encode(loaded.tokenizer, t, 64), labels) for name, (t, labels) in tiny_rows.items()}
+        split = {
+            name: Examples(encode(loaded.tokenizer, t, 64), np.array(labels)) for name, (t, labels) in tiny_rows.items()
+        }
         validation = split["validation"]
         if contrary:
-            validation = Examples(validation.encoded, [1 - label for label in validation.labels])
+            validation = Examples(validation.encoded, 1 - validation.targets)
         folder = tmp_path / f"loop-{count}"
         return Trial(loaded, make_method(method), split["train"], validation, block, folder, reporter or Silent())
 

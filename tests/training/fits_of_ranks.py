@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from trials import Trial
@@ -79,7 +80,8 @@ def make_loop(folder: Path, model: Path, method: str, reporter: Any = None, **se
         module.p = 0.0 if isinstance(module, torch.nn.Dropout) else vars(module).get("p")
     rows = sorted(sentences(92, seed=3), key=lambda row: row[1])[:61]
     examples = Examples(
-        encode(loaded.tokenizer, [(text,) for text, _ in rows], 64), [int(label == "positive") for _, label in rows]
+        encode(loaded.tokenizer, [(text,) for text, _ in rows], 64),
+        np.array([int(label == "positive") for _, label in rows]),
     )
     trial = Recording(loaded, chosen, examples, examples, block, folder, reporter or Silent())
     trial.model.register_parameter("unused", torch.nn.Parameter(torch.ones(3)))

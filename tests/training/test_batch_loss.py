@@ -20,10 +20,10 @@ def test_loss_and_gradients_are_those_of_the_models_own_loss(
     make_loop: Callable[..., Any], architecture: str, is_packed: bool
 ) -> None:
     trial = make_loop(architecture, method="full", dropout=False)
-    model, row_loss = trial.model.train(), RowLoss(trial.tokenizer, trial.train, trial.settings)
+    model, row_loss = trial.model.train(), RowLoss(trial.loaded.task, trial.tokenizer, trial.train, trial.settings)
     inputs, targets = row_loss.batch(ROWS, 1)
     assert set(inputs) == {"input_ids", "attention_mask"}
-    assert targets.tolist() == [trial.train.labels[row] for row in ROWS]
+    assert targets.tolist() == trial.train.targets[list(ROWS)].tolist()
 
     def both(own: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
         model.zero_grad(set_to_none=True)

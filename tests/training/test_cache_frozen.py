@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -73,7 +74,7 @@ def make(load_lively: Callable[..., Any], tmp_path: Path) -> MakeLoop:
             method, options = "lora", {"rank": 2, "dropout": 0.1, "target_modules": names}
         chosen = make_method(method, options)
         encoded = encode(loaded.tokenizer, [(text,) for text in texts(WORDS)], 64)
-        examples = Examples(encoded, [row % 2 for row in range(len(WORDS))])
+        examples = Examples(encoded, np.arange(len(WORDS)) % 2)
         block = TrainingBlock(
             **{
                 "num_train_epochs": 3,
@@ -213,7 +214,7 @@ def test_a_batch_with_a_new_row_runs_whole(make: MakeLoop) -> None:
     """As happens to a process that is given other rows of a step than in the epoch before."""
     loop = make("llama", "top_layers", 1, num_train_epochs=2)
     calls, runs = Calls(loop), []
-    cached, plain = (RowLoss(loop.tokenizer, loop.train, loop.settings) for _ in range(2))
+    cached, plain = (RowLoss(loop.loaded.task, loop.tokenizer, loop.train, loop.settings) for _ in range(2))
     passes = [Passes(loop.model, loop.method, row_loss, loop.accelerator) for row_loss in (cached, plain)]
     with cache_frozen.cache_frozen(loop.model, passes[0], loop.validation.encoded, loop.settings, loop.folder):
         for rows in ([0, 1, 2], [2, 1], [2, 3], [3, 0], [3, 1, 0]):
@@ -234,7 +235,7 @@ def test_the_same_batch_in_bf16_is_answered_the_same(make: MakeLoop, architectur
     loop = make(architecture, method, 2 if method == "head" else 1)
     quiet(loop.model, 2)
     getattr(loop.model, "dropout", torch.nn.Dropout()).p = 0.0
-    row_loss = RowLoss(loop.tokenizer, loop.train, loop.settings)
+    row_loss = RowLoss(loop.loaded.task, loop.tokenizer, loop.train, loop.settings)
     passes = Passes(loop.model, loop.method, row_loss, loop.accelerator)
     arguments = (loop.model, passes, loop.validation.encoded, loop.settings, loop.folder)
     with padding_free(loop.model, logits_only=True), lean(loop.model, True), cache_frozen.cache_frozen(*arguments):

@@ -8,31 +8,45 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightune.training.class_weights import balanced_weights, weighted_loss
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
+from lightune.data.encoding import encode
 from lightune.methods import make_method
+from lightune.recipe import TrainingBlock
+from lightune.tasks import Task
+from lightune.tasks.columns import Wishes
+from lightune.training.batch_loss import Examples, RowLoss
+from tiny import classes
 
 LABELS = [0] * 7 + [1] * 2 + [2] * 3
 
 
+def weights_of(task: Task, labels: list[int]) -> list[float]:
+    found = task.weights(np.array(labels), Wishes(class_weights="auto"))
+    assert found is not None
+    return found.tolist()
+
+
 def test_balanced_weights_are_scikit_learns():
     wanted = compute_class_weight("balanced", classes=np.arange(3), y=np.array(LABELS))
-    assert balanced_weights(LABELS) == pytest.approx(dict(enumerate(wanted)))
+    assert weights_of(classes("abc"), LABELS) == pytest.approx([wanted[label] for label in LABELS])
 
 
 def test_balanced_weights_by_hand():
     """8 rows, 2 labels: 8 / (2 * 6) and 8 / (2 * 2)."""
-    assert balanced_weights([0] * 6 + [1] * 2) == {0: 8 / 12, 1: 2.0}
+    assert weights_of(classes("ab"), [0] * 6 + [1] * 2) == [8 / 12] * 6 + [2.0] * 2
+    assert classes("ab").weights(np.array([0, 1]), Wishes()) is None
 
 
-def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain():
+def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain(load_tiny: Callable[..., Any]):
     draw = torch.Generator().manual_seed(2)
     logits, labels = torch.randn(12, 3, generator=draw), torch.tensor(LABELS)
-    weights = balanced_weights(LABELS)
-    loss, plain = weighted_loss(logits, labels, [weights[label] for label in LABELS])
-    by_class = torch.tensor([weights[label] for label in range(3)])
+    loaded = load_tiny("bert", labels=["a", "b", "c"])
+    train = Examples(encode(loaded.tokenizer, [("the film",)] * 12, 8), np.array(LABELS))
+    settings = TrainingBlock(class_weights="auto")
+    loss, plain = RowLoss(loaded.task, loaded.tokenizer, train, settings).of(logits, labels, range(12))
+    by_class = torch.tensor([12 / (3 * LABELS.count(label)) for label in range(3)])
     assert loss.item() == pytest.approx(cross_entropy(logits, labels, weight=by_class).item(), rel=1e-6)
     assert plain == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-6)
 
@@ -40,15 +54,12 @@ def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain():
 @pytest.fixture
 def uneven(make_loop: Callable[..., Any], tiny_rows: Any) -> Callable[..., Any]:
     """Return a function that makes a loop whose training rows are 32 negative and 10 positive ones."""
-    from lightune.data.encoding import encode
-    from lightune.training.batch_loss import Examples
-
     rows = list(zip(*tiny_rows["train"], strict=True))
     kept = [row for row in rows if row[1] == 0][:32] + [row for row in rows if row[1] == 1][:10]
 
     def make(**settings: Any) -> tuple[Any, list[str]]:
         loop, texts = make_loop(**settings), [text for text, _ in kept]
-        loop.train = Examples(encode(loop.tokenizer, texts, 64), [label for _, label in kept])
+        loop.train = Examples(encode(loop.tokenizer, texts, 64), np.array([label for _, label in kept]))
         return loop, [text for (text,) in texts]
 
     return make

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,8 +40,10 @@ def plain_passes(loaded: Any, folder: Path, method: Any = None) -> Passes:
     method = method or make_method("lora")
     model, _ = adapted(method, loaded)
     words = (3, 30, 1, 8, 12, 14, 9, 5, 22)
-    train = Examples(encode(loaded.tokenizer, [(text,) for text in texts(words)], 64), [0, 1, 0, 1, 1, 0, 1, 0, 1])
-    row_loss = RowLoss(loaded.tokenizer, train, TrainingBlock())
+    train = Examples(
+        encode(loaded.tokenizer, [(text,) for text in texts(words)], 64), np.array([0, 1, 0, 1, 1, 0, 1, 0, 1])
+    )
+    row_loss = RowLoss(loaded.task, loaded.tokenizer, train, TrainingBlock())
     return Passes(model, method, row_loss, make_accelerator(torch.device(DEVICE), "fp32", (), folder, "test", {}))
 
 
@@ -175,9 +178,9 @@ def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Pa
 
     loaded, method = load_lively("bert"), make_method("lora", {"dropout": 0.3})
     model = method.attach(loaded.model, loaded.anatomy, 3).model.to(DEVICE).train()
-    train = Examples(encode(loaded.tokenizer, [(text,) for text in texts((5, 9, 14))], 64), [0, 1, 0])
+    train = Examples(encode(loaded.tokenizer, [(text,) for text in texts((5, 9, 14))], 64), np.array([0, 1, 0]))
     accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), tmp_path, "test", {})
-    passes = GraphedPasses(model, method, RowLoss(loaded.tokenizer, train, TrainingBlock()), accelerator)
+    passes = GraphedPasses(model, method, RowLoss(loaded.task, loaded.tokenizer, train, TrainingBlock()), accelerator)
     with padding_free(model, logits_only=True), lean(model):
         found = [passed(passes, model, [0, 1, 2], seed) for seed in (1, 1, 2, 1, 2)]
     assert next(iter(passes.shapes.values())).graph is not None

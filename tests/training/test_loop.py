@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ import yaml
 
 from lightune.cli.main import main
 from lightune.errors import InterruptedRunError, TrainingDivergedError
-from lightune.evaluation.evaluate import validate
+from lightune.evaluation.evaluate import predict_logits
 from lightune.progress import Silent
 from lightune.training.checkpoint import load_checkpoint, load_optimizer
 from lightune.training.optimizer import make_optimizer
+from lightune.training.validation import Validation
 
 MakeLoop = Callable[..., Any]
 Weights = dict[str, torch.Tensor]
@@ -92,10 +92,11 @@ def test_an_epoch_says_its_losses_and_the_kept_model_has_the_best_ones(finished:
     losses = losses_of(lines_of(loop))
     means = [sum(losses[:4]) / 4, sum(losses[4:]) / 4]
     assert [epoch.train_loss for epoch in fitted.epochs] == pytest.approx(means)
-    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.targets.tolist(), 8)
+    logits = predict_logits(loop.model, loop.tokenizer, loop.validation.encoded, 8)
+    again = loop.loaded.task.measure(logits, loop.validation.targets)
     best = fitted.epochs[fitted.best_epoch - 1]
-    assert again.loss == pytest.approx(best.validation_loss, rel=1e-5)
-    assert again.accuracy == best.validation_accuracy
+    assert again["loss"] == pytest.approx(best.validation_loss, rel=1e-5)
+    assert again["accuracy"] == best.validation_accuracy
     assert not loop.model.training
 
 
@@ -298,9 +299,8 @@ def test_adalora_keeps_no_epoch_that_has_more_ranks_than_its_budget(
     """Each epoch is worse than the one before; after the seventh of ten, 12 layers have 8 entries each. Patience counts
     from there."""
     losses = (float(number) for number in range(1, 11))
-    monkeypatch.setattr(
-        "lightune.training.validation.validate", lambda *given: replace(validate(*given), loss=next(losses))
-    )
+    measure = Validation.metrics
+    monkeypatch.setattr(Validation, "metrics", lambda self, around: {**measure(self, around), "loss": next(losses)})
     options = {"num_train_epochs": 10, "metric_for_best_model": "loss", "early_stopping_patience": 2}
     loop = make_loop(method="adalora", learning_rate=2e-2, load_best_model_at_end=keep_best, **options)
     fitted = loop.fit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def test_the_started_head_answers_as_the_logistic_regression_does(
     inputs = watch_texts(model, layer, tokenizer, encode(tokenizer, texts, 64), 7).head_inputs
     by_hand = inputs_by_hand(architecture, model, tokenizer, texts)
     np.testing.assert_allclose(inputs, by_hand, atol=1e-4)
-    strength = start_from_probe(layer, inputs, labels)
+    note = start_from_probe(layer, inputs, np.array(labels), loaded.task)
+    strength = float(re.search(r"C = ([\d.e-]+)", note).group(1))
 
     has_bias = layer.bias is not None
     spread = np.where(by_hand.std(axis=0) == 0, 1, by_hand.std(axis=0))  # a dead ReLU
@@ -90,7 +92,7 @@ def test_only_the_output_layer_changes(load_tiny: Callable[..., Any]) -> None:
     texts, labels = texts_and_labels(2, 20)
     layer = loaded.model.classifier
     inputs = watch_texts(loaded.model, layer, loaded.tokenizer, encode(loaded.tokenizer, texts, 64), 8).head_inputs
-    start_from_probe(layer, inputs, labels)
+    start_from_probe(layer, inputs, np.array(labels), loaded.task)
     changed = {name for name, value in loaded.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
     assert not layer._forward_pre_hooks

@@ -12,7 +12,7 @@ import pytest
 import torch
 from trials import Trial
 
-from lightune.evaluation.evaluate import validate
+from lightune.evaluation.evaluate import predict_logits
 from lightune.methods import make_method
 from lightune.sections import Training
 from lightune.training.train import Surroundings, Texts, train
@@ -56,8 +56,9 @@ def test_what_it_gives_back_is_the_kept_model_and_how_it_came_to_be(fresh: Calla
     attached = make_method("lora").attach(fresh().loaded.model, trial.loaded.anatomy, 1)
     assert found.changed == attached.changed
     best = found.fitted.epochs[found.fitted.best_epoch - 1]
-    again = validate(found.model, trial.tokenizer, trial.validation.encoded, trial.validation.targets.tolist(), 8)
-    assert again.loss == pytest.approx(best.validation_loss, rel=1e-5)
+    logits = predict_logits(found.model, trial.tokenizer, trial.validation.encoded, 8)
+    again = trial.loaded.task.measure(logits, trial.validation.targets)
+    assert again["loss"] == pytest.approx(best.validation_loss, rel=1e-5)
     assert not found.model.training
     section = found.section
     assert isinstance(section, Training)

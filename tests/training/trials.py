@@ -41,7 +41,7 @@ class Trial:
         """What `train` would do after attaching."""
         texts = Texts(self.train, self.validation)
         surroundings = Surroundings(self.folder, self.reporter)
-        return Job(self.model, self.method, self.tokenizer, texts, self.settings, surroundings)
+        return Job(self.model, self.method, self.loaded.task, self.tokenizer, texts, self.settings, surroundings)
 
     @cached_property
     def loop(self) -> Loop:
