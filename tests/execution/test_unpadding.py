@@ -147,7 +147,7 @@ def test_with_gradient_checkpointing(load_lively: Any, architecture: str, leaves
 
 
 def test_two_models_and_two_threads_at_once(load_lively: Any) -> None:
-    """Each thread asks both models for batches of its own, opening and shutting their doors all the time.
+    """Each thread asks both models for batches of its own, opening and closing their unpadders all the time.
 
     One wants logits alone, the other all that the layers make.
     """
@@ -180,7 +180,7 @@ def test_two_models_and_two_threads_at_once(load_lively: Any) -> None:
     assert [hooks_of(loaded.model) for loaded in models] == [0, 0]
 
 
-def test_a_thread_that_did_not_open_the_door_runs_with_padding(load_lively: Any) -> None:
+def test_a_thread_that_did_not_open_it_runs_with_padding(load_lively: Any) -> None:
     loaded = load_lively("distilbert")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()
     seen = tokens_at(model.get_submodule(loaded.anatomy.modules(["query"])[0]))
@@ -193,7 +193,7 @@ def test_a_thread_that_did_not_open_the_door_runs_with_padding(load_lively: Any)
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="an index out of range there is the end of the process")
-def test_afterwards_the_door_is_gone_even_after_an_error(load_lively: Any) -> None:
+def test_afterwards_the_hooks_are_gone_even_after_an_error(load_lively: Any) -> None:
     loaded = load_lively("gpt2")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()
     seen = tokens_at(model.get_submodule(loaded.anatomy.modules(["attention_out"])[0]))

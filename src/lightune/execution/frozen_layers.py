@@ -144,7 +144,7 @@ def _hooks(module: nn.Module) -> list[Any]:
 
 
 def _is_foreign(hook: Any) -> bool:
-    """Whether somebody listens by it; those of lightune and transformers themselves want nothing of a plain call."""
+    """Whether it is a hook of others; those of lightune and transformers themselves want nothing of a plain call."""
     return not str(getattr(hook, "__module__", "")).startswith(("lightune.", "transformers."))
 
 

@@ -18,7 +18,7 @@ class FusedLora(Linear):
     """W x + b + s B A drop(x) as one step, forward and backward; PEFT computes whatever is not plain LoRA.
 
     Plain is: one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear, all in
-    one type of numbers or the frozen layer in bf16, and nobody listens inside.
+    one type of numbers or the frozen layer in bf16, and no hooks inside.
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

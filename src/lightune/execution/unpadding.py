@@ -96,7 +96,7 @@ class Unpadder:
         if not self._threads:
             self._handles = [
                 self._base.register_forward_pre_hook(self.enter, with_kwargs=True),
-                # First of all, so that whoever else listens there sees the padded shape.
+                # First of all, so that other hooks there see the padded shape.
                 self._stack.register_forward_hook(self.leave, with_kwargs=True, prepend=True),
             ]
             if len(self._key_value) == 2:

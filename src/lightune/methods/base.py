@@ -35,7 +35,7 @@ class Method:
     """The base of every method; a subclass's fields are its options.
 
     `attach` freezes what the method leaves alone and unfreezes what it trains, the head always included. What a method
-    is, it says by class variables (or by properties, where it hangs on the options):
+    is, it says by class variables (or by properties, where it depends on the options):
 
     - `mergeable`: the adapter can be folded into the base weights, which gives a stock model.
     - `reversible`: `model.disable_adapter()` gives the untouched model back.

@@ -38,7 +38,7 @@ def shared_steps(
 
     A step takes per_device_train_batch_size * gradient_accumulation_steps * ranks rows; the last one what is left. With
     `group_by_length` each step's rows are of similar length, and the steps come in random order. Which rows a step
-    takes hangs on their number alone, not on how many ranks share them.
+    takes depends only on their number, not on how many ranks share them.
     """
     order = epoch_order(len(lengths), settings.seed, epoch)
     micro, step = settings.per_device_train_batch_size, rows_per_step(settings, ranks)
