@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from example_record import example_record
 from lightune.record import RunRecord
+from lightune.sections import Evaluation
 from records_of_version_1 import last_of_version_1, paths
 
 # What differs from run to run, and is not of a fixed form.
@@ -86,3 +87,8 @@ def test_a_record_without_what_its_headline_compares_with_is_refused(record: Run
         del fields["comparison"][beside]
     with pytest.raises(ValidationError, match=f"no comparison with {name}"):
         RunRecord.model_validate(fields)
+
+
+def test_a_section_without_its_fields_says_so():
+    with pytest.raises(AttributeError, match="Evaluation has no metrics"):
+        _ = Evaluation.model_construct().accuracy

@@ -32,7 +32,8 @@ class Section(BaseModel):
 
     def __getattr__(self, name: str) -> Any:
         """Return what stands beside the fields under this name."""
-        beside = {} if name.startswith("_") else self.beside()
+        # What stands beside follows from the fields: asked for a field that is not there yet, it would ask for itself.
+        beside = {} if name.startswith("_") or name in type(self).model_fields else self.beside()
         if name in beside:
             return beside[name]
         raise AttributeError(f"{type(self).__name__} has no {name}")
