@@ -70,7 +70,7 @@ def train(method: Method, model: Any, batch: dict[str, torch.Tensor], steps: int
 
 def saved(model: Any, method: Method, name: str, folder: Path) -> Path:
     """Save the adapter into a new folder and return it."""
-    about = ArtifactConfig(1, name, None, "", name, {}, ["negative", "positive"], 64, ["text"], "label", 1)
+    about = ArtifactConfig(2, name, None, "", name, {}, classes(["negative", "positive"]), 64, ["text"], "label", 1)
     save_adapter(model, method, about, folder)
     return folder
 
