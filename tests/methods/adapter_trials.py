@@ -12,6 +12,7 @@ import torch
 from lightune.artifact import ArtifactConfig, read_tensors, save_adapter
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
+from tiny import classes
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "this book is quite clever and very warm", "dull"]
 LABELS = [1, 0, 1, 0]
