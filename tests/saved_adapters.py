@@ -29,8 +29,8 @@ def make_adapter(
             if value.requires_grad:
                 value.add_(torch.randn(value.shape, generator=draw) * 0.2)
     config = ArtifactConfig(
-        1, str(base), source.revision, fingerprint(source), method, made.options(), labels, max_length, list(columns),
-        "label", seed, precision,
+        2, str(base), source.revision, fingerprint(source), method, made.options(), classes(labels), max_length,
+        list(columns), "label", seed, precision,
     )  # fmt: skip
     save_adapter(model, made, config, folder)
     return folder

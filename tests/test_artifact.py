@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightune.artifact import ArtifactConfig, load_adapter, save_adapter, write_json, write_manifest
+from lightune.artifact import ArtifactConfig, load_adapter, read_config, save_adapter, write_json, write_manifest
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
 from lightune.methods import make_method
@@ -58,13 +58,13 @@ def train_and_save(loaded: LoadedModel, name: str, folder: Path) -> Saved:
         optimizer.step()
         optimizer.zero_grad()
     config = ArtifactConfig(
-        format_version=1,
+        format_version=2,
         base_model=str(loaded.source.folder),
         base_revision=None,
         base_sha256=fingerprint(loaded.source),
         method=name,
         method_options=method.options(),
-        labels=LABELS,
+        task=loaded.task,
         max_length=32,
         text_columns=["text"],
         label_column="label",
@@ -243,11 +243,21 @@ def test_another_architecture_is_refused(copied: Callable[..., Saved], tiny_mode
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"format_version": 2}, "ARTIFACT-006"),
+        ({"format_version": 3}, "ARTIFACT-006"),
+        ({"format_version": "2"}, "ARTIFACT-006"),
+        ({"format_version": None}, "ARTIFACT-006"),
         ({"method": "no-such-method"}, "ARTIFACT-008"),
         ({"method_options": {"rank": 4, "no_such_option": 1}}, "ARTIFACT-008"),
         ({"method_options": {"rank": 5}}, "ARTIFACT-010"),
-        ({"labels": ["a", "b", "c"]}, "ARTIFACT-010"),
+        ({"task": {"name": "classification", "labels": ["a", "b", "c"]}}, "ARTIFACT-010"),
+        ({"task": {"name": "no-such-task", "labels": ["a", "b"]}}, "ARTIFACT-016"),
+        ({"task": {"labels": ["a", "b"]}}, "ARTIFACT-016"),
+        ({"task": {"name": "classification", "labels": "ab"}}, "ARTIFACT-005"),
+        ({"task": {"name": "classification", "labels": ["a", 2]}}, "ARTIFACT-005"),
+        ({"task": {"name": "classification", "labels": ["a", "b"], "no_such_key": 1}}, "ARTIFACT-005"),
+        ({"task": ["a", "b"]}, "ARTIFACT-005"),
+        ({"task": None}, "ARTIFACT-005"),
+        ({"labels": ["negative", "positive"]}, "ARTIFACT-005"),
         ({"method": "head", "method_options": {}}, "ARTIFACT-010"),
         ({"no_such_key": 1}, "ARTIFACT-005"),
     ],
@@ -274,3 +284,59 @@ def test_weights_that_are_no_safetensors_are_refused(copied: Callable[..., Saved
     torch.save({"weight": torch.zeros(1)}, folder / "adapter_model.safetensors")
     write_manifest(folder)
     assert refused(folder).code == "ARTIFACT-011"
+
+
+# Folders of the first format
+
+
+def in_format_1(folder: Path) -> dict[str, Any]:
+    """Rewrite lightune.json by hand as the first format had it: `labels` beside the other keys, and no task."""
+    written = json.loads((folder / "lightune.json").read_text(encoding="utf-8"))
+    assert written["format_version"] == 2
+    task = written.pop("task")
+    assert task == {"name": "classification", "labels": LABELS}
+    older = {**written, "format_version": 1, "labels": LABELS}
+    write_json(folder / "lightune.json", older)
+    write_manifest(folder)
+    return older
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_a_folder_of_the_first_format_is_read_as_one_of_the_second(copied: Callable[..., Saved], method: str) -> None:
+    saved = copied(method)
+    config = read_config(saved.folder)
+    in_format_1(saved.folder)
+    assert read_config(saved.folder) == config
+    adapted = load_adapter(saved.folder)
+    assert adapted.config.task == classes(LABELS)
+    assert torch.equal(logits_of(adapted.model, adapted.loaded.tokenizer), saved.logits)
+
+
+def test_one_from_before_there_were_precisions_is_read_too(copied: Callable[..., Saved]) -> None:
+    saved = copied()
+    older = in_format_1(saved.folder)
+    assert older.pop("model_precision") == "fp32"
+    write_json(saved.folder / "lightune.json", older)
+    write_manifest(saved.folder)
+    assert read_config(saved.folder).model_precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"labels": ["a", "b", "c"]}, "ARTIFACT-010"),
+        ({"labels": "ab"}, "ARTIFACT-005"),
+        ({"labels": [["a"], ["b"]]}, "ARTIFACT-005"),
+        ({"labels": None}, "ARTIFACT-005"),
+        ({"no_such_key": 1}, "ARTIFACT-005"),
+        ({"seed": ...}, "ARTIFACT-005"),
+        ({"labels": ...}, "ARTIFACT-005"),
+    ],
+)
+def test_one_that_does_not_fit_is_refused(copied: Callable[..., Saved], change: dict[str, Any], code: str) -> None:
+    """An ellipsis leaves the key out."""
+    folder = copied().folder
+    changed = {**in_format_1(folder), **change}
+    write_json(folder / "lightune.json", {key: value for key, value in changed.items() if value is not ...})
+    write_manifest(folder)
+    assert refused(folder).code == code

@@ -50,6 +50,7 @@ def value_at(recipe: Any, key: str) -> Any:
     ("flag", "value", "key"),
     [
         ("model", "gpt2", "model"),
+        ("task", "classification", "task"),
         ("data", "owner/films", "data.source"),
         ("train", "b.csv", "data.source.train"),
         ("validation", "v.csv", "data.source.validation"),
@@ -82,6 +83,23 @@ def test_each_flag_sets_its_key(mine: str, flag: str, value: Any, key: str):
 def test_every_flag_is_tried_above():
     (tried,) = [mark.args[1] for mark in test_each_flag_sets_its_key.pytestmark]
     assert {flag: key for flag, _, key in tried} == FLAGS
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "code", "said"),
+    [
+        ({"task": "clasification"}, [], "RECIPE-010", 'Did you mean "classification"?'),
+        ({}, ["training.metric_for_best_model=acuracy"], "RECIPE-015", 'Did you mean "accuracy"?'),
+        ({"task": "classification"}, ["training.metric_for_best_model=pearson"], "RECIPE-015", "Valid: accuracy"),
+    ],
+)
+def test_a_task_or_a_metric_that_there_is_not_is_refused(
+    mine: str, flags: dict[str, Any], settings: list[str], code: str, said: str
+):
+    with pytest.raises(RecipeError) as caught:
+        compose(mine, flags, settings)
+    assert caught.value.code == code
+    assert said in caught.value.hint
 
 
 def test_flags_that_were_not_given_change_nothing(mine: str):

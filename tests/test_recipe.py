@@ -22,6 +22,7 @@ from lightune.recipe import (
     parse_recipe,
 )
 from lightune.recipes.compose import compose, read_recipe, shipped, to_yaml
+from lightune.tasks import TASKS
 
 # As the design document gives it: other tools rely on these names.
 DESIGN = """
@@ -263,8 +264,10 @@ def test_the_design_is_a_valid_recipe_and_names_the_defaults():
     assert recipe.method.options == {key: value for key, value in mapping["method"].items() if key != "name"}
     defaults = Recipe().model_dump()
     for block in ("training", "evaluation"):
-        expected = {**mapping[block], **({"learning_rate": None} if block == "training" else {})}
+        chosen_later = {"learning_rate": None, "metric_for_best_model": None}  # by the method, and by the task
+        expected = {**mapping[block], **(chosen_later if block == "training" else {})}
         assert {key: defaults[block][key] for key in expected} == expected
+    assert TASKS["classification"].metric(None).name == mapping["training"]["metric_for_best_model"] == "accuracy"
     assert (Recipe().model, Recipe().data.source, Recipe().method.name) == ("minilm", "reviews", "lora")
 
 

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lightune.evaluation.metrics import measure
 
 from case_table import case
 from lightune.data.dataset import DataSplits, Split
-from lightune.evaluation.baselines import Baseline, majority_class
+from lightune.evaluation.baselines import PROBE, TFIDF, Fitted, constant
+from lightune.measured import Metric
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
-from lightune.run_files import Measured, Outcome, advice
-from lightune.sections import Epoch, Evaluation, Inference, ModelRecord, Probe, ReloadCheck, Training, WordCounts
+from lightune.run_files import Measured, Outcome, advice, best_baseline
+from lightune.sections import Baseline, Epoch, Evaluation, Inference, ModelRecord, ReloadCheck, Training
+from tiny import classes
 
 COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
 SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
 EPOCH = Epoch(
-    epoch=1, train_loss=1.0, validation_loss=1.0, validation_accuracy=0.5, validation_f1_macro=0.5, learning_rate=0.0
+    epoch=1, train_loss=1.0, metrics={"accuracy": 0.5, "f1_macro": 0.5, "loss": 1.0}, learning_rate=0.0
 )
 TRAINING = Training(**COST, steps=20, best_epoch=1, learning_rate=5e-4, precision="fp32", epochs=[EPOCH] * 5)
 
@@ -61,26 +62,31 @@ def _scores(labels: list[int], right: tuple[int, ...]) -> np.ndarray:
 def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     names = [f"label {index}" for index in range(len(examples))]
     labels = [index for index, count in enumerate(examples) for _ in range(count)]
-    split = Split([(f"text {row}",) for row in range(len(labels))], labels)
-    task = DataSplits("made up", None, ["text"], "label", names, split, split, split, [])
+    task, targets = classes(names), np.array(labels)
+    split = Split([(f"text {row}",) for row in range(len(labels))], targets)
+    splits = DataSplits("made up", None, ["text"], "label", task, split, split, split, [])
     scores = {name: _scores(labels, counts) for name, counts in right.items()}
-    found = {name: measure(value, np.asarray(labels)) for name, value in scores.items()}
-    sections = {"tfidf": WordCounts, "probe": Probe}
+    found = {name: task.measure(value, targets) for name, value in scores.items()}
+    articles = {TFIDF: "", PROBE: "the"}
     fitted = {
-        name: Baseline(
+        name: Fitted(
             scores[name],
-            section(
-                accuracy=found[name].accuracy, loss=found[name].loss, f1_macro=found[name].f1_macro, C=1.0, runtime=1.0
-            ),
+            Baseline(title=title, article=article, metrics=found[name], details={"C": 1.0}, runtime=1.0),
         )
-        for name, section in sections.items()
+        for (name, title), article in articles.items()
     }
-    baselines = {"majority_class": majority_class(task), **fitted}
-    seen = {name: Evaluation(examples=len(labels), **vars(found[name]), **COST) for name in ("before", "after")}
+    majority, commonest = constant(splits)
+    baselines = {majority: commonest, **fitted}
+    seen = {
+        name: Evaluation(
+            examples=len(labels), metrics=found[name], details=task.details(scores[name], targets), **COST
+        )
+        for name in ("before", "after")
+    }
     training = TRAINING.model_copy(update={"epochs": []})
     measured = Measured(MODEL, seen["before"], training, seen["after"], INFERENCE, CHECK)
     outcome = Outcome(
-        Recipe(), task, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
+        Recipe(), splits, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
     )
     return outcome.record(Path("runs/made-up-1"))
 
@@ -111,6 +117,28 @@ def test_a_run_is_compared_with_every_baseline_and_the_best_is_named(examples, r
     probe, before = record.comparison.gains["probe"], record.comparison.gains["before"]
     assert (probe.value, probe.ci95) == (record.comparison.probe_gain, record.comparison.probe_gain_ci95)
     assert (before.p_value, before.verdict) == (record.comparison.mcnemar_p_value, record.comparison.verdict)
+
+
+class Losing(type(classes(["no", "yes"]))):
+    """A task whose headline is the loss, which goes down."""
+
+    metrics = (Metric(name="loss", title="loss", higher_is_better=False),)
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [
+        ({"majority_class": 0.9, "tfidf": 0.4, "probe": 0.6}, "tfidf"),
+        ({"majority_class": 0.9, "tfidf": 0.6, "probe": 0.6}, "probe"),
+        ({"majority_class": None, "tfidf": 0.6}, "tfidf"),
+        ({"majority_class": None}, None),
+        ({}, None),
+    ],
+)
+def test_the_best_baseline_is_the_lowest_where_the_metric_goes_down(losses, best):
+    """Of equal ones the last; one without the metric does not count."""
+    sections = {name: Baseline(title=name, metrics={"loss": loss}) for name, loss in losses.items()}
+    assert best_baseline(Losing(("no", "yes")), sections) == best
 
 
 def test_p_values_of_the_gains_by_hand():
@@ -151,6 +179,6 @@ def test_the_figures_per_label_are_in_the_record():
     found = _record((80, 20), before=(0, 20), after=(60, 5), tfidf=(50, 5), probe=(50, 5)).after.per_label
     # 60 of 80 and 5 of 20 are right: label 0 is answered 60 + 15 times, label 1 5 + 20 times.
     assert list(found) == ["label 0", "label 1"]
-    first, second = (found[name].model_dump() for name in found)
+    first, second = found.values()
     assert first == {"precision": 0.8, "recall": 0.75, "f1": pytest.approx(24 / 31), "examples": 80, "answered": 75}
     assert second == {"precision": 0.2, "recall": 0.25, "f1": pytest.approx(2 / 9), "examples": 20, "answered": 25}

@@ -61,7 +61,7 @@ def test_the_recipe_is_what_it_was(name: str):
     data, lora, training = WERE[name]
     found = parse_recipe(read_recipe(name)).model_dump(mode="json")
     assert found["model"] == "distilbert-base-uncased"
-    assert (found["model_precision"], found["device"]) == ("fp32", "auto")
+    assert (found["model_precision"], found["task"], found["device"]) == ("fp32", "classification", "auto")
     assert found["data"] == data
     assert found["training"] == training
     method = dict(found["method"])

@@ -148,7 +148,7 @@ def read_config(folder: Path) -> ArtifactConfig:
     path = folder / CONFIG_FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        version = value.get("format_version")
+        version = value["format_version"]
         if version not in (1, FORMAT_VERSION):
             message = f"{folder}: format {version}; this lightune reads format {FORMAT_VERSION} and older ones."
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")

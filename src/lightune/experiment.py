@@ -36,6 +36,7 @@ from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
+from lightune.tasks import require_task
 from lightune.tasks.columns import Wishes
 from lightune.training.accelerate_setup import require_installed
 from lightune.training.batch_loss import Examples
@@ -123,6 +124,7 @@ def run(
     device = runtime.choose_device(recipe.device)
     require_installed(recipe.training.report_to)
     require_precision(recipe.model_precision, method.base_is_frozen)
+    require_task(recipe.task, recipe.training.metric_for_best_model)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     tables = None

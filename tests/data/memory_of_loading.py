@@ -1,4 +1,4 @@
-"""A child process: load a task from a file and print by how many bytes the process grew above its imports."""
+"""A child process: load splits from a file and print by how many bytes the process grew above its imports."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def main(path: str, in_memory_bytes: str) -> None:
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
-    task = load_splits(DataBlock(source=path, train_examples=500, test_examples=500), seed=1)
-    texts = {text for split in (task.train, task.validation, task.test) for text in split.texts}
+    splits = load_splits(DataBlock(source=path, train_examples=500, test_examples=500), seed=1)
+    texts = {text for split in (splits.train, splits.validation, splits.test) for text in split.texts}
     done.set()
     sampler.join()
-    print(peak - before, len(task.train) + len(task.validation), len(task.test), len(texts))
+    print(peak - before, len(splits.train) + len(splits.validation), len(splits.test), len(texts))
 
 
 if __name__ == "__main__":

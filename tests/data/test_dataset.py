@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,11 @@ from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.tables import read_table
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
-from tiny import write_csv
+from tiny import classes, write_csv
 
 Rows = list[tuple[str, str]]
 Load = Callable[..., DataSplits]
+ABCD = classes(["a", "b", "c", "d"])
 
 
 def numbered(prefix: str, **sizes: int) -> Rows:
@@ -51,8 +53,14 @@ def texts_of(split: Split) -> set[str]:
     return {text for (text,) in split.texts}
 
 
-def counts(task: DataSplits, split: Split) -> dict[str, int]:
-    return {name: split.labels.count(index) for index, name in enumerate(task.labels)}
+def rows_of(split: Split) -> list[tuple[Any, ...]]:
+    """Return all that a split holds of each row, in order."""
+    groups = [list(values) for values in split.groups.values()]
+    return list(zip(split.texts, split.targets.tolist(), split.places, *groups, strict=True))
+
+
+def counts(splits: DataSplits, split: Split) -> dict[str, int]:
+    return {name: split.targets.tolist().count(index) for index, name in enumerate(splits.task.labels)}
 
 
 def test_a_label_that_training_lacks_is_named_with_its_line_and_the_closest(load: Load, tmp_path: Path):
@@ -74,10 +82,10 @@ def test_a_label_like_no_other_gets_no_guess(load: Load):
 
 def test_rows_with_a_label_that_training_lacks_can_be_dropped(load: Load, tmp_path: Path):
     test = [("fine", "positive"), ("off", "Postive"), ("bad", "negative"), ("odd", "17")]
-    task = load(numbered("a", negative=5, positive=5), test=test, on_unseen_label="drop")
-    assert texts_of(task.test) == {"fine", "bad"}
+    splits = load(numbered("a", negative=5, positive=5), test=test, on_unseen_label="drop")
+    assert texts_of(splits.test) == {"fine", "bad"}
     note = f"{tmp_path}/test.csv: 2 rows dropped for a label that is not among the training labels."
-    assert note in task.notes
+    assert note in splits.notes
 
 
 def test_every_row_that_cannot_be_used_is_named_at_once(tmp_path: Path):
@@ -140,19 +148,19 @@ TEST = [*numbered("t", no=2, yes=2), ("in test", "yes")]
 
 def test_duplicates_and_leaks_are_dropped_and_counted(load: Load):
     """Of twins the first stays, of contradicting twins none; the later split keeps what two splits share."""
-    task = load(LEAKS, VALIDATION, TEST)
-    assert texts_of(task.train) == {text for text, _ in numbered("a", no=8, yes=8)} | {"A film"}
-    assert texts_of(task.validation) == {text for text, _ in numbered("v", no=2, yes=2)} | {"in validation"}
-    assert texts_of(task.test) == {text for text, _ in TEST}
-    assert task.notes[-1] == (
+    splits = load(LEAKS, VALIDATION, TEST)
+    assert texts_of(splits.train) == {text for text, _ in numbered("a", no=8, yes=8)} | {"A film"}
+    assert texts_of(splits.validation) == {text for text, _ in numbered("v", no=2, yes=2)} | {"in validation"}
+    assert texts_of(splits.test) == {text for text, _ in TEST}
+    assert splits.notes[-1] == (
         "Dropped from training and validation: texts 1 repeated, 2 labelled in two ways, 3 found in a later split too."
     )
 
 
 def test_duplicates_can_be_kept_and_are_still_counted(load: Load):
-    task = load(LEAKS, VALIDATION, TEST, on_duplicate="keep")
-    assert (len(task.train), len(task.validation), len(task.test)) == (22, 6, 5)
-    assert task.notes[-1] == "Duplicates kept: 1 repeated, 2 labelled in two ways, 3 found in a later split too."
+    splits = load(LEAKS, VALIDATION, TEST, on_duplicate="keep")
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (22, 6, 5)
+    assert splits.notes[-1] == "Duplicates kept: 1 repeated, 2 labelled in two ways, 3 found in a later split too."
 
 
 def test_duplicates_can_be_an_error(load: Load):
@@ -164,9 +172,9 @@ def test_duplicates_can_be_an_error(load: Load):
 
 @pytest.mark.parametrize("policy", ["drop", "keep", "error"])
 def test_without_duplicates_nothing_is_said(load: Load, policy: str):
-    task = load(numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy)
-    assert task.notes == ["Columns guessed: text = text, label = label."]
-    assert len(task.train) == 16
+    splits = load(numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy)
+    assert splits.notes == ["Columns guessed: text = text, label = label."]
+    assert len(splits.train) == 16
 
 
 def test_a_column_to_group_by_is_kept_whatever_its_values(tmp_path: Path):
@@ -200,9 +208,9 @@ def test_only_what_was_guessed_is_called_so(load: Load):
 )
 def test_a_stratified_draw_has_each_labels_share(sizes: tuple[int, ...], count: int, expected: tuple[int, ...]):
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-    split = Split([(str(number),) for number in range(len(labels))], labels)
-    _, chosen = stratified(split, count, 1, "test")
-    assert tuple(chosen.labels.count(label) for label in range(len(sizes))) == expected
+    split = Split([(str(number),) for number in range(len(labels))], np.array(labels))
+    _, chosen = stratified(split, ABCD, count, 1, "test")
+    assert tuple(chosen.targets.tolist().count(label) for label in range(len(sizes))) == expected
 
 
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), data=st.data(), seed=st.integers(0, 2**32 - 1))
@@ -210,65 +218,66 @@ def test_a_draw_and_its_rest_are_the_whole_and_no_label_is_off_by_one(
     labels: list[int], data: st.DataObject, seed: int
 ):
     count = data.draw(st.integers(0, len(labels)))
-    split = Split([(str(number),) for number in range(len(labels))], labels, {"kind": [str(label) for label in labels]})
-    rest, chosen = stratified(split, count, seed, "any")
+    kinds = {"kind": [str(label) for label in labels]}
+    split = Split([(str(number),) for number in range(len(labels))], np.array(labels), kinds)
+    rest, chosen = stratified(split, ABCD, count, seed, "any")
     assert len(chosen) == count
     assert Counter([*rest.texts, *chosen.texts]) == Counter(split.texts)
     for label, size in Counter(labels).items():
-        assert abs(chosen.labels.count(label) - count * size / len(labels)) < 1
+        assert abs(chosen.targets.tolist().count(label) - count * size / len(labels)) < 1
     for part in (rest, chosen):
-        assert part.labels == [labels[int(text)] for (text,) in part.texts]
-        assert part.groups["kind"] == [str(label) for label in part.labels]
+        assert part.targets.tolist() == [labels[int(text)] for (text,) in part.texts]
+        assert part.groups["kind"] == [str(label) for label in part.targets.tolist()]
 
 
 def test_the_seed_changes_the_training_rows_but_never_the_test_rows(load: Load):
     rows, test = numbered("a", no=40, yes=40), numbered("t", no=20, yes=20)
     first, again, second = (load(rows, test=test, seed=seed, train_examples=20, test_examples=10) for seed in (1, 1, 2))
-    assert first.train == again.train
+    assert rows_of(first.train) == rows_of(again.train)
     assert texts_of(first.validation) != texts_of(second.validation)
-    drawn = [texts_of(task.train) | texts_of(task.validation) for task in (first, second)]
+    drawn = [texts_of(splits.train) | texts_of(splits.validation) for splits in (first, second)]
     assert len(drawn[0]) == len(drawn[1]) == 20
     assert drawn[0] != drawn[1]
-    assert first.test == second.test
+    assert rows_of(first.test) == rows_of(second.test)
     assert first.sha256() == again.sha256() != second.sha256()
 
 
 def test_the_held_out_test_rows_do_not_hang_on_the_seed_either(load: Load):
     rows = numbered("a", no=40, yes=40)
     first, second = load(rows, seed=1), load(rows, seed=2)
-    assert first.test == second.test
-    assert first.train != second.train
+    assert rows_of(first.test) == rows_of(second.test)
+    assert rows_of(first.train) != rows_of(second.train)
 
 
 def test_a_fifth_is_held_out_for_test_and_a_fifth_of_the_rest_for_validation(load: Load):
     """Of 100 rows 20 are test; of the 80 left 16 are validation (9.6 and 6.4); each keeps 60 to 40."""
-    task = load(numbered("a", no=60, yes=40))
-    assert counts(task, task.test) == {"no": 12, "yes": 8}
-    assert counts(task, task.validation) == {"no": 10, "yes": 6}
-    assert counts(task, task.train) == {"no": 38, "yes": 26}
-    assert not texts_of(task.train) & texts_of(task.validation)
-    assert not texts_of(task.test) & (texts_of(task.train) | texts_of(task.validation))
-    assert "No test split was given: 20 training rows were held out as test, before anything else." in task.notes
-    assert "16 of the 80 training examples were set aside for validation." in task.notes
+    splits = load(numbered("a", no=60, yes=40))
+    assert counts(splits, splits.test) == {"no": 12, "yes": 8}
+    assert counts(splits, splits.validation) == {"no": 10, "yes": 6}
+    assert counts(splits, splits.train) == {"no": 38, "yes": 26}
+    assert not texts_of(splits.train) & texts_of(splits.validation)
+    assert not texts_of(splits.test) & (texts_of(splits.train) | texts_of(splits.validation))
+    assert "No test split was given: 20 training rows were held out as test, before anything else." in splits.notes
+    assert "16 of the 80 training examples were set aside for validation." in splits.notes
 
 
 def test_training_examples_count_what_is_set_aside_for_validation(load: Load):
-    task = load(numbered("a", no=60, yes=40), test=numbered("t", no=3, yes=3), train_examples=50)
-    assert counts(task, task.train) == {"no": 24, "yes": 16}
-    assert counts(task, task.validation) == {"no": 6, "yes": 4}
-    assert len(task.test) == 6
+    splits = load(numbered("a", no=60, yes=40), test=numbered("t", no=3, yes=3), train_examples=50)
+    assert counts(splits, splits.train) == {"no": 24, "yes": 16}
+    assert counts(splits, splits.validation) == {"no": 6, "yes": 4}
+    assert len(splits.test) == 6
 
 
 def test_the_number_of_validation_examples_can_be_stated(load: Load):
-    task = load(numbered("a", no=30, yes=30), test=numbered("t", no=3, yes=3), validation_examples=6)
-    assert counts(task, task.validation) == {"no": 3, "yes": 3}
-    assert len(task.train) == 54
+    splits = load(numbered("a", no=30, yes=30), test=numbered("t", no=3, yes=3), validation_examples=6)
+    assert counts(splits, splits.validation) == {"no": 3, "yes": 3}
+    assert len(splits.train) == 54
 
 
 def test_a_validation_file_is_used_besides_the_training_examples(load: Load):
     validation = numbered("v", no=5, yes=5)
-    task = load(numbered("a", no=30, yes=30), validation, numbered("t", no=3, yes=3), train_examples=20)
-    assert (len(task.train), texts_of(task.validation)) == (20, {text for text, _ in validation})
+    splits = load(numbered("a", no=30, yes=30), validation, numbered("t", no=3, yes=3), train_examples=20)
+    assert (len(splits.train), texts_of(splits.validation)) == (20, {text for text, _ in validation})
 
 
 @pytest.mark.parametrize(
@@ -283,20 +292,20 @@ def test_a_hub_data_sets_validation_split_is_not_used_beyond_the_budget(
     hub_data: str, data: dict[str, int], expected: tuple[int, int, int], validation_from: str
 ):
     """Nobody asked for its validation split, and its labels would come on top of `train_examples`."""
-    task = load_splits(DataBlock.model_validate({"source": hub_data, **data}), 1)
-    assert (len(task.train), len(task.validation), len(task.test)) == expected
-    assert {text.split()[0] for text in texts_of(task.validation)} == {validation_from}
+    splits = load_splits(DataBlock.model_validate({"source": hub_data, **data}), 1)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == expected
+    assert {text.split()[0] for text in texts_of(splits.validation)} == {validation_from}
 
 
 def test_a_hub_data_set_keeps_its_class_names_and_commit(hub_data: str):
-    task = load_splits(DataBlock(source=hub_data), 1)
-    assert task.labels == ["neg", "pos"]
-    assert counts(task, task.test) == {"neg": 5, "pos": 5}
+    splits = load_splits(DataBlock(source=hub_data), 1)
+    assert splits.task.labels == ("neg", "pos")
+    assert counts(splits, splits.test) == {"neg": 5, "pos": 5}
     assert all(
         ("neg" in text) == (label == 0)
-        for (text,), label in zip(task.test.texts, task.test.targets.tolist(), strict=True)
+        for (text,), label in zip(splits.test.texts, splits.test.targets.tolist(), strict=True)
     )
-    assert task.revision == "0" * 40
+    assert splits.revision == "0" * 40
 
 
 @pytest.fixture
@@ -338,16 +347,16 @@ def test_a_split_without_rows_is_refused(load: Load, data: dict[str, int], empty
 def test_a_pair_of_texts_stays_a_pair(tmp_path: Path):
     path = tmp_path / "pairs.csv"
     path.write_text("premise,hypothesis,label\n" + "".join(f"p{row},h{row},{row % 2}\n" for row in range(20)))
-    task = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis")), 1)
-    assert task.text_columns == ["premise", "hypothesis"]
-    assert all(second == "h" + first[1:] for first, second in task.train.texts)
+    splits = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis")), 1)
+    assert splits.text_columns == ["premise", "hypothesis"]
+    assert all(second == "h" + first[1:] for first, second in splits.train.texts)
 
 
 def test_the_same_half_in_another_pair_is_no_duplicate(tmp_path: Path):
     path = tmp_path / "pairs.csv"
     path.write_text("premise,hypothesis,label\n" + "".join(f"p{row // 2},h{row % 2},{row % 2}\n" for row in range(20)))
-    task = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis"), on_duplicate="error"), 1)
-    assert len(task.train) + len(task.validation) + len(task.test) == 20
+    splits = load_splits(DataBlock(source=str(path), text_column=("premise", "hypothesis"), on_duplicate="error"), 1)
+    assert len(splits.train) + len(splits.validation) + len(splits.test) == 20
 
 
 def test_another_file_is_labelled_by_the_names_a_model_knows(tmp_path: Path):
@@ -359,19 +368,19 @@ def test_another_file_is_labelled_by_the_names_a_model_knows(tmp_path: Path):
     rows.to_parquet(str(tmp_path / "a.parquet"))
     table = read_table(tmp_path / "a.parquet")
     assert text_columns(table, None) == (["text"], True)
-    assert labelled_split(table, DataBlock(), ["neg", "pos"])[0].labels == [1, 0, 1]
+    assert labelled_split(table, DataBlock(), classes(["neg", "pos"]))[0].targets.tolist() == [1, 0, 1]
 
 
 def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():
-    task = load_splits(DataBlock(), 1)
-    assert (len(task.train), len(task.validation), len(task.test)) == (2000, 500, 1500)
-    assert task.labels == ["negative", "positive"]
-    assert set(task.test.groups) == {"kind"}
-    assert task.notes == []
+    splits = load_splits(DataBlock(), 1)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (2000, 500, 1500)
+    assert splits.task.labels == ("negative", "positive")
+    assert set(splits.test.groups) == {"kind"}
+    assert splits.notes == []
 
 
 def test_the_embedded_validation_split_is_not_used_beyond_the_budget_either():
-    task = load_splits(DataBlock(train_examples=100), 1)
-    assert (len(task.train), len(task.validation), len(task.test)) == (80, 20, 1500)
+    splits = load_splits(DataBlock(train_examples=100), 1)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (80, 20, 1500)
     with_validation = load_splits(DataBlock(train_examples=100, validation_examples=50), 1)
     assert (len(with_validation.train), len(with_validation.validation)) == (50, 50)

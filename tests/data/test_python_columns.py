@@ -238,8 +238,9 @@ def test_an_odd_name_is_found_as_it_stands_or_clean(kind: Callable[..., Any], na
 def test_a_column_is_found_with_blanks_around_its_name_or_without(kind: Callable[..., Any]):
     data = kind({"Remark ": TEXTS, " Verdict": LABELS, "more": list("abcd")})
     block = DataBlock(source="<python>", text_column="Remark ", label_column="Verdict")
-    task = load_splits(block, 1, tables=python_tables(data, block))
-    assert (task.text_columns, task.label_column, task.labels) == (["Remark"], "Verdict", ["neg", "pos"])
+    splits = load_splits(block, 1, tables=python_tables(data, block))
+    assert (splits.text_columns, splits.label_column) == (["Remark"], "Verdict")
+    assert splits.task.labels == ("neg", "pos")
 
 
 def test_whole_numbers_stay_whole_beside_a_missing_one():

@@ -235,8 +235,9 @@ def test_a_run_on_data_from_python_records_it(tiny_recipe: Any, tmp_path: Path, 
     rows = sentences(90, seed=5)
     recipe = tiny_recipe(num_train_epochs=1)
     record = lightune.run(recipe, tmp_path / "run", data={"train": rows[:60], "test": rows[60:]})
-    task = load_splits(recipe.data, recipe.training.seed, tables=python_tables({"train": rows[:60], "test": rows[60:]}))
-    assert (record.data.source, record.data.sha256) == ("<python>", task.sha256())
+    tables = python_tables({"train": rows[:60], "test": rows[60:]})
+    splits = load_splits(recipe.data, recipe.training.seed, tables=tables)
+    assert (record.data.source, record.data.sha256) == ("<python>", splits.sha256())
     assert record.recipe["data"]["source"] == "<python>"
     assert record.data.train_examples + record.data.validation_examples == 60
     assert record.data.test_examples == 30

@@ -85,7 +85,7 @@ def test_what_has_no_plainer_form_stays_as_it_is(value: Any):
     assert plain(value) is value
 
 
-def task_of(texts: Any, labels: Any) -> DataSplits:
+def splits_of(texts: Any, labels: Any) -> DataSplits:
     rows = list(zip(texts, labels, strict=True))
     return load_splits(BLOCK, 1, tables=python_tables(rows, BLOCK))
 
@@ -122,7 +122,7 @@ OTHERWISE = "str() of anything gives a label, but none that anybody wrote"
     ],
 )  # fmt: skip
 def test_labels_are_called_by_their_values(make: Any, expected: list[str]):
-    assert task_of(TEXTS, [make(number % 2) for number in range(80)]).labels == expected
+    assert splits_of(TEXTS, [make(number % 2) for number in range(80)]).task.labels == tuple(expected)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_labels_are_called_by_their_values(make: Any, expected: list[str]):
     ],
 )  # fmt: skip
 def test_texts_are_what_they_say(make: Any):
-    task = task_of(map(make, TEXTS), NAMES)
-    assert sorted(text for split in (task.train, task.validation, task.test) for (text,) in split.texts) == sorted(
+    splits = splits_of(map(make, TEXTS), NAMES)
+    assert sorted(text for split in (splits.train, splits.validation, splits.test) for (text,) in split.texts) == sorted(
         TEXTS
     )
 
@@ -193,7 +193,7 @@ NO_TEXT = "a text is a string; str() of an object makes one that nobody wrote"
 def test_a_cell_that_is_no_text_is_a_fault_with_its_row(cell: Any, told: str):
     texts = [*TEXTS[:60], cell, *TEXTS[61:]]
     with pytest.raises(DataError) as caught:
-        task_of(texts, NAMES)
+        splits_of(texts, NAMES)
     assert str(caught.value).startswith(told.replace("PosixPath", type(Path()).__name__))
 
 
@@ -220,7 +220,7 @@ def test_a_cell_that_is_no_text_is_a_fault_with_its_row(cell: Any, told: str):
 )  # fmt: skip
 def test_a_cell_that_is_no_label_is_a_fault(cell: Any, told: str):
     with pytest.raises(DataError) as caught:
-        task_of(TEXTS, [*NAMES[:5], cell, *NAMES[6:]])
+        splits_of(TEXTS, [*NAMES[:5], cell, *NAMES[6:]])
     assert str(caught.value).startswith(told)
 
 
@@ -247,7 +247,7 @@ TOKENS = "DATA-027 <python>: column text holds lists; token tasks"
 )  # fmt: skip
 def test_a_column_of_words_is_a_token_task_whatever_holds_them(make: Any):
     with pytest.raises(DataError, match=TOKENS):
-        task_of((make(text.split()) for text in TEXTS), NAMES)
+        splits_of((make(text.split()) for text in TEXTS), NAMES)
 
 
 def test_columns_that_are_not_used_may_hold_anything():

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lightune.data.scan import Wanted, scan
 from lightune.data.split import Joined, Picked, Split, split_of, stratified
 from lightune.data.tables import Table
+from tiny import classes
+
+AB = classes(["a", "b"])
 
 
 class Counting(Sequence[Any]):
@@ -27,23 +32,24 @@ class Counting(Sequence[Any]):
 
 def test_drawing_rows_reads_no_text_and_reading_reads_those_rows_alone():
     texts = Counting([f"text {number}" for number in range(1000)])
-    split = Split(Picked(Joined([texts]), list(range(1000))), [number % 2 for number in range(1000)])
-    rest, chosen = stratified(split, 10, 1, "any")
+    split = Split(Picked(Joined([texts]), list(range(1000))), np.arange(1000) % 2)
+    rest, chosen = stratified(split, AB, 10, 1, "any")
     assert (len(rest), len(chosen), texts.read) == (990, 10, 0)
-    assert all(int(text.split()[1]) % 2 == label for (text,), label in zip(chosen.texts, chosen.labels, strict=True))
+    targets = chosen.targets.tolist()
+    assert all(int(text.split()[1]) % 2 == target for (text,), target in zip(chosen.texts, targets, strict=True))
     assert texts.read == 10
 
 
 def test_a_pass_reads_each_text_once():
     texts, labels = Counting([f"text {number}" for number in range(100)]), Counting(["a", "b"] * 50)
     table = Table("a.csv", {"text": texts, "label": labels}, list(range(2, 102)))  # type: ignore[dict-item]
-    found = scan("train", table, Wanted(["text"], "label", ["a", "b"]))
+    found = scan("train", table, Wanted(["text"], "label", AB))
     assert found.faults == []
     assert (texts.read, labels.read) == (100, 100)
     split = split_of(found, found.rows[:3], ["text"], "label")
     assert split.texts[1] == ("text 1",)
     assert split.texts[:2] == [("text 0",), ("text 1",)]
-    assert split.labels == [0, 1, 0]
+    assert split.targets.tolist() == [0, 1, 0]
     assert split.texts == [("text 0",), ("text 1",), ("text 2",)]
     assert texts.read == 100 + 1 + 2 + 3
 

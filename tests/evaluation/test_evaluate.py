@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from lightune.data.dataset import Split
 from lightune.data.encoding import encode
-from lightune.evaluation.evaluate import evaluate, predict_logits
-from tiny import REPRESENTATIVE, sentences
+from lightune.evaluation.evaluate import Labelled, evaluate, measure_by_group, predict_logits
+from tiny import REPRESENTATIVE, classes, sentences
 
 ROWS = sentences(17, seed=8)
 TEXTS = [(text,) for text, _ in ROWS]
@@ -76,8 +78,8 @@ def test_an_evaluation_counts_right_answers_overall_and_by_group(load_lively):
     answers = _one_by_one(loaded).argmax(axis=1)
     # The first three labels are wrong on purpose: two of group a, one of group b.
     labels = [1 - int(answer) if row < 3 else int(answer) for row, answer in enumerate(answers)]
-    split = Split(TEXTS, labels, {"kind": ["a", "a", *["b"] * 15]})
-    logits, found = evaluate(loaded.model, loaded.tokenizer, encoded, split, batch_size=4)
+    split = Split(TEXTS, np.array(labels), {"kind": ["a", "a", *["b"] * 15]})
+    logits, found = evaluate(loaded.model, loaded.tokenizer, encoded, Labelled(loaded.task, split), batch_size=4)
     assert logits.shape == (17, 2)
     assert (found.examples, found.accuracy) == (17, 14 / 17)
     assert sum(map(sum, found.confusion_matrix)) == 17
@@ -88,3 +90,22 @@ def test_an_evaluation_counts_right_answers_overall_and_by_group(load_lively):
     assert max(encoded.lengths) <= 12
     assert found.samples_per_second / found.steps_per_second == pytest.approx(17)
     assert found.samples_per_second == pytest.approx(17 / found.runtime)
+
+
+def test_metrics_by_group_by_hand():
+    """Right with 0.8, wrong with 0.2 left for the truth, right with 0.6, right with 0.5 and a bit."""
+    shares = np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6], [0.49, 0.51]])
+    labels = np.array([0, 0, 1, 1])
+    groups = {"kind": ["plain", "plain", "irony", "irony"], "length": ["long", "short", "long", "long"]}
+    split = Split([(str(row),) for row in range(4)], labels, groups)
+    found = measure_by_group(classes(["no", "yes"]), np.log(shares), split)
+    sizes = {column: {name: group.examples for name, group in values.items()} for column, values in found.items()}
+    assert sizes == {"kind": {"irony": 2, "plain": 2}, "length": {"long": 3, "short": 1}}
+    plain, irony, long = found["kind"]["plain"], found["kind"]["irony"], found["length"]["long"]
+    assert plain.accuracy == 0.5
+    assert plain.loss == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2)
+    assert plain.f1_macro == pytest.approx((2 / 3 + 0) / 2)  # label 0: precision 1, recall 1/2; label 1: none right
+    irony_loss = pytest.approx(-(math.log(0.6) + math.log(0.51)) / 2)
+    assert irony.metrics == {"accuracy": 1.0, "loss": irony_loss, "f1_macro": 1.0}
+    assert irony.model_dump() == {"examples": 2, "metrics": irony.metrics, "details": {}, **irony.metrics}
+    assert (long.accuracy, long.f1_macro) == (1.0, 1.0)

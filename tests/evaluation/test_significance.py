@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from lightune.evaluation.significance import compare, mcnemar
+from tiny import classes
+
+
+TASK = classes(["no", "yes"])
 
 
 def _answers(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two classifiers' right answers: `both` right, only the `first`, only the `second`, `neither`."""
+    """Return two classifiers' counts of right answers: `both` right, only the `first`, the `second`, `neither`."""
     counts = [both, first, second, neither]
-    correct = np.repeat([True, True, False, False], counts)
-    other = np.repeat([True, False, True, False], counts)
+    correct = np.repeat([1.0, 1.0, 0.0, 0.0], counts)
+    other = np.repeat([1.0, 0.0, 1.0, 0.0], counts)
     order = np.random.default_rng(1).permutation(len(correct))
-    return correct[order], other[order]
+    return correct[order][:, None], other[order][:, None]
 
 
 @pytest.mark.parametrize("counts", [(300, 60, 40, 100), (80, 15, 4, 21), (900, 20, 35, 111)])
@@ -28,7 +32,7 @@ def test_the_interval_equals_a_simulation_of_resampled_counts(counts):
     shares = [counts[1] / total, counts[2] / total, (counts[0] + counts[3]) / total]
     drawn = np.random.default_rng(99).multinomial(total, shares, size=200_000)
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / total, [0.025, 0.975])
-    found = compare(*_answers(*counts))
+    found = compare(TASK, *_answers(*counts))
     assert found.gain == pytest.approx((counts[1] - counts[2]) / total)
     # A quantile of whole counts may fall on a neighbouring count.
     assert found.ci95 == pytest.approx((low, high), abs=1.01 / total)
@@ -45,9 +49,10 @@ def _binomial_sum(first: int, second: int) -> float:
     [(12, 3), (3, 12), (7, 7), (7, 8), (5, 0), (0, 6), (1, 0), (40, 61), (300, 251), (0, 0)],
 )
 def test_the_p_value_is_the_exact_binomial_one(first, second):
-    found = compare(*_answers(50, first, second, 20))
+    found = compare(TASK, *_answers(50, first, second, 20))
     assert found.p_value == pytest.approx(_binomial_sum(first, second), rel=1e-9)
     assert found.p_value == mcnemar(first, second)
+    assert found.test == "McNemar's test"
 
 
 @pytest.mark.parametrize(
@@ -62,8 +67,9 @@ def test_p_values_by_hand(first, second, expected):
 def test_comparing_needs_no_statsmodels():
     code = (
         "import sys, numpy\nsys.modules['statsmodels'] = None\n"
-        "from lightune.evaluation.significance import compare\n"
-        "print(compare(numpy.array([True] * 6), numpy.array([False] * 6)).p_value)"
+        "from lightune.evaluation.significance import compare\nfrom lightune.tasks import TASKS\n"
+        "task = TASKS['classification'](('no', 'yes'))\n"
+        "print(compare(task, numpy.ones((6, 1)), numpy.zeros((6, 1))).p_value)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) == 2 / 2**6
@@ -82,7 +88,7 @@ def test_comparing_needs_no_statsmodels():
     ],
 )
 def test_a_verdict_needs_both_the_interval_and_the_p_value(counts, verdict):
-    found = compare(*_answers(*counts))
+    found = compare(TASK, *_answers(*counts))
     assert found.verdict == verdict
     if counts[1] + counts[2] == 5:
         assert found.ci95[0] * found.ci95[1] > 0
@@ -90,19 +96,19 @@ def test_a_verdict_needs_both_the_interval_and_the_p_value(counts, verdict):
 
 def test_equal_answers_are_no_difference():
     correct, _ = _answers(30, 10, 0, 10)
-    found = compare(correct, correct.copy())
+    found = compare(TASK, correct, correct.copy())
     assert (found.gain, found.ci95, found.p_value) == (0.0, (0.0, 0.0), 1.0)
     assert found.verdict == "no clear difference"
 
 
 def test_one_always_right_and_the_other_always_wrong():
-    found = compare(np.ones(20, bool), np.zeros(20, bool))
+    found = compare(TASK, np.ones((20, 1)), np.zeros((20, 1)))
     assert (found.gain, found.ci95, found.verdict) == (1.0, (1.0, 1.0), "better")
 
 
 def test_swapping_the_two_mirrors_everything():
     correct, other = _answers(60, 25, 5, 10)
-    found, swapped = compare(correct, other), compare(other, correct)
+    found, swapped = compare(TASK, correct, other), compare(TASK, other, correct)
     assert swapped.gain == -found.gain
     assert swapped.p_value == found.p_value
     assert swapped.ci95 == pytest.approx((-found.ci95[1], -found.ci95[0]))
@@ -110,4 +116,4 @@ def test_swapping_the_two_mirrors_everything():
 
 def test_the_same_answers_give_the_same_interval_again():
     correct, other = _answers(60, 25, 5, 10)
-    assert compare(correct, other) == compare(correct, other)
+    assert compare(TASK, correct, other) == compare(TASK, correct, other)

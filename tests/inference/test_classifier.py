@@ -23,7 +23,7 @@ from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, DataError
 from lightune.methods import make_method
 from lightune.models.load import find_model, fingerprint
-from tiny import sentences
+from tiny import classes, sentences
 
 TEXTS = [text for text, _ in sentences(20, seed=77)]
 
@@ -39,8 +39,9 @@ def pair_classifier(load_lively, tiny_models, tmp_path_factory):
     folder, loaded, method = tmp_path_factory.mktemp("pairs") / "adapter", load_lively(), make_method("full")
     place = find_model(str(tiny_models["distilbert"]))
     config = ArtifactConfig(
-        1, str(place.folder), None, fingerprint(place), "full", {}, ["no", "yes"], 64, ["premise", "hypothesis"], "x", 1
-    )
+        2, str(place.folder), None, fingerprint(place), "full", {}, classes(["no", "yes"]), 64,
+        ["premise", "hypothesis"], "x", 1,
+    )  # fmt: skip
     save_adapter(method.attach(loaded.model, loaded.anatomy, 1).model, method, config, folder)
     return lightune.load(folder)
 

@@ -404,10 +404,14 @@ def test_predict_says_the_accuracy_with_and_without_known_texts(run, half, new, 
     assert main(["predict", run, "--file", str(half), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["label"] for row in found["predictions"]] == [row["prediction"] for row in rows]
+    accuracy, accuracy_without = pytest.approx(with_known), pytest.approx(without)
+    metric = {"name": "accuracy", "title": "accuracy", "unit": "share", "higher_is_better": True}
     assert found["known"] == {
-        "label_column": "label", "examples": 77, "accuracy": pytest.approx(with_known), "known_examples": 37,
-        "without_known": {"examples": 40, "accuracy": pytest.approx(without), "loss": None, "f1_macro": None},
-        "unknown_labels": 0, "missing_labels": 0,
+        "label_column": "label", "examples": 77, "known_examples": 37, "unknown_labels": 0, "missing_labels": 0,
+        "metric": metric, "metrics": {"accuracy": accuracy}, "details": {}, "accuracy": accuracy,
+        "without_known": {
+            "examples": 40, "metrics": {"accuracy": accuracy_without}, "details": {}, "accuracy": accuracy_without,
+        },
     }  # fmt: skip
 
 
@@ -489,6 +493,6 @@ def test_adapters_of_a_bank_know_their_own_texts(run, without_fingerprints, trai
 
 
 def test_nothing_known_is_told_apart_from_nothing_to_know_by(tiny_run):
-    after = tiny_run.record.after
-    assert known_texts(after) == ""
-    assert known_texts(after.model_copy(update={"known_examples": 0})) != ""
+    after, accuracy = tiny_run.record.after, tiny_run.record.task.headline
+    assert known_texts(after, accuracy) == ""
+    assert known_texts(after.model_copy(update={"known_examples": 0}), accuracy) != ""

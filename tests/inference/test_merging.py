@@ -18,7 +18,7 @@ from lightune.inference.merging import MERGE_FROM, agree, merged_copy
 from lightune.methods import METHODS
 from lightune.methods.support import support
 from saved_adapters import make_adapter
-from tiny import sentences
+from tiny import classes, sentences
 
 TEXTS = list(dict.fromkeys(text for text, _ in sentences(3000, seed=52)))[: MERGE_FROM + 6]
 FOLDED = ("lora", "adalora", "vera", "randlora", "loha", "lokr", "oft", "boft", "fourierft", "miss", "ia3", "ln_tuning")
@@ -116,7 +116,7 @@ def test_a_copy_that_answers_otherwise_is_not_used(tiny_run: Any, monkeypatch: p
     ("other", "same"), [([[1.0, 1.00009]], True), ([[1.0, 1.2]], False), ([[1.0, 0.99999]], False)]
 )
 def test_logits_agree_within_rounding_and_in_their_label(other: list[list[float]], same: bool) -> None:
-    assert agree(np.array([[1.0, 1.00001]]), np.array(other)) is same
+    assert agree(classes(["no", "yes"]), np.array([[1.0, 1.00001]]), np.array(other)) is same
 
 
 def test_equal_texts_do_not_count(tiny_run: Any, copies: list[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import lightune
 from lightune.inference import bulk
 from lightune.inference.bulk import answered_rows
 from lightune.inference.prediction_cache import Answers
+from lightune.tasks.answers import Prediction
 from tiny import sentences, write_csv
 
 TEXTS = list(dict.fromkeys(text for text, _ in sentences(60, seed=41)))[:12]
@@ -27,14 +27,15 @@ class Asked:
     def predict(self, texts: Sequence[Any]) -> list[Any]:
         """Return each text as its label, its length as the confidence."""
         self.texts.extend(texts)
-        return [SimpleNamespace(label=str(text), confidence=float(len(text))) for text in texts]
+        return [Prediction(str(text), float(len(text)), {}) for text in texts]
 
 
 def test_each_text_is_asked_once_within_a_call_and_across_calls() -> None:
     asked: Any = Asked()
     answers = Answers(asked)
-    assert answers.of(["a", "bb", "a"]) == [("a", 1.0), ("bb", 2.0), ("a", 1.0)]
-    assert answers.of(["bb", "c", "a", "c"]) == [("bb", 2.0), ("c", 1.0), ("a", 1.0), ("c", 1.0)]
+    a, bb, c = ("a", "1.000000"), ("bb", "2.000000"), ("c", "1.000000")
+    assert answers.of(["a", "bb", "a"]) == [a, bb, a]
+    assert answers.of(["bb", "c", "a", "c"]) == [bb, c, a, c]
     assert answers.of([]) == []
     assert asked.texts == ["a", "bb", "c"]
 

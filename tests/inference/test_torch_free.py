@@ -62,9 +62,10 @@ def test_it_answers_as_the_usual_path(made: Made, architecture: str, method: str
     run = made(architecture, ANSWERED[method])
     found = quick_logits(str(run), TEXTS)
     assert found is not None
-    labels, logits = found
+    task, logits = found
     usual = lightune.load(run, device="cpu")
-    assert labels == usual.labels
+    assert task == usual.task
+    assert list(task.labels) == usual.labels == ["no", "so-so", "yes"]
     np.testing.assert_allclose(logits, usual.logits(TEXTS), rtol=1e-4, atol=1e-5)
     assert float(np.ptp(logits)) > 0.01, "texts that are answered alike prove nothing"
     for quick, slow in zip(quick_predictions(str(run), TEXTS) or [], usual.predict(TEXTS), strict=True):

@@ -12,6 +12,7 @@ import torch
 from lightune.artifact import ArtifactConfig, read_tensors, save_adapter
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
+from tiny import classes
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "this book is quite clever and very warm", "dull"]
 LABELS = [1, 0, 1, 0]
@@ -70,7 +71,7 @@ def train(method: Method, model: Any, batch: dict[str, torch.Tensor], steps: int
 
 def saved(model: Any, method: Method, name: str, folder: Path) -> Path:
     """Save the adapter into a new folder and return it."""
-    about = ArtifactConfig(1, name, None, "", name, {}, ["negative", "positive"], 64, ["text"], "label", 1)
+    about = ArtifactConfig(2, name, None, "", name, {}, classes(["negative", "positive"]), 64, ["text"], "label", 1)
     save_adapter(model, method, about, folder)
     return folder
 

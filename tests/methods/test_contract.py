@@ -207,8 +207,8 @@ def save_stirred(spec: Spec, load_tiny: Load, folder: Path) -> torch.Tensor:
     with torch.no_grad():
         for value in trainable(model).values():
             value.add_(torch.randn(value.shape, generator=draw) * 0.1)
-    config = ArtifactConfig(1, str(loaded.source.folder), None, fingerprint(loaded.source), spec.name, method.options(),
-                            ["negative", "positive"], 64, ["text"], "label", 1)  # fmt: skip
+    config = ArtifactConfig(2, str(loaded.source.folder), None, fingerprint(loaded.source), spec.name, method.options(),
+                            loaded.task, 64, ["text"], "label", 1)  # fmt: skip
     logits = logits_of(model, dict(loaded.tokenizer(TEXTS, padding=True, return_tensors="pt")))
     save_adapter(model, method, config, folder)
     return logits

@@ -174,7 +174,7 @@ def test_peft_itself_reads_what_is_saved(
     model = method.attach(loaded.model, loaded.anatomy, SEED).model
     batch = batch_of(loaded)
     train_three_steps(model, batch)
-    config = ArtifactConfig(1, architecture, None, "", "lora", {}, ["negative", "positive"], 64, ["text"], "label", 1)
+    config = ArtifactConfig(2, architecture, None, "", "lora", {}, loaded.task, 64, ["text"], "label", 1)
     save_adapter(model, method, config, tmp_path / "adapter")
 
     torch.manual_seed(123)  # another head than ours before the adapter brings its own

@@ -145,17 +145,18 @@ def test_a_head_that_is_only_half_there_counts_as_new(published: Any) -> None:
 )
 def test_rows_are_found_by_name_or_taken_in_order(raw: dict[str, Any], order: tuple[int, ...] | None) -> None:
     config = {"architectures": ["BertForSequenceClassification"], **raw}
-    assert own_head(config, ["a", "b", "c"]).order == order
+    assert own_head(config, classes(["a", "b", "c"])).order == order
 
 
 def test_names_that_differ_only_by_case_are_told_apart_when_spelt_alike_and_in_order() -> None:
     config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "A", "1": "a"}}
-    assert own_head(config, ["A", "a"]).order == (0, 1)
-    assert own_head(config, ["a", "b"]).order is None
+    assert own_head(config, classes(["A", "a"])).order == (0, 1)
+    assert own_head(config, classes(["a", "b"])).order is None
 
 
 def test_a_long_list_of_labels_is_cut_in_the_note() -> None:
     names = {str(number): f"topic {number}" for number in range(40)}
-    note = own_head({"architectures": ["BertForSequenceClassification"], "id2label": names}, ["a", "b"]).note
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": names}
+    note = own_head(config, classes(["a", "b"])).note
     assert "topic 5, ...)" in note
     assert "topic 6" not in note

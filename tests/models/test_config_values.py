@@ -22,9 +22,8 @@ ABSENT = object()
 
 def limits(folder: Path) -> tuple[int, int]:
     """The longest text, told from the files alone and by the loaded model."""
-    return token_counter(str(folder)).limit, load_model(
-        ModelSource("it", folder, None), classes(["a", "b"]), 1
-    ).max_length
+    loaded = load_model(ModelSource("it", folder, None), classes(["a", "b"]), 1)
+    return token_counter(str(folder)).limit, loaded.max_length
 
 
 def with_config(source: Path, folder: Path, key: str, value: Any) -> Path:
@@ -36,7 +35,7 @@ def assert_refused(folder: Path, code: str, said: str) -> None:
     """Both ways of reading say the same."""
     for read in (
         lambda: token_counter(str(folder)),
-        lambda: load_model(ModelSource(str(folder), folder, None), ["a", "b"], 1),
+        lambda: load_model(ModelSource(str(folder), folder, None), classes(["a", "b"]), 1),
     ):
         with pytest.raises(RecipeError) as caught:
             read()

@@ -94,8 +94,8 @@ def train_and_save(loaded: LoadedModel, folder: Path) -> Trained:
         optimizer.step()
         optimizer.zero_grad()
     options = method.options()
-    config = ArtifactConfig(1, str(loaded.source.folder), None, fingerprint(loaded.source), "lora", options, LABELS,
-                            64, ["text"], "label", 1)  # fmt: skip
+    config = ArtifactConfig(2, str(loaded.source.folder), None, fingerprint(loaded.source), "lora", options,
+                            classes(LABELS), 64, ["text"], "label", 1)  # fmt: skip
     after = logits_of(model, loaded.tokenizer, TEXTS)
     save_adapter(model, method, config, folder)
     moved = {

@@ -15,6 +15,7 @@ from lightune.models.load import LoadedModel, ModelSource, load_model
 from lightune.models.shared_base import SharedBase, copy_on_same_tensors, give_own_storage, load_base
 from tiny import ARCHITECTURES, classes
 
+AB = classes(["a", "b"])
 Load = Callable[..., LoadedModel]
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "dull"]
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the extra `quantized` is absent")
@@ -26,7 +27,7 @@ def source_of(folder: Path) -> ModelSource:
 
 def same_as_loaded(base: SharedBase, labels: list[str], seed: int, max_length: int | None = None) -> LoadedModel:
     """Hold a classifier on the shared base against one that is loaded from the files."""
-    made = base.classifier(labels, seed, max_length)
+    made = base.model_for(classes(labels), seed, max_length)
     alone = load_model(base.loaded.source, classes(labels), seed, max_length, base.precision)
     found, wanted = made.model.state_dict(), alone.model.state_dict()
     assert [name for name in wanted if not torch.equal(found.get(name, torch.empty(0)), wanted[name])] == []
@@ -34,7 +35,7 @@ def same_as_loaded(base: SharedBase, labels: list[str], seed: int, max_length: i
     # A model that is made of given tensors, as one whose head is replaced, does not know its folder's name.
     settings = [{**loaded.model.config.to_dict(), "_name_or_path": ""} for loaded in (made, alone)]
     assert settings[0] == settings[1]
-    for field in ("anatomy", "max_length", "head", "notes"):
+    for field in ("anatomy", "max_length", "task", "head", "notes"):
         assert getattr(made, field) == getattr(alone, field)
     assert made.model.num_labels == len(labels)
     assert not made.model.training
@@ -50,7 +51,7 @@ def places(model: torch.nn.Module) -> dict[str, int]:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_shared_base_gives_what_loading_gives_on_the_same_tensors(tiny_models: Any, architecture: str) -> None:
-    base = load_base(source_of(tiny_models[architecture]))
+    base = load_base(source_of(tiny_models[architecture]), AB)
     before = {name: value.clone() for name, value in base.loaded.model.state_dict().items()}
     made = [same_as_loaded(base, ["a", "b"], 1), same_as_loaded(base, ["no", "so-so", "yes"], 5, max_length=20)]
     new = base.loaded.anatomy.new_modules
@@ -67,7 +68,7 @@ def test_the_checkpoints_own_head_is_used_for_its_labels_and_replaced_for_others
     theirs = load_lively(architecture)
     theirs.model.save_pretrained(tmp_path)
     theirs.tokenizer.save_pretrained(tmp_path)
-    base = load_base(source_of(tmp_path))
+    base = load_base(source_of(tmp_path), AB)
     own = base.loaded.model.get_submodule(base.loaded.anatomy.output_layer).weight.clone()
     assert same_as_loaded(base, ["negative", "positive"], 1).head == "checkpoint"
     turned = same_as_loaded(base, ["Positive", "NEGATIVE"], 1)
@@ -86,7 +87,7 @@ def test_a_head_that_is_only_half_there_counts_as_new(load_lively: Load, tmp_pat
     tensors = load_file(tmp_path / "model.safetensors")
     kept = {name: value for name, value in tensors.items() if not name.startswith("classifier.dense")}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    base = load_base(source_of(tmp_path))
+    base = load_base(source_of(tmp_path), AB)
     for labels in (["negative", "positive"], ["positive", "negative"], ["a", "b", "c"]):
         assert same_as_loaded(base, labels, 1).head == "new"
 
@@ -96,13 +97,13 @@ def test_a_regression_model_can_be_a_base(tiny_models: Any, tmp_path: Path) -> N
 
     AutoModelForSequenceClassification.from_pretrained(tiny_models["bert"], num_labels=1).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_models["bert"]).save_pretrained(tmp_path)
-    assert same_as_loaded(load_base(source_of(tmp_path)), ["a", "b", "c"], 1).head == "new"
+    assert same_as_loaded(load_base(source_of(tmp_path), AB), ["a", "b", "c"], 1).head == "new"
 
 
 @pytest.mark.parametrize("precision", ["bf16", *(pytest.param(p, marks=needs_bitsandbytes) for p in ("int8", "nf4"))])
 @pytest.mark.parametrize("architecture", ["distilbert", "gpt2"])
 def test_weights_held_in_fewer_bits_are_shared_too(tiny_models: Any, architecture: str, precision: str) -> None:
-    base = load_base(source_of(tiny_models[architecture]), precision)
+    base = load_base(source_of(tiny_models[architecture]), AB, precision)
     for labels in (["a", "b"], ["a", "b", "c"]):
         made = same_as_loaded(base, labels, 2)
         query = made.anatomy.modules(["query"])[0]
@@ -112,9 +113,9 @@ def test_weights_held_in_fewer_bits_are_shared_too(tiny_models: Any, architectur
 
 
 def test_more_tokens_than_the_model_takes_are_refused(tiny_models: Any) -> None:
-    base = load_base(source_of(tiny_models["bert"]))
+    base = load_base(source_of(tiny_models["bert"]), AB)
     with pytest.raises(RecipeError, match="at most 64 tokens"):
-        base.classifier(["a", "b"], 1, max_length=65)
+        base.model_for(AB, 1, max_length=65)
 
 
 def test_a_copy_has_a_configuration_and_parameters_of_its_own(load_tiny: Load) -> None:

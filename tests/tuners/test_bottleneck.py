@@ -144,7 +144,7 @@ def test_peft_itself_reads_what_is_saved(
     model = method.attach(loaded.model, loaded.anatomy, SEED).model
     batch = batch_of(loaded)
     train_three_steps(model, batch)
-    config = ArtifactConfig(1, architecture, None, "", spec[0], {}, ["negative", "positive"], 64, ["text"], "label", 1)
+    config = ArtifactConfig(2, architecture, None, "", spec[0], {}, loaded.task, 64, ["text"], "label", 1)
     save_adapter(model, method, config, tmp_path / "adapter")
     register_all()
     base = AutoModelForSequenceClassification.from_pretrained(tiny_models[architecture], num_labels=2)

@@ -40,7 +40,7 @@ def compare(task: Task, counts: Array, others: Array, seed: int = 0) -> Differen
     p < 0.05, else "no clear difference".
     """
     sign = 1.0 if task.metrics[0].higher_is_better else -1.0
-    is_mean = counts.shape[1] == 1
+    is_mean = counts.shape[1] == 1 and type(task).headline is Task.headline
     if is_mean and set(np.unique([counts, others])) <= {0.0, 1.0}:
         right, other_right = counts[:, 0] > 0, others[:, 0] > 0
         p_value = mcnemar(int((right & ~other_right).sum()), int((~right & other_right).sum()))
@@ -48,7 +48,7 @@ def compare(task: Task, counts: Array, others: Array, seed: int = 0) -> Differen
     else:
         gain, low, high, p_value = _resampled(task, counts, others, seed)
         test = PERMUTATION
-    gain, low, high = sign * gain, *sorted((sign * low, sign * high))
+    gain, low, high = (sign * value + 0.0 for value in (gain, *sorted((low, high), key=lambda end: sign * end)))
     return Difference(gain, (low, high), p_value, test, _verdict(low, high, p_value))
 
 
@@ -75,7 +75,7 @@ def _resampled(task: Task, counts: Array, others: Array, seed: int) -> tuple[flo
     both = np.concatenate([counts, others], axis=1)
     gain = float(_difference(task, both.sum(axis=0), texts))
     drawn, exchanged = [], []
-    for size in _batches(texts):
+    for size in _batches(both.size):
         rows = random.integers(0, texts, (size, texts))
         drawn.append(_difference(task, both[rows].sum(axis=1), texts))
         kept = random.integers(0, 2, (size, texts)).astype(float)
@@ -94,9 +94,9 @@ def _difference(task: Task, sums: Array, texts: int) -> Array:
     return found
 
 
-def _batches(texts: int) -> Iterator[int]:
-    """Yield how many resamples are drawn at a time, so that a batch has some 2 million numbers."""
-    size = max(1, 2_000_000 // texts)
+def _batches(numbers: int) -> Iterator[int]:
+    """Yield how many resamples of so many numbers are drawn at a time: some 2 million numbers together."""
+    size = max(1, 2_000_000 // numbers)
     for start in range(0, RESAMPLES, size):
         yield min(size, RESAMPLES - start)
 

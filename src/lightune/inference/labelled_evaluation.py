@@ -14,7 +14,7 @@ from lightune.data.encoding import encode_splits
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
-from lightune.errors import DataError, did_you_mean
+from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
@@ -22,7 +22,7 @@ from lightune.inference.known_texts import known_fields
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
 from lightune.record import RunRecord
-from lightune.record_file import read_record
+from lightune.record_file import RESULTS_FILE, read_record
 from lightune.sections import Evaluation
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.columns import Wishes
@@ -68,6 +68,10 @@ def _without_options(error: DataError) -> DataError:
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:
     """Evaluate on the test split that the run was measured on, read anew from its source."""
+    if not (Path(folder) / RESULTS_FILE).is_file():  # a finished model, say, which is no run folder at all
+        raise ArtifactError(
+            "ARTIFACT-031", f"{folder}: not a run folder, so it has no test split.", "Pass --test FILE."
+        )
     record = read_record(Path(folder), "Or pass --test FILE.")
     try:
         splits = _as_measured(record, by)

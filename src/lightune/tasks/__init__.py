@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -88,6 +89,9 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
     if name not in TASKS:
         text = f'{where}: trained for the task "{name}", which is not installed here.'
         raise ArtifactError("ARTIFACT-016", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
+    strange = sorted(set(options) - {field.name for field in fields(TASKS[name])})
+    if strange:  # of a newer version: what it means cannot be left out
+        raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: unknown: {', '.join(strange)}).")
     try:
         return TypeAdapter(TASKS[name]).validate_python(options)
     except ValidationError as error:

@@ -249,4 +249,5 @@ class Task(ABC):
             metrics=list(self.metrics),
             hub_tag=self.hub_tag,
             model_class=f"AutoModel{self.head_class}",
+            target_column=self.target_column,
         )

@@ -90,9 +90,9 @@ class _Record(_Part):
 
 
 def upgraded_config(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a lightune.json of format 1 as format 2 has it: `labels` belong to the task."""
+    """Return a lightune.json of format 1 as format 2 has it: `labels` belong to the task. Raises KeyError without them."""
     found = {**value, "format_version": 2}
-    labels = found.pop("labels", [])
+    labels = found.pop("labels")
     return found | {"task": {"name": Classification.name, "labels": labels}}
 
 

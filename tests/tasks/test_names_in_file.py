@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lightune.data.tables import Table
 from lightune.errors import DataError
-from lightune.inference.label_names import names_in_file
+from lightune.tasks.columns import LabelColumn
+from lightune.tasks.label_names import names_in_file
+from tiny import classes
 
 
-def _table(values: list[object], class_names: list[str] | None = None) -> Table:
-    names = {"label": class_names} if class_names else {}
-    return Table("t.csv", {"label": values}, list(range(2, len(values) + 2)), names)
+def _column(values: list[object], class_names: list[str] | None = None) -> LabelColumn:
+    return LabelColumn("label", "t.csv", values, len(values), class_names or ())
 
 
 GENERIC = ["LABEL_0", "LABEL_1", "LABEL_2"]
@@ -31,7 +31,9 @@ MATCHES = [
 
 @pytest.mark.parametrize(("labels", "values", "class_names", "expected"), MATCHES)
 def test_labels_are_matched(labels, values, class_names, expected):
-    assert names_in_file(labels, _table(values, class_names), "label") == expected
+    column = _column(values, class_names)
+    assert names_in_file(labels, column) == expected
+    assert classes(labels).in_words_of(column) == classes(expected)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_labels_are_matched(labels, values, class_names, expected):
 )
 def test_without_a_match_both_sets_are_named(labels, values, class_names, theirs):
     with pytest.raises(DataError) as caught:
-        names_in_file(labels, _table(values, class_names), "label")
+        names_in_file(labels, _column(values, class_names))
     assert caught.value.code == "DATA-051"
     assert f"({theirs})" in caught.value.message
     assert f"({', '.join(labels)})" in caught.value.message
