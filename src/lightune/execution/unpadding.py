@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lightune.execution.attention import MULTIPLE, NAME, use_attention
-from lightune.models.anatomy import stock_classifier
+from lightune.models.anatomy import is_stock_sequence_classifier, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ class Door:
         self._row = ARCHITECTURES[stock.config.model_type]
         self._layers = stock.get_submodule(self._row.layers)
         self._stack = next(module for module in stock.base_model.modules() if self._layers in module.children())
-        # Another class may have a head of its own, which reads more.
-        is_stock = type(stock).__module__.startswith("transformers.")
-        self._answering = self._keys_and_values() if self._row.reads_first and is_stock else []
+        # The stock heads of sequence classification read the first token alone; others may read more.
+        reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
+        self._answering = self._keys_and_values() if reads_first else []
 
     def admit(self, stock: Any, logits_only: bool) -> None:
         """Let this thread through without padding."""

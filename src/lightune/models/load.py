@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,9 +22,10 @@ from lightune.models.config import (
     task_config,
     token_limit,
 )
+from lightune.models.drawing import draw_anew
 from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.models.vocabulary import require_embeddings, settle_pad
-from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
+from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
 from lightune.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -115,12 +116,12 @@ def load_classifier(
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
     found = own_head(raw, labels)
-    output_layer = ARCHITECTURES[raw["model_type"]].output_layer
-    is_held = holds(source.folder, output_layer)
-    unwanted = output_layer if is_held and found.order is None else None
-    model, missing = _read(source, labels, seed, unwanted, precision)
+    model, missing = _read(source, labels, seed, precision)
     anatomy = anatomy_of(model, missing)
     refuse_new_body(anatomy, source.name)
+    is_held = holds(source.folder, anatomy.output_layer)
+    if is_held and found.order is None:
+        anatomy = _replace_output_layer(model, anatomy, seed)
     tokenizer = load_tokenizer(source)
     _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
@@ -175,10 +176,15 @@ def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         tokenizer.model_input_names = [kind for kind in tokenizer.model_input_names if kind != "token_type_ids"]
 
 
-def _read(
-    source: ModelSource, labels: Sequence[str], seed: int, unwanted: str | None, precision: str
-) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model and the names of the parameters that were not read: absent, misshapen or `unwanted` ones."""
+def _replace_output_layer(model: PreTrainedModel, anatomy: Anatomy, seed: int) -> Anatomy:
+    """Draw the output layer as if the checkpoint had none, with whatever else it lacks, in the usual order."""
+    new = tuple(sorted({*anatomy.new_modules, anatomy.output_layer}))
+    draw_anew(model, new, seed)
+    return replace(anatomy, new_modules=new)
+
+
+def _read(source: ModelSource, labels: Sequence[str], seed: int, precision: str) -> tuple[PreTrainedModel, list[str]]:
+    """Return the model and the names of the parameters that were not read: absent or misshapen ones."""
     config = task_config(source.name, source.folder, labels)
     architecture = ARCHITECTURES[config.model_type]
     import torch
@@ -188,8 +194,7 @@ def _read(
     kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     with runtime.seeded(seed, "head"), explained(source.name):
         model, info = kind.from_pretrained(
-            None if unwanted else source.folder,
-            state_dict=tensors_without(source.folder, unwanted) if unwanted else None,
+            source.folder,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
