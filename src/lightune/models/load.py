@@ -14,16 +14,10 @@ from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.checkpoint_head import INCOMPLETE, OwnHead, own_head
-from lightune.models.config import (
-    cut_at,
-    explained,
-    read_config,
-    require_known,
-    task_config,
-    token_limit,
-)
+from lightune.models.config import cut_at, explained, read_config, task_config, token_limit
 from lightune.models.drawing import draw_anew
 from lightune.models.quantize import hold, loading_options, require_precision
+from lightune.models.row_proposal import require_known
 from lightune.models.vocabulary import require_embeddings, settle_pad
 from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
 from lightune.progress import quiet_libraries

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
-from lightune.models.anatomy import ROLES
-from lightune.models.architectures import Architecture
+from lightune.models.anatomy import ROLES, architecture_of
+from lightune.models.architectures import ARCHITECTURES, Architecture
 from lightune.models.config import explained
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ def advice(model_type: str, proposal: Proposal) -> str:
     row = "\n".join(f"    {line}" for line in as_row(model_type, proposal).splitlines())
     still = "".join(f"\n  unclear: {line}" for line in proposal.unclear)
     return f"\nIts module tree suggests this row; check it against the model's source before you add it:\n{row}{still}"
+
+
+def require_known(name: str, folder: Path, model_type: str) -> None:
+    """Raise RecipeError for an architecture that has no row, with the row that its module tree suggests."""
+    if model_type in ARCHITECTURES:
+        return
+    try:
+        proposed = advice(model_type, propose(skeleton(name, folder)))
+    except RecipeError as error:
+        proposed = f" None can be proposed: {error.message}"
+    architecture_of(model_type, proposed)
 
 
 def _layer_stack(model: nn.Module) -> tuple[str, list[Any]]:
