@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from lightune.artifact import ArtifactConfig, load_adapter, save_adapter, write_json, write_manifest
+from lightune.artifact import ArtifactConfig, load_adapter, save_adapter
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
 from lightune.methods import make_method
 from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_classifier
+from lightune.safe_files import write_json, write_manifest
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "quite clever", "my chair is dull and limp"]
 LABELS = ["negative", "positive"]

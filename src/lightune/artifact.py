@@ -7,10 +7,7 @@ they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +18,14 @@ from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_classifier
-from lightune.models.quantize import round_weights
 from lightune.recipe import Recipe
+from lightune.safe_files import MANIFEST_FILE, read_tensors, verify, write_json, write_manifest
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from lightune.models.shared_base import SharedBase
 
-MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "lightune.json"
 FORMAT_VERSION = 1
 
@@ -105,37 +100,6 @@ def save_adapter(
     return (folder / WEIGHTS_FILE).stat().st_size
 
 
-def write_manifest(folder: Path) -> None:
-    """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
-    files = {
-        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
-    }
-    (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
-    for path in (*folder.iterdir(), folder):
-        _sync(path)
-
-
-def verify(folder: Path) -> None:
-    """Raise ArtifactError unless every listed file is there with the listed bytes."""
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
-    raw = path.read_bytes()
-    try:
-        files = json.loads(raw)["files"]
-        intact = raw == _manifest_bytes(files)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact:
-        raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
-    for name, expected in files.items():
-        if not (folder / name).is_file():
-            raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
-        if _sha256(folder / name) != expected:
-            hint = "Its bytes are not those that were saved. Restore it from a copy."
-            raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
-
-
 def read_config(folder: Path) -> ArtifactConfig:
     """Verify the folder and return its configuration."""
     verify(folder)
@@ -200,27 +164,6 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
     return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
 
 
-def merged_model(adapted: AdaptedModel) -> nn.Module | None:
-    """Return the stock fp32 model with the adapter folded in, or None if impossible.
-
-    The given one may be used up, unless it shares its base: then a copy is.
-
-    Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
-    that they stand for, and the adapter is folded into that one.
-    """
-    config, method, loaded = adapted.config, adapted.method, adapted.loaded
-    if config.model_precision == "fp32":
-        return method.merged(copy.deepcopy(adapted.model) if adapted.shares_base else adapted.model)
-    if not method.mergeable:
-        return None
-    fresh = load_classifier(loaded.source, config.labels, config.seed, config.max_length)
-    round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
-    plain = method.saved_as()
-    model = plain.attach(fresh.model, fresh.anatomy, config.seed).model
-    plain.load_state(model, method.state_to_save(adapted.model))
-    return plain.merged(model.eval().to(loaded.model.device))
-
-
 def adapter_folder(folder: Path) -> Path:
     """Return the adapter folder of a run folder, or the folder itself if it is one."""
     if not folder.is_dir():
@@ -239,49 +182,7 @@ def hub_revision(config: ArtifactConfig) -> str | None:
     return None if revision is None or revision.startswith("sha256:") else revision
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file; ArtifactError when it is not one."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON as people like to read it."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-
-
 def _fingerprints(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list was never verified."""
     listed = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
     return read_fingerprints(folder) if FINGERPRINTS_FILE in listed else None
-
-
-def _manifest_bytes(files: dict[str, str]) -> bytes:
-    """Return the manifest's only valid bytes; its own hash covers the list, so that no flipped byte passes."""
-    listed = json.dumps(files, sort_keys=True)
-    own = hashlib.sha256(listed.encode()).hexdigest()
-    return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Ask the system to write the file through; where folders cannot be opened (Windows) that is left out."""
-    try:
-        number = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(number)
-    except OSError:
-        pass
-    finally:
-        os.close(number)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.artifact import write_json
 from lightune.data.dataset import Task
 from lightune.evaluation.baselines import Baseline
 from lightune.evaluation.metrics import per_label, probabilities
@@ -21,6 +20,7 @@ from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
+from lightune.safe_files import write_json
 from lightune.sections import (
     Baselines,
     Comparison,

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
+from lightune.artifact import AdaptedModel, holds_adapter, load_adapter
 from lightune.data.encoding import NoTokensError, encode
 from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.metrics import probabilities
 from lightune.inference.bf16_answers import AnsweringPrecision
-from lightune.inference.merging import COMPARED, Merging
+from lightune.inference.merging import COMPARED, Merging, merged_model
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.load import LoadedModel
 from lightune.models.pretrained_classifier import load_finished
