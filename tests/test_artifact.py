@@ -243,7 +243,8 @@ def test_another_architecture_is_refused(copied: Callable[..., Saved], tiny_mode
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"format_version": 2}, "ARTIFACT-006"),
+        ({"format_version": 3}, "ARTIFACT-006"),
+        ({"format_version": 3, "no_such_key": 1}, "ARTIFACT-006"),
         ({"method": "no-such-method"}, "ARTIFACT-008"),
         ({"method_options": {"rank": 4, "no_such_option": 1}}, "ARTIFACT-008"),
         ({"method_options": {"rank": 5}}, "ARTIFACT-010"),

@@ -3,6 +3,10 @@
 A folder holds adapter_model.safetensors (the trained tensors), lightune.json (base model, method, labels, text
 settings), adapter_config.json where PEFT can read the adapter, fingerprints.safetensors (of the training texts, unless
 they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
+
+lightune.json names the base by its Hub name and commit, or by the name of its folder and the SHA-256 of its files,
+never by a path: the recipe.yaml beside the adapter folder says where that folder lies. adapter_config.json is PEFT's
+own file; its `base_model_name_or_path` is whatever the base was loaded from, a path too, since PEFT knows no other way.
 """
 
 from __future__ import annotations
@@ -27,7 +31,12 @@ if TYPE_CHECKING:
     from lightune.models.shared_base import SharedBase
 
 CONFIG_FILE = "lightune.json"
-FORMAT_VERSION = 1
+RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
+# Format 1 holds the path of a base that is a folder; format 2 its name alone.
+FORMAT_VERSION = 2
+READ_FORMATS = (1, 2)
+SAY_WHERE = "Say where that model lies: --model PATH on the command line, base_model=PATH in Python."
+SHOWN_DIGITS = 12  # of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class ArtifactConfig:
         source = loaded.source
         return cls(
             format_version=FORMAT_VERSION,
-            base_model=str(Path(recipe.model).resolve()) if source.revision is None else recipe.model,
+            base_model=source.folder.resolve().name if source.revision is None else recipe.model,
             base_revision=source.revision,
             base_sha256=fingerprint(source),
             method=recipe.method.name,
@@ -104,24 +113,26 @@ def read_config(folder: Path) -> ArtifactConfig:
     """Verify the folder and return its configuration."""
     verify(folder)
     try:
-        config = ArtifactConfig(**json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        raw = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        version = raw["format_version"]
+        if version not in READ_FORMATS:
+            known = " and ".join(map(str, READ_FORMATS))
+            message = f"{folder}: format {version}; this lightune reads the formats {known}."
+            raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
+        return ArtifactConfig(**raw)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ArtifactError("ARTIFACT-005", f"{folder / CONFIG_FILE}: cannot be understood ({error}).") from error
-    if config.format_version != FORMAT_VERSION:
-        message = f"{folder}: format {config.format_version}; this lightune reads format {FORMAT_VERSION}."
-        raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
-    return config
 
 
 def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
     """Load a saved adapter onto its base model, strictly.
 
-    `base_model` says where the base lies now, if it moved. Raises ArtifactError when a byte changed, a tensor is
-    missing, extra or misshapen, or the base is another model.
+    `base_model` says where the base lies, if not where the run found it. Raises ArtifactError when a byte changed, a
+    tensor is missing, extra or misshapen, or the base is not found or another model.
     """
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
-    source = find_base(config, base_model)
+    source = find_base(config, folder, base_model)
     loaded = load_classifier(source, config.labels, config.seed, config.max_length, config.model_precision)
     return put_on(loaded, folder, config)
 
@@ -137,13 +148,48 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
     return put_on(base.classifier(config.labels, config.seed, config.max_length), folder, config, shares_base=True)
 
 
-def find_base(config: ArtifactConfig, base_model: str | None = None) -> ModelSource:
-    """Return where the base of an adapter lies, its bytes checked; `base_model` says so if it moved."""
+def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = None) -> ModelSource:
+    """Return where the base of the adapter in this folder lies, its bytes checked.
+
+    That is `base_model` where it is given, else what the adapter names on the Hub or embedded, else the folder that the
+    run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
+    """
+    if base_model is None and config.base_revision is None:
+        base_model = str(_folder_of_base(config, folder))
     source = find_model(base_model or config.base_model, None if base_model else hub_revision(config))
     if fingerprint(source) != config.base_sha256:
-        message = f"{source.name} is not the base model this adapter was trained on ({config.base_model})."
-        raise ArtifactError("ARTIFACT-007", message, "Give the original base model's folder or revision.")
+        message = f"{source.name} is not the base model this adapter was trained on ({_called(config)})."
+        raise ArtifactError("ARTIFACT-007", message, SAY_WHERE)
     return source
+
+
+def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
+    """Return the folder that a run took as its base: the recipe beside the adapter names it, or in format 1 itself."""
+    recipe = folder.resolve().parent / RECIPE_FILE
+    recorded = config.base_model if config.format_version == 1 else _model_in(recipe)
+    if recorded is not None and Path(recorded).is_dir():
+        return Path(recorded)
+    found = f"{recipe} does not say where it lies" if recorded is None else f"it is not at {recorded} any more"
+    message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
+    raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
+
+
+def _model_in(recipe: Path) -> str | None:
+    """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    model = raw.get("model") if isinstance(raw, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _called(config: ArtifactConfig) -> str:
+    """Return what the base is called, and how it is known again."""
+    name = Path(config.base_model).name if config.base_revision is None else config.base_model
+    return f"{name}, sha256 {config.base_sha256[:SHOWN_DIGITS]}"
 
 
 def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_base: bool = False) -> AdaptedModel:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import Task
 from lightune.evaluation.baselines import Baseline
 from lightune.evaluation.metrics import per_label, probabilities
 from lightune.evaluation.significance import Difference, compare
 from lightune.methods import make_method
+from lightune.models.load import ModelSource
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
@@ -108,9 +110,8 @@ class Outcome:
         return rows
 
     def write(self, working: Path, final: Path) -> RunRecord:
-        """Write every file but the adapter into the working folder; the record names the final one."""
+        """Write every file but the adapter and the recipe into the working folder; the record names the final one."""
         record, rows = self.record(final), self.predictions()
-        (working / "recipe.yaml").write_text(to_yaml(self.recipe), encoding="utf-8", newline="\n")
         write_json(working / "environment.json", record.environment)
         write_json(working / "results.json", record.model_dump(mode="json"))
         with (working / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
@@ -161,6 +162,16 @@ class Outcome:
             gains={name: _gain(difference) for name, difference in found.items()},
             best_baseline=best_baseline(accuracies),
         )
+
+
+def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
+    """Write recipe.yaml, which says where a base that is a folder lies: nothing else of a run folder does.
+
+    It is written before the adapter, which is reloaded with it, and may be read from any other folder.
+    """
+    if base.revision is None:
+        recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
+    (working / RECIPE_FILE).write_text(to_yaml(recipe), encoding="utf-8", newline="\n")
 
 
 def lost_to(record: RunRecord) -> str | None:

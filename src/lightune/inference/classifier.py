@@ -217,9 +217,9 @@ def load(
 ) -> Classifier:
     """Load a classifier: a run folder (or its adapter folder), or any finished sequence classifier by folder or name.
 
-    `base_model` says where a run's base model lies now, if it moved. With `precision` "bf16" the layers compute in
-    bf16, with "auto" where a short probe shows a gain, for one text and for many apart; on a CPU or CUDA. Probabilities
-    then differ in the third digit, and so may the label of a text whose likeliest labels are that close.
+    `base_model` says where a run's base model lies, if not where the run found it. With `precision` "bf16" the layers
+    compute in bf16, with "auto" where a short probe shows a gain, for one text and for many apart; on a CPU or CUDA.
+    Probabilities then differ in the third digit, and so may the label of a text whose likeliest labels are that close.
     A run is verified and loaded strictly. Raises ArtifactError for a damaged folder, another base model or a model
     without a head, HubError when something has to be fetched and cannot.
     """
