@@ -1,4 +1,4 @@
-"""Adaptation methods, one file each. A new method is one file and one line in the import below."""
+"""Adaptation methods, one file each. A new method is one file and one line in the import below, or another package."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def describe() -> list[dict[str, Any]]:
 
     `choices` holds the allowed values of the options that have but a few, `by_preset` what a preset puts in the place
     of options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
-    where the contract's tests have not been written down yet (a new method, say).
+    where the contract's tests have not been written down yet (a new method, say). `package` is "lightune", or the one
+    that a method of others comes from.
     """
     rows = []
     for name, kind in METHODS.items():
@@ -83,6 +84,7 @@ def describe() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
+                "package": METHODS.package(name) or kind.__module__.partition(".")[0],
                 "summary": (kind.__doc__ or "").strip().splitlines()[0],
                 "default_learning_rate": kind.default_learning_rate,
                 "mergeable": method.mergeable,

@@ -121,6 +121,7 @@ def usable_names() -> list[str]:
 
 def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
     """Return PEFT's method of this name; RecipeError for an unknown name or option, and where it cannot classify."""
+    METHODS.require_sound(name)
     known = spelt_like(name, [*METHODS, *peft_names()])
     if name != known and known not in REFUSED:
         groups = [[known]] if known else [list(METHODS), usable_names()]
@@ -146,6 +147,7 @@ def describe_named(name: str) -> dict[str, Any]:
     own = {found.name: getattr(kind, found.name, None) for found in fields(kind) if found.name not in OURS}
     return {
         "name": name,
+        "package": "peft",
         "summary": f"PEFT's {name}, with PEFT's own options.",
         "default_learning_rate": method.default_learning_rate,
         "mergeable": method.mergeable,
