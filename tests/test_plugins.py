@@ -50,7 +50,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def things(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
     """A table with one thing of its own, which modules can import as `host.THINGS`."""
-    found: Registry[Any] = Registry("thing", plugins=GROUP)
+    found: Registry[Any] = Registry("thing", entry_points=GROUP)
     found.register("own")("ours")
     monkeypatch.setitem(sys.modules, "host", SimpleNamespace(THINGS=found))
     return found

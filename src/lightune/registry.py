@@ -29,19 +29,19 @@ class BrokenPlugin:
 class Registry(Generic[T]):
     """Named objects of one kind (methods, say), in the order in which they were registered.
 
-    With `plugins`, the objects of other packages follow: those that the entry points of this group bring. They are
+    With `entry_points`, the objects of other packages follow: those that this group of entry points brings. They are
     loaded when the table is first read. An entry point's value is a module that registers its objects, or an object,
     which gets the entry point's name. `check` raises for an object that cannot be used. What fails is left out and told
     when its name is asked for; nothing else is touched.
     """
 
-    def __init__(self, kind: str, plugins: str = "", check: Callable[[T], None] | None = None) -> None:
+    def __init__(self, kind: str, entry_points: str = "", check: Callable[[T], None] | None = None) -> None:
         self.kind = kind
-        self._group, self._check = plugins, check
+        self._group, self._check = entry_points, check
         self._objects: dict[str, T] = {}
         self._packages: dict[str, str] = {}
         self._broken: list[BrokenPlugin] = []
-        self._is_read = not plugins
+        self._is_read = not entry_points
         self._reading = threading.RLock()
 
     def register(self, name: str) -> Callable[[T], T]:

@@ -16,5 +16,5 @@ def _check(kind: type[Method]) -> None:
     kind().options()
 
 
-METHODS: Registry[type[Method]] = Registry("method", plugins="lightune.methods", check=_check)
+METHODS: Registry[type[Method]] = Registry("method", entry_points="lightune.methods", check=_check)
 register = METHODS.register
