@@ -43,7 +43,9 @@ class Example:
 # One for each task of the package.
 EXAMPLES: dict[str, Example] = {
     "classification": Example(
-        ("good", "bad", "so-so"), {"dreadful": UNSEEN, None: "DATA-013", " ": "DATA-013"}, reads_alike=((" good ", "good"),)
+        ("good", "bad", "so-so"),
+        {"dreadful": UNSEEN, None: "DATA-013", " ": "DATA-013"},
+        reads_alike=((" good ", "good"),),
     ),
 }
 OWN = {name for name, kind in TASKS.items() if kind.__module__.startswith("lightune.")}

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from lightune.artifact import ArtifactConfig, load_adapter, read_config, save_adapter, write_json, write_manifest
+from lightune.artifact import ArtifactConfig, load_adapter, read_config, save_adapter
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
 from lightune.methods import make_method
 from lightune.models.load import LoadedModel, ModelSource, fingerprint, load_model
+from lightune.safe_files import write_json, write_manifest
 from tiny import classes
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "quite clever", "my chair is dull and limp"]
@@ -246,6 +247,7 @@ def test_another_architecture_is_refused(copied: Callable[..., Saved], tiny_mode
         ({"format_version": 3}, "ARTIFACT-006"),
         ({"format_version": "2"}, "ARTIFACT-006"),
         ({"format_version": None}, "ARTIFACT-006"),
+        ({"format_version": 3, "no_such_key": 1}, "ARTIFACT-006"),
         ({"method": "no-such-method"}, "ARTIFACT-008"),
         ({"method_options": {"rank": 4, "no_such_option": 1}}, "ARTIFACT-008"),
         ({"method_options": {"rank": 5}}, "ARTIFACT-010"),

@@ -19,7 +19,8 @@ What each architecture calls its parts. Made by `python tools/architectures.py` 
 [architectures.py](../src/lightune/models/architectures.py); the methods ask for roles, never for these names.
 
 A module stands below its layer's path. A fused projection appears under each role it plays and is adapted once; a
-gated feed-forward part has two inputs.
+gated feed-forward part has two inputs. The head is not in the table: it is derived from the model that was loaded (the
+modules outside its base model, and the last layer among them), and `lightune anatomy MODEL` shows it.
 """
 
 AFTER = """
@@ -52,8 +53,8 @@ tokenizer has no pad token its end-of-text token serves. A text gets the same an
 
 def page() -> str:
     """Return the page."""
-    lines = ["| architecture | layers | query | key | value | attention_out | ffn_in | ffn_out | head |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines = ["| architecture | layers | query | key | value | attention_out | ffn_in | ffn_out |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     lines += [_row(name, architecture) for name, architecture in ARCHITECTURES.items()]
     return "\n".join([BEFORE, *lines, AFTER.rstrip()]) + "\n"
 
@@ -61,8 +62,7 @@ def page() -> str:
 def _row(name: str, architecture: Architecture) -> str:
     roles = ("query", "key", "value", "attention_out", "ffn_in", "ffn_out")
     cells = [", ".join(f"`{path}`" for path in architecture.paths(role)) for role in roles]
-    head = ", ".join(f"`{module}`" for module in architecture.head)
-    return f"| {' | '.join([name, f'`{architecture.layers}`', *cells, head])} |"
+    return f"| {' | '.join([name, f'`{architecture.layers}`', *cells])} |"
 
 
 def main() -> int:

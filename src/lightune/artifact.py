@@ -3,14 +3,15 @@
 A folder holds adapter_model.safetensors (the trained tensors), lightune.json (base model, method, labels, text
 settings), adapter_config.json where PEFT can read the adapter, fingerprints.safetensors (of the training texts, unless
 they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
+
+lightune.json names the base by its Hub name and commit, or by the name of its folder and the SHA-256 of its files,
+never by a path: the recipe.yaml beside the adapter folder says where that folder lies. adapter_config.json is PEFT's
+own file; its `base_model_name_or_path` is whatever the base was loaded from, a path too, since PEFT knows no other way.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,20 +22,23 @@ from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
-from lightune.models.quantize import round_weights
 from lightune.recipe import Recipe
+from lightune.safe_files import MANIFEST_FILE, read_tensors, verify, write_json, write_manifest
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.schema1 import upgraded_config
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from lightune.models.shared_base import SharedBase
 
-MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "lightune.json"
+RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
+# Format 1 holds the path of a base that is a folder; format 2 its name alone.
 FORMAT_VERSION = 2
+READ_FORMATS = (1, 2)
+SAY_WHERE = "Say where that model lies: --model PATH on the command line, base_model=PATH in Python."
+SHOWN_DIGITS = 12  # of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class ArtifactConfig:
         source = loaded.source
         return cls(
             format_version=FORMAT_VERSION,
-            base_model=str(Path(recipe.model).resolve()) if source.revision is None else recipe.model,
+            base_model=source.folder.resolve().name if source.revision is None else recipe.model,
             base_revision=source.revision,
             base_sha256=fingerprint(source),
             method=recipe.method.name,
@@ -111,37 +115,6 @@ def save_adapter(
     return (folder / WEIGHTS_FILE).stat().st_size
 
 
-def write_manifest(folder: Path) -> None:
-    """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
-    files = {
-        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
-    }
-    (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
-    for path in (*folder.iterdir(), folder):
-        _sync(path)
-
-
-def verify(folder: Path) -> None:
-    """Raise ArtifactError unless every listed file is there with the listed bytes."""
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
-    raw = path.read_bytes()
-    try:
-        files = json.loads(raw)["files"]
-        intact = raw == _manifest_bytes(files)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact:
-        raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
-    for name, expected in files.items():
-        if not (folder / name).is_file():
-            raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
-        if _sha256(folder / name) != expected:
-            hint = "Its bytes are not those that were saved. Restore it from a copy."
-            raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
-
-
 def read_config(folder: Path) -> ArtifactConfig:
     """Verify the folder and return its configuration; that of format 1 is read as one of format 2."""
     verify(folder)
@@ -149,8 +122,9 @@ def read_config(folder: Path) -> ArtifactConfig:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         version = value["format_version"]
-        if version not in (1, FORMAT_VERSION):
-            message = f"{folder}: format {version}; this lightune reads format {FORMAT_VERSION} and older ones."
+        if version not in READ_FORMATS:
+            known = " and ".join(map(str, READ_FORMATS))
+            message = f"{folder}: format {version}; this lightune reads the formats {known}."
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
         value = upgraded_config(value) if version == 1 else value
         value["task"] = task_from_json(value["task"], str(path))
@@ -163,12 +137,12 @@ def read_config(folder: Path) -> ArtifactConfig:
 def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
     """Load a saved adapter onto its base model, strictly.
 
-    `base_model` says where the base lies now, if it moved. Raises ArtifactError when a byte changed, a tensor is
-    missing, extra or misshapen, or the base is another model.
+    `base_model` says where the base lies, if not where the run found it. Raises ArtifactError when a byte changed, a
+    tensor is missing, extra or misshapen, or the base is not found or another model.
     """
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
-    source = find_base(config, base_model)
+    source = find_base(config, folder, base_model)
     loaded = load_model(source, config.task, config.seed, config.max_length, config.model_precision)
     return put_on(loaded, folder, config)
 
@@ -187,13 +161,48 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
     return put_on(base.model_for(config.task, config.seed, config.max_length), folder, config, shares_base=True)
 
 
-def find_base(config: ArtifactConfig, base_model: str | None = None) -> ModelSource:
-    """Return where the base of an adapter lies, its bytes checked; `base_model` says so if it moved."""
+def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = None) -> ModelSource:
+    """Return where the base of the adapter in this folder lies, its bytes checked.
+
+    That is `base_model` where it is given, else what the adapter names on the Hub or embedded, else the folder that the
+    run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
+    """
+    if base_model is None and config.base_revision is None:
+        base_model = str(_folder_of_base(config, folder))
     source = find_model(base_model or config.base_model, None if base_model else hub_revision(config))
     if fingerprint(source) != config.base_sha256:
-        message = f"{source.name} is not the base model this adapter was trained on ({config.base_model})."
-        raise ArtifactError("ARTIFACT-007", message, "Give the original base model's folder or revision.")
+        message = f"{source.name} is not the base model this adapter was trained on ({_called(config)})."
+        raise ArtifactError("ARTIFACT-007", message, SAY_WHERE)
     return source
+
+
+def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
+    """Return the folder that a run took as its base: the recipe beside the adapter names it, or in format 1 itself."""
+    recipe = folder.resolve().parent / RECIPE_FILE
+    recorded = config.base_model if config.format_version == 1 else _model_in(recipe)
+    if recorded is not None and Path(recorded).is_dir():
+        return Path(recorded)
+    found = f"{recipe} does not say where it lies" if recorded is None else f"it is not at {recorded} any more"
+    message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
+    raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
+
+
+def _model_in(recipe: Path) -> str | None:
+    """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    model = raw.get("model") if isinstance(raw, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _called(config: ArtifactConfig) -> str:
+    """Return what the base is called, and how it is known again."""
+    name = Path(config.base_model).name if config.base_revision is None else config.base_model
+    return f"{name}, sha256 {config.base_sha256[:SHOWN_DIGITS]}"
 
 
 def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_base: bool = False) -> AdaptedModel:
@@ -214,27 +223,6 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
     return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
 
 
-def merged_model(adapted: AdaptedModel) -> nn.Module | None:
-    """Return the stock fp32 model with the adapter folded in, or None if impossible.
-
-    The given one may be used up, unless it shares its base: then a copy is.
-
-    Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
-    that they stand for, and the adapter is folded into that one.
-    """
-    config, method, loaded = adapted.config, adapted.method, adapted.loaded
-    if config.model_precision == "fp32":
-        return method.merged(copy.deepcopy(adapted.model) if adapted.shares_base else adapted.model)
-    if not method.mergeable:
-        return None
-    fresh = load_model(loaded.source, config.task, config.seed, config.max_length)
-    round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
-    plain = method.saved_as()
-    model = plain.attach(fresh.model, fresh.anatomy, config.seed).model
-    plain.load_state(model, method.state_to_save(adapted.model))
-    return plain.merged(model.eval().to(loaded.model.device))
-
-
 def adapter_folder(folder: Path) -> Path:
     """Return the adapter folder of a run folder, or the folder itself if it is one."""
     if not folder.is_dir():
@@ -253,49 +241,7 @@ def hub_revision(config: ArtifactConfig) -> str | None:
     return None if revision is None or revision.startswith("sha256:") else revision
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file; ArtifactError when it is not one."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON as people like to read it."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-
-
 def _fingerprints(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list was never verified."""
     listed = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
     return read_fingerprints(folder) if FINGERPRINTS_FILE in listed else None
-
-
-def _manifest_bytes(files: dict[str, str]) -> bytes:
-    """Return the manifest's only valid bytes; its own hash covers the list, so that no flipped byte passes."""
-    listed = json.dumps(files, sort_keys=True)
-    own = hashlib.sha256(listed.encode()).hexdigest()
-    return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Ask the system to write the file through; where folders cannot be opened (Windows) that is left out."""
-    try:
-        number = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(number)
-    except OSError:
-        pass
-    finally:
-        os.close(number)

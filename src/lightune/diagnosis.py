@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightune import runtime
 from lightune.errors import LightuneError
+from lightune.methods import METHODS
 from lightune.models import embedded, hub
 
 GIGABYTE = 10**9
@@ -39,6 +40,7 @@ def diagnose() -> list[Finding]:
         Finding("disk", free > 2 * GIGABYTE, f"{free / GIGABYTE:.1f} GB free here"),
         _embedded_model(),
         _hub(),
+        *_broken_methods(),
     ]  # fmt: skip
 
 
@@ -58,3 +60,11 @@ def _hub() -> Finding:
     return Finding(
         "Hugging Face Hub", False, "not reachable; the embedded model, local folders and the cache still work"
     )
+
+
+def _broken_methods() -> list[Finding]:
+    """Return a finding for each method of another package that cannot be used."""
+    return [
+        Finding(f"method {plugin.name}", False, f"the package {plugin.package} cannot be used: {plugin.reason}")
+        for plugin in METHODS.broken()
+    ]

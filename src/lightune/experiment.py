@@ -33,7 +33,7 @@ from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
 from lightune.recipes.compose import as_recipe
 from lightune.record import RunRecord
-from lightune.run_files import Measured, Outcome
+from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
 from lightune.tasks import require_task
@@ -140,6 +140,7 @@ def run(
     with ending_together(), folder as place:
         said = (*notes, *runtime.device_notes(device), *splits.notes)
         prepared = _prepare(recipe, method, splits, place.working, reporter, said)
+        write_recipe(prepared.recipe, prepared.loaded.source, place.working)
         record = _carry_out(prepared).write(place.working, place.final)
     all_ranks().broadcast_text(record.model_dump_json())
     return record

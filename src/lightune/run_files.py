@@ -10,15 +10,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lightune.artifact import write_json
+from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import DataSplits
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
 from lightune.evaluation.significance import Difference, compare
 from lightune.methods import make_method
+from lightune.models.load import ModelSource
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
+from lightune.safe_files import write_json
 from lightune.sections import (
     Baseline,
     Comparison,
@@ -107,9 +109,8 @@ class Outcome:
         return rows
 
     def write(self, working: Path, final: Path) -> RunRecord:
-        """Write every file but the adapter into the working folder; the record names the final one."""
+        """Write every file but the adapter and the recipe into the working folder; the record names the final one."""
         record, rows = self.record(final), self.predictions()
-        (working / "recipe.yaml").write_text(to_yaml(self.recipe), encoding="utf-8", newline="\n")
         write_json(working / "environment.json", record.environment)
         write_json(working / "results.json", record.model_dump(mode="json"))
         with (working / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
@@ -155,6 +156,16 @@ def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
     known = {name: found.metrics.get(metric.name) for name, found in baselines.items()}
     values = {name: sign * value for name, value in known.items() if value is not None}
     return max(reversed(values), key=values.__getitem__) if values else None
+
+
+def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
+    """Write recipe.yaml, which says where a base that is a folder lies: nothing else of a run folder does.
+
+    It is written before the adapter, which is reloaded with it, and may be read from any other folder.
+    """
+    if base.revision is None:
+        recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
+    (working / RECIPE_FILE).write_text(to_yaml(recipe), encoding="utf-8", newline="\n")
 
 
 def lost_to(record: RunRecord) -> str | None:

@@ -15,12 +15,13 @@ from sklearn.metrics import f1_score
 
 import lightune
 from case_table import case
-from lightune.artifact import load_adapter, write_json, write_manifest
+from lightune.artifact import load_adapter
 from lightune.cli.main import main
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.errors import ArtifactError, DataError
 from lightune.inference import bulk
 from lightune.report.words import known_texts
+from lightune.safe_files import write_json, write_manifest
 from reloading_here import reloading_here
 from tiny import sentences, write_csv
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from lightune.artifact import ArtifactConfig, read_tensors, save_adapter
+from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
+from lightune.safe_files import read_tensors
 from tiny import classes
 
 TEXTS = ["a lovely film", "the soup was dreadful and cold", "this book is quite clever and very warm", "dull"]

@@ -20,7 +20,6 @@ from lightune.models.anatomy import (
 )
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.load import LoadedModel
-from tiny import DECODERS
 
 # The path of the layers, then query, key, value, attention_out, ffn_in, ffn_out, attention; "+" joins two modules.
 BERT = (
@@ -71,9 +70,6 @@ LAYERS = {"albert": 1}  # of the tiny models; the others have two
 FUSED = {"c_attn": 3, "Wqkv": 3, "Wi": 2}  # how many projections lie side by side
 GROUPED = {"llama", "mistral", "qwen2", "qwen3", "gemma"}  # two key/value heads of 8 for four query heads
 FEED_FORWARD = {"gpt2": 128}  # four times the width; the others are told 64
-HEADS = {"distilbert": ["pre_classifier", "classifier"], "deberta-v2": ["pooler", "classifier"],
-         "modernbert": ["head", "classifier"], **{name: ["score"] for name in DECODERS}}  # fmt: skip
-TWO_STEPS = {"roberta", "xlm-roberta", "camembert", "electra", "mpnet"}  # a dense layer, then out_proj
 
 Load = Callable[..., LoadedModel]
 
@@ -136,15 +132,6 @@ def test_the_attention_module_holds_the_query(loaded: LoadedModel) -> None:
     for attention, query in zip(loaded.anatomy.modules(["attention"]), loaded.anatomy.modules(["query"]), strict=True):
         assert query.startswith(f"{attention}.")
         assert "Attention" in type(loaded.model.get_submodule(attention)).__name__
-
-
-def test_the_head_ends_with_the_layer_that_makes_the_logits(loaded: LoadedModel) -> None:
-    architecture = loaded.anatomy.model_type
-    output_layer = "score" if architecture in DECODERS else "classifier"
-    output_layer += ".out_proj" if architecture in TWO_STEPS else ""
-    assert loaded.anatomy.head == HEADS.get(architecture, ["classifier"])
-    assert loaded.anatomy.output_layer == output_layer
-    assert loaded.model.get_submodule(output_layer).weight.shape == (3, 32)
 
 
 def test_a_fused_projection_answers_to_each_of_its_roles_once(load_tiny: Load) -> None:

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from example_record import FIVE, TWO, example_predictions, example_record
 
+from example_record import FIVE, TWO, example_predictions, example_record
 from lightune.report.classification_view import confusion, most_wrong
 from lightune.report.html import render_html
 

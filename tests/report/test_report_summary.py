@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-from example_record import FIVE, TWO, example_record
 from rich.console import Console
 
+from example_record import FIVE, TWO, example_record
 from lightune.report import gains
 from lightune.report.summary import print_summary
 

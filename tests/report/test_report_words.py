@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from example_record import example_record, with_accuracy, with_gain
 
+from example_record import example_record, with_accuracy, with_gain
 from lightune.report import gains, words
 
 

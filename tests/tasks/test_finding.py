@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,10 +32,9 @@ class Marks(Classification):
 
 
 @pytest.fixture
-def marks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def marks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register it for one test."""
     monkeypatch.setattr(TASKS, "_objects", {**TASKS._objects, "marks": Marks})
-    yield
 
 
 def column(*values: Any) -> LabelColumn:
@@ -78,7 +76,10 @@ def test_a_task_and_a_metric_are_required_to_be_there(marks: None):
         require_task(task, metric)
     with pytest.raises(RecipeError) as caught:
         require_task("mark")
-    assert (caught.value.code, caught.value.hint) == ("RECIPE-010", 'Did you mean "marks"? Valid: classification, marks.')
+    assert (caught.value.code, caught.value.hint) == (
+        "RECIPE-010",
+        'Did you mean "marks"? Valid: classification, marks.',
+    )
     with pytest.raises(RecipeError, match='"kappa" is not a metric of the task classification') as caught:
         require_task("classification", "kappa")
     assert (caught.value.code, caught.value.hint) == ("RECIPE-015", "Valid: accuracy, f1_macro, loss.")

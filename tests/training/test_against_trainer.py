@@ -70,8 +70,9 @@ def train_with_trainer(loop: Any, folder: Path) -> Recorder:
         seed=SEED,
     )
     rows = [
-        {**row, "labels": label} for row, label in zip(loop.train.encoded.rows, loop.train.targets.tolist(), strict=True)
-    ]  # fmt: skip
+        {**row, "labels": label}
+        for row, label in zip(loop.train.encoded.rows, loop.train.targets.tolist(), strict=True)
+    ]
     trainer = Recorder(
         model=loop.model,
         args=arguments,

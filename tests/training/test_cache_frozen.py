@@ -18,6 +18,7 @@ from lightune.execution.fast_modules import lean
 from lightune.execution.unpadding import padding_free
 from lightune.methods import make_method
 from lightune.models.architectures import ARCHITECTURES as TABLE
+from lightune.models.derived_head import head_of
 from lightune.progress import Silent
 from lightune.recipe import TrainingBlock, parse_recipe
 from lightune.training import cache_frozen
@@ -45,7 +46,7 @@ PAIRS = [
 def quiet(model: Any, layers: int) -> None:
     """Switch dropout off in the lowest layers and below them, and leave it on above."""
     row = TABLE[model.config.model_type]
-    above = [*model.get_submodule(row.layers)[layers:], *map(model.get_submodule, row.head)]
+    above = [*model.get_submodule(row.layers)[layers:], *map(model.get_submodule, head_of(model).modules)]
     loud = {id(module) for part in above for module in part.modules()} | {id(getattr(model, "dropout", None))}
     for module in model.modules():
         for name in ("p", "dropout", "attention_dropout", "activation_dropout", "layerdrop"):

@@ -52,12 +52,17 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
         console.print("? not tested yet")
     legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
     console.print(f"{legend}\n\n[bold]and by PEFT's own names[/bold], with PEFT's own options: {', '.join(others)}")
+    foreign = [f"{row['name']} ({row['package']})" for row in rows if _is_foreign(row)]
+    if foreign:
+        console.print(f"\nfrom other packages: {', '.join(foreign)}", markup=False)
     console.print("\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
 
 
 def _print_one(row: dict[str, Any]) -> None:
     console = _console()
     console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", markup=True)
+    if _is_foreign(row):
+        console.print(f"from the package {row['package']}", markup=False)
     console.print(f"\nlearning rate {_rate(row)}; {_says(row)}")
     if row["options"]:
         console.print("\n[bold]options[/bold], with their defaults")
@@ -78,6 +83,11 @@ def _print_where(outcome: dict[str, str | None], console: Any) -> None:
     if untested:
         where = "any architecture" if len(untested) == len(outcome) else ", ".join(untested)
         console.print(f"\nnot tested yet on {where}; in the source tree tools/methods.py does it")
+
+
+def _is_foreign(row: dict[str, Any]) -> bool:
+    """Whether the method comes from another package, which is said then."""
+    return row["package"] not in ("lightune", "peft")
 
 
 def _mark(reason: str | None) -> str:

@@ -15,7 +15,11 @@ from lightune.errors import DataError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-base_model = click.option("--base-model", metavar="FOLDER", help="Where the base model lies now, if it moved.")
+# `--base-model` is what the option was called at first.
+base_model = click.option(
+    "--model", "--base-model", "base_model", metavar="PATH",
+    help="The folder of a run's base model, if it is not where the run found it.",
+)  # fmt: skip
 # What a reader copies in one go: what stands in backticks or quotes, commands with their flags, a flag with its value.
 FLAG = r"--[\w-]+(?: [^\s-]\S*)?"
 WHOLE = re.compile(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.execution.attention import NAME, use_attention
 from lightune.execution.execution import Execution, execution_of, is_own_hook, own_hook
-from lightune.models.anatomy import layer_runner, layer_stack, stock_classifier
+from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Unpadder:
         self._row = ARCHITECTURES[stock.config.model_type]
         self._layers, self._stack = layer_stack(stock), layer_runner(stock)
         self._last = self._layers[-1]  # whose place another may take for a call
-        # Another class may have a head of its own, which reads more.
-        is_stock = type(stock).__module__.startswith("transformers.")
-        self._key_value = self._keys_and_values() if self._row.reads_first and is_stock else []
+        # The stock heads of sequence classification read the first token alone; others may read more.
+        reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
+        self._key_value = self._keys_and_values() if reads_first else []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:
         """Return itself: the hooks in a copied model stay this one's, which has nothing to do there."""

@@ -130,16 +130,17 @@ def load_adapters(
 ) -> AdapterBank:
     """Load run folders (or adapter folders) by name, all on one base model, which is loaded once.
 
-    `base_model` says where the base lies now, if it moved. Every adapter is verified and loaded strictly. Raises
-    RecipeError when none is named, and what `AdapterBank.add` raises.
+    `base_model` says where the base lies, if not where the run found it. Every adapter is verified and loaded strictly.
+    Raises RecipeError when none is named, and what `AdapterBank.add` raises.
     """
     from lightune.models.shared_base import load_base
 
     if not folders or not isinstance(folders, Mapping):
         raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
     target = runtime.choose_device(device)
-    config = read_config(adapter_folder(Path(next(iter(folders.values())))))
-    base = load_base(find_base(config, base_model), config.task, config.model_precision, target)
+    first = adapter_folder(Path(next(iter(folders.values()))))
+    config = read_config(first)
+    base = load_base(find_base(config, first, base_model), config.task, config.model_precision, target)
     bank = AdapterBank(base, config.base_sha256)
     for name, folder in folders.items():
         bank.add(name, folder)

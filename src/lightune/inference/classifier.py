@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, holds_adapter, load_adapter, merged_model
+from lightune.artifact import AdaptedModel, holds_adapter, load_adapter
 from lightune.data.encoding import NoTokensError, encode
 from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
-from lightune.inference.merging import COMPARED, Merging
+from lightune.inference.merging import COMPARED, Merging, merged_model
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.load import LoadedModel
 from lightune.models.pretrained_classifier import load_finished
@@ -202,9 +202,9 @@ def load(
 ) -> Classifier:
     """Load a classifier: a run folder (or its adapter folder), or any finished sequence classifier by folder or name.
 
-    `base_model` says where a run's base model lies now, if it moved. With `precision` "bf16" the layers compute in
-    bf16, with "auto" where a short probe shows a gain, for one text and for many apart; on a CPU or CUDA. Probabilities
-    then differ in the third digit, and so may the label of a text whose likeliest labels are that close.
+    `base_model` says where a run's base model lies, if not where the run found it. With `precision` "bf16" the layers
+    compute in bf16, with "auto" where a short probe shows a gain, for one text and for many apart; on a CPU or CUDA.
+    Probabilities then differ in the third digit, and so may the label of a text whose likeliest labels are that close.
     A run is verified and loaded strictly. Raises ArtifactError for a damaged folder, another base model or a model
     without a head, HubError when something has to be fetched and cannot.
     """

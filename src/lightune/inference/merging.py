@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.models.load import load_model
+from lightune.models.quantize import round_weights
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -61,6 +64,27 @@ class Merging:
         """Forget the copy and make none again: somebody else may change the model from here on."""
         with _MERGING:
             self._adapted = self._merged = None
+
+
+def merged_model(adapted: AdaptedModel) -> nn.Module | None:
+    """Return the stock fp32 model with the adapter folded in, or None if impossible.
+
+    The given one may be used up, unless it shares its base: then a copy is.
+
+    Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
+    that they stand for, and the adapter is folded into that one.
+    """
+    config, method, loaded = adapted.config, adapted.method, adapted.loaded
+    if config.model_precision == "fp32":
+        return method.merged(copy.deepcopy(adapted.model) if adapted.shares_base else adapted.model)
+    if not method.mergeable:
+        return None
+    fresh = load_model(loaded.source, config.task, config.seed, config.max_length)
+    round_weights(fresh.model, config.model_precision, fresh.anatomy.architecture)
+    plain = method.saved_as()
+    model = plain.attach(fresh.model, fresh.anatomy, config.seed).model
+    plain.load_state(model, method.state_to_save(adapted.model))
+    return plain.merged(model.eval().to(loaded.model.device))
 
 
 def agree(task: Task, one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightune.artifact import AdaptedModel, merged_model
+from lightune.artifact import AdaptedModel
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import predict_logits
+from lightune.inference.merging import merged_model
 
 if TYPE_CHECKING:
     from torch import nn

@@ -50,7 +50,7 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     config = read_config(folder)
     if config.model_precision != "fp32" or len(config.text_columns) != 1 or config.task.reads != "text":
         return None
-    base = find_base(config, base_model).folder
+    base = find_base(config, folder, base_model).folder
     raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
     family = FAMILIES.get(raw.get("model_type"))
     if family is None or not is_plain(raw, family):

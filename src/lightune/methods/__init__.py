@@ -1,4 +1,4 @@
-"""Adaptation methods, one file each. A new method is one file and one line in the import below."""
+"""Adaptation methods, one file each. A new method is one file and one line in the import below, or another package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lightune.errors import RecipeError, did_you_mean
+from lightune.errors import did_you_mean
 from lightune.methods import (  # noqa: F401  (each registers itself)
     adalora,
     bitfit,
@@ -33,10 +33,9 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
 )
 from lightune.methods.any_peft import make_named
 from lightune.methods.base import Attachment, Method
-from lightune.methods.option_values import choices
+from lightune.methods.option_values import choices, require_no_fault, role_faults
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
-from lightune.models.anatomy import check_role
 from lightune.models.architectures import ARCHITECTURES
 
 __all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
@@ -66,9 +65,8 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         else:
             given[known] = value
     method = _validated(kind, given, faults)
-    if faults or method is None:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        raise RecipeError("RECIPE-011", f"the method has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{lines}")
+    require_no_fault(faults)
+    assert method is not None  # it is None with a fault only
     return method
 
 
@@ -77,7 +75,8 @@ def describe() -> list[dict[str, Any]]:
 
     `choices` holds the allowed values of the options that have but a few, `by_preset` what a preset puts in the place
     of options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
-    where the contract's tests have not been written down yet (a new method, say).
+    where the contract's tests have not been written down yet (a new method, say). `package` is "lightune", or the one
+    that a method of others comes from.
     """
     rows = []
     for name, kind in METHODS.items():
@@ -85,6 +84,7 @@ def describe() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
+                "package": METHODS.package(name) or kind.__module__.partition(".")[0],
                 "summary": (kind.__doc__ or "").strip().splitlines()[0],
                 "default_learning_rate": kind.default_learning_rate,
                 "mergeable": method.mergeable,
@@ -110,11 +110,7 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
             said = "a list is needed, [name] for one" if fault["type"] == "tuple_type" else str(fault["msg"])
             faults.append(f"{path}: {said.removeprefix('Value error, ')}{of_one}")
         return None
-    for role in getattr(method, "roles", ()):
-        try:
-            check_role(role)
-        except RecipeError as error:
-            faults.append(f"method.roles: {error.message} {error.hint}")
+    faults += role_faults(getattr(method, "roles", ()))
     return method
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like
 from lightune.methods.base import Attachment
-from lightune.methods.option_values import choices
+from lightune.methods.option_values import choices, require_no_fault, role_faults
 from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
-from lightune.models.anatomy import LINEAR_ROLES, check_role
+from lightune.models.anatomy import LINEAR_ROLES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,6 +121,7 @@ def usable_names() -> list[str]:
 
 def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
     """Return PEFT's method of this name; RecipeError for an unknown name or option, and where it cannot classify."""
+    METHODS.require_sound(name)
     known = spelt_like(name, [*METHODS, *peft_names()])
     if name != known and known not in REFUSED:
         groups = [[known]] if known else [list(METHODS), usable_names()]
@@ -146,6 +147,7 @@ def describe_named(name: str) -> dict[str, Any]:
     own = {found.name: getattr(kind, found.name, None) for found in fields(kind) if found.name not in OURS}
     return {
         "name": name,
+        "package": "peft",
         "summary": f"PEFT's {name}, with PEFT's own options.",
         "default_learning_rate": method.default_learning_rate,
         "mergeable": method.mergeable,
@@ -181,11 +183,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
         if key not in valid
     ]
     faults += _wrong_kinds(kind, settings)
-    for role in roles if _is_names(roles) else ():
-        try:
-            check_role(role)
-        except RecipeError as error:
-            faults.append(f"method.roles: {error.message} {error.hint}")
+    faults += role_faults(roles if _is_names(roles) else ())
     faults += [
         f"method.{key}: a list of names is needed (given: {value!r})"
         for key, value in (("roles", roles), ("target_modules", targets))
@@ -196,9 +194,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
             kind(**settings)
         except REFUSALS as error:
             faults.append(f"method: PEFT does not take these options of {name}: {error}")
-    if faults:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        raise RecipeError("RECIPE-011", f"the method has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{lines}")
+    require_no_fault(faults)
 
 
 def _plain(value: Any) -> Any:

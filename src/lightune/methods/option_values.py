@@ -1,11 +1,14 @@
-"""Which values an option takes, read from its type, where they are a closed set."""
+"""What a method's options take: the values of those with a closed set, and the error that lists every fault."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lightune.errors import RecipeError
+from lightune.models.anatomy import check_role
 
 
 def choices(kind: type) -> dict[str, list[Any]]:
@@ -19,6 +22,24 @@ def choices(kind: type) -> dict[str, list[Any]]:
         return {}
     found = {name: _values(hint) for name, hint in hints.items() if hint is not bool}
     return {name: values for name, values in found.items() if values}
+
+
+def role_faults(roles: Iterable[str]) -> list[str]:
+    """Return a fault for each role that there is not."""
+    faults = []
+    for role in roles:
+        try:
+            check_role(role)
+        except RecipeError as error:
+            faults.append(f"method.roles: {error.message} {error.hint}")
+    return faults
+
+
+def require_no_fault(faults: Sequence[str]) -> None:
+    """Raise RecipeError with every fault of a method's options."""
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise RecipeError("RECIPE-011", f"the method has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{lines}")
 
 
 def _values(hint: Any) -> list[Any]:

@@ -149,7 +149,10 @@ class PeftMethod(Method):
         set_peft_model_state_dict(model, dict(tensors))
 
     def write_config(self, model: nn.Module, folder: Path) -> None:
-        """Write PEFT's adapter_config.json, so that PeftModel.from_pretrained reads the folder."""
+        """Write PEFT's adapter_config.json, so that PeftModel.from_pretrained reads the folder.
+
+        Its `base_model_name_or_path` is where the base was loaded from, which may be a path of this machine.
+        """
         self.config_to_save(model).save_pretrained(str(folder))
 
     def config_to_save(self, model: nn.Module) -> Any:

@@ -1,9 +1,20 @@
-"""The table of methods; each method's file registers itself here."""
+"""The table of methods; each method's file registers itself here, and other packages by the entry points of a group."""
 
 from __future__ import annotations
+
+from dataclasses import is_dataclass
 
 from lightune.methods.base import Method
 from lightune.registry import Registry
 
-METHODS: Registry[type[Method]] = Registry("method")
+
+def _check(kind: type[Method]) -> None:
+    """Raise for what is no method, or has defaults that do not work; another package's can be anything."""
+    if not (isinstance(kind, type) and issubclass(kind, Method) and is_dataclass(kind)):
+        raise TypeError(f"{kind!r} is not a dataclass that derives from lightune.methods.Method")
+    float(kind.default_learning_rate)
+    kind().options()
+
+
+METHODS: Registry[type[Method]] = Registry("method", entry_points="lightune.methods", check=_check)
 register = METHODS.register

@@ -1,4 +1,4 @@
-"""The parts of a loaded model, asked for by role; the names come from the table of architectures alone."""
+"""The parts of a loaded model, asked for by role; the names come from the table of architectures and the model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lightune.errors import RecipeError, did_you_mean
 from lightune.models.architectures import ARCHITECTURES, Architecture
+from lightune.models.derived_head import head_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,14 +20,18 @@ LINEAR_ROLES: tuple[str, ...] = tuple(role for role in ROLES if role != "attenti
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The parts of one loaded model. `new_modules` own parameters that the checkpoint did not hold.
+    """The parts of one loaded model.
 
-    `peft_type` is PEFT's name of the task that its head is for.
+    `head_modules` stand outside its base model, and `output_layer`, whose outputs are the logits, is the last layer of
+    them ("" where there is none). `new_modules` own parameters that the checkpoint did not hold. `peft_type` is PEFT's
+    name of the task that the head is for.
     """
 
     model_type: str
     architecture: Architecture
     layer_count: int
+    head_modules: tuple[str, ...]
+    output_layer: str
     new_modules: tuple[str, ...] = ()
     peft_type: str = "SEQ_CLS"
 
@@ -50,14 +55,9 @@ class Anatomy:
 
         None lies inside another: PEFT would save it twice, and train the copy that is not used.
         """
-        head = self.architecture.head
+        head = self.head_modules
         inside = tuple(f"{module}." for module in head)
         return [*(name for name in self.new_modules if name not in head and not name.startswith(inside)), *head]
-
-    @property
-    def output_layer(self) -> str:
-        """The last linear layer, whose outputs are the logits."""
-        return self.architecture.output_layer
 
 
 def stock_classifier(model: nn.Module) -> Any:
@@ -81,6 +81,12 @@ def layer_runner(model: nn.Module) -> nn.Module:
     return found
 
 
+def is_stock_sequence_classifier(model: nn.Module) -> bool:
+    """Say whether transformers itself defines the model's class, with a head that classifies whole texts."""
+    kind = type(model)
+    return kind.__module__.startswith("transformers.") and kind.__name__.endswith("ForSequenceClassification")
+
+
 def check_role(role: str) -> str:
     """Return the role, or raise RecipeError with the valid ones."""
     if role not in ROLES:
@@ -97,13 +103,13 @@ def architecture_of(model_type: str, advice: str = "") -> Architecture:
             "RECIPE-032",
             f'the architecture "{model_type}" is not known yet.',
             f"Known: {', '.join(ARCHITECTURES)}. A new one is one row in lightune/models/architectures.py: the path "
-            f"of its layers, the module of each role ({_listed()}), and its head.{advice}",
+            f"of its layers and the module of each role ({_listed()}).{advice}",
         )
     return ARCHITECTURES[model_type]
 
 
 def anatomy_of(model: nn.Module, missing: Iterable[str] = (), peft_type: str = "SEQ_CLS") -> Anatomy:
-    """Return the anatomy of a stock sequence classifier.
+    """Return the anatomy of a stock model.
 
     `missing` names the parameters that the checkpoint did not hold; their modules count as part of the head.
     Raises RecipeError when the architecture is unknown or its row does not fit the model.
@@ -113,8 +119,9 @@ def anatomy_of(model: nn.Module, missing: Iterable[str] = (), peft_type: str = "
     names = dict(model.named_modules())
     count = len(list(names[architecture.layers].children())) if architecture.layers in names else 0
     owners = dict.fromkeys(name.rpartition(".")[0] for name in missing)
-    anatomy = Anatomy(model_type, architecture, count, tuple(sorted(owner for owner in owners if owner)), peft_type)
-    wanted = (*anatomy.modules(ROLES), *anatomy.head, anatomy.output_layer) if count else ("layers",)
+    new, head = tuple(sorted(owner for owner in owners if owner)), head_of(model)
+    anatomy = Anatomy(model_type, architecture, count, head.modules, head.output_layer, new, peft_type)
+    wanted = (*anatomy.modules(ROLES), *anatomy.head) if count else ("layers",)
     absent = [name for name in wanted if name not in names]
     if absent:
         raise RecipeError("RECIPE-033", f"the row for {model_type} does not fit this model: no module {absent[0]}.")

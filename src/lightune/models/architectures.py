@@ -1,4 +1,4 @@
-"""The table of architectures: one row each, naming the layers, the module of each role, and the head."""
+"""The table of architectures: one row each, naming the layers and the module of each role."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ Paths = str | tuple[str, ...]
 class Architecture:
     """Module names of one model family.
 
-    `layers` is the path of the layer stack from the classifier's root, each role a path inside one layer, or several
-    (a gated feed-forward part has two inputs); a fused projection stands under each role it plays. `head` lists the
-    classification head's modules, the one that makes the logits last, and `output` its last linear layer where that
-    lies inside it. `counts_from_pad` says that position numbers begin after the pad id. `reads_first` says that the
-    head reads the first token alone, and that a layer's keys and values are what their modules make of its input.
+    `layers` is the path of the layer stack from the model's root, each role a path inside one layer, or several (a
+    gated feed-forward part has two inputs); a fused projection stands under each role it plays. `counts_from_pad` says
+    that position numbers begin after the pad id, `projects_input` that a layer's keys and values are what their modules
+    make of its input. What stands outside the base model, a head, is derived from the model itself (derived_head.py).
     """
 
     layers: str
@@ -27,15 +26,8 @@ class Architecture:
     ffn_in: Paths
     ffn_out: Paths
     attention: Paths
-    head: tuple[str, ...]
-    output: str = ""
     counts_from_pad: bool = False
-    reads_first: bool = False
-
-    @property
-    def output_layer(self) -> str:
-        """The last linear layer, whose outputs are the logits."""
-        return self.output or self.head[-1]
+    projects_input: bool = False
 
     def paths(self, role: str) -> tuple[str, ...]:
         """Return the paths, inside one layer, of the modules that play the role."""
@@ -43,10 +35,8 @@ class Architecture:
         return (found,) if isinstance(found, str) else found
 
 
-def _bert_like(
-    base: str, head: tuple[str, ...] = ("classifier",), output: str = "", counts_from_pad: bool = False
-) -> Architecture:
-    """The encoder of BERT, which its descendants kept; they differ in the name of the base and in the head."""
+def _bert_like(base: str, counts_from_pad: bool = False) -> Architecture:
+    """The encoder of BERT, which its descendants kept; they differ in the name of the base."""
     return Architecture(
         layers=f"{base}.encoder.layer",
         query="attention.self.query",
@@ -56,14 +46,12 @@ def _bert_like(
         ffn_in="intermediate.dense",
         ffn_out="output.dense",
         attention="attention.self",
-        head=head,
-        output=output,
         counts_from_pad=counts_from_pad,
-        reads_first=True,
+        projects_input=True,
     )
 
 
-_ROBERTA_LIKE = _bert_like("roberta", output="classifier.out_proj", counts_from_pad=True)
+_ROBERTA_LIKE = _bert_like("roberta", counts_from_pad=True)
 _LLAMA_LIKE = Architecture(
     layers="model.layers",
     query="self_attn.q_proj",
@@ -73,7 +61,6 @@ _LLAMA_LIKE = Architecture(
     ffn_in=("mlp.gate_proj", "mlp.up_proj"),
     ffn_out="mlp.down_proj",
     attention="self_attn",
-    head=("score",),
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -86,29 +73,28 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="ffn.lin1",
         ffn_out="ffn.lin2",
         attention="attention",
-        head=("pre_classifier", "classifier"),
-        reads_first=True,
+        projects_input=True,
     ),
     "bert": _bert_like("bert"),
     "roberta": _ROBERTA_LIKE,
     "xlm-roberta": _ROBERTA_LIKE,
     "camembert": _ROBERTA_LIKE,
-    "electra": _bert_like("electra", output="classifier.out_proj"),
+    "electra": _bert_like("electra"),
     "deberta-v2": replace(
-        _bert_like("deberta", head=("pooler", "classifier")),
+        _bert_like("deberta"),
         query="attention.self.query_proj",
         key="attention.self.key_proj",
         value="attention.self.value_proj",
-        reads_first=False,
+        projects_input=False,
     ),
     "mpnet": replace(
-        _bert_like("mpnet", output="classifier.out_proj", counts_from_pad=True),
+        _bert_like("mpnet", counts_from_pad=True),
         query="attention.attn.q",
         key="attention.attn.k",
         value="attention.attn.v",
         attention_out="attention.attn.o",
         attention="attention.attn",
-        reads_first=False,
+        projects_input=False,
     ),
     # All layers share the weights of one group (published models have one), which therefore counts as one layer.
     "albert": Architecture(
@@ -120,7 +106,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="albert_layers.0.ffn",
         ffn_out="albert_layers.0.ffn_output",
         attention="albert_layers.0.attention",
-        head=("classifier",),
     ),
     "modernbert": Architecture(
         layers="model.layers",
@@ -131,7 +116,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="mlp.Wi",
         ffn_out="mlp.Wo",
         attention="attn",
-        head=("head", "classifier"),
     ),
     "gpt2": Architecture(
         layers="transformer.h",
@@ -142,7 +126,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="mlp.c_fc",
         ffn_out="mlp.c_proj",
         attention="attn",
-        head=("score",),
     ),
     "opt": replace(
         _LLAMA_LIKE, layers="model.decoder.layers", attention_out="self_attn.out_proj", ffn_in="fc1", ffn_out="fc2"

@@ -1,4 +1,4 @@
-"""A model folder's config.json: read, and refused when it asks for code or names an architecture that has no row."""
+"""A model folder's config.json: read, and refused when it asks for code or holds sizes that no model has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lightune.errors import LightuneError, RecipeError, is_out_of_memory
-from lightune.models.anatomy import architecture_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.tasks.base import Task
 
@@ -43,19 +42,6 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
         )  # fmt: skip
     _require_sizes(name, raw)
     return raw
-
-
-def require_known(name: str, folder: Path, model_type: str) -> None:
-    """Raise RecipeError for an architecture that has no row, with the row that its module tree suggests."""
-    if model_type in ARCHITECTURES:
-        return
-    from lightune.models.row_proposal import advice, propose, skeleton
-
-    try:
-        proposed = advice(model_type, propose(skeleton(name, folder)))
-    except RecipeError as error:
-        proposed = f" None can be proposed: {error.message}"
-    architecture_of(model_type, proposed)
 
 
 def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:

@@ -9,6 +9,7 @@ from lightune.models import hub
 from lightune.models.anatomy import ROLES, Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.config import read_config
+from lightune.models.derived_head import head_of
 from lightune.models.load import find_model
 from lightune.models.row_proposal import as_row, propose, skeleton
 
@@ -51,6 +52,7 @@ def inspect_model(name: str, revision: str | None = None) -> Inspection:
         "architecture": model_type,
         "model_class": type(model).__name__,
         "parameters": model.num_parameters(),
+        "head": list(head_of(model).modules),
     }
     found = _known(anatomy_of(model)) if model_type in ARCHITECTURES else _proposed(model_type, model)
     return Inspection(**common, **found)
@@ -61,7 +63,6 @@ def _known(anatomy: Anatomy) -> dict[str, Any]:
         "layers": anatomy.architecture.layers,
         "layer_count": anatomy.layer_count,
         "modules": {role: anatomy.modules([role]) for role in ROLES},
-        "head": anatomy.head,
         "row": None,
         "unclear": [],
     }
@@ -78,7 +79,6 @@ def _proposed(model_type: str, model: Any) -> dict[str, Any]:
         "layers": proposal.layers,
         "layer_count": count,
         "modules": modules,
-        "head": list(proposal.head),
         "row": as_row(model_type, proposal),
         "unclear": list(proposal.unclear),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,18 +14,12 @@ from lightune.models import embedded, hub
 from lightune.models.anatomy import Anatomy, anatomy_of
 from lightune.models.architectures import ARCHITECTURES
 from lightune.models.checkpoint_head import INCOMPLETE, OwnHead, own_head
-from lightune.models.config import (
-    class_for,
-    cut_at,
-    explained,
-    read_config,
-    require_known,
-    task_config,
-    token_limit,
-)
+from lightune.models.config import class_for, cut_at, explained, read_config, task_config, token_limit
+from lightune.models.drawing import draw_anew
 from lightune.models.quantize import hold, loading_options, require_precision
+from lightune.models.row_proposal import require_known
 from lightune.models.vocabulary import require_embeddings, settle_pad
-from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights, tensors_without
+from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
 from lightune.progress import quiet_libraries
 from lightune.tasks.base import Task
 
@@ -118,12 +112,12 @@ def load_model(
     require_known(source.name, source.folder, str(raw.get("model_type")))
     require_weights(source.name, source.folder)
     found = own_head(raw, task)
-    output_layer = ARCHITECTURES[raw["model_type"]].output_layer
-    is_held = holds(source.folder, output_layer)
-    unwanted = output_layer if is_held and found.order is None else None
-    model, missing = _read(source, task, seed, unwanted, precision)
+    model, missing = _read(source, task, seed, precision)
     anatomy = anatomy_of(model, missing, task.peft_type)
     refuse_new_body(anatomy, source.name)
+    is_held = holds(source.folder, anatomy.output_layer)
+    if is_held and found.order is None:
+        anatomy = _replace_output_layer(model, anatomy, seed)
     tokenizer = load_tokenizer(source)
     _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
@@ -178,10 +172,15 @@ def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         tokenizer.model_input_names = [kind for kind in tokenizer.model_input_names if kind != "token_type_ids"]
 
 
-def _read(
-    source: ModelSource, task: Task, seed: int, unwanted: str | None, precision: str
-) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model and the names of the parameters that were not read: absent, misshapen or `unwanted` ones."""
+def _replace_output_layer(model: PreTrainedModel, anatomy: Anatomy, seed: int) -> Anatomy:
+    """Draw the output layer as if the checkpoint had none, with whatever else it lacks, in the usual order."""
+    new = tuple(sorted({*anatomy.new_modules, anatomy.output_layer}))
+    draw_anew(model, new, seed)
+    return replace(anatomy, new_modules=new)
+
+
+def _read(source: ModelSource, task: Task, seed: int, precision: str) -> tuple[PreTrainedModel, list[str]]:
+    """Return the model and the names of the parameters that were not read: absent or misshapen ones."""
     config = task_config(source.name, source.folder, task)
     architecture = ARCHITECTURES[config.model_type]
     import torch
@@ -190,8 +189,7 @@ def _read(
     kind = class_for(task, source.name, config)
     with runtime.seeded(seed, "head"), explained(source.name):
         model, info = kind.from_pretrained(
-            None if unwanted else source.folder,
-            state_dict=tensors_without(source.folder, unwanted) if unwanted else None,
+            source.folder,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,

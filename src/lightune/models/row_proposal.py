@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
-from lightune.models.anatomy import ROLES
-from lightune.models.architectures import Architecture
+from lightune.models.anatomy import ROLES, architecture_of
+from lightune.models.architectures import ARCHITECTURES, Architecture
 from lightune.models.config import explained
 
 if TYPE_CHECKING:
@@ -29,17 +29,13 @@ class Proposal:
 
     layers: str
     roles: dict[str, tuple[str, ...]]
-    head: tuple[str, ...]
-    output: str
     counts_from_pad: bool
     unclear: tuple[str, ...]
 
     def architecture(self) -> Architecture:
         """Return the row; only for a proposal that leaves nothing open."""
         roles: dict[str, Any] = {name: paths[0] if len(paths) == 1 else paths for name, paths in self.roles.items()}
-        return Architecture(
-            layers=self.layers, head=self.head, output=self.output, counts_from_pad=self.counts_from_pad, **roles
-        )
+        return Architecture(layers=self.layers, counts_from_pad=self.counts_from_pad, **roles)
 
 
 def skeleton(name: str, folder: Path) -> Any:
@@ -63,29 +59,25 @@ def propose(model: nn.Module) -> Proposal:
     """Return what the names and widths of a classifier's modules suggest.
 
     Query, key and value go by their names; the attention's other projection is its output; the feed-forward part's
-    projections widen (in) or narrow (out); the head is what owns parameters outside the base model.
+    projections widen (in) or narrow (out).
     """
     stack, layers = _layer_stack(model)
     roles: dict[str, tuple[str, ...]] = dict.fromkeys(ROLES, ())
     left: list[str] = []
     if layers:
         roles, left = _roles(layers[0])
-    head, output = _head(model)
     unclear = [f"{stack}.0.{path} plays no role that its name or width would tell" for path in left[:8]]
-    unclear += _open_questions(roles, head)
+    unclear += _open_questions(roles)
     unclear += [f"layer {number} differs from layer 0" for number in _unlike_the_first(layers, roles)]
     if getattr(model.config, "is_encoder_decoder", False):
         unclear.append("it has an encoder and a decoder, and a row names one layer stack")
-    return Proposal(stack, roles, head, output, _counts_from_pad(model), tuple(unclear))
+    return Proposal(stack, roles, _counts_from_pad(model), tuple(unclear))
 
 
 def as_row(model_type: str, proposal: Proposal) -> str:
     """Return the proposal as the row to add; what is unclear stands as an ellipsis."""
     lines = [f'"{model_type}": Architecture(', f"    layers={_quoted([proposal.layers] if proposal.layers else [])},"]
     lines += [f"    {role}={_quoted(proposal.roles[role])}," for role in ROLES]
-    head = "".join(f'"{name}", ' for name in proposal.head).rstrip() or "..."
-    lines.append(f"    head=({head if len(proposal.head) < 2 else head.rstrip(',')}),")
-    lines += [f'    output="{proposal.output}",'] if proposal.output else []
     lines += ["    counts_from_pad=True,"] if proposal.counts_from_pad else []
     return "\n".join([*lines, "),"])
 
@@ -95,6 +87,17 @@ def advice(model_type: str, proposal: Proposal) -> str:
     row = "\n".join(f"    {line}" for line in as_row(model_type, proposal).splitlines())
     still = "".join(f"\n  unclear: {line}" for line in proposal.unclear)
     return f"\nIts module tree suggests this row; check it against the model's source before you add it:\n{row}{still}"
+
+
+def require_known(name: str, folder: Path, model_type: str) -> None:
+    """Raise RecipeError for an architecture that has no row, with the row that its module tree suggests."""
+    if model_type in ARCHITECTURES:
+        return
+    try:
+        proposed = advice(model_type, propose(skeleton(name, folder)))
+    except RecipeError as error:
+        proposed = f" None can be proposed: {error.message}"
+    architecture_of(model_type, proposed)
 
 
 def _layer_stack(model: nn.Module) -> tuple[str, list[Any]]:
@@ -141,12 +144,11 @@ def _projections(layer: nn.Module) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _open_questions(roles: dict[str, tuple[str, ...]], head: tuple[str, ...]) -> list[str]:
-    """Return which roles have no module, or several where a layer has one, and whether the head is missing."""
+def _open_questions(roles: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return which roles have no module, or several where a layer has one."""
     questions = [f"no module found for {role}" for role in ROLES if not any(roles[role])]
     several = [role for role in ("attention_out", "ffn_out", "attention") if len(roles[role]) > 1]
-    questions += [f"several modules may be {role}" for role in several]
-    return questions + ([] if head else ["no module found for the head"])
+    return questions + [f"several modules may be {role}" for role in several]
 
 
 def _unlike_the_first(layers: list[Any], roles: dict[str, tuple[str, ...]]) -> Iterable[int]:
@@ -155,14 +157,6 @@ def _unlike_the_first(layers: list[Any], roles: dict[str, tuple[str, ...]]) -> I
         names = {path for path, _ in layer.named_modules()}
         if wanted - names or len(_projections(layer)) != len(_projections(layers[0])):
             yield number
-
-
-def _head(model: Any) -> tuple[tuple[str, ...], str]:
-    """Return the modules outside the base model, in the model's order, and the output layer if it lies inside one."""
-    inside = f"{model.base_model_prefix}."
-    owners = [name.rpartition(".")[0] for name, _ in model.named_parameters() if not name.startswith(inside)]
-    head = tuple(dict.fromkeys(owner.partition(".")[0] for owner in owners if owner))
-    return head, owners[-1] if owners and owners[-1] not in head else ""
 
 
 def _counts_from_pad(model: nn.Module) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune import runtime
 from lightune.models.checkpoint_head import own_head
 from lightune.models.config import read_config
+from lightune.models.drawing import draw_anew
 from lightune.models.load import LoadedModel, ModelSource, load_model, settle_head, text_limit
 from lightune.models.weight_files import holds
 from lightune.tasks.base import Task
@@ -57,7 +57,7 @@ class SharedBase:
         new = {*base.anatomy.new_modules, *([output_layer] if found.order is None else [])}
         if output_layer in new:
             _resize(model.get_submodule(output_layer), task.outputs)
-        _draw_anew(model, new, seed)
+        draw_anew(model, new, seed)
         anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
         limit = text_limit(model, base.tokenizer, max_length)
         made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit, task)
@@ -110,23 +110,3 @@ def _resize(layer: Any, rows: int) -> None:
     layer.weight = nn.Parameter(layer.weight.new_zeros(rows, layer.in_features))
     if layer.bias is not None:
         layer.bias = nn.Parameter(layer.bias.new_zeros(rows))
-
-
-def _draw_anew(model: Any, modules: Iterable[str], seed: int) -> None:
-    """Draw the modules' own parameters as transformers draws missing ones: on the CPU, whatever device they lie on.
-
-    transformers leaves alone what bears its flag, so that nothing is written into the memory that others share.
-    """
-    device = model.device
-    for part in (*model.parameters(), *model.buffers()):
-        part._is_hf_initialized = True
-    for module in model.modules():
-        module._is_hf_initialized = False
-    owners = [model.get_submodule(name) for name in modules]
-    for owner in owners:
-        for name, value in list(owner.named_parameters(recurse=False)):
-            setattr(owner, name, nn.Parameter(torch.zeros_like(value, device="cpu")))
-    with runtime.seeded(seed, "head"):
-        model.initialize_weights()
-    for owner in owners:
-        owner.to(device)

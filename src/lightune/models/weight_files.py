@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from lightune.errors import ArtifactError, RecipeError
 
 if TYPE_CHECKING:
-    import torch
-
     from lightune.models.anatomy import Anatomy
 
 WEIGHTS_FILE = "model.safetensors"
@@ -48,16 +46,6 @@ def holds(folder: Path, module: str) -> bool:
         except SafetensorError:  # loading will say so
             return False
     return False
-
-
-def tensors_without(folder: Path, module: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of all weight files but those of one module. Raises SafetensorError for a damaged file."""
-    from safetensors.torch import load_file
-
-    tensors: dict[str, torch.Tensor] = {}
-    for path in _weight_files(folder):
-        tensors |= load_file(path)
-    return {name: value for name, value in tensors.items() if not name.startswith(f"{module}.")}
 
 
 def refuse_new_body(anatomy: Anatomy, name: str) -> None:

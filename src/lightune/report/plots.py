@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -76,7 +77,7 @@ def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
 def loss_plot(training: Training) -> str:
     """Draw the loss after each epoch: of training, and of validation where the loss is one of the metrics."""
     train = [epoch.train_loss for epoch in training.epochs]
-    validation = [epoch.metrics["loss"] for epoch in training.epochs if "loss" in epoch.metrics]
+    validation = _on_validation(training, "loss")
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, train, "training", ACCENT, "o-")
@@ -90,13 +91,19 @@ def loss_plot(training: Training) -> str:
 
 def metric_plot(training: Training, metric: Metric) -> str:
     """Draw a metric on the validation texts after each epoch."""
-    values = [epoch.metrics[metric.name] for epoch in training.epochs]
+    values = _on_validation(training, metric.name)
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, values, "validation", WARM, "s--")
         _finish_curves(axes, training, metric.title)
 
     return _svg("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
+
+
+def _on_validation(training: Training, metric: str) -> list[float]:
+    """Return a metric after each epoch, NaN (a gap in the line) where it is undefined; nothing where no epoch has it."""
+    found = [epoch.metrics.get(metric) for epoch in training.epochs]
+    return [] if all(value is None for value in found) else [math.nan if value is None else value for value in found]
 
 
 def _ends(name: str, values: Sequence[float]) -> str:

@@ -40,7 +40,7 @@ def describe() -> list[dict[str, Any]]:
             "metrics": [metric.model_dump(mode="json") for metric in kind.metrics],
             "label_columns": list(kind.label_columns),
             "hub_tag": kind.hub_tag,
-            "package": TASKS.package_of(name),
+            "package": TASKS.package(name),
         }
         for name, kind in TASKS.items()
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.artifact import read_tensors, verify, write_json, write_manifest
+from lightune.safe_files import read_tensors, verify, write_json, write_manifest
 
 if TYPE_CHECKING:
     import torch

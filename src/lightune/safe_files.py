@@ -1,0 +1,89 @@
+"""Files that nothing pickled is in and no changed byte passes: tensors, JSON, and a manifest of their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightune.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import torch
+
+MANIFEST_FILE = "MANIFEST.json"
+
+
+def write_manifest(folder: Path) -> None:
+    """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
+    files = {
+        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
+    }
+    (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+
+
+def verify(folder: Path) -> None:
+    """Raise ArtifactError unless every listed file is there with the listed bytes."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
+    raw = path.read_bytes()
+    try:
+        files = json.loads(raw)["files"]
+        intact = raw == _manifest_bytes(files)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
+    for name, expected in files.items():
+        if not (folder / name).is_file():
+            raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
+        if _sha256(folder / name) != expected:
+            hint = "Its bytes are not those that were saved. Restore it from a copy."
+            raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file; ArtifactError when it is not one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as people like to read it."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _manifest_bytes(files: dict[str, str]) -> bytes:
+    """Return the manifest's only valid bytes; its own hash covers the list, so that no flipped byte passes."""
+    listed = json.dumps(files, sort_keys=True)
+    own = hashlib.sha256(listed.encode()).hexdigest()
+    return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Ask the system to write the file through; where folders cannot be opened (Windows) that is left out."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(number)
+    except OSError:
+        pass
+    finally:
+        os.close(number)
