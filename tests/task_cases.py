@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,12 @@ EXAMPLES: dict[str, Example] = {
         {"dreadful": UNSEEN, None: "DATA-013", " ": "DATA-013"},
         reads_alike=((" good ", "good"),),
     ),
+}
+# A package beside lightune gives the example of its task in the task's module.
+EXAMPLES |= {
+    name: Example(**given)
+    for name, kind in TASKS.items()
+    if (given := getattr(sys.modules[kind.__module__], "CONTRACT_EXAMPLE", None))
 }
 OWN = {name for name, kind in TASKS.items() if kind.__module__.startswith("lightune.")}
 NAMES = [name for name in TASKS if name in EXAMPLES]

@@ -27,14 +27,14 @@ def command(as_json: bool) -> int:
         print_json({"tasks": rows})
         return 0
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for title in ("task", "what stands beside a text", "metrics", "usual columns"):
-        table.add_column(title, overflow="fold")
+    from lightune.report.summary import print_line
+
+    console = Console(highlight=False)
     for row in rows:
-        metrics = ", ".join(metric["title"] for metric in row["metrics"])
-        from_where = f" (from {row['package']})" if row["package"] else ""
-        table.add_row(f"{row['name']}{from_where}", row["summary"], metrics, ", ".join(row["label_columns"]))
-    Console(highlight=False).print(table)
+        print_line(console, row["name"], row["summary"])
+        print_line(console, "", f"metrics: {', '.join(metric['title'] for metric in row['metrics'])}")
+        print_line(console, "", f"its column is usually called {', '.join(row['label_columns'])}")
+        if row["package"]:
+            print_line(console, "", f"from the package {row['package']}")
     return 0

@@ -101,7 +101,7 @@ def metric_plot(training: Training, metric: Metric) -> str:
 
 
 def _on_validation(training: Training, metric: str) -> list[float]:
-    """Return a metric after each epoch, NaN (a gap in the line) where it is undefined; nothing where no epoch has it."""
+    """Return a metric after each epoch, NaN (a gap) where it is undefined; nothing where no epoch has it."""
     found = [epoch.metrics.get(metric) for epoch in training.epochs]
     return [] if all(value is None for value in found) else [math.nan if value is None else value for value in found]
 

@@ -1,0 +1,176 @@
+"""A package beside lightune brings a method and a task: both keep the contracts, train, report and reload.
+
+The code is that of docs/adding_a_method.md and docs/adding_a_task.md, word for word. No file of lightune knows of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny import FILLER, THINGS, write_csv
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = {"1": "dreadful", "2": "stale", "3": "plain", "4": "tasty", "5": "superb"}
+METADATA = "Metadata-Version: 2.1\nName: lightune-ratings\nVersion: 1.0\n"
+
+
+def blocks(page: str) -> list[str]:
+    """The Python blocks of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `pip install` leaves it: two modules, and their entry points."""
+    folder = tmp_path_factory.mktemp("site")
+    task, example = blocks("adding_a_task.md")
+    (folder / "lightune_ratings.py").write_text(f"{task}\n\n{example}", encoding="utf-8")
+    (folder / "lightune_scaling.py").write_text(blocks("adding_a_method.md")[0], encoding="utf-8")
+    about = folder / "lightune_ratings-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(METADATA, encoding="utf-8")
+    points = "[lightune.tasks]\nratings = lightune_ratings\n\n[lightune.methods]\noutput_scale = lightune_scaling\n"
+    (about / "entry_points.txt").write_text(points, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Texts whose rating depends on one word."""
+    folder, draw = tmp_path_factory.mktemp("ratings"), random.Random(4)
+    rows: dict[str, str] = {}
+    while len(rows) < 140:
+        rating = "12345"[len(rows) % 5]
+        words = [draw.choice(FILLER) for _ in range(draw.randint(3, 8))]
+        rows.setdefault(" ".join([*words, WORDS[rating], draw.choice(THINGS)]), rating)
+    found = list(rows.items())
+    parts = {"train": found[:100], "test": found[100:]}
+    return {name: write_csv(folder / f"{name}.csv", part, ("text", "stars")) for name, part in parts.items()}
+
+
+def python(site: Path | None, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a fresh Python that sees the package, or does not."""
+    path = os.pathsep.join(filter(None, [str(site) if site else "", os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=ROOT)
+
+
+def answer(site: Path, *arguments: object) -> Any:
+    """Return the JSON that a command prints."""
+    done = python(site, "-m", "lightune", *arguments, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def run(site: Path, ratings: dict[str, Path], tiny_models: dict[str, Path], tmp_path_factory: Any) -> dict[str, Any]:
+    """The record of a run with both, in a folder of its own."""
+    output = tmp_path_factory.mktemp("runs") / "ratings"
+    data = ["--train", ratings["train"], "--test", ratings["test"], "--label-column", "stars"]
+    how = ["--task", "ratings", "--method", "output_scale", "--epochs", 8, "--learning-rate", "0.05"]
+    more = ["--set", "training.metric_for_best_model=loss", "--output", output]
+    found: dict[str, Any] = answer(site, "run", "--model", tiny_models["bert"], *data, *how, *more)
+    return found
+
+
+def test_the_pages_file_is_one_file_of_under_100_lines():
+    assert len(blocks("adding_a_task.md")[0].splitlines()) < 100
+
+
+@pytest.mark.parametrize(
+    ("tests", "name", "least"),
+    [("methods/test_contract.py", "output_scale", 60), ("tasks/test_task_contract.py", "ratings", 20)],
+)
+def test_both_pass_the_contract_untouched(site: Path, tests: str, name: str, least: int):
+    found = python(site, "-m", "pytest", "-p", "no:cacheprovider", ROOT / "tests" / tests, "-k", name)
+    said = found.stdout + found.stderr
+    assert found.returncode == 0, said
+    passed = re.search(r"(\d+) passed", said)
+    assert passed, said
+    assert int(passed.group(1)) >= least, said
+
+
+def test_both_are_listed_with_the_package_that_they_come_from(site: Path):
+    methods = {row["name"]: row for row in answer(site, "methods")["methods"]}
+    tasks = {row["name"]: row for row in answer(site, "tasks")["tasks"]}
+    assert methods["output_scale"]["package"] == tasks["ratings"]["package"] == "lightune-ratings"
+    assert list(tasks) == ["classification", "ratings"]
+    assert [metric["name"] for metric in tasks["ratings"]["metrics"]] == ["mae", "kappa", "loss"]
+    shown = python(site, "-m", "lightune", "tasks").stdout
+    assert "from the package lightune-ratings" in shown
+
+
+def test_a_run_learns_reports_and_reloads_in_a_fresh_process(run: dict[str, Any]):
+    assert run["status"] == "completed"
+    assert run["reload_check"]["passed"]
+    assert (run["task"]["name"], run["task"]["labels"]) == ("ratings", list("12345"))
+    assert run["recipe"]["task"] == "ratings"
+    assert set(run["after"]["metrics"]) == {"mae", "kappa", "loss"}
+    assert run["after"]["mae"] < run["before"]["mae"]
+    assert list(run["baselines"]) == ["median", "tfidf", "probe"]
+    gain = run["comparison"]["gains"]["before"]
+    assert (gain["metric"], gain["unit"], gain["test"]) == ("mae", "", "permutation test")
+    assert gain["value"] == pytest.approx(run["before"]["mae"] - run["after"]["mae"])  # above zero is better
+    assert "mcnemar_p_value" not in run["comparison"]
+    losses = [epoch["validation_loss"] for epoch in run["training"]["epochs"]]
+    assert run["training"]["best_epoch"] == 1 + losses.index(min(losses))
+    page = (Path(run["run_folder"]) / "report.html").read_text(encoding="utf-8")
+    assert "mean absolute error" in page
+    assert "quadratic kappa" in page
+
+
+def test_the_metrics_are_those_of_the_answers_that_were_written(run: dict[str, Any]):
+    """Computed again from predictions.csv, by hand and by scikit-learn."""
+    import csv
+
+    from sklearn.metrics import cohen_kappa_score
+
+    with (Path(run["run_folder"]) / "predictions.csv").open(encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source))
+    pairs = [(int(row["label"]), int(row["prediction"])) for row in rows]
+    assert run["after"]["mae"] == pytest.approx(sum(abs(true - said) for true, said in pairs) / len(pairs))
+    true, said = zip(*pairs, strict=True)
+    kappa = cohen_kappa_score(true, said, labels=[1, 2, 3, 4, 5], weights="quadratic")
+    assert run["after"]["kappa"] == pytest.approx(kappa)
+
+
+def test_every_command_takes_the_run(site: Path, run: dict[str, Any], ratings: dict[str, Path]):
+    folder = run["run_folder"]
+    again = answer(site, "evaluate", folder)
+    assert again["mae"] == run["after"]["mae"]
+    other = answer(site, "evaluate", folder, "--test", ratings["train"])
+    assert other["known_examples"] == 100
+    (said,) = answer(site, "predict", folder, "a superb film")["predictions"]
+    assert said["label"] in "12345"
+    assert sum(said["probabilities"].values()) == pytest.approx(1)
+    rows = answer(site, "predict", folder, "--file", ratings["test"])
+    assert rows["known"]["metrics"] == {"mae": pytest.approx(run["after"]["mae"])}
+    assert answer(site, "report", folder)["after"] == run["after"]
+    assert answer(site, "check", ratings["train"], "--task", "ratings", "--label-column", "stars")["usable"]
+
+
+def test_without_the_package_a_run_says_what_is_missing(run: dict[str, Any]):
+    done = python(None, "-m", "lightune", "predict", run["run_folder"], "a superb film")
+    assert done.returncode == 4
+    assert 'trained for the task "ratings", which is not installed here' in done.stderr
+    shown = python(None, "-m", "lightune", "report", run["run_folder"])
+    assert shown.returncode == 0, shown.stderr  # a record says all that a report needs
+    assert "mean absolute error" in shown.stdout
+
+
+def test_a_column_that_holds_no_ratings_is_refused_in_the_words_of_the_task(site: Path, tmp_path: Path):
+    path = write_csv(tmp_path / "words.csv", [(f"text {row}", "good" if row % 2 else "bad") for row in range(20)])
+    done = python(site, "-m", "lightune", "check", path, "--task", "ratings")
+    assert done.returncode == 3
+    assert "RATINGS-001" in done.stdout
