@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,11 +31,16 @@ class Marks(Classification):
         return set(column.values) <= set("ABCDEF")
 
 
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave classification alone in the registry, so that no other task matters here."""
+    monkeypatch.setattr(TASKS, "_objects", {"classification": Classification})
+
+
 @pytest.fixture
-def marks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Register it for one test."""
-    monkeypatch.setattr(TASKS, "_objects", {**TASKS._objects, "marks": Marks})
-    yield
+def marks(monkeypatch: pytest.MonkeyPatch, registered: None) -> None:
+    """Register marks beside it."""
+    monkeypatch.setattr(TASKS, "_objects", {"classification": Classification, "marks": Marks})
 
 
 def column(*values: Any) -> LabelColumn:
