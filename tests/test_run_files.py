@@ -19,9 +19,7 @@ from tiny import classes
 
 COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
 SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
-EPOCH = Epoch(
-    epoch=1, train_loss=1.0, metrics={"accuracy": 0.5, "f1_macro": 0.5, "loss": 1.0}, learning_rate=0.0
-)
+EPOCH = Epoch(epoch=1, train_loss=1.0, metrics={"accuracy": 0.5, "f1_macro": 0.5, "loss": 1.0}, learning_rate=0.0)
 TRAINING = Training(**COST, steps=20, best_epoch=1, learning_rate=5e-4, precision="fp32", epochs=[EPOCH] * 5)
 
 
@@ -78,9 +76,7 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     majority, commonest = constant(splits)
     baselines = {majority: commonest, **fitted}
     seen = {
-        name: Evaluation(
-            examples=len(labels), metrics=found[name], details=task.details(scores[name], targets), **COST
-        )
+        name: Evaluation(examples=len(labels), metrics=found[name], details=task.details(scores[name], targets), **COST)
         for name in ("before", "after")
     }
     training = TRAINING.model_copy(update={"epochs": []})

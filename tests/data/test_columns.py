@@ -52,7 +52,11 @@ def test_stated_columns_are_taken_as_stated():
 @pytest.mark.parametrize(("kind", "wrong", "right"), [("text", "haedline", "headline"), ("label", "verdct", "verdict")])
 def test_a_misspelt_column_is_answered_with_the_closest_and_all_of_them(kind: str, wrong: str, right: str):
     table = table_named("headline", "verdict")
-    find = columns.text_columns if kind == "text" else functools.partial(columns.label_column, texts=["headline"], usual=USUAL)
+    find = (
+        columns.text_columns
+        if kind == "text"
+        else functools.partial(columns.label_column, texts=["headline"], usual=USUAL)
+    )
     with pytest.raises(DataError) as caught:
         find(table, wrong)
     assert str(caught.value) == (

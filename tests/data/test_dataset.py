@@ -172,7 +172,9 @@ def test_duplicates_can_be_an_error(load: Load):
 
 @pytest.mark.parametrize("policy", ["drop", "keep", "error"])
 def test_without_duplicates_nothing_is_said(load: Load, policy: str):
-    splits = load(numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy)
+    splits = load(
+        numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy
+    )
     assert splits.notes == ["Columns guessed: text = text, label = label."]
     assert len(splits.train) == 16
 

@@ -145,9 +145,9 @@ def test_labels_are_called_by_their_values(make: Any, expected: list[str]):
 )  # fmt: skip
 def test_texts_are_what_they_say(make: Any):
     splits = splits_of(map(make, TEXTS), NAMES)
-    assert sorted(text for split in (splits.train, splits.validation, splits.test) for (text,) in split.texts) == sorted(
-        TEXTS
-    )
+    assert sorted(
+        text for split in (splits.train, splits.validation, splits.test) for (text,) in split.texts
+    ) == sorted(TEXTS)
 
 
 NO_TEXT = "a text is a string; str() of an object makes one that nobody wrote"

@@ -29,7 +29,15 @@ def _split(rows: list[tuple[str, str]]) -> Split:
 def splits() -> DataSplits:
     rows = sentences(120, seed=5)
     return DataSplits(
-        "made up", None, ["text"], "label", classes(LABELS), _split(rows[:60]), _split(rows[60:84]), _split(rows[84:]), []
+        "made up",
+        None,
+        ["text"],
+        "label",
+        classes(LABELS),
+        _split(rows[:60]),
+        _split(rows[60:84]),
+        _split(rows[84:]),
+        [],
     )
 
 

@@ -12,7 +12,6 @@ import pytest
 from lightune.evaluation.significance import compare, mcnemar
 from tiny import classes
 
-
 TASK = classes(["no", "yes"])
 
 

@@ -82,7 +82,8 @@ def test_a_task_and_a_metric_are_required_to_be_there(marks: None):
         require_task(task, metric)
     with pytest.raises(RecipeError) as caught:
         require_task("mark")
-    assert (caught.value.code, caught.value.hint) == ("RECIPE-010", 'Did you mean "marks"? Valid: classification, marks.')
+    hint = 'Did you mean "marks"? Valid: classification, marks.'
+    assert (caught.value.code, caught.value.hint) == ("RECIPE-010", hint)
     with pytest.raises(RecipeError, match='"kappa" is not a metric of the task classification') as caught:
         require_task("classification", "kappa")
     assert (caught.value.code, caught.value.hint) == ("RECIPE-015", "Valid: accuracy, f1_macro, loss.")
