@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ class Example:
 
     `faults` are cells that are no target, with the code of what is wrong. `best` is the best headline that answers can
     reach, None where free logits do not come near it. `is_found` says whether `task: auto` takes the column for it.
+    `reads_alike` are pairs of cells that are one target.
     """
 
     cells: tuple[Any, ...]
@@ -32,7 +33,7 @@ class Example:
     repeated: int = 12
     best: float | None = 1.0
     is_found: bool = True
-    reads_alike: tuple[tuple[Any, Any], ...] = field(default=())
+    reads_alike: tuple[tuple[Any, Any], ...] = ()
 
     @property
     def column(self) -> LabelColumn:

@@ -15,9 +15,11 @@ import pytest
 
 from case_table import case
 from lightune.cli.main import main
-from lightune.data.labels import class_index, label_names, label_text
+from lightune.data.cells import label_cells
 from lightune.data.python_data import python_tables
 from lightune.data.tables import Table
+from lightune.tasks.label_names import names_in_column
+from lightune.values.label_text import class_index, label_text
 
 pytestmark = pytest.mark.usefixtures("hashed_once")
 
@@ -603,7 +605,7 @@ def test_whole_numbers_without_names(check: Check, labels: list[Any], further: t
 def test_numbers_with_class_names_are_classes():
     names = [f"intent {number}" for number in range(77)]
     table = Table("a.parquet", {"label": list(range(77)) * 3}, range(231), {"label": names})
-    assert label_names(table, "label") == names
+    assert names_in_column(label_cells(table, "label")) == names
 
 
 @pytest.mark.parametrize(
@@ -651,4 +653,4 @@ def test_a_list_far_down_is_refused(check: Check):
 
 def test_python_lists_fold_numbers_too():
     table = python_tables([("a text", 1), ("b text", "1.0"), ("c text", Decimal("0")), ("d text", 0.0)]).train
-    assert label_names(table, "label") == ["0", "1"]
+    assert names_in_column(label_cells(table, "label")) == ["0", "1"]

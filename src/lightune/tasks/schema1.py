@@ -90,7 +90,7 @@ class _Record(_Part):
 
 
 def upgraded_config(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a lightune.json of format 1 as format 2 has it: `labels` belong to the task; KeyError without them."""
+    """Return a lightune.json of format 1 as format 2 has it: `labels` belong to the task. KeyError without them."""
     found = {**value, "format_version": 2}
     labels = found.pop("labels")
     return found | {"task": {"name": Classification.name, "labels": labels}}
