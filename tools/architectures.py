@@ -31,8 +31,8 @@ configuration alone. For an architecture that is not in the table it proposes th
 leave open. `lightune run` refuses such a model and shows the same row: a guess is not trained on. To add one:
 
 1. Compare the row with the model's source, above all which module is the attention's output.
-2. Put it into `ARCHITECTURES`, a tiny configuration into `tests/tiny.py`, and the names into
-   `tests/models/test_anatomy.py`, by hand.
+2. Put it into `ARCHITECTURES`, a tiny configuration into `tests/tiny.py`, and by hand the names into
+   `tests/models/test_anatomy.py` and the head into `tests/models/test_derived_head.py`.
 3. `make test` then trains all roles, reloads them in a fresh process, and compares padded batches with single texts.
 
 ## Heads

@@ -18,8 +18,8 @@ LEFT_OUT = {
     "memory": ("*memory*", "peak_*"),
     "versions": ("environment.versions.*", "environment.commit"),
     "timings of the precision probe": ("environment.precision.*.why",),
-    "paths": ("run_folder",),
-    "how files are written": ("schema_version", "format_version"),
+    # A base is kept by name since format 2 of an adapter, before that by its path; its hash is compared.
+    "paths and the form of files": ("run_folder", "base_model", "format_version", "schema_version"),
 }
 # Lists that PEFT makes of sets, whose order differs from process to process.
 SETS = ("target_modules", "exclude_modules", "modules_to_save")
