@@ -84,7 +84,7 @@ def example_record(labels: tuple[str, ...] = TWO, predictions: Predictions | Non
         "run_folder": "runs/reviews-1",
         "recipe": RECIPE,
         "environment": ENVIRONMENT,
-        "task": {**TASK, "labels": list(labels)},
+        "task": {**TASK, "labels": list(labels), "outputs": len(labels)},
         "data": _data(labels, len(rows)),
         "model": MODEL,
         "baselines": baselines,
@@ -180,7 +180,8 @@ def _baselines(rows: Predictions, labels: tuple[str, ...]) -> dict[str, Any]:
 
 def _fitted(rows: Predictions, labels: tuple[str, ...], name: str, title: str, runtime: float) -> dict[str, Any]:
     metrics = _evaluation(rows, f"{name}_prediction", labels, loss=0.6)["metrics"]
-    return {"title": title, "metrics": metrics, "details": {"C": 0.03}, "runtime": runtime}
+    article = "the" if name == "probe" else ""
+    return {"title": title, "article": article, "metrics": metrics, "details": {"C": 0.03}, "runtime": runtime}
 
 
 def _comparison(

@@ -138,7 +138,7 @@ def test_an_adapter_without_its_recipe_asks_for_its_base(moved_run: Path, recipe
 
 def test_format_1_holds_the_path_itself(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     folder = make_adapter(tiny_models["bert"], tmp_path / "adapter", "head", ["negative", "positive"])
-    assert json.loads((folder / "lightune.json").read_text(encoding="utf-8"))["format_version"] == 1
+    change_config(folder, format_version=1, base_model=str(tiny_models["bert"]))
     assert load_adapter(folder).loaded.source.folder == tiny_models["bert"]
     change_config(folder, base_model=str(tmp_path / "gone"))
     assert refused(folder).code == "ARTIFACT-042"
@@ -148,5 +148,4 @@ def test_format_1_holds_the_path_itself(tiny_models: dict[str, Path], tmp_path: 
 @pytest.mark.skipif(embedded.folder() is None, reason="the embedded model is not installed")
 def test_the_embedded_base_needs_no_recipe(tmp_path: Path) -> None:
     folder = make_adapter("minilm", tmp_path / "adapter", "head", ["negative", "positive"])
-    change_config(folder, format_version=2)
     assert load_adapter(folder).loaded.source.name == "minilm"

@@ -128,7 +128,9 @@ def read_config(folder: Path) -> ArtifactConfig:
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
         value = upgraded_config(value) if version == 1 else value
         value["task"] = task_from_json(value["task"], str(path))
-        value.pop("labels", None)
+        labels = list(value["task"].labels)
+        if value.pop("labels", labels) != labels:
+            raise ValueError(f"labels: not those of the task, {labels}")
         return ArtifactConfig(**value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error
@@ -157,7 +159,7 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
         raise ArtifactError("ARTIFACT-041", message, "Load it by itself, or with others that have its model_precision.")
     if config.task.auto_model != base.loaded.task.auto_model:
         message = f"{folder}: made for another kind of head than the base in memory has."
-        raise ArtifactError("ARTIFACT-042", message, "Load it by itself, or with others of its task.")
+        raise ArtifactError("ARTIFACT-043", message, "Load it by itself, or with others of its task.")
     return put_on(base.model_for(config.task, config.seed, config.max_length), folder, config, shares_base=True)
 
 
@@ -177,9 +179,10 @@ def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = Non
 
 
 def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
-    """Return the folder that a run took as its base: the recipe beside the adapter names it, or in format 1 itself."""
+    """Return the folder that a run took as its base: the recipe beside the adapter says where, or format 1 does."""
     recipe = folder.resolve().parent / RECIPE_FILE
-    recorded = config.base_model if config.format_version == 1 else _model_in(recipe)
+    is_path = Path(config.base_model).is_absolute()
+    recorded = config.base_model if is_path else _model_in(recipe)
     if recorded is not None and Path(recorded).is_dir():
         return Path(recorded)
     found = f"{recipe} does not say where it lies" if recorded is None else f"it is not at {recorded} any more"

@@ -16,11 +16,12 @@ class TaskRecord(Section):
     """What was learnt: the name of the task, its labels (none for numbers) and its metrics, the headline first.
 
     `hub_tag` is what the Hugging Face Hub calls the task, `model_class` the class of transformers that has its head,
-    `target_column` the column of predictions.csv with what is to be answered.
+    `target_column` the column of predictions.csv with what is to be answered; a text gets so many `outputs`.
     """
 
     name: str
     labels: list[str]
+    outputs: int
     metrics: list[Metric] = Field(min_length=1)
     hub_tag: str
     model_class: str

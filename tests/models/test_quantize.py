@@ -198,6 +198,7 @@ def test_a_run_with_held_weights_is_reloaded_the_same_and_merges_exactly(
 def test_an_adapter_saved_before_there_were_precisions_is_an_fp32_one(tiny_run: Any) -> None:
     written = json.loads((tiny_run.folder / "adapter" / "lightune.json").read_text(encoding="utf-8"))
     assert written.pop("model_precision") == "fp32"
+    assert written.pop("labels") == ["negative", "positive"]
     assert ArtifactConfig(**{**written, "task": classes(["negative", "positive"])}).model_precision == "fp32"
 
 

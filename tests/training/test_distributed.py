@@ -119,6 +119,7 @@ def test_a_run_leaves_one_folder_and_the_results_of_one_process(two, models, dat
         assert found[section]["confusion_matrix"] == wanted[section]["confusion_matrix"]
         assert found[section]["loss"] == pytest.approx(wanted[section]["loss"], rel=1e-4)
     for together, single in zip(found["training"]["epochs"], wanted["training"]["epochs"], strict=True):
+        assert together.pop("metrics") == pytest.approx(single.pop("metrics"), rel=1e-4)
         assert together == pytest.approx(single, rel=1e-4)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lightune.evaluation.evaluate import predict_logits
 from lightune.training.weight_averaging import WeightAverage
 
 
@@ -74,7 +75,6 @@ def test_the_loop_keeps_and_validates_the_averaged_weights(make_loop: Callable[.
     assert len(seen) == fitted.steps > 1
     for name, value in loop.method.state(loop.model).items():
         np.testing.assert_allclose(value.numpy(), np.mean([state[name] for state in seen], axis=0), atol=1e-6)
-    from lightune.evaluation.evaluate import validate
-
-    again = validate(loop.model, loop.tokenizer, loop.validation.encoded, loop.validation.targets.tolist(), 64)
-    assert fitted.epochs[-1].validation_loss == pytest.approx(again.loss, abs=1e-6)
+    logits = predict_logits(loop.model, loop.tokenizer, loop.validation.encoded, 64)
+    again = loop.loaded.task.measure(logits, loop.validation.targets)
+    assert fitted.epochs[-1].validation_loss == pytest.approx(again["loss"], abs=1e-6)

@@ -9,7 +9,6 @@ from lightune.cli.options import as_json, example, print_json
 EXAMPLES = example("""
 lightune tasks
 lightune tasks --json
-lightune run --train train.csv --test test.csv --task classification
 """)
 
 

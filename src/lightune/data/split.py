@@ -94,7 +94,7 @@ class Places(Sequence[str]):
         return self.table.place(row)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Texts (or pairs of texts), their targets as the task has them, and columns to group by; one entry a row each.
 

@@ -25,11 +25,11 @@ _OWN_HOOKS: set[Callable[..., Any]] = set()
 class DropsPadding(Protocol):
     """What drops the padding of the threads that opened it: execution/unpadding.py has it."""
 
-    def open(self, logits_only: bool) -> None:
+    def admit(self, logits_only: bool) -> None:
         """Drop the padding of this thread's calls from now on."""
 
     def close(self) -> bool:
-        """Take back one `open` of this thread, and say whether no thread has it open any more."""
+        """Take back one `admit` of this thread, and say whether no thread has it open any more."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Execution:
         """Let this thread's calls be unpadded within the context, by the unpadder that is open already or a new one."""
         with _OPENING:
             unpadder = self.unpadder or make()
-            unpadder.open(logits_only)
+            unpadder.admit(logits_only)
             self.unpadder = unpadder
         try:
             yield

@@ -91,7 +91,7 @@ class Unpadder:
         """Return itself: the hooks in a copied model stay this one's, which has nothing to do there."""
         return self
 
-    def open(self, logits_only: bool) -> None:
+    def admit(self, logits_only: bool) -> None:
         """Drop the padding of this thread's calls from now on; hooks are put in for the first thread."""
         if not self._threads:
             self._handles = [
@@ -104,7 +104,7 @@ class Unpadder:
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
-        """Take back one `open` of this thread, and say whether no thread has it open any more."""
+        """Take back one `admit` of this thread, and say whether no thread has it open any more."""
         thread = threading.get_ident()
         self._threads[thread].pop()
         if not self._threads[thread]:

@@ -37,16 +37,13 @@ def _beaten(record: RunRecord, rival: str) -> str:
     if rival == BEFORE:
         which_can = ", which can only guess" if record.model.head == "new" else ""
         return f"before, the {words.before_head(record)}{which_can}"
-    title = record.baselines[rival].title
-    return f"a {title} of the untouched model" if rival == "probe" else title
+    found = record.baselines[rival]
+    return f"a {found.title} of the untouched model" if found.article else found.title
 
 
 def compared_name(record: RunRecord, rival: str) -> str:
-    """Name what is compared with as it stands after "over"; the probe has an article."""
-    if rival == BEFORE:
-        return f"before ({words.before_head(record)})"
-    title = record.baselines[rival].title
-    return f"the {title}" if rival == "probe" else title
+    """Name what is compared with as it stands after "over"."""
+    return f"before ({words.before_head(record)})" if rival == BEFORE else record.baselines[rival].named
 
 
 def position(gain: float, metric: Metric) -> str:

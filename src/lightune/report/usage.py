@@ -75,13 +75,10 @@ with torch.inference_mode():
 
 def _outputs(record: RunRecord) -> tuple[str, str, str]:
     """Return code: how many outputs the model has, what they are called, and what it answers."""
-    labels = record.task.labels
-    if not labels:
-        return "1", "", "print(logits.tolist())"
-    shown = (
-        "print(labels[logits.argmax(dim=-1).item()])" if one_label_each(record) else "print(labels, logits.tolist())"
-    )
-    return "len(labels)", f"labels = {json.dumps(labels, ensure_ascii=False)}\n", shown
+    if not one_label_each(record):
+        return str(record.task.outputs), "", "print(logits.tolist())"
+    named = f"labels = {json.dumps(record.task.labels, ensure_ascii=False)}\n"
+    return "len(labels)", named, "print(labels[logits.argmax(dim=-1).item()])"
 
 
 def _revision(record: RunRecord) -> str:

@@ -246,6 +246,7 @@ class Task(ABC):
         return TaskRecord(
             name=self.name,
             labels=list(self.labels),
+            outputs=self.outputs,
             metrics=list(self.metrics),
             hub_tag=self.hub_tag,
             model_class=f"AutoModel{self.head_class}",

@@ -130,7 +130,7 @@ def _measured(found: Mapping[str, Any], details: tuple[str, ...] = ()) -> dict[s
 def _baseline(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a baseline under the title that version 1 gave it in its tables."""
     title = TITLES[name] if name in TITLES else f"always answering {shortened(found['label'])}"
-    return _measured(found, ("label", "C")) | {"title": title}
+    return _measured(found, ("label", "C")) | {"title": title, "article": "the" if name == PROBE else ""}
 
 
 def _evaluation(found: Mapping[str, Any], labels: list[str]) -> dict[str, Any]:
