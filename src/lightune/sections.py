@@ -154,6 +154,13 @@ class Epoch(Section):
         return {f"validation_{name}": value for name, value in self.metrics.items()}
 
 
+class Resumed(Section):
+    """Where training went on from a checkpoint, and how many steps after it were computed a second time."""
+
+    from_step: int
+    recomputed_steps: int
+
+
 class Training(Cost):
     """The training phase; runtime and rates count training steps alone, without evaluation and saving."""
 
@@ -162,6 +169,7 @@ class Training(Cost):
     learning_rate: float
     precision: str
     epochs: list[Epoch]
+    resumed: list[Resumed] = Field(default_factory=list)
 
 
 class Inference(Section):

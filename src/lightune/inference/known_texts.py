@@ -89,7 +89,9 @@ class LabelledRows:
         if self._column is None:
             return None
         metric, examples = self._classifier.task.metrics[0], self._rows.total()
-        without = self._headline([False])
+        # The other metrics cannot be had from sums.
+        unknown: dict[str, float | None] = dict.fromkeys(found.name for found in self._classifier.task.metrics)
+        without = unknown | self._headline([False])
         return LabelledFile(
             label_column=self._column[1],
             metric=metric,

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lightune.record import RunRecord
 from lightune.report import classification_view, gains, tables, usage, words
 from lightune.report.tables import Table
+from lightune.sections import MCNEMAR
 
 MOST_GROUPS = 40
 # What the Hugging Face Hub calls a metric where that is another name; the loss is none of its metrics.
@@ -75,7 +76,9 @@ def sampling_noise(accuracy: float, examples: int) -> float:
 def sampling_sentence(record: RunRecord) -> str:
     """Say how much the headline metric varies between samples of texts; a formula for that is known of accuracies."""
     told = f"The test set has {words.count(record.after.examples)} examples."
-    accuracy = record.after.metrics.get("accuracy") if record.task.headline.name == "accuracy" else None
+    # Only of right and wrong answers the noise follows from the figure itself.
+    are_right_or_wrong = gains.tests(record) == MCNEMAR
+    accuracy = record.after.metrics.get(record.task.headline.name) if are_right_or_wrong else None
     if accuracy is None:
         return f"{told} Another sample of texts would give somewhat other figures."
     noise = words.points(sampling_noise(accuracy, record.after.examples))
