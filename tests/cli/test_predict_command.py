@@ -138,7 +138,7 @@ def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_pat
     ("arguments", "status", "said"),
     [
         (["a text", "--file", "in.csv"], 2, "not both"),
-        (["a text", "--output", "out.csv"], 2, "--output goes with --file"),
+        (["a text", "--output", "out.csv"], 2, "--output needs --file"),
         (["--file", "nowhere.csv"], 3, "DATA-001 nowhere.csv"),
         (["--file", "in.csv", "--text-column", "txet"], 3, 'Did you mean "text"?'),
         (["--file", "in.csv", "--output", "nowhere/out.csv"], 2, "there is no folder nowhere"),
