@@ -341,7 +341,7 @@ def test_a_pair_of_text_columns_and_three_labels_go_all_the_way(tiny_recipe, tmp
     record = lightune.run(mapping, tmp_path / "run")
     # The shortest pair has three special tokens, five words before them and two after: each of the 60 is cut at six.
     assert record.data.truncated_examples == 60
-    assert any("60 of 60 texts were cut at 6 tokens" in note for note in record.notes)
+    assert any("60 of 60 texts were truncated to 6 tokens" in note for note in record.notes)
     assert record.data.text_column == ["premise", "hypothesis"]
     assert record.data.labels == ["a", "b", "c"]
     assert {name: group.examples for name, group in record.after.groups["kind"].items()} == {"x": 15, "y": 15}

@@ -82,8 +82,8 @@ def test_cautions_are_those_of_the_task(tmp_path: Path):
     others = _read(tmp_path, older(record)).comparison.cautions
     assert others[:2] == said
     assert others[2:] == [
-        "Always answering ham: 0.900, linear probe: 0.890; an older lightune wrote this record and compared with the "
-        "latter alone."
+        "Always answering ham: 0.900, linear probe: 0.890; an older lightune wrote this record and compared only "
+        "with the latter."
     ]
 
 

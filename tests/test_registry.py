@@ -79,7 +79,7 @@ def test_a_truth_value_is_no_number() -> None:
 
 
 def test_all_linear_stands_alone() -> None:
-    with pytest.raises(RecipeError, match="all-linear stands for all of them"):
+    with pytest.raises(RecipeError, match="all-linear means all of them"):
         make_method("lora", {"target_modules": ["all-linear", "query"]})
 
 

@@ -132,15 +132,15 @@ def test_twins_are_counted_exactly_and_as_they_are_normalised(check: Check):
     warning = the(found, "DATA-101")
     assert warning["place"] == "train.csv:42"
     assert warning["text"] == (
-        "2 train texts repeat an earlier one (1 letter for letter): line 42 repeats line 2; line 43 repeats line 4."
+        "2 train texts repeat an earlier one (1 exactly): line 42 repeats line 2; line 43 repeats line 4."
     )
     assert "data.on_duplicate=keep" in warning["hint"]
-    assert "Dropped from training and validation: texts 2 repeated." in found["notes"]
+    assert "Texts dropped from training and validation: 2 repeated." in found["notes"]
 
 
 def test_contradictions_name_both_labels(check: Check):
     warning = the(check(train=[*GOOD, (GOOD[0][0] + "!", "good")]), "DATA-102")
-    assert warning["text"] == ('2 train texts stand there with another label too: line 42 "good", line 2 "bad".')
+    assert warning["text"] == ('2 train texts occur with another label too: line 42 "good", line 2 "bad".')
 
 
 def test_smileys_are_no_punctuation(check: Check):
@@ -152,10 +152,10 @@ def test_texts_in_two_splits_name_both_places(check: Check):
                   ("an end", "bad"), ("another end", "good")])  # fmt: skip
     leaks = [warning["text"] for warning in found["warnings"] if warning["code"] == "DATA-103"]
     assert leaks == [
-        "1 train text stands in validation too (letter for letter): line 5 and validation.csv:22.",
-        "1 train text stands in test too (none letter for letter): line 7 and test.csv:2.",
+        "1 train text occurs in validation too (exactly): line 5 and validation.csv:22.",
+        "1 train text occurs in test too (none exactly): line 7 and test.csv:2.",
     ]
-    assert "Dropped from training and validation: texts 2 found in a later split too." in found["notes"]
+    assert "Texts dropped from training and validation: 2 found in a later split too." in found["notes"]
 
 
 def test_twins_and_contradictions_in_test_are_shown_and_stay(check: Check):

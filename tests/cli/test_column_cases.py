@@ -137,14 +137,14 @@ NO_TEXT = "it names a row or counts; no model can learn from it"
         pytest.param(
             {"id": CODES, "label": LABELS},
             ("--text-column", "id"),
-            "names the rows",
+            "identifies the rows",
             id="id",
             marks=case("--text-column id", "ids are classified, no word", "DATA-029", NO_TEXT),
         ),
         pytest.param(
             {"review_id": CODES, "label": LABELS, "other": LABELS},
             ("--text-column", "review_id"),
-            "names the rows",
+            "identifies the rows",
             id="review-id",
             marks=case("--text-column review_id", "ids are classified", "DATA-029", NO_TEXT),
         ),

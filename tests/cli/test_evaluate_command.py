@@ -109,7 +109,7 @@ def test_guessed_columns_are_said_on_stderr_and_stated_ones_are_not(run, tiny_da
 
 def test_columns_without_a_file_are_a_usage_error(run, capsys):
     assert main(["evaluate", run, "--text-column", "text"]) == 2
-    assert "go with --test" in capsys.readouterr().err
+    assert "need --test" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("own", [True, False])

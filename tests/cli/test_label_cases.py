@@ -357,7 +357,7 @@ LOOK = "no reader can tell them apart, so they are meant to be one"
         pytest.param(
             "01",
             "1",
-            '"1" and "01" are one number',
+            '"1" and "01" are the same number',
             id="leading-zero",
             marks=case(
                 "labels 01 and 1 in one file", "2 classes, no word", "DATA-033: one number", "one of them was meant"
@@ -551,7 +551,7 @@ NUMBER = "so many whole numbers without names are a quantity"
             "DATA-035",
             id="21",
             marks=case(
-                "21 different whole numbers as labels", "21 classes, no word", "DATA-035, looks like a number", NUMBER
+                "21 different whole numbers as labels", "21 classes, no word", "DATA-035, looks like a quantity", NUMBER
             ),
         ),
         pytest.param(
@@ -595,7 +595,7 @@ def test_whole_numbers_without_names(check: Check, labels: list[Any], further: t
     found = check(rows(labels, 10 * len(labels)), "csv", *further)
     assert codes(found) == ([code] if code else [])
     if code:
-        assert "looks like a number" in found["faults"][0]["text"]
+        assert "looks like a quantity" in found["faults"][0]["text"]
         assert "--label-kind class" in found["faults"][0]["hint"]
 
 

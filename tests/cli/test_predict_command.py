@@ -138,7 +138,7 @@ def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_pat
     ("arguments", "status", "said"),
     [
         (["a text", "--file", "in.csv"], 2, "not both"),
-        (["a text", "--output", "out.csv"], 2, "--output goes with --file"),
+        (["a text", "--output", "out.csv"], 2, "--output needs --file"),
         (["--file", "nowhere.csv"], 3, "DATA-001 nowhere.csv"),
         (["--file", "in.csv", "--text-column", "txet"], 3, 'Did you mean "text"?'),
         (["--file", "in.csv", "--output", "nowhere/out.csv"], 2, "there is no folder nowhere"),
@@ -180,7 +180,7 @@ def test_what_was_dropped_is_in_the_json_and_on_stderr(run, capsys, tmp_path, ou
     assert found["rows"] == 3 if output else len(found["predictions"]) == 3
     told = " ".join(printed.err.split())
     assert "2 blank lines were skipped." in told
-    assert f"DATA-115 {source}:6: 1 cell stands in quotes" in told
+    assert f"DATA-115 {source}:6: 1 cell is in quotes" in told
 
 
 def test_a_broken_row_far_down_leaves_nothing_and_prints_nothing(run, capsys, tmp_path):

@@ -65,7 +65,7 @@ def test_a_misspelt_column_is_answered_with_the_closest_and_all_of_them(kind: st
 
 
 def test_a_label_that_no_name_tells_apart_has_to_be_stated():
-    with pytest.raises(DataError, match="which column is the label cannot be told") as caught:
+    with pytest.raises(DataError, match="the names do not show which column is the label") as caught:
         columns.label_column(table_named("text", "this", "that"), None, ["text"], USUAL)
     assert "--label-column" in caught.value.hint
 

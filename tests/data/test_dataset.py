@@ -153,7 +153,7 @@ def test_duplicates_and_leaks_are_dropped_and_counted(load: Load):
     assert texts_of(splits.validation) == {text for text, _ in numbered("v", no=2, yes=2)} | {"in validation"}
     assert texts_of(splits.test) == {text for text, _ in TEST}
     assert splits.notes[-1] == (
-        "Dropped from training and validation: texts 1 repeated, 2 labelled in two ways, 3 found in a later split too."
+        "Texts dropped from training and validation: 1 repeated, 2 labelled in two ways, 3 found in a later split too."
     )
 
 

@@ -59,7 +59,7 @@ def test_splits_may_have_any_of_their_names_and_others_are_left_out_aloud():
     tables = python_tables({"train": PAIRS, "dev": DICTS[:1], "test": DATASET, "unsupervised": PAIRS})
     assert [len(table) for table in (tables.train, tables.validation, tables.test)] == [3, 1, 3]
     assert tables.validation_was_given
-    assert tables.notes == ["<python>: left out, being called like no split: unsupervised."]
+    assert tables.notes == ["<python>: left out, not named after a split: unsupervised."]
     assert tables.test.place(0) == "<python>[test]:1"
 
 

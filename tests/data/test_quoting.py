@@ -86,7 +86,7 @@ def test_a_tsv_whose_names_stand_in_quotes_is_refused(tmp_path: Path, header: st
     row = "\t".join(f'"{cell}"' for cell in ("a text", "pos", "7")[: header.count("\t") + 1])
     _, faults = read(tmp_path / "a.tsv", f"{header}\n{row}\n")
     assert [(fault.code, fault.place) for fault in faults] == [("DATA-072", f"{tmp_path}/a.tsv:1")]
-    assert "stand in double quotes, and cells of a .tsv are literal" in faults[0].text
+    assert "are in double quotes, and cells of a .tsv are literal" in faults[0].text
     assert ".csv" in faults[0].hint
 
 
@@ -99,13 +99,13 @@ def test_a_tsv_cell_that_was_quoted_for_a_csv_is_warned_of(tmp_path: Path):
     assert table.columns["text"][0] == '"He said ""no"""'
     [warning] = table.warnings
     assert (warning.code, warning.place) == ("DATA-115", f"{tmp_path}/a.tsv:2")
-    assert warning.text.startswith("2 cells stand in quotes")
+    assert warning.text.startswith("2 cells are in quotes")
     assert warning.text.endswith("lines 2, 23")
 
 
 def test_many_quoted_cells_are_counted_and_the_first_lines_named(tmp_path: Path):
     table, _ = read(tmp_path / "a.tsv", quoted([('a "b" c', "pos")] * 13 + PLAIN, delimiter="\t"))
-    assert table.warnings[0].text.startswith("13 cells stand")
+    assert table.warnings[0].text.startswith("13 cells are")
     assert table.warnings[0].text.endswith(f"lines {', '.join(map(str, range(2, 12)))} and more")
 
 
@@ -116,7 +116,7 @@ def test_a_tsv_column_that_stands_in_quotes_throughout_is_warned_of(tmp_path: Pa
     assert faults == []
     [warning] = table.warnings
     assert warning.code == "DATA-115"
-    assert "every cell of text stands in double quotes" in warning.text
+    assert "every cell of text is in double quotes" in warning.text
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_csv_text_that_holds_whole_rows_is_warned_of(
     [warning] = table.warnings
     assert (warning.code, warning.place) == ("DATA-114", f"{tmp_path}/a.csv:{places[0][0]}")
     for first, last, count in places:
-        one = f"goes on to line {last}, and {count} of its lines "
+        one = f"continues to line {last}, and {count} of its lines "
         assert (f"lines {first} to {last} ({count})" if len(places) > 1 else one) in warning.text
     assert '"""' in warning.hint
 
@@ -183,7 +183,7 @@ def test_numbers_that_go_on_tell_of_swallowed_rows(tmp_path: Path, header: str, 
     table, _ = read(tmp_path / "a.csv", lines(rows, ",", header))
     [warning] = table.warnings
     assert (warning.code, warning.place) == ("DATA-114", f"{tmp_path}/a.csv:10")
-    assert f"goes on to line {last + 2}, and {last - 8} of its lines" in warning.text
+    assert f"continues to line {last + 2}, and {last - 8} of its lines" in warning.text
 
 
 @pytest.mark.parametrize("waiting", [0, 10_000])

@@ -58,7 +58,7 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", codecs.BOM_UTF8 * 2 + GOOD.encode(), "DATA-061", ":1", "byte order mark", "joined"),
     ("a.csv", GOOD + "\ufeffgood,pos\n", "DATA-061", ":4", "byte order mark", "remove the mark"),
     ("a.jsonl", '{"text": "x"}\n\ufeff{"text": "y"}\n', "DATA-061", ":2", "byte order mark", "joined"),
-    ("a.csv", GOOD + "text,label\ngood,pos\n", "DATA-070", ":4", "column names stand here again", "joined"),
+    ("a.csv", GOOD + "text,label\ngood,pos\n", "DATA-070", ":4", "column names are repeated here", "joined"),
     ("a.csv", GOOD + "one,two,three\n", "DATA-007", ":4", "3 cells, 2 columns", "Quote"),
     ("a.tsv", "text\tlabel\nx\ty\nalone\n", "DATA-007", ":3", "1 cells, 2 columns", "literal"),
     ("a.csv", "", "DATA-006", ":1", "no column names", "text,label"),
@@ -73,8 +73,8 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", '"text,label\nx,y\n', "DATA-005", ":1", "broken quoting", "double quotes"),
     ("a.csv", "text,label\nx\0,y\nz,w\n", "DATA-060", ":2", "NUL byte", "Remove it"),
     ("a.jsonl", '{"text": "x"}\n{"text": "y\0"}\n', "DATA-060", ":2", "NUL byte", "Remove it"),
-    ("a.csv", "text;label\nfine, really;pos\n", "DATA-069", ":1", "one column only", "semicolons"),
-    ("a.csv", "text\tlabel\nfine\tpos\n", "DATA-069", ":1", "one column only", "tabs"),
+    ("a.csv", "text;label\nfine, really;pos\n", "DATA-069", ":1", "only one column", "semicolons"),
+    ("a.csv", "text\tlabel\nfine\tpos\n", "DATA-069", ":1", "only one column", "tabs"),
     ("a.csv", zipped("[Content_Types].xml", "xl/workbook.xml"), "DATA-062", "", "Excel", "CSV"),
     ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "DATA-062", "", "Excel", "CSV"),
     ("a.csv", zipped("a.csv"), "DATA-062", "", "zip", "Unpack"),
@@ -85,9 +85,9 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.jsonl", '{"text": "x"}\n{"text": "y"\n', "DATA-008", ":2", "not JSON", "one JSON object"),
     ("a.jsonl", '{"text": "x"}\n\n["y", 1]\n', "DATA-008", ":3", "not a JSON object", "one JSON object"),
     ("a.jsonl", '[{"text": "x", "label": 1}]\n', "DATA-008", ":1", "not a JSON object", "JSON array"),
-    ("a.jsonl", '{"text": "x", "label": NaN}\n', "DATA-008", ":1", "NaN is no JSON", "one JSON object"),
-    ("a.jsonl", '{"text": "x", "label": [-Infinity]}\n', "DATA-008", ":1", "-Infinity is no JSON", "JSON object"),
-    ("a.jsonl", '{"text": "x", "text": "y"}\n', "DATA-008", ":1", 'key "text" stands there twice', "JSON object"),
+    ("a.jsonl", '{"text": "x", "label": NaN}\n', "DATA-008", ":1", "NaN is not JSON", "one JSON object"),
+    ("a.jsonl", '{"text": "x", "label": [-Infinity]}\n', "DATA-008", ":1", "-Infinity is not JSON", "JSON object"),
+    ("a.jsonl", '{"text": "x", "text": "y"}\n', "DATA-008", ":1", 'key "text" occurs twice', "JSON object"),
     ("a.jsonl", f'{{"text": "x", "label": {"9" * 5000}}}\n', "DATA-008", ":1", "not JSON", "JSON object"),
     ("a.jsonl", "text,label\n", "DATA-008", ":1", "not JSON (Expecting value, column 1)", "one JSON object"),
     ("a.jsonl", "", "DATA-004", "", "no rows", "rows"),
@@ -285,7 +285,7 @@ def test_whatever_the_bytes_reading_gives_a_table_or_a_data_error(
 def test_a_carriage_return_inside_a_text_is_no_end_of_a_row(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     path.write_bytes(b"text\nfirst text\nsecond\rhalf\nlast text\n")
-    with pytest.raises(DataError, match=r":3: a carriage return ends this line") as caught:
+    with pytest.raises(DataError, match=r":3: this line ends with a carriage return") as caught:
         read_table(path)
     assert caught.value.code == "DATA-005"
 

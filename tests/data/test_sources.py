@@ -94,7 +94,7 @@ def test_a_folder_whose_files_are_called_like_splits_is_its_splits(tmp_path: Pat
     assert tables.test.place(1) == f"{tmp_path}/TEST_1.csv:3"
     assert not tables.validation_was_given  # as with a data set of the Hub: nobody asked for it
     assert f"{tmp_path}: validation = {validation}.csv." in tables.notes
-    assert f"{tmp_path}: left out, being called like no split: notes.csv." in tables.notes
+    assert f"{tmp_path}: left out, not named after a split: notes.csv." in tables.notes
 
 
 def test_splits_may_be_folders(tmp_path: Path):
@@ -171,7 +171,7 @@ def test_files_with_other_label_names_are_named(tmp_path: Path):
         kinds = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
         data = datasets.Dataset.from_dict({"text": ["x"], "label": [0]}, features=kinds)
         data.to_parquet(str(tmp_path / f"{name}.parquet"))
-    assert refusal(str(tmp_path)).startswith(f"DATA-065 {tmp_path}/b.parquet: the label names are not those of")
+    assert refusal(str(tmp_path)).startswith(f"DATA-065 {tmp_path}/b.parquet: the label names differ from those of")
 
 
 def test_faults_of_all_files_are_collected_and_the_rest_is_read(tmp_path: Path):

@@ -178,14 +178,14 @@ def refused(classifier, source: Path, text_column: str | None = None) -> DataErr
             "DATA-024; with --text-column \"lovely book\" the first text got no answer", "DATA-006", "as in check")),
         pytest.param("in.csv", "text,id,text\na,b,c\n", "DATA-006", '2 columns are called "text"', marks=case(
             "predict --file with two columns called text", "the first was taken, no word", "DATA-006", "as in check")),
-        pytest.param("in.csv", "text,id\na,1\ntext,id\nb,2\n", "DATA-070", "column names stand here again", marks=case(
+        pytest.param("in.csv", "text,id\na,1\ntext,id\nb,2\n", "DATA-070", "column names are repeated here", marks=case(
             "predict --file of joined files, the names inside again", "the names were classified, no word", "DATA-070",
             "as in check")),
         pytest.param("in.tsv", '"text"\t"id"\n"a"\t"1"\n', "DATA-072", "in double quotes", marks=case(
             "predict --file with a tsv of quoted names", "read without quotes", "DATA-072", "as in check")),
         pytest.param("in.csv", "great,5\ngood,4\nbad,1\n", "DATA-006", "looks like data", id="numbers"),
         pytest.param("in.csv", "text,id\na\0b,1\n", "DATA-060", "NUL byte", id="NUL"),
-        pytest.param("in.csv", "text\tid\na\t1\n", "DATA-069", "one column only", id="separator"),
+        pytest.param("in.csv", "text\tid\na\t1\n", "DATA-069", "only one column", id="separator"),
     ],
 )  # fmt: skip
 def test_what_check_refuses_is_not_classified(classifier, tmp_path, name, content, code, told):
@@ -223,7 +223,7 @@ def test_swallowed_rows_are_told_before_the_first_answer(classifier, tmp_path):
     found = answered_rows(classifier, _raw(tmp_path, "\n".join(["text,kind", *rows])), None, listener, tally)
     next(found)
     assert [note.split(": ")[0] for note in listener.notes] == [f"DATA-114 {tmp_path}/in.csv:3"]
-    assert "goes on to line 5, and 2 of its lines read as rows" in listener.notes[0]
+    assert "continues to line 5, and 2 of its lines read as rows" in listener.notes[0]
     assert len(list(found)) == tally.rows_in == 4
 
 

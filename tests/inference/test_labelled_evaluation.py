@@ -106,7 +106,7 @@ def test_what_reading_saw_is_said(classifier, tmp_path):
     path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
     assert evaluate_file(classifier, path, reporter=Listener()).examples == 4
     assert Listener.notes[0] == f"{path}: 1 blank line was skipped."
-    assert Listener.notes[1].startswith(f"DATA-114 {path}:3: a quoted text goes on to line 5")
+    assert Listener.notes[1].startswith(f"DATA-114 {path}:3: a quoted text continues to line 5")
 
 
 @case("evaluate on four rows without a header, the first of them labelled positive", "3 examples, no word", "DATA-006",

@@ -121,7 +121,7 @@ def test_a_model_without_a_head_is_refused(tiny_models):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"problem_type": "multi_label_classification"}, "several labels a text"),
+        ({"problem_type": "multi_label_classification"}, "several labels per text"),
         ({"problem_type": "regression"}, "regression"),
         ({"id2label": {"0": "score"}, "label2id": {"score": 0}}, "regression"),
     ],

@@ -44,7 +44,7 @@ def test_attaching_to_what_is_adapted_already_is_an_error(case: Case) -> None:
     inner = case.model.get_base_model() if hasattr(case.model, "get_base_model") else case.model
     for model in (case.model, inner):
         for method in (case.method, make_method("head"), make_method("lora")):
-            with pytest.raises(RecipeError, match="has an adapter already"):
+            with pytest.raises(RecipeError, match="already has an adapter"):
                 method.attach(model, case.loaded.anatomy, SEED)
 
 

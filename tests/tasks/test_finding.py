@@ -121,7 +121,7 @@ def test_a_finished_model_with_two_labels_or_more_is_a_classifier(config: dict[s
         ({"id2label": {"0": "LABEL_0"}}, "regression"),
         ({"num_labels": 1}, "regression"),
         ({"problem_type": "regression", "num_labels": 2}, "regression"),
-        ({"problem_type": "multi_label_classification", "num_labels": 4}, "several labels a text"),
+        ({"problem_type": "multi_label_classification", "num_labels": 4}, "several labels per text"),
     ],
 )
 def test_other_finished_models_are_refused(config: dict[str, Any], said: str):

@@ -203,7 +203,7 @@ def test_weights_are_a_positive_number_for_each_text_or_refused(case: TaskCase, 
     """Class weights that are asked for are there, or the task says that it has none; they are never left out."""
     wishes = Wishes(case.name, class_weights)
     if class_weights == "auto" and type(case.task).weights is Task.weights:
-        with pytest.raises(RecipeError, match="has no classes to be weighed"):
+        with pytest.raises(RecipeError, match="has no classes to weight"):
             case.task.weights(case.targets, wishes)
         return
     found = case.task.weights(case.targets, wishes)

@@ -102,7 +102,7 @@ def test_another_attention_under_a_prefix_is_not_silent() -> None:
 @pytest.mark.parametrize("model", [torch.nn.Sequential(torch.nn.Linear(4, 4))], ids=["Sequential"])
 @case("a prefix on torch's Sequential", "AttributeError", "ValueError", "it is not a model of transformers")
 def test_what_is_not_a_model_of_transformers_is_refused(model: Any) -> None:
-    with pytest.raises(ValueError, match="Sequential is not a model of transformers"):
+    with pytest.raises(ValueError, match="Sequential is not a transformers model"):
         get_peft_model(model, prefix("0"))
     assert type(model[0]) is torch.nn.Linear
 

@@ -1,4 +1,4 @@
-"""`lightune check`: what is wrong with labelled data, all of it at once."""
+"""`lightune check`: everything that is wrong with labelled data, at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @click.option("--train", metavar="FILE", help="Training file, instead of DATA.")
 @click.option("--validation", metavar="FILE", help="Validation file.")
 @click.option("--test", metavar="FILE", help="Test file.")
-@click.option("--task", help="What is to be learnt; see `lightune tasks`.  [default: auto]")
+@click.option("--task", help="Task to train for; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option(
@@ -33,10 +33,10 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, as in `lightune run`.")
 @as_json
 def command(data: str | None, model: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:
-    """Check labelled data: every fault with file, row, reason and remedy, then what is worth a warning.
+    """Check labelled data: every fault with file, row, reason and remedy, then warnings.
 
-    DATA is a file (csv, tsv, jsonl, parquet), a data set on the Hub, or `reviews`. `lightune run` makes the very same
-    check before it reads a model. The status is 3 when the data cannot be used; warnings alone are 0.
+    DATA is a file (csv, tsv, jsonl, parquet), a data set on the Hub, or `reviews`. `lightune run` makes the same
+    check before it loads a model. The exit status is 3 when the data cannot be used, and 0 with only warnings.
     """
     from lightune.data.describe import check_and_describe
     from lightune.errors import RecipeError
@@ -45,7 +45,7 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     from lightune.tasks.columns import Wishes
 
     if not data and not flags["train"]:
-        data = None  # an empty word is a variable that was not set, and not this folder
+        data = None  # an empty argument is a variable that was not set, not this folder
     if (data is None) == (flags["train"] is None):
         raise RecipeError("RECIPE-008", "give the data once: DATA or --train FILE.", "lightune check reviews.csv")
     if data is not None and (flags["validation"] or flags["test"]):

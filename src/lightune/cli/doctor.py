@@ -15,7 +15,7 @@ lightune doctor --json
 @click.command("doctor", epilog=EXAMPLES)
 @as_json
 def command(as_json: bool) -> int:
-    """Check versions, device, memory, disk, the embedded model and the way to the Hub; say what to do about faults."""
+    """Check versions, device, memory, disk, the embedded model and access to the Hub; say how to fix faults."""
     from lightune.diagnosis import diagnose
 
     findings = diagnose()

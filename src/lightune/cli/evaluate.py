@@ -22,7 +22,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.option("--test", metavar="FILE", help="Labelled file, pattern or folder; default: the run's own test split.")
 @click.option("--text-column", help="Column of the text.")
 @click.option("--label-column", help="Column of the label.")
-@click.option("--by", metavar="COLUMN", help="Metrics for each value of a further column, too.")
+@click.option("--by", metavar="COLUMN", help="Also the metrics for each value of another column.")
 @base_model
 @device
 @as_json
@@ -32,11 +32,11 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     MODEL is a run folder, or any sequence classifier with a head of its own: a folder or a name on the Hugging Face
     Hub. The labels of such a model are matched with the file's by name, LABEL_0, LABEL_1, ... also by number.
 
-    Texts that a run was trained or validated on are counted, and the figures without them stand beside the others.
+    Texts that a run was trained or validated on are counted, and the metrics without them are shown too.
     """
     if test is None and (how["text_column"] or how["label_column"]):
         raise click.UsageError(
-            "--text-column and --label-column go with --test; a run knows the columns of its own test."
+            "--text-column and --label-column need --test; a run knows the columns of its own test split."
         )
 
     from lightune.inference.classifier import load

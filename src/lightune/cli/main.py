@@ -29,11 +29,11 @@ COMMANDS = {
     "run": "Evaluate, adapt, evaluate again, report.",
     "predict": "Classify a text, lines from stdin, or a CSV file.",
     "evaluate": "Measure a trained classifier on labelled data.",
-    "check": "Say what is wrong with labelled data, before training does.",
-    "report": "Show a run's summary and write its report anew.",
+    "check": "Say what is wrong with labelled data, before training.",
+    "report": "Show a run's summary and write its report again.",
     "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
-    "tasks": "List what can be learnt, and by which metrics it is judged.",
+    "tasks": "List the tasks and their metrics.",
     "recipes": "List the shipped recipes, or print one.",
     "doctor": "Check this machine and installation.",
 }
@@ -43,7 +43,7 @@ class Commands(click.Group):
     """A group whose commands are imported when they are used, so that --help and --version stay quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the command names in the order of a first visit."""
+        """Return the command names in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -80,7 +80,7 @@ def cli(debug: bool) -> None:
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived outside the training loop; raised so that unfinished files are cleared away."""
+    """SIGTERM arrived outside the training loop; raised so that unfinished files are removed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,9 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _take_signals() -> None:
-    """Let SIGTERM unwind.
+    """Turn SIGTERM into an exception, so that the stack unwinds.
 
-    A further process of a run has nothing to clear away, and may be waiting where Python cannot act: it just ends.
+    A further process of a run has nothing to clean up, and may be waiting outside Python: it ends at once.
     """
     further = runtime.rank() > 0
     signal.signal(signal.SIGTERM, signal.SIG_DFL if further else _terminate)
@@ -110,7 +110,7 @@ def _take_signals() -> None:
 
 
 def _print_anything() -> None:
-    """Write a character that the console does not know (cp1252, say) as an escape, instead of failing."""
+    """Escape characters that the console cannot encode (cp1252, for example), instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -127,7 +127,7 @@ def _failed(error: BaseException, debug: bool) -> int:
     if isinstance(error, Terminated):
         return _say("terminated.", 143)
     if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and error.code == 1):
-        # The reader of our output went away (`| head`); that is no fault. click and rich make SystemExit(1) of it.
+        # The reader of our output is gone (`| head`); that is not a fault. click and rich turn it into SystemExit(1).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, SystemExit):
@@ -139,7 +139,7 @@ def _failed(error: BaseException, debug: bool) -> int:
         is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
         status = 128 + known.signal_number if isinstance(known, InterruptedRunError) else known.exit_code
         return status if is_told else _say(str(known), status)
-    text = f"BUG-001 this is a fault of lightune: {type(error).__name__}: {error}"
+    text = f"BUG-001 this is a bug of lightune: {type(error).__name__}: {error}"
     return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
 
 
@@ -157,9 +157,9 @@ def _resource_error(error: BaseException) -> ResourceError | None:
 
 
 def _say(text: str, status: int) -> int:
-    """Print on stderr, within a terminal's width; what goes into a file or a pipe keeps its lines.
+    """Print on stderr, wrapped to a terminal's width; in a file or a pipe, lines are not wrapped.
 
-    A further process of a run says which it is, and leaves to the first what all of them found.
+    A further process of a run says which one it is; the first one reports what all of them found.
     """
     text = visible(text)
     if runtime.rank():

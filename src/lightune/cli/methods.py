@@ -1,4 +1,4 @@
-"""`lightune methods`: what can be trained, on which architectures, and with which options."""
+"""`lightune methods`: the adaptation methods, where each works, and their options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(name: str | None, as_json: bool) -> int:
 
     rows = [row for row in describe() if name in (None, row["name"])]
     if name is not None and name not in METHODS:
-        rows = [describe_named(name)]  # a name that nobody has is answered with the valid ones
+        rows = [describe_named(name)]  # for an unknown name the error lists the valid ones
     if as_json:
         print_json({"methods": rows, "by_peft_name": usable_names()} if name is None else {"methods": rows})
     elif name is None:
@@ -72,7 +72,7 @@ def _print_one(row: dict[str, Any]) -> None:
 
 
 def _print_where(outcome: dict[str, str | None], console: Any) -> None:
-    """Print on which architectures a method works; nothing of one of PEFT's, which has no such tests here."""
+    """Print on which architectures a method works; nothing for one of PEFT's, which has no such tests here."""
     untested = [kind for kind, reason in outcome.items() if reason is None]
     if outcome and len(untested) < len(outcome):
         working = sum(reason == "" for reason in outcome.values())
@@ -82,11 +82,11 @@ def _print_where(outcome: dict[str, str | None], console: Any) -> None:
             console.print(f"  not on {kind}: {reason}", markup=False)
     if untested:
         where = "any architecture" if len(untested) == len(outcome) else ", ".join(untested)
-        console.print(f"\nnot tested yet on {where}; in the source tree tools/methods.py does it")
+        console.print(f"\nnot tested yet on {where}; tools/methods.py in the source tree tests it")
 
 
 def _is_foreign(row: dict[str, Any]) -> bool:
-    """Whether the method comes from another package, which is said then."""
+    """Whether the method comes from another package, which is then named."""
     return row["package"] not in ("lightune", "peft")
 
 
@@ -95,7 +95,7 @@ def _mark(reason: str | None) -> str:
 
 
 def _default(row: dict[str, Any], option: str, value: object) -> str:
-    """Return an option's default, or who decides where there is none, and its values where they are a closed set."""
+    """Return an option's default, or what decides where there is none, and its values where they are a closed set."""
     if value is None and option in row["by_preset"]:
         return f"the preset decides ({row['by_preset'][option]:g} with {row['options']['preset']})"
     choices = row["choices"].get(option, [])

@@ -15,12 +15,12 @@ from lightune.errors import DataError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-# `--base-model` is what the option was called at first.
+# `--base-model` is the original name of the option.
 base_model = click.option(
     "--model", "--base-model", "base_model", metavar="PATH",
-    help="The folder of a run's base model, if it is not where the run found it.",
+    help="The folder of a run's base model, if it is no longer where the run found it.",
 )  # fmt: skip
-# What a reader copies in one go: what stands in backticks or quotes, commands with their flags, a flag with its value.
+# What a reader copies in one piece: text in backticks or quotes, commands with their flags, a flag with its value.
 FLAG = r"--[\w-]+(?: [^\s-]\S*)?"
 WHOLE = re.compile(
     rf"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|lightune [a-z]+(?: {FLAG})+|pip install(?: {FLAG}| [^\s-]\S*)|{FLAG}"
@@ -38,7 +38,7 @@ def print_json(value: Any) -> None:
 
 
 def visible(text: str) -> str:
-    """Return a text without the characters that would steer a terminal: a column's name or a label may hold some."""
+    """Return a text without control characters, which a column's name or a label may hold and a terminal obeys."""
     return STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -60,11 +60,11 @@ def stdin_is_piped() -> bool:
 
 
 def piped_lines() -> list[str]:
-    """Return the lines of stdin that hold something; DataError when they are not UTF-8."""
+    """Return the lines of stdin that are not blank; DataError when they are not UTF-8."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(
             encoding="utf-8-sig", newline=None
-        )  # a lone carriage return ends a line too; Windows would take its own code page, and mark the beginning
+        )  # a single carriage return ends a line too; Windows would use its own code page, and add a byte order mark
     try:
         lines = [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:
@@ -77,9 +77,9 @@ def piped_lines() -> list[str]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Return the text with lines broken at blanks, none of them inside a command, a flag with its value, or quotes.
+    """Return the text with lines broken at spaces, but not inside a command, a flag with its value, or quotes.
 
-    A word or command that is wider than a line stays whole. What goes on in the next line keeps the line's indent.
+    A word or command that is wider than a line stays whole. A continued line keeps its indent.
     """
     return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
 

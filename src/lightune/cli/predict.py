@@ -39,15 +39,15 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --pre
 @click.option(
     "--text-column",
     metavar="COLUMN",
-    help="The file's text column, if it is not called as in training; of a pair PREMISE,HYPOTHESIS.",
+    help="The file's text column, if its name is not that of training; for a pair PREMISE,HYPOTHESIS.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="A batch, in texts of 64 tokens."
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Batch size, in texts of 64 tokens."
 )
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True,
-    help="bf16 is faster on some processors, and rounds; auto asks a short probe.",
+    help="bf16 is faster on some processors, but rounds; auto decides by a short probe.",
 )  # fmt: skip
 @base_model
 @device
@@ -63,10 +63,10 @@ def command(
 ) -> int:
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
-    Texts come from the command line, from stdin (one a line), or from a file (--file), whose rows come back with the
-    answers added: the columns prediction and confidence. The file is read to its end first, and refused if any row is
-    broken or without a text. The cells of a .tsv are literal: quotes belong to the text. Where the file has a label
-    column too, stderr says in the end how many texts are known from training, and the accuracy with and without them.
+    Texts come from the command line, from stdin (one per line), or from a file (--file), whose rows are returned with
+    two more columns: prediction and confidence. The whole file is read first, and refused if any row is broken or has
+    no text. The cells of a .tsv are literal: quotes belong to the text. If the file also has a label column, stderr
+    says at the end how many texts are known from training, and the accuracy with and without them.
     """
     lines = list(texts)
     if source is None and not lines:
@@ -79,9 +79,9 @@ def command(
     if source is not None and lines:
         raise click.UsageError("Give texts or --file, not both.")
     if source is None and output is not None:
-        raise click.UsageError("--output goes with --file; the answers to texts are printed (> FILE keeps them).")
+        raise click.UsageError("--output needs --file; the answers to texts are printed (use > FILE to keep them).")
     if output is not None and output.exists():
-        raise click.UsageError(f"--output {output} is there already; it is not overwritten.")
+        raise click.UsageError(f"--output {output} already exists; it is not overwritten.")
 
     if source is not None:
         return _file(_classifier(run, how), source, text_column, output, as_json)
@@ -149,7 +149,7 @@ def _say_known(labelled: LabelledRows) -> int:
 
 
 def _as_object(classifier: Classifier, header: list[str], row: list[str]) -> dict[str, Any]:
-    """Return an answered row of a file in the words of an answered text."""
+    """Return an answered row of a file in the form of an answered text."""
     task = classifier.task
     own = len(header) - len(task.answer_columns)
     return {"row": dict(zip(header[:own], row[:own], strict=True)), **task.answer_object(row[own:])}

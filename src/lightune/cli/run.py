@@ -24,7 +24,7 @@ lightune run quickstart --json > results.json
 @click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
 @click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
 @click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
-@click.option("--task", help="What is to be learnt; see `lightune tasks`.  [default: auto]")
+@click.option("--task", help="Task to train for; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option(
@@ -32,12 +32,12 @@ lightune run quickstart --json > results.json
     type=click.Choice(["auto", "class"]),
     help="class: each number, each a|b is a class.  [default: auto]",
 )
-@click.option("--train-examples", type=int, help="How many labels the run may use for fitting and choosing.")
+@click.option("--train-examples", type=int, help="How many labels the run may use for training and validation.")
 @click.option("--validation-examples", type=int)
 @click.option("--test-examples", type=int)
 @click.option(
     "--fingerprints/--no-fingerprints", default=None,
-    help="Keep fingerprints of the training texts, by which evaluate knows them again, or leave them out.",
+    help="Keep fingerprints of the training texts, by which evaluate recognises them, or leave them out.",
 )  # fmt: skip
 @click.option("--method", help="Adaptation method; see `lightune methods`.")
 @click.option("--epochs", type=int)

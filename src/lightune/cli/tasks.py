@@ -1,4 +1,4 @@
-"""`lightune tasks`: what can be learnt, by which metrics it is judged, and how its column is usually called."""
+"""`lightune tasks`: the tasks, their metrics, and the usual names of their column."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ lightune tasks --json
 @click.command("tasks", epilog=EXAMPLES)
 @as_json
 def command(as_json: bool) -> int:
-    """List the tasks: what stands beside a text, the metrics (the first is the headline), usual names of the column.
+    """List the tasks: the target of a text, the metrics (the first is the headline), usual names of the column.
 
-    `task: auto`, the default, looks at the column and says which task it took.
+    `task: auto`, the default, looks at the column and says which task it chose.
     """
     from lightune.tasks import describe
 

@@ -1,4 +1,4 @@
-"""Columns that lie in Arrow, in memory or in a mapped file, and are read as Python sequences."""
+"""Arrow columns, in memory or in a memory-mapped file, read as Python sequences."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 64_000_000
 CHUNK_ROWS = 4096
-# What reading one cell of a mapped file brings into memory: the system reads ahead.
+# How many bytes reading one cell of a mapped file brings into memory: the system reads ahead.
 READ_AHEAD_BYTES = 65_536
-# Why a row or line of a file is in no table.
+# Why a row or line of a file is left out of its table.
 BLANK = "blank line"
 UNREADABLE = "cannot be read"
 
@@ -29,7 +29,7 @@ Decode = Callable[[str], Any]
 
 
 class LazySequence(Sequence[Any]):
-    """A sequence whose items are made when they are asked for; subclasses give `__len__` and `_items`."""
+    """A sequence that makes its items on access; subclasses define `__len__` and `_items`."""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -91,10 +91,10 @@ class Column(LazySequence):
 
 @dataclass
 class Reading:
-    """What was read of a file: columns, the line of each row, the label names that the file carries.
+    """What was read from a file: its columns, the line of each row, and the label names stored in the file.
 
-    `skipped` counts what the file holds and the columns do not, by reason; `warnings` are what looked odd, `doubts`
-    faults that do not count where a person has named the columns.
+    `skipped` counts, by reason, what the file has and the columns do not. `warnings` are what looked odd. `doubts` are
+    faults that are ignored where the user has named the columns.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -127,25 +127,25 @@ class Chained(LazySequence):
 
 
 def nameless_file(folder: Path | None = None) -> IO[bytes]:
-    """Return a temporary file that is gone when it is closed and its maps are, however the process ends."""
+    """Return a temporary file that disappears once it and its maps are closed, however the process ends."""
     return tempfile.TemporaryFile(prefix="lightune-", dir=folder)
 
 
 class Pages:
-    """Mapped files. What was read of them is given back now and then, or a scan would hold the whole file."""
+    """Memory-mapped files; pages are released now and then, or a scan would keep the whole file in memory."""
 
     def __init__(self) -> None:
         self._maps: list[mmap.mmap] = []
         self._read = 0
 
     def map(self, file: IO[bytes]) -> mmap.mmap:
-        """Map a file, which may be closed then."""
+        """Map a file, which may be closed afterwards."""
         found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._maps.append(found)
         return found
 
     def were_read(self, count: int) -> None:
-        """Note that so many bytes were read, and give pages back when they are many; they can be read again."""
+        """Note that `count` bytes were read, and release the pages when there are many; they can be read again."""
         self._read += count
         if self._read > IN_MEMORY_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             for mapped in self._maps:
@@ -154,10 +154,10 @@ class Pages:
 
 
 class Store:
-    """Takes record batches and gives columns: kept in memory, or written to a file that is mapped at the end.
+    """Takes record batches and returns columns, kept in memory or written to a file that is mapped at the end.
 
-    What grows large in memory moves to a file: a compressed file does not tell how large it is. Batches may bring new
-    columns: earlier rows have null there.
+    Batches that grow large in memory move to a file, since a compressed file does not show how large its content is.
+    Batches may add new columns; earlier rows have null there.
     """
 
     def __init__(self, on_disk: bool) -> None:
@@ -169,7 +169,7 @@ class Store:
         self._schema: Any = None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take the next rows."""
+        """Add the next rows."""
         import pyarrow as pa
 
         if not self._on_disk:
@@ -190,7 +190,7 @@ class Store:
             self.add(batch)
 
     def columns(self, decode: Decode | None = None) -> dict[str, Column]:
-        """Return the columns, by name; the store takes no more rows then."""
+        """Return the columns, by name; the store takes no more rows afterwards."""
         import pyarrow as pa
 
         pages = Pages() if self._on_disk else None

@@ -12,14 +12,14 @@ CHUNK = 4096
 
 
 def cells(table: Table, column: str) -> Iterator[Any]:
-    """Yield the values of a column, a chunk at a time: it may lie on disk."""
+    """Yield the values of a column, a chunk at a time: it may be on disk."""
     values = table.columns[column]
     for start in range(0, len(table), CHUNK):
         yield from values[start : start + CHUNK]
 
 
 class Cells:
-    """The values of a column, which may be passed over again."""
+    """The values of a column, which can be iterated more than once."""
 
     def __init__(self, table: Table, column: str) -> None:
         self._table, self._column = table, column
@@ -29,6 +29,6 @@ class Cells:
 
 
 def label_cells(table: Table, column: str) -> LabelColumn:
-    """Return a column of a table as a task looks at it."""
+    """Return a column of a table in the form that a task reads."""
     names = table.class_names.get(column, ())
     return LabelColumn(column, table.origin, Cells(table, column), len(table), names)

@@ -1,4 +1,4 @@
-"""The check of a data set: every fault of every file at once, and what is worth a warning. Runs begin with it too."""
+"""The check of a data set: all faults of all files at once, and warnings. Every run begins with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Checked:
     """What the check found. Any fault makes the data unusable; warnings do not.
 
-    `scans` and `kept` have an entry for each split that is there; `kept` are the rows that a run may use.
+    `scans` and `kept` have an entry for each split that exists; `kept` are the rows that a run may use.
     """
 
     tables: Tables | None = None
@@ -54,11 +54,11 @@ class Checked:
 def check_data(block: DataBlock, wishes: Wishes = ANY_TASK, tables: Tables | None = None) -> Checked:
     """Read and check every file that a recipe's data block names; faults are collected, not raised.
 
-    `tables` take the place of the block's source.
+    `tables` replace the block's source.
     """
     found, wishes = Checked(), replace(wishes, label_kind=block.label_kind)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
-    if found.tables is None:  # why it cannot be read is among the faults
+    if found.tables is None:  # the faults say why it cannot be read
         return found
     found.notes += found.tables.notes
     for name, table in _tables(found.tables).items():
@@ -86,7 +86,7 @@ def _tables(tables: Tables) -> dict[str, Table]:
 
 
 def _scan(found: Checked, block: DataBlock) -> None:
-    """Pass over every split; a column that one of them lacks is told of the file in which its name is unusual."""
+    """Scan every split; a guessed column that another file lacks is reported for the training file."""
     assert found.tables is not None
     assert found.task is not None
     wanted = Wanted(found.texts, found.label, found.task, block.on_unseen_label)
@@ -105,7 +105,7 @@ def _scan(found: Checked, block: DataBlock) -> None:
 
 
 def _oddly_named(found: Checked, tables: dict[str, Table]) -> list[Fault]:
-    """Return a fault for each column that was taken by elimination in training and stands in no other file."""
+    """Return a fault for each column that was guessed by elimination in training and is missing from another file."""
     guessed = [*(found.texts if found.guessed[0] else ()), *((found.label,) if found.guessed[1] else ())]
     faults = []
     for name in guessed:
@@ -113,14 +113,14 @@ def _oddly_named(found: Checked, tables: dict[str, Table]) -> list[Fault]:
         if columns.is_usual(name) or not lacking:
             continue
         kind, other = "label" if name == found.label else "text", lacking[0]
-        text = f'the {kind} column was taken to be "{name}", and {other.origin} has no such column.'
-        hint = f"Call it the same in both files. Columns of {other.origin}: {', '.join(other.columns)}."
+        text = f'the {kind} column was guessed to be "{name}", but {other.origin} has no such column.'
+        hint = f"Use the same name in both files. Columns of {other.origin}: {', '.join(other.columns)}."
         faults.append(Fault("DATA-024", tables["train"].origin, text, hint))
     return faults
 
 
 def _count_rows(found: Checked) -> None:
-    """Count what was found unusable; rows of a split that nobody looked at are none of the used ones."""
+    """Count the unusable rows; rows of a split that was not checked do not count as used."""
     for name, counts in found.rows.items():
         split = found.scans.get(name)
         left = counts.rows_in - sum(counts.dropped.values())
@@ -180,7 +180,7 @@ def _compare(found: Checked, block: DataBlock) -> None:
         found.notes.append(f"Duplicates kept: {duplicates.summary}.")
     else:
         found.kept, found.leaving = duplicates.kept, duplicates.leaving
-        found.notes.append(f"Dropped from training and validation: texts {duplicates.summary}.")
+        found.notes.append(f"Texts dropped from training and validation: {duplicates.summary}.")
 
 
 def _look(found: Checked, wishes: Wishes) -> None:

@@ -1,4 +1,4 @@
-"""Which column is the text, which the label, and which further ones are groups."""
+"""Which column is the text, which is the label, and which others are groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lightune.values.numerals import NUMBER, WHOLE
 # sentence1 and sentence2, q_1 and q_2, text_a and text_b, sentence1 and sentence_2
 STEM = re.compile(r"[a-z]+[_ -]?[1a]")
 SECOND = {"1": "2", "a": "b"}
-# What names a row and says nothing: id, review_id, ReviewId, index, uuid.
+# Columns that only identify a row: id, review_id, ReviewId, index, uuid.
 IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
 ONE_TEXT = "Each row has one text, or a pair of texts, each of them a string."
@@ -31,8 +31,8 @@ FEWEST_JUDGED = 5
 def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
     """Return (the text column or pair, whether it was guessed); DataError when there is none.
 
-    Unless stated it is a pair known by its names, else the first of TEXT_NAMES that is there, else the widest column.
-    A column of numbers, or one that is called id and holds no words, is never a text.
+    Unless stated, it is a pair recognised by its names, else the first of TEXT_NAMES that exists, else the widest
+    column. A column of numbers, or an id column without words, is never the text.
     """
     if wanted is not None:
         stated = [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)]
@@ -51,7 +51,7 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
 
 
 def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> str:
-    """Return a note on which columns (text, label) were guessed, or nothing when both were stated."""
+    """Return a note on which columns (text, label) were guessed; empty when both were stated."""
     named = (f"text = {' + '.join(texts)}", f"label = {label}")
     taken = ", ".join(name for name, is_guess in zip(named, guessed, strict=True) if is_guess)
     return f"Columns guessed: {taken}." if taken else ""
@@ -75,18 +75,18 @@ def label_column(table: Table, wanted: str | None, texts: Sequence[str], usual: 
 
 
 def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the first of the `usual` names that a column has, those of the text left out, or None."""
+    """Return the column with the first of the `usual` names, text columns left out, or None."""
     known = _by_lower(name for name in _named(table) if name not in texts)
     return next((_only(table, known[name], "label") for name in usual if name in known), None)
 
 
 def is_usual(name: str) -> bool:
-    """Say whether a column is called as texts or labels usually are."""
+    """Say whether a name is a usual one for a text or label column."""
     return name.casefold() in {*TEXT_NAMES, *label_columns(), *(name for pair in PAIR_NAMES for name in pair)}
 
 
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
-    """Return the further columns with few, repeated values, for accuracy by group (the reviews' `kind`)."""
+    """Return the other columns with few, repeated values, for metrics by group (such as `kind` in the reviews)."""
     return [name for name in table.columns if name not in used and _is_grouping(table, name, most)]
 
 
@@ -103,7 +103,7 @@ def _is_grouping(table: Table, name: str, most: int) -> bool:
 
 
 def _stated(table: Table, wanted: str | tuple[str, str]) -> list[str]:
-    """Return the names that were stated; `premise,hypothesis` is a pair unless a column is called so."""
+    """Return the names that were stated; `premise,hypothesis` is a pair unless a column has this name."""
     if not isinstance(wanted, str):
         return list(map(clean_name, wanted))
     name, parts = clean_name(wanted), list(map(clean_name, wanted.split(",")))
@@ -119,7 +119,7 @@ def _existing(table: Table, wanted: str, kind: str) -> str:
 
 
 def _named(table: Table) -> list[str]:
-    """Return the columns whose names can be written down again."""
+    """Return the columns whose names can be written as UTF-8."""
     return [name for name in table.columns if is_writable(name)]
 
 
@@ -131,7 +131,7 @@ def _by_lower(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _only(table: Table, names: Sequence[str], kind: str) -> str:
-    """Return the one column of a usual name, or of several that differ by case the one in small letters."""
+    """Return the only column with a usual name, or, of several that differ by case, the one in lower case."""
     if len(names) == 1:
         return names[0]
     small = [name for name in names if name.islower()]
@@ -142,7 +142,7 @@ def _only(table: Table, names: Sequence[str], kind: str) -> str:
 
 
 def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
-    """Return two columns that are called as the two texts of a pair; those with numbers have to hold words."""
+    """Return two columns with the usual names of a pair; those named by number or letter must hold words."""
     for first, second in PAIR_NAMES:
         if len(known.get(first, ())) == len(known.get(second, ())) == 1:
             return known[first][0], known[second][0]
@@ -157,14 +157,14 @@ def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, 
 
 
 def _widest(table: Table) -> str:
-    """Return the column with the longest texts; DataError where none can be told from the names and the first rows."""
+    """Return the column with the longest texts; DataError when the names and the first rows do not show one."""
     names = [name for name in _named(table) if name.casefold() not in label_columns()]
     heads = {name: table.columns[name][:50] for name in names}
     strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
     widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
     if not widths or len(table.columns) == 1:
         raise _no_column(table, "text")
-    # An address or a hash is longer than a headline, and holds no blank.
+    # An address or a hash is longer than a headline but has no spaces.
     words = {name: width for name, width in widths.items() if _holds_words(heads[name])}
     return max(words or widths, key=lambda name: widths[name])
 
@@ -174,20 +174,20 @@ def _holds_words(values: Sequence[str]) -> bool:
 
 
 def _readable(table: Table, name: str) -> str:
-    """Return the column, unless its first rows show that it holds no texts."""
+    """Return the column; DataError when its first rows show that it does not hold texts."""
     if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
         text = f"column {name} holds lists; token tasks (a label for each word) are not supported."
         raise data_error("DATA-027", table.origin, text, ONE_TEXT)
     reason = _unreadable(table, name)
     if reason:
         others = ", ".join(other for other in table.columns if other != name)
-        hint = f"Name the column of the texts with --text-column. Others: {others or 'none'}."
+        hint = f"Name the text column with --text-column. Others: {others or 'none'}."
         raise data_error("DATA-029", table.origin, f"column {name} {reason}, so it is not the text.", hint)
     return name
 
 
 def _unreadable(table: Table, name: str) -> str:
-    """Return why a column cannot be the text, by its first rows, or nothing."""
+    """Return why a column cannot be the text, judged by its first rows; empty when it can."""
     values = [str(value) for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
     if len(values) < FEWEST_JUDGED:
         return ""
@@ -196,12 +196,12 @@ def _unreadable(table: Table, name: str) -> str:
         are_whole = all(WHOLE.fullmatch(label_text(value)) for value in values)
         return "holds whole numbers that all differ" if all_differ and are_whole else "holds numbers"
     if IDENTITY.fullmatch(name) and all_differ and not any(len(value.split()) > 1 for value in values):
-        return "names the rows and holds no words"
+        return "identifies the rows and holds no words"
     return ""
 
 
 def _no_column(table: Table, kind: str) -> DataError:
     return data_error(
-        "DATA-025", table.origin, f"which column is the {kind} cannot be told from the names.",
+        "DATA-025", table.origin, f"the names do not show which column is the {kind}.",
         wrong_separator(list(table.columns)) or f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
     )  # fmt: skip

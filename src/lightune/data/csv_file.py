@@ -1,7 +1,7 @@
-"""Reading csv and tsv: rows stream through; a broken one is named and reading goes on after it.
+"""Reading csv and tsv as a stream of rows; a broken row is reported, and reading continues after it.
 
-A csv is quoted (RFC 4180). The cells of a tsv are literal, as in the files of GLUE: no quote means anything, and no row
-goes on in the next line.
+A csv may quote its cells (RFC 4180). The cells of a tsv are literal, as in the files of GLUE: quotes have no meaning,
+and a row never continues on the next line.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ LONGEST_ROW = 32_000_000
 LINE_OVERHEAD = 64
 MOST_RETRIES = 20
 MOST_FAULTS = 10_000
-QUOTING = 'A text that holds the separator, a quote or a line break stands in double quotes; a quote inside is "".'
-LITERAL = "Cells of a .tsv are literal, quotes too: take tabs and line breaks out of the texts, or write it as .csv."
-# Spreadsheets' default of 131,072 characters a cell would refuse long documents.
+QUOTING = 'Put a text that holds the separator, a quote or a line break in double quotes; write a quote inside as "".'
+LITERAL = "Cells of a .tsv are literal, quotes too: remove tabs and line breaks from the texts, or write it as .csv."
+# Python's default of 131,072 characters a cell would refuse long documents.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 Row = tuple[int, list[str]]
 
 
 class _Lines:
-    """The lines of a stream, numbered from 1. Those of a broken row, but its first, can be read again."""
+    """The lines of a stream, numbered from 1; the lines of a broken row, except its first, can be read again."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self._stream = iter(stream)
@@ -64,7 +64,7 @@ class _Lines:
         return line
 
     def begin_row(self) -> int:
-        """Forget the row before, and return the line on which the next one begins."""
+        """Forget the previous row, and return the line on which the next one begins."""
         self.row, self._size = [], 0
         return self.number + 1
 
@@ -77,11 +77,11 @@ class _Lines:
 
 
 class Rows:
-    """The rows of an open csv or tsv below its header, as (first line, cells); blank lines are passed over.
+    """The rows of an open csv or tsv below its header, as (first line, cells); blank lines are skipped.
 
-    What is broken goes into `faults`: quoting, NUL bytes, bytes that are no UTF-8, too many cells. `is_usable` says
-    that the header, whose names are `header`, has no fault; otherwise there are no rows. `skipped` counts, by reason,
-    what was passed over so far.
+    Faults go into `faults`: broken quoting, NUL bytes, bytes that are not UTF-8, too many cells. `header` has the
+    column names, and `is_usable` says that they have no fault; otherwise there are no rows. `skipped` counts, by
+    reason, what was skipped so far.
     """
 
     def __init__(self, path: Path, stream: Iterable[str], faults: list[Fault]) -> None:
@@ -110,7 +110,7 @@ class Rows:
             if fault:
                 self._refuse(fault)
                 continue
-            if len(cells) > 1 and not any(map(str.strip, cells)):  # as spreadsheets leave at the end
+            if len(cells) > 1 and not any(map(str.strip, cells)):  # as spreadsheets leave them at the end
                 self._blank += 1
                 continue
             self._count_blank()
@@ -123,7 +123,7 @@ class Rows:
         return [warning for watch in self._watches for warning in watch.warnings(str(self.path))]
 
     def _cut(self) -> Iterator[Row]:
-        """Yield the lines that can be cut into cells, the header first."""
+        """Yield the rows that can be split into cells, the header first."""
         reader = csv.reader(self._lines, strict=True) if self._separator == "," else _literal(self._lines)
         while True:
             first = self._lines.begin_row()
@@ -147,14 +147,14 @@ class Rows:
                 self._blank += 1
 
     def _cut_by_return(self, first: int) -> Fault | None:
-        """A carriage return inside a text ends the row, as in files of old; here the header's line ended otherwise."""
+        """Return a fault for a row that ends with a carriage return, where the header ended with a line feed."""
         end = self._lines.row[-1]
         self._ends_in_newline = self._ends_in_newline or (not self._has_begun and end.endswith("\n"))
         self._has_begun = True
         if not self._ends_in_newline or not end.endswith("\r"):
             return None
-        text = "a carriage return ends this line, and line feeds end the others"
-        return Fault("DATA-005", f"{self.path}:{first}", text, "Take it out of the text, or quote the text.")
+        text = "this line ends with a carriage return, and the others end with line feeds"
+        return Fault("DATA-005", f"{self.path}:{first}", text, "Remove it from the text, or quote the text.")
 
     def _refuse(self, fault: Fault) -> None:
         self._count_blank()
@@ -162,7 +162,7 @@ class Rows:
         self.faults.append(fault)
 
     def _count_blank(self) -> None:
-        """Count the blank lines before a row; those at the end of the file are none that anybody misses."""
+        """Count the blank lines before a row; those at the end of the file do not count."""
         if self._blank:
             self.skipped[BLANK] += self._blank
             self._blank = 0
@@ -171,23 +171,23 @@ class Rows:
         if len(cells) != len(self.header):
             hint = "Quote texts that hold the separator." if self._separator == "," else LITERAL
             if len(cells) < len(self.header) and self._separator == ",":
-                hint = "A cell is missing, or a text that goes on in the next line stands in no quotes."
+                hint = "A cell is missing, or a text that continues on the next line is not quoted."
             return Fault("DATA-007", f"{self.path}:{line}", f"{len(cells)} cells, {len(self.header)} columns", hint)
         if len(cells) > 1 and cells in (self._written, self.header):
-            hint = "Files were joined, it seems: remove it."
-            return Fault("DATA-070", f"{self.path}:{line}", "the column names stand here again", hint)
+            hint = "Files seem to have been joined: remove this row."
+            return Fault("DATA-070", f"{self.path}:{line}", "the column names are repeated here", hint)
         return None
 
 
 def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the cells of each line of a tsv, as they stand; none for a blank line."""
+    """Yield the cells of each line of a tsv, unchanged; none for a blank line."""
     for line in lines:
         text = line.rstrip("\r\n")
         yield text.split("\t") if text else []
 
 
 def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
-    """Return the columns of texts, with the line of each row; what is broken goes into `faults`."""
+    """Return the columns as texts, with the line of each row; faults go into `faults`."""
     lines: array[int] = array("q")
     store = Store(on_disk)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
@@ -203,15 +203,15 @@ def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows by the thousands, fewer where they are long."""
+    """Yield batches of thousands of rows, of fewer where they are long."""
     kept: list[Row] = []
-    letters = 0
+    characters = 0
     for row in rows:
         kept.append(row)
-        letters += sum(map(len, row[1]))
-        if len(kept) == BATCH_ROWS or letters > BATCH_LETTERS:
+        characters += sum(map(len, row[1]))
+        if len(kept) == BATCH_ROWS or characters > BATCH_LETTERS:
             yield kept
-            kept, letters = [], 0
+            kept, characters = [], 0
     if kept:
         yield kept
 
@@ -223,7 +223,7 @@ def by_name(header: list[str], rows: list[Row]) -> dict[str, tuple[str, ...]]:
 
 
 def too_many_faults(path: Path, line: int) -> Fault:
-    """Return the fault with which reading stops: a file broken throughout would fill the memory with faults."""
+    """Return the fault with which reading stops: a file broken throughout would fill memory with faults."""
     return Fault("DATA-071", f"{path}:{line}", f"reading stopped here, after {MOST_FAULTS:,} faults")
 
 

@@ -22,15 +22,15 @@ from lightune.recipe import DataBlock
 from lightune.tasks.base import Task
 from lightune.tasks.columns import ANY_TASK, Wishes
 
-# Duplicates are told in one note with their count; which rows they are, `lightune check` says.
+# One note gives the count of duplicates; `lightune check` says which rows they are.
 COUNTED = (REPEATED, CONFLICTING, LEAKED)
 
 
 @dataclass(frozen=True)
 class DataSplits:
-    """What a run trains on and is tested on. No text of test stands in train or validation (unless kept on purpose).
+    """What a run is trained and tested on. No test text is in train or validation (unless kept on purpose).
 
-    `rows` says for each file where its rows went.
+    `rows` says what the rows of each file are used for, or why they were dropped.
     """
 
     source: str
@@ -53,9 +53,9 @@ class DataSplits:
         return digest.hexdigest()
 
     def fingerprints(self) -> Fingerprints:
-        """Return those of every text that is used for fitting or choosing: training and validation, not test.
+        """Return the fingerprints of the training and validation texts; test texts are left out.
 
-        The key follows from `sha256`, so that the same recipe gives the same bytes.
+        The key is derived from `sha256`, so that the same recipe gives the same bytes.
         """
         return Fingerprints.of(chain(self.train.texts, self.validation.texts), self.sha256())
 
@@ -67,11 +67,11 @@ def load_splits(
     tables: Tables | None = None,
     group_by: str | None = None,
 ) -> DataSplits:
-    """Check and load the data a recipe names; DataError lists all that is wrong with file and row.
+    """Check and load the data a recipe names; DataError lists every fault with file and row.
 
     Training and validation rows are drawn by the seed, stratified by the task; test rows do not depend on it, so that
-    runs with different seeds are compared on the same examples. `tables` take the place of the block's source;
-    `group_by` names a column to group by, whatever its values.
+    runs with different seeds are compared on the same examples. `tables` replace the block's source. `group_by`
+    names a column to group by, whatever its values.
     """
     checked = check_data(block, wishes, tables)
     raise_faults(checked.faults)
@@ -79,7 +79,7 @@ def load_splits(
 
 
 def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> DataSplits:
-    """Draw the splits from data without faults; DataError when one comes out empty, or training without a label."""
+    """Draw the splits from data without faults; DataError when one is empty, or training lacks a label."""
     assert checked.tables is not None
     found = _whole(checked, group_by)
     # `train_examples` is the whole budget of labels: a validation split that nobody asked for would exceed it.
@@ -100,9 +100,9 @@ def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | N
 
 
 def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, list[str]]:
-    """Return (a table's texts and targets, notes: which columns were guessed, what reading skipped or saw).
+    """Return (a table's texts and targets, notes on guessed columns and on what reading skipped or found odd).
 
-    The task is known already (of a trained model, say).
+    The task is already known (that of a trained model, for example).
     """
     if not (block.text_column and block.label_column):
         raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
@@ -159,7 +159,7 @@ def _sized(found: DataSplits, block: DataBlock, seed: int, validation_is_own: bo
     notes = [f"{len(validation)} of the {both} training examples were set aside for validation."]
     if len(found.validation):
         unused = f"The validation split ({len(found.validation):,} rows) is not used"
-        notes.append(f"{unused}: data.train_examples is the whole budget of labels. --validation FILE asks for it.")
+        notes.append(f"{unused}: data.train_examples is the whole budget of labels. Pass --validation FILE to use it.")
     return replace(found, train=train, validation=validation, test=test, notes=[*found.notes, *notes])
 
 

@@ -22,7 +22,7 @@ from lightune.models.token_counter import TokenCounter
 from lightune.recipe import DataBlock, Files
 from lightune.tasks.columns import ANY_TASK, Wishes
 
-# Evenly spread over the file: enough for a percentile and for a language.
+# Rows spread evenly over the file: enough for a percentile and for a language.
 MOST_TOKENIZED = 20_000
 MOST_READ = 2_000
 CHUNK = 512
@@ -60,7 +60,7 @@ def check_and_describe(
 
 
 def _labels(checked: Checked) -> dict[str, dict[str, int]]:
-    """Count the usable rows of each file by label, before duplicates leave; nothing for a task without labels."""
+    """Count the usable rows of each file by label, before duplicates are dropped; empty for a task without labels."""
     if checked.task is None:
         return {}
     counts = {split: checked.task.tally(scan.targets[scan.rows]) for split, scan in checked.scans.items()}
@@ -87,7 +87,7 @@ def _percentiles(lengths: NDArray[Any], cut: int | None = None) -> Lengths:
 
 
 def _tokens(checked: Checked, counter: TokenCounter) -> tuple[dict[str, Lengths], list[Fault]]:
-    """Return how many tokens the texts of each split have, and a fault for each that was counted and has none."""
+    """Return the lengths in tokens of each split, and a fault for each counted text that has no tokens."""
     found, bare = {}, []
     for name, scan in checked.scans.items():
         rows = _spread(scan, MOST_TOKENIZED)
@@ -114,7 +114,7 @@ def _language(checked: Checked) -> dict[str, Any] | None:
 
 
 def _spread(scan: Scan, most: int) -> list[int]:
-    """Return at most so many of the usable rows, evenly spread."""
+    """Return at most `most` of the usable rows, evenly spread."""
     rows = scan.rows
     step = max(1, -(-len(rows) // most))
     return [int(row) for row in rows[::step]]

@@ -1,6 +1,6 @@
-"""Texts that stand twice: within a split, with two labels, or in two splits.
+"""Texts that occur twice: within a split, with two labels, or in two splits.
 
-Two texts are one when they are alike after case folding, with single spaces, and without punctuation at the ends.
+Two texts are the same when they are equal after case folding, with single spaces, and without punctuation at the ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 
 @dataclass
 class Duplicates:
-    """Which rows remain when duplicates leave training and validation, how many leave, why, and where they stand."""
+    """Which rows remain when duplicates are dropped from training and validation, how many are dropped, and why."""
 
     kept: dict[str, Rows]
     leaving: dict[str, dict[str, int]] = field(default_factory=dict)  # by split and reason
@@ -34,7 +34,7 @@ class Duplicates:
 
     @property
     def summary(self) -> str:
-        """What leaves training and validation, in words; empty when nothing does."""
+        """What is dropped from training and validation, in words; empty when nothing is."""
         counted = {reason: sum(counts[reason] for counts in self.leaving.values()) for reason in REASONS}
         return ", ".join(f"{count} {what}" for what, count in counted.items() if count)
 
@@ -53,8 +53,9 @@ class _Twins:
 def find_duplicates(scans: Mapping[str, Scan], task: Task, policy: str) -> Duplicates:
     """Compare all usable rows of all splits by their fingerprints.
 
-    Of twins in training or validation the first stays; twins with different labels say nothing reliable and all leave;
-    training gives way to validation, and both to test. Test loses nothing.
+    Of duplicates in training or validation, the first is kept. Duplicates with different labels are not reliable, so
+    all are dropped. A text that is also in a later split is dropped from the earlier one: training gives way to
+    validation, and both to test. Test keeps all its rows.
     """
     found = Duplicates({})
     for name, scan in scans.items():
@@ -105,7 +106,7 @@ def _twins(scan: Scan, task: Task) -> _Twins:
 
 
 def _standing_twice(keys: Values) -> Rows:
-    """Return the places of the keys that stand there more than once, in order: few, so that the rest is cheap."""
+    """Return the indices of the keys that occur more than once, in order; they are few, so the rest is cheap."""
     order = np.argsort(keys, kind="stable")
     arranged = keys[order]
     same = arranged[1:] == arranged[:-1]
@@ -143,7 +144,7 @@ def _contradiction(scan: Scan, twins: _Twins, task: Task, hint: str) -> Fault:
         f'{there} "{task.shown(scan.targets[row])}", {other} "{task.shown(scan.targets[twin])}"'
         for (_, there, other), row, twin in zip(pairs, others, first, strict=False)
     ]
-    text = f"{_texts(len(rows), scan.name, 'stand')} there with another label too"
+    text = f"{_texts(len(rows), scan.name, 'occur')} with another label too"
     code = CONFLICTING_IN_TEST if scan.name == "test" else CONFLICTING
     return Fault(code, pairs[0][0], f"{text}: {_some(shown, len(others))}.", hint)
 
@@ -156,12 +157,12 @@ def _between(earlier: Scan, kept: Rows, later: Scan, policy: str) -> list[Fault]
     keys, first = np.unique(later.normal[later.rows], return_index=True)
     pairs = _pairs(earlier, rows, later, later.rows[first[np.searchsorted(keys, earlier.normal[rows])]])
     shown = [f"{there} and {other}" for _, there, other in pairs]
-    text = f"{_texts(len(rows), earlier.name, 'stand')} in {later.name} too ({_exactly(exact, len(rows))})"
+    text = f"{_texts(len(rows), earlier.name, 'occur')} in {later.name} too ({_exactly(exact, len(rows))})"
     return [Fault(LEAKED, pairs[0][0], f"{text}: {_some(shown, len(rows))}.", _remedy(earlier.name, policy))]
 
 
 def _pairs(scan: Scan, rows: Rows, other: Scan, others: Rows) -> list[tuple[str, str, str]]:
-    """Return (place, the same in short, the other's place in short) of the first rows and their twins."""
+    """Return (place, its short form, the short form of the twin's place) of the first rows."""
     found = []
     for row, twin in zip(rows[:MOST_PLACES].tolist(), others[:MOST_PLACES].tolist(), strict=True):
         place, at = scan.table.place(row), other.table.place(twin)
@@ -174,7 +175,7 @@ def _texts(count: int, split: str, verb: str) -> str:
 
 
 def _exactly(exact: int, count: int) -> str:
-    return "letter for letter" if exact == count else f"{f'{exact:,}' if exact else 'none'} letter for letter"
+    return "exactly" if exact == count else f"{f'{exact:,}' if exact else 'none'} exactly"
 
 
 def _some(shown: Sequence[str], count: int) -> str:
@@ -184,7 +185,7 @@ def _some(shown: Sequence[str], count: int) -> str:
 
 def _remedy(split: str, policy: str) -> str:
     if split == "test":
-        return "They stay, and count as often as they stand there: no test row is ever dropped."
+        return "They stay, and count as often as they occur: no test row is ever dropped."
     if policy == "keep":
         return "They are kept, as data.on_duplicate=keep asks."
     if policy == "error":

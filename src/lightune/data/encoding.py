@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 CHUNK_TEXTS = 1024
 # A batch size counts texts of this many tokens; docs/LOG.md has the figures.
 TOKENS_PER_TEXT = 64
-# A tokenizer keeps the length at which it cuts as a state of its own: two threads would set it for each other.
+# A tokenizer stores its truncation length as state: two threads would overwrite each other's.
 _TOKENIZING = threading.Lock()
 TokenRow = dict[str, list[int]]
 
 
 class TokenRows(LazySequence):
-    """The tokens of each text, all in one int32 array; row i is ids[offsets[i]:offsets[i + 1]].
+    """The token ids of all texts in one int32 array; row i is ids[offsets[i]:offsets[i + 1]].
 
-    `segments` are the token_type_ids beside the ids: an array, None where all of them are zero; `has_segments` says
+    `segments` are the token_type_ids, an array as long as the ids, or None when all are zero. `has_segments` says
     whether rows have token_type_ids at all.
     """
 
@@ -42,7 +42,7 @@ class TokenRows(LazySequence):
 
     @classmethod
     def of(cls, rows: Iterable[TokenRow]) -> TokenRows:
-        """Return rows of Python lists as one."""
+        """Return rows of Python lists in one array."""
         builder = _Builder()
         builder.add(list(rows))
         return builder.rows()
@@ -63,9 +63,9 @@ class TokenRows(LazySequence):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each text, cut to the model's limit, and how many texts were cut.
+    """Token ids of each text, truncated to the model's limit, and how many texts were truncated.
 
-    `bare` are the numbers of the rows whose text, or one of a pair, has no tokens of its own: special ones say nothing.
+    `bare` are the indices of rows whose text, or one text of a pair, has no tokens besides special tokens.
     """
 
     rows: TokenRows
@@ -82,7 +82,7 @@ class Encoded:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int) -> Encoded:
-    """Tokenize texts or pairs of texts, a chunk at a time; too long ones are cut at `max_length` tokens.
+    """Tokenize texts or pairs of texts, a chunk at a time; longer ones are truncated to `max_length` tokens.
 
     Raises RecipeError when the special tokens leave no room for a text.
     """
@@ -93,7 +93,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]],
         require_room(special, len(columns), max_length)
         with _TOKENIZING:
             given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
-            # A tokenizer written in Python does not say what it cut.
+            # A tokenizer written in Python does not say what it truncated.
             uncut = None if given.encodings is not None else tokenizer(*columns, verbose=False)["input_ids"]
         first = builder.count
         if uncut is None:
@@ -111,51 +111,51 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]],
 def encode_splits(
     tokenizer: PreTrainedTokenizerBase, splits: Mapping[str, Split], max_length: int
 ) -> dict[str, Encoded]:
-    """Tokenize labelled splits; DataError with file and row names every text that has no tokens."""
+    """Tokenize labelled splits; DataError with file and row lists every text that has no tokens."""
     found = {name: encode(tokenizer, split.texts, max_length) for name, split in splits.items()}
     raise_faults([fault for name, split in splits.items() for fault in bare_faults(found[name], split.places)])
     return found
 
 
 def bare_faults(encoded: Encoded, places: Sequence[str]) -> list[Fault]:
-    """Return a fault for each text without tokens; without places rows are called by their numbers."""
+    """Return a fault for each text without tokens; without places, rows are named by number."""
     return [bare_fault(places[row] if places else f"row {row + 1}") for row in encoded.bare]
 
 
 def bare_fault(place: str, model: str = "the model") -> Fault:
-    """Return the fault of a text that the model's tokenizer makes nothing of."""
+    """Return the fault of a text for which the model's tokenizer gives no tokens."""
     text = f"the text has no tokens: the tokenizer of {model} drops all its characters."
-    return Fault("DATA-044", place, text, "Fix the row, or take a model whose tokenizer knows these characters.")
+    return Fault("DATA-044", place, text, "Fix the row, or use a model whose tokenizer knows these characters.")
 
 
 class NoTokensError(FaultsError):
-    """A text to classify of which the tokenizer leaves nothing; `index` says which of those given, counted from 0."""
+    """A text to classify that has no tokens; `index` is its index among the texts given."""
 
     def __init__(self, index: int, place: str = "") -> None:
-        """Without a place the text is called by its number."""
+        """Name the text by its number when there is no place."""
         fault = bare_fault(place or f"text {index + 1}")
         super().__init__(fault.code, f"{fault.place}: {fault.text}", fault.hint, [fault])
         self.index = index
 
 
 def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
-    """Return a note on how many texts of all splits were cut, or none when none was."""
+    """Return a note on how many texts of all splits were truncated; empty when none was."""
     found = list(splits)
     cut, total = sum(encoded.truncated for encoded in found), sum(map(len, found))
-    return [f"{cut:,} of {total:,} texts were cut at {max_length} tokens; what follows was not read."] if cut else []
+    return [f"{cut:,} of {total:,} texts were truncated to {max_length} tokens; the rest was not read."] if cut else []
 
 
 def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow], multiple: int = 1) -> dict[str, torch.Tensor]:
     """Pad rows to the longest among them: input_ids, attention_mask (and token_type_ids), each (rows, tokens).
 
-    Tokens are filled up to a multiple of `multiple`.
+    The padded length is a multiple of `multiple`.
     """
     if tokenizer.pad_token_id is None or "attention_mask" not in tokenizer.model_input_names:
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         return dict(tokenizer.pad(columns, return_tensors="pt", pad_to_multiple_of=multiple))
     import torch
 
-    # What tokenizer.pad computes, without what it does for every call.
+    # The result of tokenizer.pad, without its overhead in every call.
     lengths = [len(row["input_ids"]) for row in rows]
     longest, is_right = -(-max(lengths) // multiple) * multiple, tokenizer.padding_side == "right"
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
@@ -170,10 +170,10 @@ def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow], multip
 
 
 def length_sorted_batches(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
-    """Yield row numbers in batches of similar length, longest first: least padding, and memory runs out at once.
+    """Yield row numbers in batches of similar length, longest first: little padding, and early memory errors.
 
-    A batch holds `batch_size` texts of 64 tokens, or as many others as make no more tokens once they are padded to the
-    longest; one text at least. So neither short texts nor long ones make a batch too small or too large.
+    A batch has at least one text, and at most as many tokens, padding included, as `batch_size` texts of 64 tokens. So
+    batches of short texts are not too small, and batches of long texts are not too large.
     """
     lengths = np.diff(encoded.rows.offsets)
     order = np.argsort(-lengths, kind="stable")
@@ -194,7 +194,7 @@ class _Builder:
         self.count = 0
 
     def add(self, rows: Sequence[TokenRow]) -> None:
-        """Take the next rows."""
+        """Add the next rows."""
         self.count += len(rows)
         self._lengths.append(np.fromiter((len(row["input_ids"]) for row in rows), np.int64, len(rows)))
         self._ids.add(number for row in rows for number in row["input_ids"])
@@ -210,7 +210,7 @@ class _Builder:
 
 
 class _Numbers:
-    """A growing array, which moves to a file without a name when it gets large."""
+    """A growing array, which moves to an unnamed temporary file when it gets large."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
@@ -219,7 +219,7 @@ class _Numbers:
         self._file: Any = None
 
     def add(self, numbers: Iterable[int]) -> bool:
-        """Take the next numbers, and say whether one of them is not zero."""
+        """Add numbers, and say whether one of them is not zero."""
         part: NDArray[Any] = np.fromiter(numbers, self._kind)
         self._parts.append(part)
         self._bytes += part.nbytes
@@ -231,7 +231,7 @@ class _Numbers:
         return bool(part.any())
 
     def array(self) -> NDArray[Any]:
-        """Return all of them."""
+        """Return all numbers."""
         if self._file is None:
             return np.concatenate([np.empty(0, self._kind), *self._parts])
         self._file.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 from lightune.faults import Fault
 
 HEAD_BYTES = 65_536
-# A byte that is no UTF-8 is read as one of these code points (errors="surrogateescape").
+# A byte that is not UTF-8 is read as one of these code points (errors="surrogateescape").
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 UNPACK = "Unpack it first."
 EXCEL = "Save it from the spreadsheet as CSV UTF-8."
@@ -40,7 +40,7 @@ def disguised(path: Path, head: bytes) -> Fault | None:
     """Return the fault of a text file whose first bytes belong to another format or encoding, or None."""
     what, hint = _other_format(head)
     if what:
-        return Fault("DATA-062", str(path), f"this is {what}, whatever its name says", hint)
+        return Fault("DATA-062", str(path), f"this is {what}, despite its name", hint)
     encoding = _wide_encoding(head)
     if encoding:
         return Fault("DATA-003", f"{path}:1", f"this line is not UTF-8 but {encoding}", as_utf8(encoding))
@@ -48,19 +48,19 @@ def disguised(path: Path, head: bytes) -> Fault | None:
 
 
 def described(head: bytes) -> str:
-    """Return what the first bytes show a file to be, or nothing."""
+    """Return the format that the first bytes of a file show; empty when they show none."""
     return _other_format(head)[0]
 
 
 def as_utf8(encoding: str) -> str:
-    """Return the advice on a file of another encoding."""
+    """Return the hint for a file in another encoding."""
     return f"Save it as UTF-8 (for example: iconv -f {encoding} -t utf-8)."
 
 
 def stray_characters(path: Path, first: int, lines: Sequence[str]) -> Fault | None:
     """Return the fault of a row (its lines, the first of which is line `first`), or None.
 
-    Bytes that are no UTF-8, NUL bytes, and a byte order mark at the beginning of a line, as `cat` leaves it.
+    It finds bytes that are not UTF-8, NUL bytes, and a byte order mark at the beginning of a line, as `cat` leaves it.
     """
     for number, line in enumerate(lines, first):
         place = f"{path}:{number}"
@@ -71,8 +71,8 @@ def stray_characters(path: Path, first: int, lines: Sequence[str]) -> Fault | No
         if NOT_UTF8.search(line):
             return Fault("DATA-003", place, "this line is not UTF-8", as_utf8("latin1"))
         if line.startswith("\ufeff"):
-            hint = "Files were joined, it seems: remove the mark (U+FEFF), and column names that stand there again."
-            return Fault("DATA-061", place, "a byte order mark stands at the beginning of this line", hint)
+            hint = "Files seem to have been joined: remove the mark (U+FEFF), and repeated column names."
+            return Fault("DATA-061", place, "this line begins with a byte order mark", hint)
     return None
 
 
@@ -85,7 +85,7 @@ def _other_format(head: bytes) -> tuple[str, str]:
 
 
 def _wide_encoding(head: bytes) -> str:
-    """Return the name of a UTF-16 or UTF-32 encoding, told by its mark or by every second byte being NUL."""
+    """Return the name of a UTF-16 or UTF-32 encoding, recognised by its mark or by NUL in every second byte."""
     for mark, name in WIDE:
         if head.startswith(mark):
             return name

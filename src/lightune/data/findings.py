@@ -1,4 +1,4 @@
-"""What a check found, ready to be shown: plain values, the object that `lightune check --json` prints."""
+"""What a check found, as plain values: the object that `lightune check --json` prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Lengths:
     p90: float
     p99: float
     longest: int
-    cut: int | None = None  # how many are longer than the model's limit; among those counted
+    cut: int | None = None  # of those counted, how many are longer than the model's limit
 
 
 @dataclass(frozen=True)

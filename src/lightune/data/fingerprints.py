@@ -1,7 +1,7 @@
-"""By what a text is known again: its normal form, and a fingerprint of that, which is kept where no text may be.
+"""Recognising texts: their normal form, and a fingerprint of it, which is stored where no text may be.
 
-Two texts are one when they are alike after case folding, with single spaces, without punctuation at the ends and
-without characters that are not drawn, in Unicode NFC.
+Two texts are the same when they are equal after case folding, with single spaces, without punctuation at the ends and
+without invisible characters, in Unicode NFC.
 
 A fingerprint is 8 bytes of BLAKE2b, so that files larger than memory can be compared: of ten million texts, two
 different ones share one with a probability of 3e-6.
@@ -22,24 +22,24 @@ from lightune.errors import ArtifactError
 from lightune.values.lookalikes import is_unseen
 
 FINGERPRINTS_FILE = "fingerprints.safetensors"
-# The name of the one tensor in it. Another normal form needs another name, or nothing would be known again.
+# The name of its only tensor. Another normal form needs another name, or no text would be recognised.
 TENSOR = "normal_form_1"
 KEY_BYTES = 32
-# What two writings of one text may differ by at the ends. No brackets: ":)" and ":(" are not one text.
+# Characters at the ends that do not make texts different. No brackets: ":)" and ":(" are different texts.
 ENDS = " .,;:!?…\"'“”‘’«»„¿¡–—-。！？、，"
 
 Values = NDArray[np.uint64]
 
 
 def folded_words(text: str) -> list[str]:
-    """Return the words of a text, case-folded; blanks between them and characters that are not drawn do not count."""
+    """Return the words of a text, case-folded; spaces between them and invisible characters do not count."""
     if not (text.isascii() and text.isprintable()):
-        text = unicodedata.normalize("NFC", "".join(letter for letter in text if not is_unseen(letter)))
+        text = unicodedata.normalize("NFC", "".join(character for character in text if not is_unseen(character)))
     return text.casefold().split()
 
 
 def normal_form(words: Sequence[str]) -> str:
-    """Return the form in which folded words are compared; a text of nothing but punctuation stays as it is."""
+    """Return the form in which folded words are compared; a text of only punctuation stays as it is."""
     text = " ".join(words)
     return text.strip(ENDS) or text
 
@@ -50,7 +50,7 @@ def fingerprint(texts: Sequence[str], key: bytes = b"") -> int:
 
 
 def among(values: Values, ordered: Values) -> NDArray[np.bool_]:
-    """Say which values stand among the ordered ones; np.isin would take several times the memory."""
+    """Say which values are among the ordered ones; np.isin would take several times the memory."""
     if not len(ordered):
         return np.zeros(len(values), bool)
     places = np.searchsorted(ordered, values)
@@ -60,12 +60,12 @@ def among(values: Values, ordered: Values) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Keyed fingerprints of the texts that a model was trained or validated on, in order, each once.
+    """Keyed fingerprints of the texts that a model was trained or validated on, sorted, each once.
 
-    No text can be read from them, and without the key nothing at all can be told from them. But the key lies beside
-    them. So whoever holds a text, or guesses it, can test whether it was used; a short text, or one of few that are
-    likely, can be found by trying. The key is another for other data: fingerprints of two runs cannot be compared, and
-    no table of hashes made in advance fits them.
+    No text can be read from them, and without the key they reveal nothing. But the key is stored beside them. So anyone
+    who has a text, or guesses it, can test whether it was used. A short text, or one of few likely texts, can be found
+    by trying. Other data gives another key: fingerprints of two runs cannot be compared, and a table of hashes that was
+    computed in advance does not match them.
     """
 
     key: bytes
@@ -73,7 +73,7 @@ class Fingerprints:
 
     @classmethod
     def of(cls, texts: Iterable[Sequence[str]], secret: str) -> Fingerprints:
-        """Return the fingerprints of texts, one or two parts each; the key depends on `secret` alone."""
+        """Return the fingerprints of texts, one or two parts each; the key depends only on `secret`."""
         key = blake2b(secret.encode(), digest_size=KEY_BYTES, person=b"lightune texts").digest()
         return cls(key, np.unique(_values(texts, key)))
 
@@ -85,12 +85,12 @@ class Fingerprints:
         """Write the file: the same bytes for the same texts and key."""
         from safetensors.numpy import save_file
 
-        # One entry of metadata: the order of several is not fixed.
+        # Only one metadata entry: the order of several is not fixed.
         save_file({TENSOR: self.values}, folder / FINGERPRINTS_FILE, metadata={"key": self.key.hex()})
 
 
 def read_fingerprints(folder: Path) -> Fingerprints:
-    """Read the file of a folder; ArtifactError when it holds anything else than `write` writes."""
+    """Read the file of a folder; ArtifactError when it holds anything but what `write` writes."""
     from safetensors import SafetensorError, safe_open
 
     path = folder / FINGERPRINTS_FILE
@@ -111,5 +111,5 @@ def _values(texts: Iterable[Sequence[str]], key: bytes) -> Values:
 
 
 def _unusable(path: Path, reason: str) -> ArtifactError:
-    hint = "Use the lightune that wrote it, or a newer one; or restore the folder from a copy."
+    hint = "Use the version of lightune that wrote it, or a newer one; or restore the folder from a copy."
     return ArtifactError("ARTIFACT-016", f"{path}: these fingerprints cannot be used ({reason}).", hint)

@@ -1,4 +1,4 @@
-"""The first row of a csv or tsv: are these column names, and good ones?"""
+"""The first row of a csv or tsv: whether it has column names, and whether they are usable."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lightune.faults import Fault
 from lightune.values.numerals import NUMBER
 
 ONE_ROW_FIRST = (
-    "Put a row of column names first: text,label. If these are the names, say which: --text-column and --label-column."
+    "Put a row of column names first: text,label. If these are the names, pass --text-column and --label-column."
 )
 
 
 def wrong_separator(header: Sequence[str]) -> str:
-    """Return a hint when a header of one column looks as if another separator had been meant, else nothing."""
+    """Return a hint when a header of one column seems to use another separator; else an empty string."""
     found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
     return (
         f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
@@ -23,38 +23,39 @@ def wrong_separator(header: Sequence[str]) -> str:
 
 
 def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fault]:
-    """Return what is wrong with the column names, which stand at `place`."""
+    """Return what is wrong with the column names, which are at `place`."""
     if not any(header):
         return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
     advice = wrong_separator(header)
     if separator == "\t" and len(header) == 1 and "," in header[0]:
         advice = "The columns seem to be separated by commas: rename it to .csv."
     if advice and separator not in header[0]:
-        return [Fault("DATA-069", place, f'there is one column only, called "{header[0]}"', advice)]
+        return [Fault("DATA-069", place, f'there is only one column, called "{header[0]}"', advice)]
     if all(map(_stands_in_quotes, filter(None, header[1:] or header))):
         if separator == "\t":
-            text = "the column names stand in double quotes, and cells of a .tsv are literal"
-            return [Fault("DATA-072", place, text, "Write it without quotes, or with commas as .csv.")]
-        text = "the quotes around the column names do not count: blanks stand before them, or they are written twice"
-        return [Fault("DATA-072", place, text, "Write no blank between a comma and a quote.")]
+            text = "the column names are in double quotes, and cells of a .tsv are literal"
+            return [Fault("DATA-072", place, text, "Write the file without quotes, or with commas as .csv.")]
+        text = "the quotes around the column names do not count: there are spaces before them, or they are doubled"
+        return [Fault("DATA-072", place, text, "Remove the space between comma and quote.")]
     # pandas writes its index as a first column without a name; it is left out.
     nameless = [number for number, name in enumerate(header, 1) if not name and number > 1]
     found = [f"column {number} has no name" for number in nameless] + twin_names(header)
-    hint = "The names of the columns must be there, in the first row, and differ."
+    hint = "The first row must name every column, each differently."
     return [Fault("DATA-006", place, text, hint) for text in found]
 
 
 def twin_names(names: Sequence[str]) -> list[str]:
-    """Return a line on each name that several columns have."""
+    """Return a message for each name that several columns have."""
     counts = Counter(filter(None, names))
     return [f'{count} columns are called "{name}"' for name, count in counts.items() if count > 1]
 
 
 def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fault]:
-    """Return the fault of a first row that is a row of data; `columns` are its cells, with the first rows below each.
+    """Return the fault of a first row that is a row of data; `columns` maps its cells to the first values below them.
 
-    Either one cell is a sentence and another comes again in its own column. Or no cell is a usual name for a column
-    (and no value of it), and one comes again in its own column, which holds few values, or is a number among numbers.
+    Either one cell is a sentence and another occurs again in its own column. Or no cell is a usual column name (other
+    than one that is a value of its column), and one cell occurs again in its own column of few distinct values, or is
+    a number in a column of numbers.
     """
     sentences = {name for name in columns if len(name.split()) >= 3}
     again = {name for name, values in columns.items() if name in map(str.strip, values)}
@@ -67,7 +68,7 @@ def missing_header(place: str, columns: Mapping[str, Sequence[str]]) -> list[Fau
 
 
 def labels_as_names(place: str, names: Sequence[str], labels: Sequence[str]) -> list[Fault]:
-    """Return the fault of a first row in which one of a trained model's labels stands where a name should."""
+    """Return the fault of a first row that has one of a trained model's labels in place of a column name."""
     is_data = not {*names}.isdisjoint(labels) and not any(map(is_known_name, names))
     return [Fault("DATA-006", place, "the first row looks like data, not like column names", ONE_ROW_FIRST)] * is_data
 
@@ -87,7 +88,7 @@ def _are_numbers(values: Sequence[str]) -> bool:
 
 
 def _are_numbered(columns: Mapping[str, Sequence[str]]) -> bool:
-    """Say whether the columns are called 0, 1, ..., as pandas calls those without names, and not all hold numbers."""
+    """Say whether the columns are named 0, 1, ..., as pandas names them by default, and not all hold numbers."""
     return list(columns) == list(map(str, range(len(columns)))) and not all(map(_are_numbers, columns.values()))
 
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hub, and of the library datasets, as tables."""
+"""Data sets from the Hub and from the datasets library, as tables."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def hub_tables(source: str, revision: str | None, name: str | None) -> tuple[dic
 
 
 def dataset_table(origin: str, rows: datasets.Dataset) -> Table:
-    """Return a datasets.Dataset as a table: its Arrow columns, as they lie, whatever format it is set to."""
+    """Return a datasets.Dataset as a table of its Arrow columns, whatever format it is set to."""
     arrow = rows.with_format("arrow")[:]
     columns = named_columns(origin, ((name, arrow_column(arrow.column(name))) for name in rows.column_names))
     return Table(origin, columns, range(1, len(rows) + 1), class_names(rows.features))
 
 
 def class_names(features: Any) -> dict[str, list[str]]:
-    """Return the label names of the ClassLabel columns; those inside other features are no column's."""
+    """Return the label names of the ClassLabel columns; one inside another feature is not a column."""
     kinds = {column_name(key): feature for key, feature in (features or {}).items()}
     return {key: list(feature.names) for key, feature in kinds.items() if is_a(feature, "datasets.ClassLabel")}
 
 
 def arrow_column(values: pa.ChunkedArray) -> Column:
-    """Return an Arrow column whose cells are plain; strings are decoded here, since Arrow does not look into them."""
+    """Return an Arrow column with plain cells; strings are decoded here, since Arrow does not check them."""
     import pyarrow as pa
 
     kind, types = values.type, pa.types
@@ -64,7 +64,7 @@ def arrow_column(values: pa.ChunkedArray) -> Column:
 
 
 def _configuration(source: str, folder: Path, name: str | None) -> str | None:
-    """Return the configuration to load; with several and none named, only one called default is taken by itself."""
+    """Return the configuration to load; with several and none named, only one called default is chosen."""
     import datasets
 
     known = datasets.get_dataset_config_names(str(folder))

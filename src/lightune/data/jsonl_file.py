@@ -1,4 +1,4 @@
-"""Reading jsonl: one object a line. Cells are kept as JSON, so that numbers, words and nothing stay what they are."""
+"""Reading jsonl: one object per line. Cells are kept as JSON, so that numbers, strings and null keep their types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 1000
 HALF = re.compile("[\ud800-\udfff]")
 HINT = "Each line is one JSON object."
-ARRAY_HINT = "It looks like one JSON array: write its objects one a line (jq -c '.[]' a.json > a.jsonl)."
+ARRAY_HINT = "It looks like one JSON array: write its objects one per line (jq -c '.[]' a.json > a.jsonl)."
 
 Cells = dict[str, str]
 
@@ -32,26 +32,26 @@ def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
     lines: array[int] = array("q")
     skipped = Counter[str]()
     names: dict[str, None] = {}
-    store, kept, letters = Store(on_disk), list[Cells](), 0
+    store, kept, characters = Store(on_disk), list[Cells](), 0
     for line, cells in _rows(path, faults, skipped):
         names.update(dict.fromkeys(cells))
         if len(names) > MOST_COLUMNS:
             text = f"more than {MOST_COLUMNS:,} different keys up to this line"
-            faults.append(Fault("DATA-068", f"{path}:{line}", text, "The same keys in each line: text, label."))
+            faults.append(Fault("DATA-068", f"{path}:{line}", text, "Use the same keys in each line: text, label."))
             break
         lines.append(line)
         kept.append(cells)
-        letters += sum(map(len, cells.values()))
-        if len(kept) == BATCH_ROWS or letters > BATCH_LETTERS:
+        characters += sum(map(len, cells.values()))
+        if len(kept) == BATCH_ROWS or characters > BATCH_LETTERS:
             store.add(_batch(names, kept))
-            kept, letters = [], 0
+            kept, characters = [], 0
     if kept:
         store.add(_batch(names, kept))
     return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
 
 
 def _rows(path: Path, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
-    """Yield (line, the JSON of each cell) of the good lines, and count the others but blank ones at the end."""
+    """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
     limit, hint, blank = len(faults) + MOST_FAULTS, "", 0
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         for number, line in enumerate(stream, 1):
@@ -74,7 +74,7 @@ def _rows(path: Path, faults: list[Fault], skipped: Counter[str]) -> Iterator[tu
 
 def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
     place = f"{path}:{number}"
-    # Half a character can only be written as an escape; Arrow holds whole ones, so such lines keep their escapes.
+    # Half a character can only be written as an escape, and Arrow cannot store it, so such lines keep their escapes.
     write = ESCAPED if "\\u" in line else PLAIN
     try:
         record = READ.decode(line)
@@ -100,12 +100,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _twice_refused(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'the key "{twice}" stands there twice')
+        raise ValueError(f'the key "{twice}" occurs twice')
     return names
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _float(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Which language texts are probably in: the script by Unicode, and for Latin script by small words. It only informs."""
+"""The probable language of texts, for information: by script, and for Latin script by common short words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 WORD = re.compile(r"[^\W\d_]+")
-# The commonest small words of each language, without those that two of these languages share.
+# The most common short words of each language, without those that two of these languages share.
 SMALL_WORDS = {
     "English": "the and of to is was it that this with for not you are but have they what which from",
     "German": "der und das ist nicht ein eine mit ich auf auch den dem sich wir für aber sehr wie noch",
@@ -22,13 +22,13 @@ SMALL_WORDS = {
 }
 WORDS = {name: frozenset(words.split()) for name, words in SMALL_WORDS.items()}
 LEAST_WORDS = 30
-LEAST_SHARE = 0.08  # of running text, a fifth or more are such words; of names and codes next to none
+LEAST_SHARE = 0.08  # a fifth or more of running text is such words; of names and codes almost nothing
 LEAST_LEAD = 2.0
 
 
 @dataclass(frozen=True)
 class Language:
-    """The commonest script, its share of the letters, and what the language probably is."""
+    """The most common script, its share of the letters, and what the language probably is."""
 
     script: str
     share: float

@@ -16,7 +16,7 @@ PAIR_NAMES = (
     ("text", "text_pair"), ("claim", "evidence"), ("context", "hypothesis"), ("query", "title"),
     ("query", "product_title"), ("original", "paraphrase"), ("anchor", "positive"), ("headline", "articlebody"),
 )  # fmt: skip
-# What columns are called besides: a first row that holds one of these words is a row of names.
+# Other usual names of columns: a first row that holds one of these words is a row of names.
 OTHER_NAMES = (
     "abstract", "airline", "answer", "article", "aspect", "author", "column", "confidence", "context", "country",
     "date", "description", "email", "emotion", "feedback", "field", "gold", "group", "headline", "hypothesis", "id",
@@ -32,14 +32,14 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 @lru_cache(4096)
 def clean_name(name: str) -> str:
-    """Return a column's name in Unicode NFC, without blanks and invisible format characters (U+FEFF, ...) outside."""
+    """Return a column's name in Unicode NFC, without spaces and invisible characters (U+FEFF, ...) around it."""
     name = unicodedata.normalize("NFC", name)
-    shown = [place for place, letter in enumerate(name) if not (letter.isspace() or is_unseen(letter))]
+    shown = [place for place, character in enumerate(name) if not (character.isspace() or is_unseen(character))]
     return name[shown[0] : shown[-1] + 1] if shown else ""
 
 
 def is_known_name(name: str) -> bool:
-    """Say whether a name is one that columns usually have, alone or as a part: text, Text1, review_text, starRating."""
+    """Say whether a name is, or contains, a usual name of a column: text, Text1, review_text, starRating."""
     words = [word.lower() for word in WORD.findall(name)]
     labels = label_columns()
     known = [word in KNOWN_BESIDE_LABELS or word in labels for word in words]

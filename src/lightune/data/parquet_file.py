@@ -1,4 +1,4 @@
-"""Reading Parquet, batch by batch; bytes that are no text are named with their row."""
+"""Reading Parquet in batches; bytes that are not text are reported with their row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_SAMPLED = 200
 
 
 def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
-    """Return the columns, the row numbers from 1, and the label names that the file carries."""
+    """Return the columns, the row numbers from 1, and the label names stored in the file."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -34,12 +34,12 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
         names = list(map(clean_name, file.schema_arrow.names))
         twins = twin_names(names)
         if twins:
-            hint = "The names of the columns must differ."
+            hint = "Each column needs a different name."
             faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
             return Reading()
         return _read(path, file, names, faults)
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: no fault of this file
+        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
         faults.append(_unreadable(path, head, error))
         return Reading()
@@ -62,7 +62,7 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
 
 
 def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
-    """Yield the rows; Arrow cannot join categories in lists or structs across row groups, so these come one by one."""
+    """Yield the rows, by row group where lists or structs have categories: Arrow cannot join these across groups."""
     has_inner = any(holds_categories(kind) for kind in file.schema_arrow.types)
     parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
     for part in parts:
@@ -70,7 +70,7 @@ def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
 
 
 def _first_values(file: ParquetFile, number: int) -> pa.Array:
-    """Return some values of a column of bytes that are there; it may begin with many rows that have none."""
+    """Return some values of a column of bytes that are not null; it may begin with many nulls."""
     import pyarrow as pa
 
     for batch in file.iter_batches(BATCH_ROWS, columns=[file.schema_arrow.names[number]]):
@@ -83,12 +83,12 @@ def _first_values(file: ParquetFile, number: int) -> pa.Array:
 def _unreadable(path: Path, head: bytes, error: Exception) -> Fault:
     what = "" if head.startswith(b"PAR1") else described(head)
     why = f"this is {what}" if what else " ".join(str(error).split())[:200]
-    hint = "Write it again or fetch it anew: it is damaged, cut off, or something else."
+    hint = "Write or download it again: it is damaged, truncated, or another kind of file."
     return Fault("DATA-009", str(path), f"not a readable Parquet file ({why})", hint)
 
 
 def _not_text(place: str, name: str) -> Fault:
-    return Fault("DATA-003", place, f"{name} is not UTF-8", "Write the texts again, decoded from what they are.")
+    return Fault("DATA-003", place, f"{name} is not UTF-8", "Write the texts again, decoded from their own encoding.")
 
 
 def _unpacked_bytes(metadata: Any) -> int:
@@ -96,7 +96,7 @@ def _unpacked_bytes(metadata: Any) -> int:
 
 
 def _without_bad_text(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
-    """Return the rows whose texts are UTF-8, and for the others the column; Arrow itself does not look."""
+    """Return the rows whose texts are UTF-8, and for each other row the column; Arrow does not check by itself."""
     import pyarrow as pa
 
     try:
@@ -112,7 +112,7 @@ def _without_bad_text(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, 
 
 
 def _bad_rows(column: pa.Array) -> Iterator[int]:
-    """Yield the rows of a column that hold bytes which are no text, in lists and structs too."""
+    """Yield the rows of a column that hold bytes which are not text, in lists and structs too."""
     import pyarrow as pa
 
     try:
@@ -126,7 +126,7 @@ def _bad_rows(column: pa.Array) -> Iterator[int]:
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
-    """Return the label names that the library datasets wrote into the file."""
+    """Return the label names that the datasets library wrote into the file."""
     found: Any = json.loads((metadata or {}).get(b"huggingface", b"{}"))
     for key in ("info", "features"):
         found = found.get(key) if isinstance(found, dict) else None

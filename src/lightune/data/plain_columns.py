@@ -1,4 +1,4 @@
-"""Arrow columns as they are kept: without categories, bytes that are text as text, dates as texts."""
+"""Arrow columns in the types we keep: categories become their values, dates and bytes that are text become text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Bytes that are no UTF-8 may be text of another encoding: then most of them are letters, blanks and marks all the same.
+# Bytes that are not UTF-8 may be text in another encoding; then most of them are still printable ASCII.
 MOSTLY = 0.8
 SAMPLED_BYTES = 100_000
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
@@ -33,7 +33,7 @@ def holds_categories(kind: Any) -> bool:
 
 
 def plain(batch: pa.RecordBatch, types: Sequence[Any]) -> list[pa.Array]:
-    """Return the columns of a batch in these types; bytes become text unseen, which may be no UTF-8 then."""
+    """Return the columns of a batch in these types; bytes become text unchecked, so it may not be UTF-8."""
     return [_as_type(column, kind) for column, kind in zip(batch.columns, types, strict=True)]
 
 
@@ -66,7 +66,7 @@ def _as_type(column: pa.Array, kind: Any) -> pa.Array:
 
 
 def _without_categories(kind: Any) -> Any:
-    """Return a type whose dictionaries are their values, in lists, maps and structs too."""
+    """Return a type with dictionaries replaced by their value types, in lists, maps and structs too."""
     import pyarrow as pa
 
     types = pa.types
@@ -85,7 +85,7 @@ def _without_categories(kind: Any) -> Any:
 
 
 def _is_text(column: pa.Array) -> bool:
-    """Say whether bytes are text: half of the cells read as UTF-8, or most bytes are printable ASCII as in Latin-1."""
+    """Say whether bytes are text: half of the cells are UTF-8, or most bytes are printable ASCII, as in Latin-1."""
     cells: list[bytes] = [cell for cell in column.to_pylist() if cell]
     if 2 * sum(map(_reads, cells)) >= len(cells):
         return True
@@ -94,7 +94,7 @@ def _is_text(column: pa.Array) -> bool:
 
 
 def _reads(cell: bytes) -> bool:
-    """Say whether a cell is UTF-8 without control characters; the NUL bytes with which some fill cells up are none."""
+    """Say whether a cell is UTF-8 without control characters; NUL bytes that pad a cell at its end are allowed."""
     try:
         cell.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What libraries hold in columns, as tables: frames, Arrow tables, structured arrays, data sets, dicts of columns."""
+"""Columnar data of other libraries, as tables: data frames, Arrow tables, structured arrays, data sets, dicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AS_LISTS = 'Give each column as a list of values: {"text": [...], "label": [...]
 
 
 def column_table(origin: str, data: Any) -> Table | None:
-    """Return the table of data that a library holds in columns, or None when it is no such data."""
+    """Return columnar data as a table, or None when it is not columnar."""
     if is_a(data, "pandas.DataFrame"):
         return _of_pandas(origin, data)
     if is_a(data, "polars.LazyFrame"):
@@ -41,7 +41,7 @@ def is_structured(data: Any) -> bool:
 
 
 def _of_pandas(origin: str, frame: Any) -> Table:
-    """Read column by column: row by row, pandas turns whole numbers into fractions and keeps one of two twins."""
+    """Read column by column: row by row, pandas turns integers into floats and drops one of two columns of one name."""
     if frame.columns.nlevels > 1:
         text = f"the columns of this DataFrame have {frame.columns.nlevels} levels of names."
         raise data_error("DATA-067", origin, text, 'Give each one name: frame.columns = ["text", "label"].')
@@ -49,7 +49,7 @@ def _of_pandas(origin: str, frame: Any) -> Table:
 
 
 def _computed(origin: str, frame: Any) -> Any:
-    """Return the DataFrame that a LazyFrame stands for; what it reads may be broken or not there."""
+    """Return the DataFrame that a LazyFrame computes; what it reads may be broken or missing."""
     try:
         return frame.collect()
     except Exception as error:
@@ -58,7 +58,7 @@ def _computed(origin: str, frame: Any) -> Any:
 
 
 def _of_arrow(origin: str, data: Any) -> Table:
-    """Take what any library offers as a stream of Arrow batches."""
+    """Read what any library offers as a stream of Arrow batches."""
     import pyarrow as pa
 
     try:
@@ -72,7 +72,7 @@ def _of_arrow(origin: str, data: Any) -> Table:
 
 
 def _names_of_datasets(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the label names that the library datasets wrote into a schema."""
+    """Return the label names that the datasets library wrote into a schema."""
     if b"huggingface" not in (schema.metadata or {}):
         return {}
     import datasets
@@ -86,7 +86,7 @@ def _of_mapping(origin: str, data: Mapping[Any, Any]) -> Table:
     if len(lengths) > 1:
         told = ", ".join(f"{str(name).strip()} {len(values)}" for name, values in found)
         raise data_error(
-            "DATA-067", origin, f"the columns differ in length: {told}.", "Give each a value for each row."
+            "DATA-067", origin, f"the columns differ in length: {told}.", "Give each column a value for each row."
         )
     table = _in_memory(origin, found)
     features = {name: getattr(values, "features", None) for name, values in data.items()}
@@ -100,7 +100,7 @@ def _column(origin: str, name: Any, values: Any) -> list[Any]:
     if found is None:
         text = f'column "{name}" is of type {type(values).__name__}, not a list of values.'
         hint = "The order of a set is not defined. " if isinstance(values, set | frozenset) else ""
-        raise data_error("DATA-067", origin, text, f"{hint}{AS_LISTS} One row alone is a list of one dict.")
+        raise data_error("DATA-067", origin, text, f"{hint}{AS_LISTS} A single row is a list of one dict.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Data that a Python program hands over: rows of any kind, columns of any library, or a mapping of splits to these."""
+"""Data passed from Python: rows of any kind, columns of any library, or a mapping of splits to these."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ NAME_A_FILE = (
 
 
 def python_tables(data: Any, block: DataBlock | None = None, task: str = AUTO) -> Tables:
-    """Return the tables of data in memory; DataError when it is nothing that can be read.
+    """Return data in memory as tables; DataError when it cannot be read.
 
-    `block` says which columns are meant, `task` what labels are usually called. Cells there that are neither texts nor
-    labels are faults.
+    `block` names the columns, and `task` gives the usual names of a label column. Cells of these columns that are
+    neither texts nor labels are faults.
     """
     if isinstance(data, Mapping) and not _holds_columns(data):
         found = _split_tables(data)
@@ -66,16 +66,16 @@ def _split_tables(data: Mapping[Any, Any]) -> Tables:
         names = ", ".join(map(str, data)) or "none"
         raise data_error("DATA-011", PYTHON, "there is no split called train.", f"Splits: {names}. {VALID}")
     left_out = [str(name) for name in data if str(name) not in splits]
-    notes = [f"{PYTHON}: left out, being called like no split: {', '.join(left_out)}."] if left_out else []
+    notes = [f"{PYTHON}: left out, not named after a split: {', '.join(left_out)}."] if left_out else []
     given = validation is not None and not is_a(data, *DATASETS)
     return Tables(PYTHON, None, train, validation, test, given, notes)
 
 
 def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
-    """Refuse cells of which `str` would make a text or label that nobody wrote; other columns may hold anything."""
+    """Refuse cells that `str` would turn into a text or label that nobody wrote; other columns may hold anything."""
     try:
         texts, _ = columns.text_columns(tables.train, block.text_column)
-    except DataError:  # the check says so, with all else that is wrong
+    except DataError:  # the check reports it, with all other faults
         return
     try:
         label: str | None = columns.label_column(tables.train, block.label_column, texts, label_columns(task))[0]
@@ -88,7 +88,8 @@ def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
 def _holds_columns(data: Mapping[Any, Any]) -> bool:
     """Say whether a mapping is column name -> values, and not split name -> rows.
 
-    Names decide where they can: one of a split says rows, unless all values are flat and a usual column stands beside.
+    Names decide where they can: the name of a split means rows, unless all values are flat and another name is usual
+    for a column.
     """
     known = {*TEXT_NAMES, *label_columns()}
     usual = any(column_name(name).casefold() in known for name in data)
@@ -109,7 +110,7 @@ def _holds_rows(values: Any) -> bool:
 
 
 def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return the splits that have a name of a split; a name that is nearly one is a slip and refused."""
+    """Return the entries named after a split; a name that is almost one is refused as a typing error."""
     for name in data:
         guess = did_you_mean(str(name), SPLIT_NAMES)
         if str(name) not in SPLIT_NAMES and guess:
@@ -129,7 +130,7 @@ def _table(origin: str, data: Any) -> Table:
         table = _from_rows(origin, _rows(origin, data))
         table.class_names.update(class_names(getattr(data, "features", None)) if is_a(data, *DATASETS) else {})
     if not len(table):
-        raise data_error("DATA-004", origin, "there are no rows.", "Give it rows: a text and its label each.")
+        raise data_error("DATA-004", origin, "there are no rows.", "Give it rows, each with a text and its label.")
     return table
 
 
@@ -150,13 +151,13 @@ def _refuse(origin: str, data: Any) -> None:
 def _rows(origin: str, data: Any) -> list[Any]:
     if is_a(data, "datasets.IterableDataset"):
         return list(data.with_format(None))
-    is_frame = has_columns(data)  # of a library that is not known
+    is_frame = has_columns(data)  # of an unknown library
     has_items = getattr(data, "ndim", 1) > 0
     if isinstance(data, Iterable) and has_items and not is_frame:
         found = listed(data)
         return list(data) if found is None else found
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and has_items and not is_frame:
-        return [data[number] for number in range(len(data))]  # a data set of torch
+        return [data[number] for number in range(len(data))]  # a torch data set
     raise data_error("DATA-067", origin, f"data of type {type(data).__name__} cannot be read.", VALID)
 
 
@@ -183,7 +184,7 @@ def _record(row: Any, place: str, faults: list[Fault]) -> dict[str, Any]:
         text = f"neither a dict nor a (text, label) pair, but {type(row).__name__}{count}"
         faults.append(Fault("DATA-067", place, text, VALID))
         return {}
-    if any(name is None and isinstance(value, list) for name, value in named):  # as csv.DictReader says it
+    if any(name is None and isinstance(value, list) for name, value in named):  # as csv.DictReader reports it
         faults.append(Fault("DATA-007", place, "more cells than there are columns", "Quote texts with the separator."))
         return {}
     faults += name_faults(place, [column_name(name) for name, _ in named])
@@ -191,7 +192,7 @@ def _record(row: Any, place: str, faults: list[Fault]) -> dict[str, Any]:
 
 
 def _named_cells(row: Any) -> list[tuple[Any, Any]] | None:
-    """Return (name, cell) of a row that names its cells, in whatever way; None for any other."""
+    """Return the (name, cell) pairs of a row that names its cells in any way; None for other rows."""
     if is_a(row, *TABLES):  # a list of tables has no rows of its own
         return None
     if isinstance(row, Mapping):

@@ -1,6 +1,6 @@
-"""Cells that Python programs hand over, made plain: None, true/false, numbers, strings, lists and dicts of them.
+"""Cells passed from Python, made plain: None, true/false, numbers, strings, lists and dicts of them.
 
-Whatever library a value comes from is known by its class's name, so that none is imported for it.
+The name of a value's class says which library it comes from, so that no library is imported for it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from lightune.faults import Fault, raise_faults
 
 PLAIN = frozenset({str, int, float, bool, type(None)})
 MISSING = ("pandas.NAType", "pandas.NaTType")
-# How libraries call the way from their arrays and scalars to Python's own values.
+# The methods by which libraries convert their arrays and scalars to Python's own values.
 WAYS_OUT = ("as_py", "to_pylist", "to_list", "tolist")
 DECODE = 'Decode them first: value.decode("latin1"), say.'
-AS_TEXT = "Convert each to a string first: str() of anything gives one, but often none that was meant."
+AS_TEXT = "Convert each to a string yourself: str() accepts anything, but its result is often not what was meant."
 
 
 def plain(value: Any) -> Any:
-    """Return a cell as Python's own value, or as it is when it is of no kind that has one.
+    """Return a cell as Python's own value, or unchanged when there is no such value.
 
-    Missing values of any library are None, enumeration members their values, arrays and tuples lists, and bytes the
-    text that they are in UTF-8; bytes that are none stay bytes.
+    Missing values of any library become None, enum members their values, arrays and tuples lists, and UTF-8 bytes
+    text; other bytes stay bytes.
     """
     if type(value) in PLAIN:
         return value
@@ -50,13 +50,13 @@ def plain(value: Any) -> Any:
 
 
 def listed(values: Any) -> list[Any] | None:
-    """Return the items of a list, a tuple or a library's array as a list, not yet plain; None when it is no such."""
+    """Return the items of a list, a tuple or a library's array as a list, not yet plain; else None."""
     if isinstance(values, list | tuple):
         return list(values)
     if isinstance(values, str | bytes | bytearray | memoryview) or is_a(values, *TABLES):
         return None
     if is_a(values, "numpy.ndarray") and values.dtype.kind in "mM" and values.ndim:
-        return list(values)  # as Python's own they would be bare numbers of nanoseconds
+        return list(values)  # as Python's own they would be plain numbers of nanoseconds
     found = _by_its_own_way(values)
     if isinstance(found, list):
         return found
@@ -69,7 +69,7 @@ def _class_names(kind: type) -> frozenset[str]:
 
 
 def is_a(value: Any, *names: str) -> bool:
-    """Say whether a value is of a class called so, `library.Class`; the library need not be installed."""
+    """Say whether a value is of a class with one of these names, `library.Class`; the library need not be installed."""
     return not _class_names(type(value)).isdisjoint(names)  # type: ignore[arg-type]  # of the cache
 
 
@@ -80,26 +80,26 @@ TABLES = (*FRAMES, *ARROW, *DATASETS)
 
 
 def has_columns(value: Any) -> bool:
-    """Say whether this is a frame of whatever library: passed over, it would give the names of its columns."""
+    """Say whether this is a data frame of any library: iterating over it would give the names of its columns."""
     return not callable(getattr(value, "columns", len))
 
 
 def not_plain(value: Any) -> str:
-    """Say what a plain cell is that can be neither text nor label; nothing when it can."""
+    """Return what a plain cell is when it can be neither text nor label; else an empty string."""
     if type(value) in PLAIN or isinstance(value, str | Real | Decimal):
         return ""
     return "bytes that are not UTF-8" if isinstance(value, bytes) else f"of type {type(value).__name__}"
 
 
 def named_columns(origin: str, columns: Iterable[tuple[Any, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
-    """Return columns by their names, without blanks outside; DataError when one is missing or stands twice."""
+    """Return columns by their names, without spaces around them; DataError when one is missing or occurs twice."""
     pairs = [(column_name(name), values) for name, values in columns]
     raise_faults(name_faults(origin, [name for name, _ in pairs]))
     return dict(pairs)
 
 
 def name_faults(place: str, names: Sequence[str]) -> list[Fault]:
-    """Return what is wrong with the names of columns, each already without blanks outside."""
+    """Return what is wrong with the names of columns, each already without spaces around it."""
     texts = [f"column {number} has no name" for number, name in enumerate(names, 1) if not name] + twin_names(names)
     return [Fault("DATA-006", place, text, "Name every column, each differently.") for text in texts]
 
@@ -111,9 +111,9 @@ def column_name(name: Any) -> str:
 
 
 def value_faults(table: Table, texts: Sequence[str], label: str | None) -> list[Fault]:
-    """Return the faults of cells that are no texts and no labels: `str` would make something of anything.
+    """Return the faults of cells that are neither texts nor labels: `str` would accept anything.
 
-    Lists of labels are not among them: the check of the label column names the tasks that have such.
+    Lists of labels are not among them: the check of the label column names the tasks that use them.
     """
     found = (
         _fault(table.place(row), name, reason, "text" if name in texts else "label")
@@ -150,18 +150,18 @@ def _decoded(value: bytes) -> str | bytes:
 
 def _out_of_library(value: Any) -> Any:
     if is_a(value, "numpy.datetime64", "numpy.timedelta64"):
-        return None if value != value else value  # a time is no number, and one that is not there is not itself
+        return None if value != value else value  # a time is not a number, and a missing one does not equal itself
     if is_a(value, *TABLES):
         return value
     items = listed(value) if is_a(value, "numpy.ndarray") else None
     found = _by_its_own_way(value) if items is None else items
-    if type(found) is type(value):  # a long double has nothing plainer than itself
+    if type(found) is type(value):  # a long double has no plainer form
         return float(value) if isinstance(value, Real) else value
     return plain(found)
 
 
 def _by_its_own_way(value: Any) -> Any:
-    """Return what a library's own method gives for an array or a scalar; without any, the value itself."""
+    """Return what a library's own method gives for an array or a scalar; without such a method, the value itself."""
     for name in WAYS_OUT:
         way = getattr(type(value), name, None)
         if callable(way):

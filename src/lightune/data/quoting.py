@@ -1,4 +1,4 @@
-"""Quotes that may be meant otherwise than they are read: what a csv swallowed, and what a tsv holds as it stands."""
+"""Quotes that may not be read as they were meant: rows swallowed by a csv text, and literal quotes of a tsv."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 from lightune.faults import Fault
 
 MOST_SHOWN = 10
-# A column of more different values than this is none of labels; nor is a longer value a label.
+# A column with more distinct values than this does not hold labels, and a longer value is not a label.
 MOST_VALUES = 1000
 LONGEST_VALUE = 100
-MOST_COLUMNS = 100  # the outer ones of a very wide table
-# Lines that may be rows wait until so many rows, or lines, are there to compare them with.
+MOST_COLUMNS = 100  # the outermost ones of a very wide table
+# Lines that may be rows are judged once this many rows were read, or this many lines are waiting.
 ROWS_BEFORE_JUDGING = 1000
 MOST_WAITING = 10_000
 FEWEST_QUOTED = 5
@@ -24,17 +24,17 @@ DOUBLED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 
 
 class Watch(Protocol):
-    """Whoever looks at the rows of a file as they are read, and says at the end what was odd."""
+    """An observer of the rows of a file as they are read, which reports at the end what was odd."""
 
     def look(self, first: int, last: int, cells: Sequence[str]) -> None:
-        """Look at the next row, which stands on the lines `first` to `last`."""
+        """Look at the next row, which is on the lines `first` to `last`."""
 
     def warnings(self, path: str) -> list[Fault]:
         """Return what was odd."""
 
 
 class _Values:
-    """The short values of a column and how often each stands there; too many are forgotten, and no more are counted."""
+    """The short values of a column and how often each occurs; when there are too many, counting stops."""
 
     def __init__(self) -> None:
         self.are_too_many = False
@@ -52,23 +52,23 @@ class _Values:
             self.are_too_many, self._counts = True, {}
 
     def are_few(self) -> bool:
-        """Say whether each stands there twice or more, on average."""
+        """Say whether each occurs twice or more, on average."""
         return not self.are_too_many and 2 * (len(self._counts) + self._others) <= self._rows
 
     def come_again(self, value: str) -> bool:
-        """Say whether a value stands there twice or more."""
+        """Say whether a value occurs twice or more."""
         return self._counts.get(value, 0) > 1
 
 
-Line = tuple[int, list[str], bool]  # the first column that may be judged, the cells, whether it goes on numbering
+Line = tuple[int, list[str], bool]  # the first column that may be judged, the cells, whether it continues the numbering
 
 
 class SwallowedRows:
     """Quoted texts of a csv that hold whole rows: a quote at the beginning of a text was not doubled.
 
-    A line of such a text reads as a row when it has as many cells as there are columns, and either a value of a column
-    of few values stands in its column there, as it stands in other rows, or a number goes on from the row's own: 7, 8.
-    Nothing but short values is kept of the rows.
+    A line of such a text reads as a row when it has as many cells as there are columns, and either a column of few
+    distinct values has a value there that other rows have too, or a number continues the row's own: 7, 8. Only short
+    values of the rows are kept.
     """
 
     def __init__(self, columns: int) -> None:
@@ -106,13 +106,13 @@ class SwallowedRows:
             if lines == 1
             else f"{lines} of its lines read as rows of their own"
         )
-        text = f"a quoted text goes on to line {last}, and {reads}"
+        text = f"a quoted text continues to line {last}, and {reads}"
         if self._count > 1:
             shown = "; ".join(f"lines {start} to {end} ({held})" for start, end, held in self._places)
             more = f"; and {self._count - MOST_SHOWN} more" if self._count > MOST_SHOWN else ""
             text = f"{self._count} quoted texts hold lines that read as rows of their own: {shown}{more}"
         hint = (
-            'If they are rows, a quote at the beginning of a text is to blame: write it as """, at the end of the text '
+            'If they are rows, the cause is a quote that begins a text: write it as """, at the end of the text '
             "too, or let a program write the csv."
         )
         return [Fault("DATA-114", f"{path}:{first}", text, hint)]
@@ -135,8 +135,8 @@ class SwallowedRows:
 def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
     """Yield the lines of a row's texts that have as many cells as the row.
 
-    What stands before the first of these texts, and behind the last line, belongs to the row itself and is no evidence;
-    a number that goes on is, in the last line too.
+    What is before the first of these texts, and after the last line, belongs to the row itself and is not evidence. A
+    number that continues is evidence, in the last line too.
     """
     is_first = True
     for place, cell in enumerate(cells):
@@ -157,13 +157,13 @@ def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
 
 
 def _follows(value: str, later: str, distance: int) -> bool:
-    """Say whether two values are whole numbers, and so far apart."""
+    """Say whether two values are whole numbers that differ by `distance`."""
     is_number = value.isdigit() and value.isascii() and len(value) < LONGEST_VALUE
     return is_number and later == str(int(value) + distance)
 
 
 class BlankQuotes:
-    """Cells of a csv whose quotes do not count, since a blank stands before them: they belong to the text."""
+    """Cells of a csv whose quotes do not count, since a space is before them: they belong to the text."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -182,13 +182,13 @@ class BlankQuotes:
             return []
         more = " and more" if self._count > len(self._lines) else ""
         rows = "1 row holds" if self._count == 1 else f"{self._count:,} rows hold"
-        text = f"{rows} a cell with a blank before its quotes: line {', '.join(map(str, self._lines))}{more}"
-        hint = "The quotes are read as part of the text or label. Write no blank between a comma and a quote."
+        text = f"{rows} a cell with a space before its quotes: line {', '.join(map(str, self._lines))}{more}"
+        hint = "The quotes are read as part of the text or label. Remove the space between comma and quote."
         return [Fault("DATA-115", f"{path}:{self._lines[0]}", text, hint)]
 
 
 class LiteralQuotes:
-    """Cells of a tsv that stand in quotes as a csv has them: read as they are, the quotes belong to the text."""
+    """Cells of a tsv that are quoted as in a csv: read literally, the quotes belong to the text."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self._names = header
@@ -213,13 +213,13 @@ class LiteralQuotes:
         if self._count:
             more = " and more" if self._count > len(self._lines) else ""
             shown = f"line{'s' * (len(self._lines) > 1)} {', '.join(map(str, self._lines))}{more}"
-            cells = "1 cell stands" if self._count == 1 else f"{self._count:,} cells stand"
+            cells = "1 cell is" if self._count == 1 else f"{self._count:,} cells are"
             text = f'{cells} in quotes with "" inside, as a csv writes them, and cells of a .tsv are literal: {shown}'
             return [Fault("DATA-115", f"{path}:{self._lines[0]}", text, UNQUOTE)]
         whole = [name for name, count in zip(self._names, self._quoted, strict=True) if count == self._rows]
         if self._rows < FEWEST_QUOTED or not whole:
             return []
-        text = f"every cell of {' and '.join(whole)} stands in double quotes, and cells of a .tsv are literal"
+        text = f"every cell of {' and '.join(whole)} is in double quotes, and cells of a .tsv are literal"
         return [Fault("DATA-115", path, text, UNQUOTE)]
 
 

@@ -1,4 +1,4 @@
-"""Where the rows of each file went: used for what, or dropped, and why. The counts add up to the rows of the file."""
+"""What the rows of each file are used for, or why they were dropped; the counts add up to the rows of the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RowCounts:
         return {"rows_in": self.rows_in, "used": self.used, "dropped": self.dropped}
 
     def words(self) -> str:
-        """Say it: "80 read: 64 train, 16 test; 3 dropped: 2 repeated, 1 blank line"."""
+        """Return the counts in words: "80 read: 64 train, 16 test; 3 dropped: 2 repeated, 1 blank line"."""
         used = ", ".join(f"{count:,} {purpose}" for purpose, count in self.used.items() if count)
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
         dropped = f"{sum(self.dropped.values()):,} dropped: {reasons}" if self.dropped else ""
@@ -38,7 +38,7 @@ class RowCounts:
 
 
 def rows_of(table: Table) -> RowCounts:
-    """Return the counts of a table that was read and not looked at yet."""
+    """Return the counts of a table that was read but not checked yet."""
     found = RowCounts(len(table) + sum(table.skipped.values()))
     found.drop(table.skipped)
     return found

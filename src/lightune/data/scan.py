@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass
 class Scan:
-    """What a pass found, arrays with an entry a row; `targets` are the task's, of the rows that can be `used`."""
+    """What a pass found, in arrays with an entry per row; `targets` are valid for the rows that can be `used`."""
 
     name: str
     table: Table
@@ -52,11 +52,11 @@ class Scan:
     faults: list[Fault] = field(default_factory=list)
     dropped: int = 0
     unusable: int = 0
-    unread: int = 0  # rows that nobody looked at, for a column is missing
+    unread: int = 0  # rows that were not checked, since a column is missing
 
     @classmethod
     def of(cls, name: str, table: Table, task: Task) -> Scan:
-        """Make ready for a pass over a table; no row has been looked at."""
+        """Return an empty result, before the pass over a table."""
         size = len(table)
         exact, normal = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
         words, oddities = np.zeros(size, np.int32), np.zeros(size, np.uint8)
@@ -68,12 +68,12 @@ class Scan:
         return np.flatnonzero(self.used)
 
     def forget_fingerprints(self) -> None:
-        """Free the memory of what is needed for comparing alone: 16 bytes a row."""
+        """Free the memory of what only comparing needs: 16 bytes a row."""
         self.exact = self.normal = np.zeros(0, np.uint64)
 
 
 def scan(name: str, table: Table, wanted: Wanted) -> Scan:
-    """Read every row of a table once; rows that cannot be used are faults (or dropped, as asked for)."""
+    """Read every row of a table once; rows that cannot be used are faults (or dropped, if asked for)."""
     found = Scan.of(name, table, wanted.task)
     for column in (*wanted.texts, wanted.label):
         if column not in table.columns:
@@ -89,7 +89,7 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
         if len(found.faults) == MOST_FAULTS:
             text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
             found.faults.append(Fault("DATA-013", table.place(row), text))
-            found.unusable += len(table) - row - 1  # nobody looked at them
+            found.unusable += len(table) - row - 1  # these were not checked
             break
     return found
 
@@ -136,5 +136,5 @@ def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
 
 
 def _kind_fault(text: Any) -> str:
-    """Bytes and other objects have a text of their own, such as b'...', that nobody wrote."""
+    """Return what is wrong with bytes and other objects: their str(), such as b'...', is a text that nobody wrote."""
     return "" if isinstance(text, TEXT_KINDS) else f"holds {type(text).__name__}, not text"

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass
 class Tables:
-    """The tables of a data set. `validation_was_given` says that a person named a validation file."""
+    """The tables of a data set. `validation_was_given` says that the user named a validation file."""
 
     name: str
     revision: str | None
@@ -41,14 +41,14 @@ class Tables:
 
 
 def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
-    """Return the tables that the recipe's data block names; DataError or HubError when they cannot be had.
+    """Return the tables that the recipe's data block names; DataError or HubError when they cannot be loaded.
 
-    With a list of faults, what is wrong in the files goes there, and what can be read is returned.
+    With a list of faults, those of the files are added to it, and what can be read is returned.
     """
     found: list[Fault] = []
     tables = _find(block, found)
     if block.name is not None and tables.revision is None:
-        text = f"data.name chooses a configuration of a Hub data set, and {tables.name} is none."
+        text = f"data.name chooses a configuration of a Hub data set, and {tables.name} is not one."
         raise data_error("DATA-066", "", text, "Leave it out.")
     report(found, faults)
     return tables
@@ -80,9 +80,9 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
 def read_source(
     source: str, faults: list[Fault] | None = None, notes: list[str] | None = None, split: str | None = None
 ) -> Table:
-    """Read what names the rows of one split: a file, a pattern such as data/*.csv, or a folder of files.
+    """Read the rows of one split from a file, a pattern such as data/*.csv, or a folder of files.
 
-    Of a folder with files that are called like splits, those of `split` are read, when it is named.
+    When `split` is given and files of a folder are named after splits, only those of `split` are read.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -109,7 +109,7 @@ VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
 
 
 def _by_split(folder: Path, files: Iterable[Path]) -> dict[str | None, list[Path]]:
-    """Return the files of each split after which they or their folders are called; None holds the others."""
+    """Return the files by the split that they or their folders are named after; None holds the others."""
     found: dict[str | None, list[Path]] = {}
     for file in files:
         found.setdefault(_split_named(file.relative_to(folder).parts[0]), []).append(file)
@@ -140,14 +140,14 @@ def _read_together(
 
 
 def _of_other_splits(source: str, files: list[Path]) -> list[Fault]:
-    """Return a fault for files that are read as one, some of which are called after another split than the rest."""
+    """Return a fault for files that are read as one but are named after different splits."""
     called = {file: {split for split, names in SPLITS.items() if set(names) & _words(file.name)} for file in files}
     kinds = {split for splits in called.values() for split in splits}
     if len(kinds) < 2 and not (kinds and not all(called.values()) and kinds != {"train"}):
         return []
     named = _listed(f"{file.name} ({' '.join(sorted(splits))})" for file, splits in called.items() if splits)
-    text = f"files that are called after different splits would be read as one: {named}."
-    return [Fault("DATA-073", source, text, "Name them apart: --train FILE --validation FILE --test FILE.")]
+    text = f"files that are named after different splits would be read as one: {named}."
+    return [Fault("DATA-073", source, text, "Name them separately: --train FILE --validation FILE --test FILE.")]
 
 
 def _words(name: str) -> set[str]:
@@ -155,7 +155,7 @@ def _words(name: str) -> set[str]:
 
 
 def _unread_splits(folder: Path) -> list[str]:
-    """Return the files that are called after a split and cannot be read: test.csv.gz, test.xlsx."""
+    """Return the files that are named after a split and cannot be read: test.csv.gz, test.xlsx."""
     entries = [entry for entry in folder.iterdir() if entry.is_file() and not _is_data(entry)]
     return sorted(entry.name for entry in entries if _split_named(entry.name.lstrip("._")))
 
@@ -177,7 +177,7 @@ def _from_files(files: Files, faults: list[Fault]) -> Tables:
 
 
 def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
-    """Take files called train*, validation*, test* as splits; where none is, all files together are for training."""
+    """Take files called train*, validation*, test* as splits; without any, all files together are for training."""
     by_split = _by_split(folder, _data_files(folder))
     if set(by_split) <= {None}:
         notes: list[str] = []
@@ -188,17 +188,17 @@ def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
     left_out = by_split.pop(None, [])
     notes = [f"{source}: {split} = {_listed(file.name for file in files)}." for split, files in by_split.items()]
     if left_out:
-        notes.append(f"{source}: left out, being called like no split: {_listed(file.name for file in left_out)}.")
+        notes.append(f"{source}: left out, not named after a split: {_listed(file.name for file in left_out)}.")
     unread = _unread_splits(folder)
     if unread:
-        text = f"files that are called after a split are of kinds that are not read: {_listed(unread)}."
+        text = f"files that are named after a split are in formats that are not read: {_listed(unread)}."
         faults.append(Fault("DATA-073", source, text, f"{VALID} Convert or move them, or name the files one by one."))
     read = {split: _read_together(f"{source} ({split})", files, faults) for split, files in by_split.items()}
     return Tables(source, None, read["train"], read.get("validation"), read.get("test"), notes=notes)
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """Return the data files of a folder, and of its folders that are called like a split."""
+    """Return the data files of a folder, and of its folders that are named after a split."""
     inside = [entry for entry in folder.iterdir() if entry.is_dir() and _split_named(entry.name)]
     entries = [entry for place in (folder, *inside) for entry in place.iterdir()]
     return sorted(entry for entry in entries if _is_data(entry))
@@ -209,13 +209,13 @@ def _is_data(entry: Path) -> bool:
 
 
 def _split_named(name: str) -> str | None:
-    """Return the split that a file or folder is called after: train.csv, dev-00000-of-00002.parquet, test_1.jsonl."""
+    """Return the split that a file or folder is named after: train.csv, dev-00000-of-00002.parquet, test_1.jsonl."""
     first = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
     return next((split for split, names in SPLITS.items() if first in names), None)
 
 
 def pick(found: Mapping[str, T], split: str) -> T | None:
-    """Return what stands under any of a split's names."""
+    """Return the value under any of a split's names, or None."""
     return next((found[name] for name in SPLITS[split] if name in found), None)
 
 

@@ -1,4 +1,4 @@
-"""A labelled split, and drawing rows from it; texts are read from the table when they are asked for."""
+"""A labelled split, and drawing rows from it; texts are read from the table on access."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Rows = NDArray[np.int64]
 
 
 class Picked(Sequence[Any]):
-    """Chosen rows of a column, read when they are asked for: a table may be larger than memory."""
+    """Chosen rows of a column, read on access: a table may be larger than memory."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -50,7 +50,7 @@ class Picked(Sequence[Any]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def take(self, rows: Sequence[int] | Rows) -> Picked:
-        """Return these of the rows, still unread."""
+        """Return these rows, still unread."""
         return Picked(self.column, self.rows[np.asarray(rows, np.int64)])
 
 
@@ -75,7 +75,7 @@ class Joined(Sequence[tuple[str, ...]]):
 
 
 class Places(Sequence[str]):
-    """Where the rows of a table stand, `file:line` each, told when it is asked for."""
+    """The places of the rows of a table, `file:line` each, made on access."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -98,7 +98,7 @@ class Places(Sequence[str]):
 class Split:
     """Texts (or pairs of texts), their targets as the task has them, and columns to group by; one entry a row each.
 
-    `places` say where the rows stand, for messages; rows made by hand have none.
+    `places` say where the rows are, for messages; rows made by hand have none.
     """
 
     texts: Sequence[tuple[str, ...]]
@@ -117,7 +117,7 @@ class Split:
 
 
 def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by: str | None = None) -> Split:
-    """Return rows of a table that was passed over: texts, targets, and groups by the columns that suggest any.
+    """Return rows of a scanned table: texts, targets, and the columns that suggest groups.
 
     `group_by` names a further column to keep, if the table has it.
     """
@@ -134,7 +134,7 @@ def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by:
 def stratified(split: Split, task: Task, count: int | None, seed: int, purpose: str) -> tuple[Split, Split]:
     """Return (the rest, `count` rows with the task's strata in proportion); all when `count` is None or too large.
 
-    Each stratum gets its share rounded down, the largest remainders one more; which rows, the keyed generator says.
+    Each stratum gets its share rounded down, the largest remainders one more; a keyed generator draws the rows.
     """
     import torch
 

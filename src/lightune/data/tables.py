@@ -1,4 +1,4 @@
-"""Tables: columns, with the place of every row. A file of csv, tsv, jsonl or parquet becomes one; faults say where."""
+"""Tables: columns with the place of every row, read from csv, tsv, jsonl or parquet files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ READERS = ("csv", "tsv", "jsonl", "parquet")
 
 @dataclass
 class Table:
-    """Columns of equal length, the line each row stands on, and label names where the file carries them.
+    """Columns of equal length, the line of each row, and label names where the file has them.
 
-    `parts` is for a table of several files: the first row of each, and its name. `skipped` counts what the file holds
-    and the table does not, by the reason ("blank line", "cannot be read"); `warnings` are what reading itself saw,
-    `doubts` faults that do not count where a person has named the columns.
+    `parts` is for a table of several files: the first row of each, and its name. `skipped` counts, by reason ("blank
+    line", "cannot be read"), what the file has and the table does not. `warnings` are what reading found odd. `doubts`
+    are faults that are ignored where the user has named the columns.
     """
 
     origin: str
@@ -49,17 +49,17 @@ class Table:
 
 
 def read_table(path: Path | str, faults: list[Fault] | None = None) -> Table:
-    """Read one file. What is broken goes into `faults`, and the rest is returned; without that list it is raised."""
+    """Read one file; faults go into `faults` and the rest is returned, or without that list they are raised."""
     found: list[Fault] = []
     table = _read(Path(path), found)
     if not len(table) and not found:
-        found.append(Fault("DATA-004", str(path), "there are no rows", "Give it rows: a text and its label each."))
+        found.append(Fault("DATA-004", str(path), "there are no rows", "Give it rows, each with a text and its label."))
     report(found, faults)
     return table
 
 
 def report(found: list[Fault], faults: list[Fault] | None) -> None:
-    """Hand faults on to `faults`; without that list a DataError lists them."""
+    """Add faults to `faults`; without that list, raise a DataError that lists them."""
     if faults is None:
         raise_faults(found)
     else:
@@ -67,7 +67,7 @@ def report(found: list[Fault], faults: list[Fault] | None) -> None:
 
 
 def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None) -> Table:
-    """Return tables of equal columns as one. Others, and other label names, are faults."""
+    """Return tables with the same columns as one; other columns and other label names are faults."""
     readable = [table for table in tables if table.columns]
     if not readable:
         return Table(origin, {}, [])
@@ -92,9 +92,9 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
 
 
 def reading_notes(origin: str, skipped: Mapping[str, int], warnings: Sequence[Fault]) -> list[str]:
-    """Return a line on the blank lines that reading skipped, and one on each of its warnings.
+    """Return a note on the blank lines that reading skipped, and one on each of its warnings.
 
-    Rows that cannot be read are faults, which say so themselves.
+    Rows that cannot be read are reported as faults.
     """
     blank = skipped.get(BLANK, 0)
     notes = [f"{origin}: {blank:,} blank line{' was' if blank == 1 else 's were'} skipped."] if blank else []
@@ -105,10 +105,10 @@ def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
     """Compare a table with the first one, and its label names with those of the first one that has some."""
     if set(first.columns) != set(other.columns):
         text = f"the columns are {', '.join(other.columns)}; those of {first.origin} are {', '.join(first.columns)}"
-        return Fault("DATA-064", other.origin, text, "Files that are read as one have the same columns.")
+        return Fault("DATA-064", other.origin, text, "Files that are read as one must have the same columns.")
     if other.class_names and named.class_names != other.class_names:
-        text = f"the label names are not those of {named.origin}"
-        return Fault("DATA-065", other.origin, text, "Files that are read as one have the same label names.")
+        text = f"the label names differ from those of {named.origin}"
+        return Fault("DATA-065", other.origin, text, "Files that are read as one must have the same label names.")
     return None
 
 

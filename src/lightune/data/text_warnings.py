@@ -14,14 +14,14 @@ def text_warnings(scan: Scan) -> list[Fault]:
     """Return warnings on texts that are HTML, one character, very long, or all the same."""
     found = [
         *_odd(
-            scan, ABSENT, "DATA-116", "say nan, null or the like, as programs write where nothing stands",
-            "Leave these rows out, unless it is a text.",
+            scan, ABSENT, "DATA-116", "say nan, null or the like, as programs write for a missing value",
+            "Leave these rows out, unless this is the text.",
         ),
         *_odd(scan, HTML, "DATA-108", "hold HTML tags", "Strip the tags, unless the texts to classify have them too."),
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
             scan, LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",
-            "A model reads the first few hundred words and no more (data.max_length): split or cut them yourself.",
+            "A model reads only the first few hundred words (data.max_length): split or cut them yourself.",
         ),
     ]  # fmt: skip
     rows = scan.rows

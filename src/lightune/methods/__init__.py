@@ -44,8 +44,8 @@ __all__ = ["METHODS", "Attachment", "Method", "describe", "make_method"]
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     """Return the method `name` with these options; RecipeError lists every fault at once.
 
-    PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so. A name that is none of ours may be
-    one of PEFT's.
+    PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so. A name that is not one of ours may
+    be one of PEFT's.
     """
     if name not in METHODS:
         return make_named(name, options or {})
@@ -59,24 +59,24 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
             meant = did_you_mean(key, [*valid, *kind.aliases])
             faults.append(" ".join(filter(None, [f"method.{key}: {name} has no such option.", meant, _valid(kind)])))
         elif known in given:
-            faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are one option).")
+            faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are the same option).")
         elif isinstance(value, bool) and type(getattr(kind, known, None)) in (int, float):
             faults.append(f"method.{key}: a number is needed (given: {value!r})")
         else:
             given[known] = value
     method = _validated(kind, given, faults)
     require_no_fault(faults)
-    assert method is not None  # it is None with a fault only
+    assert method is not None  # it is None only with a fault
     return method
 
 
 def describe() -> list[dict[str, Any]]:
-    """Return what can be said of each method without loading a model, for tables and JSON.
+    """Return what is known of each method without loading a model, for tables and JSON.
 
-    `choices` holds the allowed values of the options that have but a few, `by_preset` what a preset puts in the place
-    of options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
-    where the contract's tests have not been written down yet (a new method, say). `package` is "lightune", or the one
-    that a method of others comes from.
+    `choices` holds the allowed values of options that have only a few, `by_preset` the values that a preset gives to
+    options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
+    where the outcome of the contract tests has not been recorded yet (for a new method, say). `package` is "lightune",
+    or the other package that the method comes from.
     """
     rows = []
     for name, kind in METHODS.items():

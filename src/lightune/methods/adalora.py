@@ -1,4 +1,4 @@
-"""Low-rank adaptation whose ranks are allocated while it trains."""
+"""Low-rank adaptation whose ranks are allocated during training."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class AdaLora(PeftMethod):
     """W x + (alpha / init_rank) B E A x, E diagonal and zero at the start.  Zhang et al. 2023, arXiv:2303.10512.
 
-    After `warmup` of the steps the least important entries of E are set to zero, ever more of them until, for the last
-    `final` of the steps, `target_rank` are left per layer on average. `orthogonality` weighs the mean of |A A^T - I|
-    and |B^T B - I| in the loss. What is saved has `init_rank` rows still, those set to zero included. An
-    epoch that ends before `final` begins is not kept as the best one, nor does training stop early there.
+    After a share `warmup` of the steps, the least important entries of E are set to zero, more and more of them; for
+    the last share `final` of the steps, `target_rank` are left per layer on average. `orthogonality` is the weight of
+    the mean of |A A^T - I| and |B^T B - I| in the loss. A saved adapter still has `init_rank` rows, including those set
+    to zero. An epoch that ends before `final` begins is not kept as the best one, nor does training stop early then.
     """
 
     init_rank: Annotated[int, Field(ge=2)] = 12
@@ -69,7 +69,7 @@ class AdaLora(PeftMethod):
         """Wrap the model in a PeftModel."""
         attachment = super().attach(model, anatomy, seed)
         for name, value in attachment.model.named_parameters():
-            if ".ranknum." in name:  # a constant, which PEFT would let train beside a base held in bf16
+            if ".ranknum." in name:  # a constant, which PEFT would leave trainable with a base in bf16
                 value.requires_grad_(False)
         return attachment
 
@@ -125,7 +125,7 @@ class AdaLora(PeftMethod):
         return self.orthogonality * torch.stack(norms).mean()
 
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Return the tensors in full: PEFT would cut them to what is left, which fits no newly attached model."""
+        """Return the tensors in full: PEFT would cut them to the remaining ranks, which no new model has."""
         with _uncut(model):
             return super().state(model)
 

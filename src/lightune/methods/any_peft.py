@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from lightune.models.anatomy import Anatomy
 
-# Why a method cannot be had here; found by trying each (peft 0.21.2).
+# Why a method cannot be used here; found by trying each (peft 0.21.2).
 REFUSED = {
-    "adamss": "its shapes hang on a clustering that another machine may do otherwise; a saved adapter might not fit",
+    "adamss": "its shapes depend on a clustering that may differ on another machine; a saved adapter might not fit",
     "adaption_prompt": "it is made for models that generate text",
     "cartridge": "it compresses a context for models that generate text",
     "cpt": "it is made for models that generate text",
@@ -31,13 +31,13 @@ REFUSED = {
     "mixed": "it mixes adapters that were trained before",
     "multitask_prompt_tuning": "it needs the number of a task beside each text; use prompt_tuning",
     "poly": "it needs the number of a task beside each text",
-    "prefix_tuning": "it hands over a cache, which encoders do not take; use prefix",
+    "prefix_tuning": "it passes a key/value cache, which encoders do not accept; use prefix",
     "shadow": "it is made for models that generate text",
     "trainable_tokens": "it trains the embeddings of chosen tokens, not layers",
     "xlora": "it mixes adapters that were trained before",
 }
-# What was measured on the others: those that begin with other answers, that cannot always be folded in, and
-# whose layers fail beside weights held in fewer bits.
+# What was measured on the others: those that change the answers at the start, those that cannot always be merged, and
+# those whose layers fail with base weights of lower precision.
 BEGIN_CHANGED = frozenset({"c3a", "unilora", "vblora"})
 UNMERGED = frozenset({"beft"})
 NEED_FP32 = frozenset({"glora", "shira", "supertuning"})
@@ -87,7 +87,7 @@ class PeftNamed(PeftMethod):
         return self.name
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
-        """Wrap the model in a PeftModel; RecipeError when the base weights are held in too few bits."""
+        """Wrap the model in a PeftModel; RecipeError when the method needs base weights in fp32 and they are not."""
         import torch
 
         held = any(module.weight.dtype != torch.float32 for module in self.target_modules_of(model, anatomy))
@@ -142,7 +142,7 @@ def make_named(name: str, options: Mapping[str, Any]) -> PeftNamed:
 
 
 def describe_named(name: str) -> dict[str, Any]:
-    """Return what can be said of PEFT's method of this name, as `methods.describe` does; its options are PEFT's."""
+    """Return what is known of PEFT's method of this name, as `methods.describe` does; its options are PEFT's."""
     method, kind = make_named(name, {}), config_kind(name)
     own = {found.name: getattr(kind, found.name, None) for found in fields(kind) if found.name not in OURS}
     return {
@@ -173,7 +173,7 @@ def config_kind(name: str) -> Any:
 
 
 def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> None:
-    """Raise RecipeError for roles there are not, and for options that the configuration has not, or does not take."""
+    """Raise RecipeError for unknown roles, and for options that the configuration does not have or does not accept."""
     kind = config_kind(name)
     valid = [*(found.name for found in fields(kind) if found.name not in OURS), "roles"]
     listed = f"Valid: {', '.join(valid)}."
@@ -193,7 +193,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
         try:
             kind(**settings)
         except REFUSALS as error:
-            faults.append(f"method: PEFT does not take these options of {name}: {error}")
+            faults.append(f"method: PEFT does not accept these options of {name}: {error}")
     require_no_fault(faults)
 
 
@@ -206,7 +206,7 @@ def _is_names(value: Any) -> bool:
 
 
 def _wrong_kinds(kind: Any, settings: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with options whose default is a number or a truth value; PEFT would find out too late."""
+    """Return what is wrong with options whose default is a number or a boolean; PEFT would find out too late."""
     types = {found.name: str(found.type) for found in fields(kind)}
     faults = []
     for key, value in settings.items():

@@ -34,16 +34,16 @@ class Attachment:
 class Method:
     """The base of every method; a subclass's fields are its options.
 
-    `attach` freezes what the method leaves alone and unfreezes what it trains, the head always included. What a method
-    is, it says by class variables (or by properties, where it depends on the options):
+    `attach` makes the parameters that the method trains trainable, always including the head, and freezes the others.
+    A method describes itself by class variables (or by properties, where they depend on the options):
 
-    - `mergeable`: the adapter can be folded into the base weights, which gives a stock model.
+    - `mergeable`: the adapter can be merged into the base weights, which gives a stock model.
     - `reversible`: `model.disable_adapter()` gives the untouched model back.
-    - `starts_unchanged`: until it is trained, the attached model answers as the untouched one.
-    - `peft_loadable`: PEFT alone reads what is saved; `own_tuner`: PEFT does once lightune's tuners are registered.
-    - `base_is_frozen`: no weight of the untouched model is trained, besides the head.
-    - `needs_data`: its start is computed from training texts (`start_from_data`).
-    - `virtual_tokens`: positions that it puts before each text, which the text then lacks.
+    - `starts_unchanged`: until it is trained, the attached model answers like the untouched one.
+    - `peft_loadable`: PEFT reads what is saved by itself; `own_tuner`: it does once lightune's tuners are registered.
+    - `base_is_frozen`: no weight of the untouched model is trained, except the head.
+    - `needs_data`: its initial values are computed from training texts (`start_from_data`).
+    - `virtual_tokens`: positions that it puts before each text, which are then not available to the text.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -56,7 +56,7 @@ class Method:
 
     @property
     def mergeable(self) -> bool:
-        """Whether the adapter can be folded into the base weights."""
+        """Whether the adapter can be merged into the base weights."""
         return False
 
     @property
@@ -66,7 +66,7 @@ class Method:
 
     @property
     def starts_unchanged(self) -> bool:
-        """Whether the attached model answers as the untouched one until it is trained."""
+        """Whether the attached model answers like the untouched one until it is trained."""
         return True
 
     @property
@@ -76,12 +76,12 @@ class Method:
 
     @property
     def virtual_tokens(self) -> int:
-        """How many of the model's positions the method takes for itself."""
+        """How many of the model's positions the method uses for itself."""
         return 0
 
     @property
     def by_preset(self) -> Mapping[str, float]:
-        """What a preset puts in the place of options that are None."""
+        """The values that a preset gives to options that are None."""
         return {}
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
@@ -93,13 +93,13 @@ class Method:
         raise NotImplementedError
 
     def start_from_data(self, model: nn.Module, batches: Iterable[dict[str, torch.Tensor]]) -> None:
-        """Compute the start from batches of training texts; called once, after `attach` and before training."""
+        """Compute initial values from batches of training texts; called once, after `attach` and before training."""
 
     def before_training(self, model: nn.Module, total_steps: int) -> None:
-        """Learn how many optimizer steps there will be; called once, before the first."""
+        """Receive the number of optimizer steps; called once, before the first step."""
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Do what the method does after optimizer step `step` (from 1), while the gradients are still there."""
+        """Do what the method does after optimizer step `step` (from 1), while the gradients still exist."""
 
     def is_settled(self, model: nn.Module, step: int) -> bool:
         """Say whether the weights after this optimizer step may be kept as the best; not before a budget is reached."""
@@ -110,7 +110,7 @@ class Method:
         return 0.0
 
     def rate_factors(self, model: nn.Module) -> dict[str, float]:
-        """Return by what the learning rate of a parameter (by name) is multiplied; 1 for those not named."""
+        """Return factors of the learning rate by parameter name; 1 for parameters that are not named."""
         return {}
 
     def saved_as(self) -> Method:
@@ -133,10 +133,10 @@ class Method:
                 value.data.copy_(tensors[name])
 
     def write_config(self, model: nn.Module, folder: Path) -> None:
-        """Write what other tools need to read the adapter; nothing for methods that only we know."""
+        """Write what other tools need to read the adapter; nothing for methods that only lightune knows."""
 
     def merged(self, model: nn.Module) -> nn.Module | None:
-        """Return the stock model with the adapter folded in (the attached one is used up), or None if impossible."""
+        """Return the stock model with the adapter merged in (the attached one becomes unusable), or None."""
         return None
 
     def options(self) -> dict[str, Any]:
@@ -145,21 +145,21 @@ class Method:
 
 
 def claim(model: nn.Module) -> None:
-    """Mark the model as adapted; RecipeError when it is already: a second adapter would train beside it unnoticed."""
+    """Mark the model as adapted; RecipeError when it already is: a second adapter would train beside it unnoticed."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     execution = execution_of(model)
     has_adapter = isinstance(model, PeftModel) or any(isinstance(module, BaseTunerLayer) for module in model.modules())
     if has_adapter or execution.is_claimed:
-        message = "the model has an adapter already; attaching a second one to it is not supported."
+        message = "the model already has an adapter; attaching a second one to it is not supported."
         raise RecipeError("RECIPE-035", message, "Load the base model afresh, or merge the first adapter.")
     execution.claim()
 
 
 @contextmanager
 def claimed(model: nn.Module) -> Iterator[None]:
-    """Claim the model for what happens inside; a failure gives it back."""
+    """Claim the model for the block inside; a failure releases it."""
     claim(model)
     try:
         yield
@@ -191,7 +191,7 @@ def count_parameters(model: nn.Module, modules: list[str] | None = None) -> int:
 
 
 def _numbers(value: Any) -> int:
-    """Return how many numbers a parameter stands for; 4-bit weights are packed in pairs."""
+    """Return how many numbers a parameter holds; 4-bit weights are packed in pairs."""
     state = getattr(value, "quant_state", None)
     return int(value.numel() if state is None else state.shape.numel())
 

@@ -1,4 +1,4 @@
-"""Training the biases alone."""
+"""Training only the biases."""
 
 from __future__ import annotations
 

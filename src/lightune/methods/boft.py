@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Boft(PeftMethod):
     """diag(s) W R x with R = diag(R_1, ..., R_n) of Cayley rotations, and a trained scale s of every output.
 
-    `block_size` is the side of each R_i; left out, it is the largest up to 4 that divides every target's input width.
+    `block_size` is the side of each R_i; by default it is the largest up to 4 that divides every target's input width.
     Further butterfly factors exist only where PEFT can compile its CUDA extension, so one is used everywhere.
     Liu et al. 2023, arXiv:2311.06243.
     """

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @registry.register("fourierft")
 @dataclass(frozen=True)
 class FourierFT(PeftMethod):
-    """W x + scaling * Re(IDFT2(F)) x, F zero but for `frequencies` trained entries at random places.  Gao et al. 2024.
+    """W x + scaling * Re(IDFT2(F)) x, F zero except `frequencies` trained entries at random places.  Gao et al. 2024.
 
-    The entries start at zero (the paper draws them), so that the start is the untouched model; `location_seed` draws
+    The entries start at zero (the paper draws them), so that the model starts unchanged; `location_seed` draws
     the places, which are the same in all layers of one shape.
     """
 

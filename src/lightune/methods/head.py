@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @registry.register("head")
 @dataclass(frozen=True)
 class Head(Method):
-    """Train the stock classification head alone ("feature-based").  Peters et al. 2019, arXiv:1903.05987."""
+    """Train only the stock classification head ("feature-based").  Peters et al. 2019, arXiv:1903.05987."""
 
     default_learning_rate: ClassVar[float] = 5e-3
     mergeable: ClassVar[bool] = True

@@ -21,7 +21,7 @@ class IA3(PeftMethod):
     """Keys, values and the inputs of the last feed-forward layer times a trained vector.  Liu et al. 2022.
 
     The vector is one at the start. Where query, key and value are one fused layer, the query is scaled as well.
-    `target_modules` replaces `roles`; `feedforward_modules` then names those of them that are scaled at their inputs.
+    `target_modules` replaces `roles`; `feedforward_modules` then names the targets that are scaled at their inputs.
     """
 
     roles: tuple[str, ...] = ("key", "value", "ffn_out")

@@ -1,4 +1,4 @@
-"""Tuning of the normalisation layers alone."""
+"""Tuning only the normalisation layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LNTuning(PeftMethod):
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
 
     def targets(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
-        """Return the modules whose type is called a norm and that have weights, but for those of the head."""
+        """Return the modules with "norm" in their class name and with weights, except those of the head."""
         head = tuple(f"{name}." for name in anatomy.head)
         return [
             name

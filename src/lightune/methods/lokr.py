@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Lokr(PeftMethod):
     """W x + (alpha / rank) (C kron (B A)) x.  Yeh et al. 2023, arXiv:2309.14859.
 
-    The widths are cut as out = o1 o2 and in = i1 i2 with the first factor the smaller one and both as equal as can be;
-    C is o1 x i1, B A is o2 x i2, and is kept whole where a rank of half its longer side would not save anything.
+    The widths are split as out = o1 o2 and in = i1 i2, with the first factor the smaller one and both as equal as
+    possible. C is o1 x i1, and B A is o2 x i2; it is kept whole unless the rank is less than half of its longer side.
     """
 
     rank: Annotated[int, Field(ge=1)] = 8
@@ -63,6 +63,6 @@ class Lokr(PeftMethod):
 
 
 def most_equal_factors(width: int) -> tuple[int, int]:
-    """Return the two factors of a number that are as equal as can be, the smaller one first."""
+    """Return the two factors of a number that are as equal as possible, the smaller one first."""
     small = next(factor for factor in range(isqrt(width), 0, -1) if width % factor == 0)
     return small, width // small

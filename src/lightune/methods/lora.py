@@ -32,7 +32,7 @@ Start = Annotated[
 class Lora(PeftMethod):
     """W x + (alpha / rank) B A x; A: rank x in, B: out x rank, zero at the start.  Hu et al. 2021, arXiv:2106.09685.
 
-    `target_modules` names modules by PEFT's rules and replaces `roles`; "all-linear" stands for the linear layers of
+    `target_modules` names modules by PEFT's rules and replaces `roles`; "all-linear" means the linear layers of
     all blocks. `use_rslora` scales by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732). `use_dora` trains the
     length of every row of W + (alpha / rank) B A as well (Liu et al. 2024, arXiv:2402.09353). `loraplus_lr_ratio` is
     the rate of B over that of A (LoRA+, Hayou et al. 2024, arXiv:2402.12354). `init_lora_weights` says how A and B
@@ -40,10 +40,10 @@ class Lora(PeftMethod):
 
     - "gaussian" draws A from N(0, 1 / rank^2); "orthogonal" starts both with random factors whose product is zero.
     - "pissa" takes the largest singular vectors of W (Meng et al. 2024, arXiv:2404.02948), "olora" the first columns
-      and rows of its QR factors (Büyükakyüz 2024, arXiv:2406.01775). W is reduced by B A, so that the answers stay.
-      Saved is (B A - B0 A0), an ordinary LoRA of twice the rank for the untouched W.
+      and rows of its QR factors (Büyükakyüz 2024, arXiv:2406.01775). B A is subtracted from W, so that the answers
+      do not change. What is saved is (B A - B0 A0), an ordinary LoRA of twice the rank for the untouched W.
     - "eva" takes A from the principal components of the layer's inputs on training texts (Paischer et al. 2024,
-      arXiv:2410.07170), of one rank everywhere.
+      arXiv:2410.07170), with the same rank everywhere.
     """
 
     rank: Annotated[int, Field(ge=1)] = 8
@@ -62,15 +62,15 @@ class Lora(PeftMethod):
     aliases: ClassVar[Mapping[str, str]] = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"}
 
     def __post_init__(self) -> None:
-        """Refuse options that do not go together."""
+        """Refuse options that cannot be combined."""
         if self.rewrites_base and self.use_dora:
-            raise ValueError(f"use_dora does not go with init_lora_weights: {self.init_lora_weights}")
+            raise ValueError(f"use_dora cannot be combined with init_lora_weights: {self.init_lora_weights}")
         if self.init_lora_weights == "orthogonal" and self.rank % 2:
             raise ValueError("init_lora_weights: orthogonal needs an even rank")
 
     @property
     def rewrites_base(self) -> bool:
-        """Whether attaching takes the start out of the base weights."""
+        """Whether attaching subtracts the initial B A from the base weights."""
         return self.init_lora_weights in ("pissa", "olora")
 
     @property
@@ -84,7 +84,7 @@ class Lora(PeftMethod):
         return self.init_lora_weights == "eva"
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
-        """Wrap the model in a PeftModel; where that rewrites the base weights, remember the start."""
+        """Wrap the model in a PeftModel; where that rewrites the base weights, keep the initial A and B."""
         if self.rewrites_base:
             modules = {name: model.get_submodule(name) for name in self.full_names(model, anatomy)}
             require_rewritable(modules, self.rank, self.init_lora_weights)
@@ -127,10 +127,10 @@ class Lora(PeftMethod):
         return {name: self.loraplus_lr_ratio for name, _ in model.named_parameters() if ".lora_B." in name}
 
     def saved_as(self) -> Method:
-        """Return the LoRA with the usual start that the saved tensors belong to."""
+        """Return the LoRA with the default initialisation that the saved tensors belong to."""
         if not self.rewrites_base:
             return replace(self, init_lora_weights="default") if self.needs_data else self
-        # alpha / rank must stay, or alpha / sqrt(rank).
+        # alpha / rank, or alpha / sqrt(rank), must stay the same.
         alpha = self.alpha * (2**0.5 if self.use_rslora else 2)
         return replace(self, rank=2 * self.rank, alpha=alpha, init_lora_weights="default")
 

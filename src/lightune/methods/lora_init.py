@@ -1,4 +1,4 @@
-"""Starts of LoRA that need more than random numbers: taken out of the base weights, or out of training texts."""
+"""Initialisations of LoRA that need more than random numbers: the base weights, or training texts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# How many batches of training texts are looked at, and how often, until the components stay as they are.
+# At most so many batches of training texts are used, in at most so many passes, until the components converge.
 BATCHES = 256
 PASSES = 20
 
 
 def require_rewritable(modules: Mapping[str, Any], rank: int, start: str) -> None:
-    """Raise RecipeError unless the start can be taken out of each of these layers exactly."""
+    """Raise RecipeError unless the initial B A can be subtracted from each of these layers exactly."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -36,7 +36,7 @@ def require_rewritable(modules: Mapping[str, Any], rank: int, start: str) -> Non
 
 
 def keep_start(model: nn.Module) -> None:
-    """Keep a copy of A and B of every layer beside them, where it moves along to other devices."""
+    """Keep a copy of A and B of every layer as buffers, which move to other devices with the model."""
     for module in _layers(model):
         for part in ("lora_A", "lora_B"):
             start = getattr(module, part)["default"].weight.detach().clone()
@@ -57,7 +57,7 @@ def minus_start(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str
 
 
 def start_from_inputs(model: nn.Module, rank: int, batches: Iterable[dict[str, torch.Tensor]]) -> None:
-    """Set every A to the first principal components of its layer's inputs, which PEFT follows batch by batch.
+    """Set every A to the first principal components of its layer's inputs, which PEFT estimates batch by batch.
 
     Raises RecipeError when no batch has enough tokens, or the components do not settle.
     """
@@ -90,7 +90,7 @@ def start_from_inputs(model: nn.Module, rank: int, batches: Iterable[dict[str, t
 
 
 def _without_pads(inputs: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
-    """Return a layer's inputs as (tokens, width); what has no row per token (relative positions) is taken whole."""
+    """Return a layer's inputs as (tokens, width); what has no row per token (relative positions) is used whole."""
     first = inputs[0] if isinstance(inputs, tuple | list) else inputs
     rows = first.reshape(-1, first.shape[-1])
     return rows[mask.flatten()] if len(rows) == mask.numel() else rows

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @registry.register("miss")
 @dataclass(frozen=True)
 class Miss(PeftMethod):
-    """W x + D^T s, where s sums the inputs that stand `rank` apart and D (rank x out) is zero at the start.
+    """W x + D^T s, where s sums the inputs that are `rank` apart and D (rank x out) is zero at the start.
 
     The update is D^T repeated over the input's shards. The rank may not exceed any target's input width.
     Kang and Yin 2024, arXiv:2409.15371.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Oft(PeftMethod):
     """W R x with R = diag(R_1, ..., R_n), each R_i = (I + Q_i)(I - Q_i)^-1 a rotation, Q_i skew, zero at the start.
 
-    `block_size` is the side of each R_i; left out, it is the largest up to 32 that divides every target's input width.
+    `block_size` is the side of each R_i; by default it is the largest up to 32 that divides every target's input width.
     With `use_cayley_neumann` the inverse is a series of five terms (Qiu et al. 2025, arXiv:2506.19847).
     Qiu et al. 2023, arXiv:2306.07280.
     """

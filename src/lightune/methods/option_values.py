@@ -1,4 +1,4 @@
-"""What a method's options take: the values of those with a closed set, and the error that lists every fault."""
+"""Values of a method's options: the closed set of values of an option, and the error that lists every fault."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lightune.models.anatomy import check_role
 
 
 def choices(kind: type) -> dict[str, list[Any]]:
-    """Return, by option, the allowed values as JSON has them; options that take more than a closed set are left out.
+    """Return, by option, the allowed values as JSON has them; options without a closed set of values are left out.
 
-    A plain truth value is left out too: its default says what it is.
+    A plain boolean is left out too: its default shows that it is one.
     """
     try:
         hints = get_type_hints(kind, include_extras=True)
-    except NameError:  # PEFT's own classes name types that are imported for type checkers alone
+    except NameError:  # PEFT's own classes name types that are imported only for type checkers
         return {}
     found = {name: _values(hint) for name, hint in hints.items() if hint is not bool}
     return {name: values for name, values in found.items() if values}
 
 
 def role_faults(roles: Iterable[str]) -> list[str]:
-    """Return a fault for each role that there is not."""
+    """Return a fault for each unknown role."""
     faults = []
     for role in roles:
         try:
@@ -43,7 +43,7 @@ def require_no_fault(faults: Sequence[str]) -> None:
 
 
 def _values(hint: Any) -> list[Any]:
-    """Return the values of a type, or none when it has no end of them."""
+    """Return the values of a type, or none when they are not a closed set."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _values(inside[0])

@@ -1,4 +1,4 @@
-"""Trained vectors before each text, which a small network makes while they are trained."""
+"""Trained vectors before each text, computed by a small network during training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PTuning(PromptMethod):
     """Train `virtual_tokens` vectors and an encoder through which they pass.  Liu et al. 2021, arXiv:2103.10385.
 
     The encoder is an "mlp" of three layers or the paper's two-layer "lstm"; its width is that of the embeddings unless
-    given. Only what it makes is saved: a saved adapter has the encoder "none".
+    given. Only its output is saved: a saved adapter has the encoder "none".
     """
 
     virtual_tokens: Annotated[int, Field(ge=1)] = 20
@@ -84,7 +84,7 @@ class PTuning(PromptMethod):
         return replace(self, encoder="none")
 
     def state_to_save(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Return what the encoder makes, and the head."""
+        """Return the output of the encoder, and the head."""
         return super().state(model)
 
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:

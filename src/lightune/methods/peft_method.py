@@ -1,4 +1,4 @@
-"""The base of methods that PEFT carries out: attach, save and load in PEFT's layout."""
+"""The base of methods that PEFT implements: attach, save and load in PEFT's layout."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def named_targets(given: Any) -> Any:
 
 
 def _checked_targets(given: Any) -> Any:
-    """Return the same; ValueError for a name that stands beside PEFT's word for all."""
+    """Return the same; ValueError for other names beside PEFT's word for all."""
     found = named_targets(given)
     if isinstance(found, list | tuple) and ALL_LINEAR in found and len(found) > 1:
-        raise ValueError(f"{ALL_LINEAR} stands for all of them, so it stands alone")
+        raise ValueError(f"{ALL_LINEAR} means all of them, so it must be the only name")
     return found
 
 
-# Modules by PEFT's rules; "all-linear" stands for the linear layers of all blocks, which are those of all linear roles.
+# Modules by PEFT's rules; "all-linear" means the linear layers of all blocks, which are those of all linear roles.
 Targets = Annotated[tuple[str, ...] | None, BeforeValidator(_checked_targets)]
 
 
@@ -74,7 +74,7 @@ class PeftMethod(Method):
     def configured(self, kind: type, model: nn.Module, anatomy: Anatomy, **options: Any) -> Any:
         """Return a PeftConfig of this kind for sequence classification, with targets and head by full names.
 
-        A kind that has no such field goes without; Conv1D layers (GPT-2) store their weight transposed.
+        Fields that the kind does not have are left out; Conv1D layers (GPT-2) store their weight transposed.
         """
         from peft import TaskType
         from transformers.pytorch_utils import Conv1D
@@ -125,9 +125,9 @@ class PeftMethod(Method):
         return sum(map(self.added_parameters, self.target_modules_of(model, anatomy)))
 
     def full_names(self, model: nn.Module, anatomy: Anatomy) -> list[str]:
-        """Return the full names of the target modules; those given are matched as PEFT does, by their ends."""
+        """Return the full names of the target modules; given names are matched as in PEFT, by their ends."""
         endings = tuple(f".{name}" for name in self.targets(model, anatomy))
-        head = tuple(f"{name}." for name in anatomy.head)  # trained whole, so never adapted
+        head = tuple(f"{name}." for name in anatomy.head)  # trained in full, so never adapted
         named = [name for name, _ in model.named_modules() if f".{name}".endswith(endings)]
         return [name for name in named if not f"{name}.".startswith(head)]
 
@@ -164,12 +164,12 @@ class PeftMethod(Method):
         return config
 
     def merged(self, model: nn.Module) -> nn.Module | None:
-        """Fold the adapter into the base weights and return the stock model."""
+        """Merge the adapter into the base weights and return the stock model."""
         from peft.utils import ModulesToSaveWrapper
 
         if not self.mergeable:
             return None
-        # Most methods of PEFT cannot take the wrapper off a head that is more than one layer.
+        # Most methods of PEFT cannot unwrap a head of more than one layer.
         for name, module in list(model.named_modules()):
             if isinstance(module, ModulesToSaveWrapper):
                 model.set_submodule(name, module.modules_to_save["default"])

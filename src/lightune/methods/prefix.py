@@ -28,11 +28,11 @@ class Prefix(PeftMethod):
     """softmax(q K^T) V + softmax(q P_k^T) P_v with trained P in every attention.  Li and Liang 2021, arXiv:2101.00190.
 
     `attended`: "apart" as above, P_v zero at the start: prefix tuning seen as an adapter (He et al. 2022,
-    arXiv:2110.04366); "gated" the same behind a gate for each head that starts at zero (Zhang et al. 2023,
+    arXiv:2110.04366); "gated" the same with a gate for each head that starts at zero (Zhang et al. 2023,
     arXiv:2303.16199); "prepended" as published, softmax(q [P_k; K]^T) [P_v; V], which does not start unchanged.
-    `start`: what does not start at zero begins as the keys and values of words drawn at random ("tokens") or as small
-    numbers ("random"). `projection` is the inner width of a small network that P comes from while it is trained; it
-    starts at random and is folded away when saved. P_k, P_v: key/value heads x num_virtual_tokens x head width.
+    `start`: what does not start at zero begins as the keys and values of randomly drawn tokens ("tokens") or as small
+    random numbers ("random"). `projection` is the inner width of a small network that computes P during training; it
+    starts at random, and only its output is saved. P_k, P_v: key/value heads x num_virtual_tokens x head width.
     """
 
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 16
@@ -70,7 +70,7 @@ class Prefix(PeftMethod):
         return self.configured(KVPrefixConfig, model, anatomy, **options)
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
-        """Wrap the attention modules; with `tokens`, take the start from a pass over random words."""
+        """Wrap the attention modules; with `tokens`, start from a forward pass over random tokens."""
         attached = super().attach(model, anatomy, seed)
         if self.start == "tokens" and self.projection is None:
             self._start_from_tokens(attached.model, seed)
@@ -98,11 +98,11 @@ class Prefix(PeftMethod):
             layer.remember(False)
 
     def saved_as(self) -> Prefix:
-        """A prefix without the network that it came from."""
+        """Return the prefix without the network that computed it."""
         return replace(self, projection=None)
 
     def state_to_save(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Return keys and values themselves, whatever they come from, with the gates and the head."""
+        """Return the keys and values themselves, however they are computed, with the gates and the head."""
         from lightune.tuners.kv_prefix import KVPrefixLayer
 
         found = {name: value for name, value in self.state(model).items() if ".kv_prefix_projection." not in name}

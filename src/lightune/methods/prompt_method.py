@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptMethod(PeftMethod):
-    """A method of PEFT's that hands the model embeddings: its own vectors, then those of the text.
+    """A method of PEFT that passes embeddings to the model: its own vectors, then those of the text.
 
-    An encoder that answers from its first position answers from the first of these vectors, so the model is not
-    unchanged at the start. PEFT's `disable_adapter` does not work here: it looks for what only text generators have.
+    An encoder that classifies from its first position does so from the first of these vectors, so the model does not
+    start unchanged. PEFT's `disable_adapter` does not work here: it needs what only text generation models have.
     """
 
     @property
     def starts_unchanged(self) -> bool:
-        """The vectors are there from the start."""
+        """The vectors change the model from the start."""
         return False
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
@@ -40,7 +40,7 @@ class PromptMethod(PeftMethod):
         return []
 
     def prompt_config(self, kind: type, model: Any, anatomy: Anatomy, **options: Any) -> Any:
-        """Return a configuration of this kind with the sizes of the model, which PEFT finds for some of them only."""
+        """Return a configuration of this kind with the sizes of the model, which PEFT finds only for some models."""
         return self.configured(
             kind,
             model,
@@ -55,23 +55,23 @@ class PromptMethod(PeftMethod):
 
 
 class LastPosition:
-    """Hands the output layer of a decoder the last real position of each text alone.
+    """Passes only the last position of each text that is not padding to the output layer of a decoder.
 
-    Stock decoder classifiers find it by the pad token's id. Given embeddings they take the last position of the batch,
-    which in a shorter text is padding.
+    Stock decoder classifiers find it by the pad token's id. Given embeddings, they use the last position of the batch,
+    which is padding in a shorter text.
     """
 
     def __init__(self) -> None:
-        # By thread: two texts may be under way in two threads.
+        # By thread: two threads may run the model at the same time.
         self._masks: dict[int, torch.Tensor] = {}
 
     def watch(self, model: Any, output_layer: str) -> None:
-        """Follow the calls of an attached model."""
+        """Add the hooks to an attached model."""
         model.base_model.register_forward_pre_hook(self.remember, with_kwargs=True)
         model.base_model.get_submodule(output_layer).register_forward_pre_hook(self.pick)
 
     def remember(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note the attention mask of a call by embeddings: (texts, positions)."""
+        """Keep the attention mask of a call with embeddings: (texts, positions)."""
         if kwargs.get("inputs_embeds") is not None and kwargs.get("attention_mask") is not None:
             self._masks[threading.get_ident()] = kwargs["attention_mask"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @registry.register("prompt_tuning")
 @dataclass(frozen=True)
 class PromptTuning(PromptMethod):
-    """Train the embeddings of `virtual_tokens` tokens that stand before each text.  Lester et al. 2021.
+    """Train the embeddings of `virtual_tokens` tokens that are put before each text.  Lester et al. 2021.
 
     They start as those of tokens drawn from the vocabulary ("vocabulary", as the paper advises) or from N(0, 1)
     ("random").

@@ -26,7 +26,7 @@ class RandLora(PeftMethod):
     """W x + (alpha / rank) sum_j B_j L_j A G_j x; A, B_j random, shared and frozen, the diagonals L_j and G_j trained.
 
     There are n = ceil(min(in, out) / rank) summands, so that the update has full rank: a smaller rank means more
-    parameters. A and B are drawn from `projection_seed` and saved along.  Albert et al. 2025, arXiv:2502.00987.
+    parameters. A and B are drawn from `projection_seed` and saved too.  Albert et al. 2025, arXiv:2502.00987.
     """
 
     rank: Annotated[int, Field(ge=1)] = 32

@@ -1,4 +1,4 @@
-"""Which method works on which architecture: what came of the contract's tests, written down by tools/methods.py."""
+"""Which method works on which architecture: the outcome of the contract tests, recorded by tools/methods.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE = "support.json"
 
 @cache
 def support() -> dict[str, dict[str, str]]:
-    """Return, by method and architecture, why it does not work there; nothing where it does."""
+    """Return, by method and architecture, why it does not work there; empty where it does."""
     path = resources.files("lightune.methods") / FILE
     found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -1,4 +1,4 @@
-"""Training the last layers alone."""
+"""Training only the last layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @registry.register("top_layers")
 @dataclass(frozen=True)
 class TopLayers(Method):
-    """Train the last `layers` layers and the head, and nothing else.  Lee et al. 2019, arXiv:1911.03090."""
+    """Train only the last `layers` layers and the head.  Lee et al. 2019, arXiv:1911.03090."""
 
     layers: Annotated[int, Field(ge=1)] = 1
 

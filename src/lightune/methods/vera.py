@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Vera(PeftMethod):
     """W x + b * (B (d * (A x))); A, B random, shared and frozen, the vectors d and b trained.  Kopiczko et al. 2023.
 
-    All layers take slices of one A and one B, which are drawn from `projection_seed` and saved along.
+    All layers take slices of one A and one B, which are drawn from `projection_seed` and saved too.
     """
 
     rank: Annotated[int, Field(ge=1)] = 256

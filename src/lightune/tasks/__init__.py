@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 AUTO = "auto"
-# What a column is for when no other task claims it; its errors say what labels are.
+# The task of a column that no other task claims; its errors say what labels are.
 USUAL = "classification"
 
 
 def describe() -> list[dict[str, Any]]:
-    """Return what can be said of each task without data, for tables and JSON; `package` is empty for lightune's own."""
+    """Return what is known of each task without data, for tables and JSON; `package` is empty for lightune's own."""
     return [
         {
             "name": name,
@@ -58,39 +58,39 @@ def find_task(column: LabelColumn, wishes: Wishes) -> Task:
 
 
 def label_columns(task: str = AUTO) -> tuple[str, ...]:
-    """Return what the label column of a task, or of any, is usually called, in lower case, the likeliest first."""
+    """Return the usual names of the label column of a task, or of any task, in lower case, the likeliest first."""
     kinds = [kind for _, kind in TASKS.items()] if task == AUTO else [TASKS[task]]
     return tuple(dict.fromkeys(name for kind in kinds for name in kind.label_columns))
 
 
 def require_task(name: str, metric: str | None = None) -> None:
-    """Raise RecipeError unless there is such a task (or it is auto), and it has such a metric, where one is named."""
+    """Raise RecipeError unless the task exists (or is auto) and has the metric, where one is named."""
     kinds = [kind for _, kind in TASKS.items()] if name == AUTO else [TASKS[name]]
     if not any(metric in (None, *(found.name for found in kind.metrics)) for kind in kinds):
         kinds[0].metric(metric)
 
 
 def task_of_checkpoint(config: Mapping[str, Any], where: str) -> Task:
-    """Return the task that a finished model does by its config.json; ArtifactError when that is none of ours."""
+    """Return the task of a finished model from its config.json; ArtifactError when lightune does not have it."""
     for _, kind in TASKS.items():
         found = kind.of_checkpoint(config)
         if found is not None:
             return found
     problem = config.get("problem_type")
-    what = "several labels a text" if problem == "multi_label_classification" else "regression"
-    hint = "Models that give each text one of two or more labels are evaluated."
+    what = "several labels per text" if problem == "multi_label_classification" else "regression"
+    hint = "Models that give each text one of two or more labels can be evaluated."
     raise ArtifactError("ARTIFACT-015", f"{where}: this model is made for {what}.", hint)
 
 
 def task_from_json(value: Mapping[str, Any], where: str) -> Task:
-    """Return the task that lightune.json keeps; ArtifactError where it cannot be understood or is not installed."""
+    """Return the task stored in lightune.json; ArtifactError when it cannot be understood or is not installed."""
     options = dict(value)
     name = str(options.pop("name", ""))
     if name not in TASKS:
         text = f'{where}: trained for the task "{name}", which is not installed here.'
         raise ArtifactError("ARTIFACT-016", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
     strange = sorted(set(options) - {field.name for field in fields(TASKS[name])})
-    if strange:  # of a newer version: what it means cannot be left out
+    if strange:  # of a newer version: fields that are not understood must not be ignored
         raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: unknown: {', '.join(strange)}).")
     try:
         return TypeAdapter(TASKS[name]).validate_python(options)

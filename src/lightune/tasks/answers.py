@@ -1,4 +1,4 @@
-"""What a model says of a text."""
+"""A model's answers to texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer(ABC):
-    """What a model says of a text; the fields are what --json prints."""
+    """A model's answer to a text; the fields are what --json prints."""
 
     @abstractmethod
     def cells(self) -> tuple[str, ...]:
@@ -16,7 +16,7 @@ class Answer(ABC):
 
     @abstractmethod
     def line(self) -> str:
-        """Return it as it stands before its text on the terminal."""
+        """Return it as it is printed before its text on the terminal."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,5 +36,5 @@ class Prediction(Answer):
         return self.label, f"{self.confidence:.6f}"
 
     def line(self) -> str:
-        """Return both; labels are as wide as the widest of them."""
+        """Return both; labels are padded to the widest of them."""
         return f"{self.label:<{max(map(len, self.probabilities))}}  {self.confidence:.3f}"

@@ -1,6 +1,6 @@
-"""What a task is: what stands beside a text, how it is learnt, and how answers are judged and shown.
+"""What a task is: the targets of texts, the loss of a model, and how answers are measured and shown.
 
-A new task is one file. Everybody else calls these methods and never asks which task it is.
+A new task is one file. All other code calls these methods and never asks which task it is.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[Any]
-# The code of a target that the training file lacks; data.on_unseen_label says what becomes of such rows.
+# The code of a target that the training file lacks; data.on_unseen_label says what happens to such rows.
 UNSEEN = "DATA-014"
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """The base of every task; an instance knows its labels, as far as it has any.
+    """The base of every task; an instance knows its labels, if it has any.
 
-    - `auto_model`: transformers' MODEL_FOR_<...>_MAPPING has the model's class; `head_class` is how that ends.
+    - `auto_model`: transformers' MODEL_FOR_<...>_MAPPING has the model's class; `head_class` is the end of its name.
     - `peft_type`: PEFT's task type. `hub_tag`: what the Hugging Face Hub calls the task.
     - `reads`: whether a head answers once for a "text", or for each of its "tokens".
     - `metrics`: the first is the headline, and chooses the best epoch unless a recipe says otherwise.
-    - `label_columns`: what its column is usually called; `target_column`, in predictions.csv.
+    - `label_columns`: the usual names of its column. `target_column`: its name in predictions.csv.
     """
 
     name: ClassVar[str]
@@ -63,40 +63,40 @@ class Task(ABC):
             raise RecipeError("RECIPE-015", text, f"{did_you_mean(name, found)} Valid: {', '.join(found)}.".strip())
         return found[name]
 
-    # What stands in a file
+    # What a file holds
 
     @classmethod
     def claims(cls, column: LabelColumn) -> bool:
-        """Say whether `task: auto` takes the column for this task; one that says so comes before the others."""
+        """Say whether `task: auto` takes the column for this task; the first task that claims a column gets it."""
         return False
 
     @classmethod
     @abstractmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
-        """Return the task that the training file sets. Raises DataError when its cells cannot be such targets."""
+        """Return the task of a training file's column. Raises DataError when its cells cannot be such targets."""
 
     @classmethod
     def of_checkpoint(cls, config: Mapping[str, Any]) -> Task | None:
-        """Return the task that a finished model's config.json says it does, or None where it is not this one."""
+        """Return the task of a finished model from its config.json, or None when it is not this one."""
         return None
 
     @abstractmethod
     def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
-        """Return what turns a cell into a target, or into the Fault that says why it is none.
+        """Return a function that turns a cell into a target, or into the Fault that says why it is not one.
 
-        `class_names` are the file's own names for its numbers. The fault of a target that training lacks is UNSEEN.
+        `class_names` are the file's own names for class indices. A target that training lacks has the code UNSEEN.
         """
 
     def in_words_of(self, column: LabelColumn) -> Task:
-        """Return the same task with the labels as a file calls them; for a model that was trained elsewhere."""
+        """Return the same task with a file's names for its labels; for a model that was trained elsewhere."""
         return self
 
     def is_spelt_otherwise(self, other: Task) -> bool:
-        """Say whether another task is this one but for how its labels are written, as older versions did it."""
+        """Say whether another task differs only in how its labels are written, as older versions wrote them."""
         return False
 
     def targets(self, rows: int) -> Array:
-        """Return room for the targets of so many rows; the first axis counts rows."""
+        """Return an array for the targets of this many rows; the first axis is the row."""
         return np.zeros(rows, np.int32)
 
     def shown(self, target: Any) -> str:
@@ -108,11 +108,11 @@ class Task(ABC):
         return {}
 
     def strata(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target; rows of one number are drawn in proportion."""
+        """Return the stratum of each target; rows are drawn in proportion from each stratum."""
         return np.zeros(len(targets), np.int64)
 
     def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target, which is that of another one where the two agree."""
+        """Return a number for each target; targets that agree have the same number."""
         return np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets)).astype(np.int64)
 
     def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
@@ -127,11 +127,11 @@ class Task(ABC):
 
     @property
     def outputs(self) -> int:
-        """How many logits a text gets (or a token)."""
+        """The number of logits per text (or per token)."""
         return len(self.labels)
 
     def config(self) -> dict[str, Any]:
-        """Return what a transformers configuration says of the task; `id2label` names the outputs."""
+        """Return what a transformers configuration says about the task; `id2label` names the outputs."""
         names = self.labels if len(self.labels) == self.outputs else [f"LABEL_{row}" for row in range(self.outputs)]
         return {
             "num_labels": self.outputs,
@@ -148,12 +148,12 @@ class Task(ABC):
         return torch.from_numpy(np.asarray(targets, np.int64))
 
     def weights(self, targets: Array, wishes: Wishes) -> Array | None:
-        """Return how much each text weighs in training, or None where all weigh the same.
+        """Return the weight of each text in training, or None where all weigh the same.
 
         Raises RecipeError where class weights are asked for and the task has none.
         """
         if wishes.class_weights != "none":
-            text = f"training.class_weights: the task {self.name} has no classes to be weighed."
+            text = f"training.class_weights: the task {self.name} has no classes to weight."
             raise RecipeError("RECIPE-017", text, "Leave it out.")
         return None
 
@@ -165,11 +165,11 @@ class Task(ABC):
         """Return the mean loss of texts that weigh the same."""
         return self.losses(logits, targets).mean()
 
-    # Answers and what they are worth
+    # Answers and metrics
 
     @property
     def answer_columns(self) -> tuple[str, ...]:
-        """What a file of answers gets: the columns of `Answer.cells`."""
+        """The columns that a file of answers gets, those of `Answer.cells`."""
         return ("prediction",)
 
     @abstractmethod
@@ -186,19 +186,19 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, logits: Array, targets: Array) -> dict[str, float | None]:
-        """Return every metric by its name; None for one that such texts or answers leave undefined."""
+        """Return every metric by its name; None for one that is undefined for these texts or answers."""
 
     def measure_part(self, logits: Array, targets: Array) -> dict[str, float | None]:
         """Return the metrics of a part of the texts, in which some labels may not occur."""
         return self.measure(logits, targets)
 
     def details(self, logits: Array, targets: Array) -> dict[str, Any]:
-        """Return what stands beside the metrics, as JSON values; a picture is drawn of what the report knows."""
+        """Return further results, as JSON values; the report draws those that it knows."""
         return {}
 
     @abstractmethod
     def count(self, cells: Sequence[str], target: Any) -> tuple[float, ...]:
-        """Return what the answer in these cells adds to the sums from which the headline metric follows."""
+        """Return what the answer in these cells adds to the sums that give the headline metric."""
 
     def counts(self, logits: Array, targets: Array) -> Array:
         """Return what each answer adds to those sums: (texts, sums)."""
@@ -206,9 +206,9 @@ class Task(ABC):
         return np.array([self.count(answer.cells(), target) for answer, target in answers], float)
 
     def headline(self, sums: Array, texts: int) -> Array:
-        """Return the headline metric from sums over so many texts, (..., sums) to (...); a mean unless said otherwise.
+        """Return the headline metric from sums over this many texts, (..., sums) to (...); by default the mean.
 
-        A metric that is no mean is bootstrapped by it.
+        The bootstrap of a metric that is not a mean uses it.
         """
         found: Array = sums[..., 0] / texts
         return found
@@ -224,25 +224,25 @@ class Task(ABC):
         return None
 
     def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:
-        """Fit a linear model whose penalty is one of `strengths`, chosen by cross-validation; None without such models.
+        """Fit a linear model whose penalty is one of `strengths`, chosen by cross-validation; None without one.
 
-        `features` are (texts, width), dense or sparse, and standardised first where they are to be `scaled`.
+        `features` are (texts, width), dense or sparse, and are standardised first if `scaled`.
         """
         return None
 
     def head_start(self, inputs: Array, targets: Array, has_bias: bool) -> HeadStart | None:
-        """Fit what an output layer may start from to its inputs, (texts, width); None without such a start."""
+        """Fit initial weights of an output layer to its inputs, (texts, width); None where the task has none."""
         return None
 
     # On disk
 
     def as_json(self) -> dict[str, Any]:
-        """Return the task as lightune.json keeps it."""
+        """Return the task as lightune.json stores it."""
         return {"name": self.name, **{key: list(value) if isinstance(value, tuple) else value
                                       for key, value in asdict(self).items()}}  # fmt: skip
 
     def record(self) -> TaskRecord:
-        """Return what the record says of the task."""
+        """Return what the record says about the task."""
         return TaskRecord(
             name=self.name,
             labels=list(self.labels),

@@ -1,4 +1,4 @@
-"""Scores of answers that are one label each: metrics by scikit-learn, and what stands beside them."""
+"""Metrics of single-label answers by scikit-learn, the confusion matrix, and the figures of each label."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def confusion_matrix(predicted: Array, labels: Array, count: int) -> list[list[i
 
 
 def per_label(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, dict[str, float | int]]:
-    """Return the figures of each label by its name, of a matrix (rows true, columns answered).
+    """Return the figures of each label by its name, from a matrix (rows true, columns answered).
 
     Precision is right / answered, recall right / examples, F1 their harmonic mean, 2 right / (examples + answered);
-    each is 0 where that divides nothing, as in the macro F1, which is the mean of these F1.
+    each is 0 where the divisor is 0, as in the macro F1, which is the mean of these F1.
     """
     return {
         found.label: {

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
-NEVER = -50.0  # the log-probability of a label that was not there to be learnt
+NEVER = -50.0  # the log-probability of a label that training lacked
 
 
 @register("classification")
@@ -97,7 +97,7 @@ class Classification(Task):
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
-        """Return a fault where the drawing left a label out."""
+        """Return a fault where no row of a label was drawn."""
         absent = [name for name, count in self.tally(targets).items() if not count]
         if not absent:
             return []
@@ -171,13 +171,13 @@ class Classification(Task):
         return (logits.argmax(axis=1) == targets).astype(float)[:, None]
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
-        """Return labels that are never found, and baselines that are ahead where the accuracy does not show it."""
+        """Return sentences on labels that are never found, and on baselines that are ahead by another figure."""
         reached = {name: _reached(found, found.named) for name, found in baselines.items()}
         counts = counts_by_label(self.labels, after.details["confusion_matrix"])
         return cautions(_reached(after, "this model"), reached, counts, best)
 
     def constant(self, targets: Array) -> Constant | None:
-        """Return the commonest label; it has no probabilities, and hence no loss."""
+        """Return the most common label; it has no probabilities, and hence no loss."""
         label, _ = Counter(targets.tolist()).most_common(1)[0]
         name, scores = self.labels[label], np.eye(len(self.labels))[label]
         return Constant("majority_class", f"always answering {shortened(name)}", scores, {"label": name}, ("loss",))

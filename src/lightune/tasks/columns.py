@@ -1,4 +1,4 @@
-"""What a task is given of the data: a file's label column, the targets of a split, and what the recipe says."""
+"""What a task gets of the data: a file's label column, the targets of a split, and the choices of the recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a recipe says of the task: its name or auto, whether rare labels weigh more, and what numbers are.
+    """What a recipe says about the task: its name or auto, whether rare labels weigh more, and what numbers are.
 
     `label_kind` "class" says that each number, and each a|b, is a label of its own.
     """
@@ -27,9 +27,9 @@ ANY_TASK = Wishes()
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """The label column of a file as it stands there, before anybody knows what its cells mean.
+    """The label column of a file as it was read, before its cells are interpreted.
 
-    `values` can be passed over again; `class_names` are the names that the file itself has for its numbers.
+    `values` can be iterated more than once; `class_names` are the file's own names for class indices.
     """
 
     name: str
@@ -41,10 +41,10 @@ class LabelColumn:
 
 @dataclass(frozen=True)
 class SplitTargets:
-    """The targets of a split, to be looked over: of every row, with the numbers of those that are used.
+    """The targets of a split, one for each row, with the indices of the rows that are used.
 
-    `usable` rows have a text and a target, `kept` ones are left when duplicates are gone; `place` says where a row
-    stands.
+    `usable` rows have a text and a target; `kept` rows are those that remain without duplicates; `place` says where a
+    row is.
     """
 
     name: str

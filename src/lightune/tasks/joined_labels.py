@@ -12,9 +12,9 @@ from lightune.tasks.columns import SplitTargets
 from lightune.tasks.label_names import AS_CLASSES
 
 MARKS = "|;,/+&"
-# One label with another mark in it may be a name; a bar hardly ever is.
+# A single label with another of these marks in it may be a name; one with a bar hardly ever is.
 LEAST_JOINED = {"|": 1}
-# From this share of the rows on it cannot be an oddity of a few.
+# From this share of the rows on, they are not a few exceptions.
 FAULT_SHARE = 0.1
 MOST_NAMED = 5
 # Brackets around one bare word are a name: (A), [NEG].
@@ -57,7 +57,7 @@ def _lists(labels: Sequence[str]) -> list[str]:
 
 
 def _joined(labels: Sequence[str], mark: str) -> list[str]:
-    """Return the labels whose parts all stand elsewhere too, alone or in another label; of `a|b` one part is enough."""
+    """Return the labels whose parts all occur elsewhere, alone or in another label; of `a|b` one part is enough."""
     parts = {name: [part.strip() for part in name.split(mark)] for name in labels}
     known = Counter(part for found in parts.values() for part in set(found))
     enough = any if mark == "|" else all

@@ -1,4 +1,4 @@
-"""What an accuracy alone would hide, in words: labels that are never found, a baseline ahead in macro F1."""
+"""What accuracy alone hides, in sentences: labels that are never found, a baseline ahead in macro F1."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def counts_by_label(labels: Sequence[str], confusion_matrix: Sequence[Sequence[i
 
 
 def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[Counts], best: str | None) -> list[str]:
-    """Return what the headline does not say and should not be missed: what stands beside it in the first lines.
+    """Return sentences on what the headline does not say, to be shown beside it in the first lines.
 
     Labels that are never found, a baseline ahead in macro F1, the majority class ahead in accuracy. `best` is the
     baseline of the headline.
@@ -79,7 +79,7 @@ def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[
     """Return a sentence where macro F1 is below that of a baseline that is no more accurate, else none.
 
     The baseline furthest ahead is named, and the label that is answered worst. A gap that would be shown as 0.0 points
-    is none.
+    does not count.
     """
     ahead = [other for other in baselines if other.accuracy <= found.accuracy and other.f1_macro > found.f1_macro]
     if not ahead:

@@ -1,4 +1,4 @@
-"""What the labels of a column are called, and columns whose values cannot be labels."""
+"""The names of the labels of a column, and columns whose values cannot be labels."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from lightune.values.numerals import WHOLE
 
 MOST_SHOWN = 12
 MAX_CLASSES = 1000
-# More different whole numbers than this, without names, are taken for a quantity and not for classes.
+# More different whole numbers than this, without names, are read as a quantity and not as classes.
 MOST_NUMBERS = 20
 LEAST_NUMBERS_SHARE = 0.9
-# A column of a million ids need not be counted to the end to know that it holds no labels.
+# A column of a million ids need not be counted to the end to know that it does not hold labels.
 MOST_COUNTED = 100_000
 SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
-AS_CLASSES = "--label-kind class (data.label_kind) takes each as a class"
+AS_CLASSES = "pass --label-kind class (data.label_kind)"
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
 def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
     """Return the label names in order: the file's own class names, else the values, numbers by size.
 
-    DataError for what is no classification: lists, fractions, a single value, nearly as many values as rows, many
+    DataError for what is not classification: lists, fractions, a single value, nearly as many values as rows, many
     different whole numbers. With `kind` "class" numbers of any sort are classes.
     """
     if column.class_names:
@@ -48,13 +48,13 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
 
 
 def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
-    """Count the values that are there, by type and value: 1 and True are not one; not to the end if they are many."""
+    """Count the values that are not missing, by type and value: 1 and True differ; not to the end if they are many."""
     counts = Counter[tuple[type, Any]]()
     for value in column.values:
         if isinstance(value, list | tuple | dict):
             text = f"column {column.name} holds lists; multi-label and token tasks are not supported."
             raise data_error("DATA-021", column.origin, text, SUPPORTED)
-        if not isinstance(value, KINDS):  # its str() is no label that anybody wrote: b'pos'
+        if not isinstance(value, KINDS):  # its str() is a label that nobody wrote: b'pos'
             text = f"column {column.name} holds {type(value).__name__}, which is not a label."
             raise data_error("DATA-021", column.origin, text, SUPPORTED)
         key = (value.__class__, value)
@@ -92,7 +92,7 @@ def _refuse_quantity(column: LabelColumn, names: Counter[str], kind: str) -> Non
     numbers = [name for name in names if WHOLE.fullmatch(name)]
     if kind == "class" or len(numbers) <= MOST_NUMBERS or len(numbers) < LEAST_NUMBERS_SHARE * len(names):
         return
-    text = f"column {column.name} holds {len(numbers)} different whole numbers and no names, so it looks like a number."
+    text = f"column {column.name} holds {len(numbers)} different whole numbers, no names: it looks like a quantity."
     hint = f"Regression is not supported. If each number is a class, {AS_CLASSES}."
     raise data_error("DATA-035", column.origin, text, hint)
 
@@ -106,7 +106,7 @@ def names_in_file(labels: Sequence[str], column: LabelColumn) -> list[str]:
     """Return the file's name for each of the model's labels, in the model's order.
 
     Labels are matched by name, whatever their case; LABEL_0, LABEL_1, ... also by the number in the file. A label of
-    the model that the file does not use keeps its own name. Raises DataError when no label is known.
+    the model that the file does not use keeps its own name. Raises DataError when no label matches.
     """
     found = _labels_of(column)
     by_name = {label.casefold(): index for index, label in reversed(list(enumerate(labels)))}

@@ -20,9 +20,9 @@ TRUTHS = ("true", "false")
 
 
 class LabelReader:
-    """Turns a label cell into the number of its label, or into the fault that says why it is none.
+    """Turns a label cell into the number of its label, or into the fault that says why it has none.
 
-    `class_names` are the file's own names for numbers.
+    `class_names` are the file's own names for class indices.
     """
 
     def __init__(self, labels: Sequence[str], class_names: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ class LabelReader:
         self._numbers = {label_text(name): index for index, name in enumerate(labels)}
         self._numbers |= {name: index for index, name in enumerate(labels)}
         self._alike = {alike_key(name): name for name in labels}
-        self._known = lru_cache(4096)(self._look_up)  # few values stand in many rows
+        self._known = lru_cache(4096)(self._look_up)  # few values occur in many rows
 
     def __call__(self, value: Any) -> int | Fault:
         """Return the number of the label in a cell, or what is wrong with it."""
@@ -60,6 +60,6 @@ class LabelReader:
             remedy = "Published test splits hide their labels as -1: give a labelled file instead."
         text = f'label "{shown}" is not among the training labels ({known}).'
         alike = self._alike.get(alike_key(name))
-        guess = "" if WHOLE.fullmatch(name) else did_you_mean(shown, names)  # -1 is near 1, and means another thing
+        guess = "" if WHOLE.fullmatch(name) else did_you_mean(shown, names)  # -1 is close to 1 but means something else
         meant = guess if alike is None else f'Did you mean "{alike}"?'
         return Fault(UNSEEN, "", text, f"{meant} {remedy}".strip())

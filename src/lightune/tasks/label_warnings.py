@@ -13,8 +13,8 @@ from lightune.tasks.label_names import AS_CLASSES
 from lightune.values.lookalikes import alike_key, described, plain_key
 from lightune.values.missing import MISSING
 
-ONE_NUMBER = "are one number"
-LEAST = 2  # one row to train on and one to choose by
+ONE_NUMBER = "are the same number"
+LEAST = 2  # one row to train on and one to validate on
 FEW = 8
 IMBALANCE = 3.0
 MOST_NAMED = 5
@@ -23,7 +23,7 @@ MOST_NAMED = 5
 def alike_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> list[Fault]:
     """Return a fault for labels that look the same or differ by case, spaces or quotes: they are meant to be one.
 
-    With `kind` "class" labels that are one number, 007 and 7, are two classes.
+    With `kind` "class", labels that are the same number, 007 and 7, are two classes.
     """
     groups = defaultdict(list)
     for index, name in enumerate(labels):
@@ -47,7 +47,7 @@ def _mixed_truths(split: SplitTargets, labels: Sequence[str]) -> list[Fault]:
     truths = {name.casefold(): name for name in labels}
     if not {"true", "false", "0", "1"} <= set(truths):
         return []
-    text = f"the labels {truths['true']} and {truths['false']} stand beside 1 and 0, which mean the same."
+    text = f"the labels {truths['true']} and {truths['false']} occur beside 1 and 0, which mean the same."
     return [Fault("DATA-033", split.place_of(labels.index("1")), text, "Write them in one way.")]
 
 
@@ -77,12 +77,12 @@ def rare_labels(split: SplitTargets, labels: Sequence[str]) -> tuple[list[Fault]
     named = shortlist([f"{labels[index]} ({counts[index]})" for index in few], MOST_NAMED)
     text = f"{len(few)} of {len(labels)} labels have fewer than {FEW} training examples: {named}."
     guess = " ".join(dict.fromkeys(filter(None, (_meant(labels[index], labels, counts) for index in few))))
-    hint = f"{guess} Add rows; so few teach little.".strip()
+    hint = f"{guess} Add rows; a model learns little from so few.".strip()
     return faults, [Fault("DATA-104", split.place_of(few[0]), text, hint)]
 
 
 def label_warnings(splits: Mapping[str, SplitTargets], labels: Sequence[str], class_weights: str) -> list[Fault]:
-    """Return warnings on imbalance, on labels that validation or test lacks, and on those that look like nothing."""
+    """Return warnings on imbalance, on labels that validation or test lacks, and on names of missing values."""
     train = splits["train"]
     found = _imbalance(train, labels, class_weights)
     for name in ("validation", "test"):
@@ -105,9 +105,9 @@ def _imbalance(split: SplitTargets, labels: Sequence[str], class_weights: str) -
         f"the label {labels[largest]} ({counts[largest]:,}) is {ratio:.1f} times as frequent in training as "
         f"{labels[smallest]} ({counts[smallest]:,})."
     )
-    hint = "Look at macro F1 beside the accuracy."
+    hint = "Look at macro F1 as well as accuracy."
     if class_weights == "none":
-        hint += " training.class_weights=auto gives each label the same say in training."
+        hint += " training.class_weights=auto gives each label the same weight in training."
     return [Fault("DATA-105", split.origin, text, hint)]
 
 
@@ -117,8 +117,8 @@ def _missing_values(split: SplitTargets, labels: Sequence[str]) -> list[Fault]:
     if not found:
         return []
     named = shortlist([f'"{labels[index]}" ({counts[index]:,})' for index in found], MOST_NAMED)
-    text = f"labels that programs write where nothing stands: {named}. Each is a class of its own here."
-    hint = "Leave the rows out or label them, unless it is a class."
+    text = f"labels that programs write for a missing value: {named}. Each is a class of its own here."
+    hint = "Leave the rows out or label them, unless this is a class."
     return [Fault("DATA-116", split.place_of(found[0]), text, hint)]
 
 

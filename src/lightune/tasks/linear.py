@@ -19,7 +19,7 @@ FOLDS = 5
 class Constant:
     """The one answer that is best for all texts: its scores, (outputs,), its name, its title, and details of it.
 
-    Metrics that such scores cannot have, like a loss, are `without`.
+    `without` lists metrics that such scores do not have, such as the loss.
     """
 
     name: str
@@ -66,7 +66,7 @@ def fit_logistic(
     steps = [StandardScaler(with_mean=intercept), regression] if scaled else [regression]
     pipeline = make_pipeline(*steps)
     folds = min(FOLDS, *Counter(labels).values())
-    # The problems are small: more threads than one cost more in waiting for each other than they save.
+    # The problems are small: several threads lose more time by waiting for each other than they save.
     with threadpool_limits(1), warnings.catch_warnings():
         # A weak penalty may not converge within the iterations; such a fit loses the comparison by itself.
         warnings.simplefilter("ignore")
@@ -82,7 +82,7 @@ def fit_logistic(
 
 
 def fit_shares(features: Any, targets: Array, labels: int, strengths: Sequence[float], scaled: bool) -> LinearModel:
-    """Fit logistic regression to label numbers; scores are probabilities, 0 for a label that was not there to learn."""
+    """Fit logistic regression to label numbers; scores are probabilities, 0 for a label that training lacked."""
     model = fit_logistic(features, targets.tolist(), strengths, scaled=scaled)
 
     def shares(given: Any) -> Array:

@@ -1,4 +1,4 @@
-"""What version 1 wrote, as version 2 has it: results.json and lightune.json. All of it was single-label classification.
+"""Upgrading results.json and lightune.json from version 1, which had only single-label classification, to version 2.
 
 Version 1 had each metric as a field of its own, which version 2 still writes beside the mappings.
 """
@@ -17,13 +17,13 @@ from lightune.tasks.label_cautions import shortened
 
 METRICS = tuple(metric.name for metric in Classification.metrics)
 CONSTANT = "majority_class"
-# A record of the first versions has gains over before and over this one alone.
+# A record of the first versions has only the gains over `before` and over this baseline.
 PROBE = "probe"
 TITLES = {"tfidf": "word counts (TF-IDF)", PROBE: "linear probe"}
 
 
 class _Part(BaseModel):
-    """What the upgrade depends on; everything else goes through as it stands, and is checked as version 2."""
+    """What the upgrade depends on; everything else is kept unchanged, and is checked as version 2."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -99,8 +99,8 @@ def upgraded_config(value: Mapping[str, Any]) -> dict[str, Any]:
 def upgraded_record(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a results.json of version 1 as version 2 has it. Raises ValueError where it is not one.
 
-    A record that says nothing of the best baseline keeps its comparison with the probe, and the cautions say so: a
-    paired comparison cannot be made up afterwards.
+    A record that does not name the best baseline keeps its comparison with the probe, and the cautions say so: a
+    paired comparison cannot be computed afterwards.
     """
     _Record.model_validate(value)
     labels = value["data"]["labels"]
@@ -156,7 +156,7 @@ def _epoch(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the gains by name; those over before and over the probe stand as fields in every record."""
+    """Return the gains by name; those over `before` and over the probe are fields in every record."""
     given: dict[str, Any] = found.get("gains", {})
     fields = {
         name: {
@@ -178,9 +178,9 @@ def _cautions(task: Classification, after: Any, baselines: Mapping[str, Any], be
     read = {name: Baseline.model_validate(found) for name, found in baselines.items()}
     said = task.cautions(Evaluation.model_validate(after), read, best)
     shown = {name: f"{found.title}: {found.metrics['accuracy']:.3f}" for name, found in read.items()}
-    # Of equally good ones the last: it knows more of what the adapted model knows.
+    # Of equally good ones the last: it is closer to the adapted model.
     other = max(reversed(read), key=lambda name: read[name].metrics["accuracy"] or 0.0)
     if best is None and read[other].metrics["accuracy"] != read[PROBE].metrics["accuracy"]:
         both = f"{shown[other][0].upper()}{shown[other][1:]}, {shown[PROBE]}"
-        said.append(f"{both}; an older lightune wrote this record and compared with the latter alone.")
+        said.append(f"{both}; an older lightune wrote this record and compared only with the latter.")
     return said

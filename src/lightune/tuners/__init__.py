@@ -1,10 +1,10 @@
-"""PEFT tuners that PEFT lacks: adapter layers and key/value prefixes. `register_all` makes PEFT know them."""
+"""PEFT tuners that PEFT lacks: adapter layers and key/value prefixes. `register_all` registers them with PEFT."""
 
 from __future__ import annotations
 
 
 def register_all() -> None:
-    """Make PEFT know our tuners, so that get_peft_model and PeftModel.from_pretrained work with them."""
+    """Register our tuners with PEFT, so that get_peft_model and PeftModel.from_pretrained work with them."""
     from lightune.tuners import bottleneck, kv_prefix
     from lightune.tuners.peft_types import register
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-# The table in which transformers' attention modules look up the attention function that they call with themselves.
+# The table in which transformers' attention modules look up the attention function, which they pass themselves to.
 INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 
 
@@ -20,24 +20,25 @@ def asks(module: nn.Module) -> bool:
 
 @cache
 def _class_asks(kind: type) -> bool:
-    """Whether the `forward` of the class, or of one that it comes from, looks into the interface's table.
+    """Whether the `forward` of the class, or of a base class, uses the interface's table.
 
-    So do all of transformers' attention modules; setting up a model does too, so other methods say nothing.
+    All of transformers' attention modules do. Setting up a model uses it too, so methods other than `forward` prove
+    nothing.
     """
     own = (inspect.unwrap(vars(each)["forward"]) for each in kind.__mro__ if "forward" in vars(each))
     return any(INTERFACE in function.__code__.co_names for function in own if inspect.isfunction(function))
 
 
 def where_to_ask(model: nn.Module, instead_of: str) -> str:
-    """Return a sentence that names right targets: those inside the wrong one, or else those of the whole model."""
+    """Return a sentence that names valid targets: those inside the wrong one, or else those of the whole model."""
     found = {name: type(module).__name__ for name, module in model.named_modules() if asks(module)}
     every = {name.replace(".base_layer", ""): kind for name, kind in found.items()}  # some may be wrapped by now
     if not every:
-        return "No module of this model asks."
+        return "No module of this model asks for one."
     asking = {name: kind for name, kind in every.items() if name.startswith(f"{instead_of}.")} or every
     first, kind = next(iter(asking.items()))
     endings = list(dict.fromkeys(map(_after_number, asking)))
-    return f'What asks is, for example, "{first}" ({kind}): give target_modules={endings}.'
+    return f'A module that asks is "{first}" ({kind}): pass target_modules={endings}.'
 
 
 def _after_number(name: str) -> str:

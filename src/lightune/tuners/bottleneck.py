@@ -18,7 +18,7 @@ from lightune.tuners.peft_types import TargetedConfig, require, require_known
 
 @dataclass
 class BottleneckConfig(TargetedConfig):
-    """Options of adapter layers; `inputs` names, for a parallel one's target, the layer whose input it reads."""
+    """Options of adapter layers; `inputs` maps the target of a parallel adapter to the layer whose input it reads."""
 
     tuner_name: ClassVar[str] = "bottleneck"
 
@@ -29,7 +29,7 @@ class BottleneckConfig(TargetedConfig):
     inputs: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a value that means nothing."""
+        """Raise ValueError for an invalid value."""
         super().__post_init__()
         factor, scaling = self.reduction_factor, self.scaling
         require(isfinite(factor) and factor > 0, "reduction_factor", factor, "a number above 0")
@@ -41,7 +41,7 @@ class BottleneckConfig(TargetedConfig):
 class BottleneckLayer(CheckedLayer):
     """h + s W_up f(W_down h) with h = W x + b, or h + s W_up f(W_down z) with the input z of another layer.
 
-    W_down: width / reduction factor x width of what is read; W_up starts at zero.
+    W_down: (width / reduction factor) x width, the width of its input; W_up starts at zero.
     """
 
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
@@ -56,7 +56,7 @@ class BottleneckLayer(CheckedLayer):
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._width = in_and_out(base_layer)[1] if reads is None else in_and_out(unwrapped(reads))[0]
-        # What the other layer was given, by thread: two texts may be under way in two threads.
+        # The input of the other layer, by thread: two threads may run the model at the same time.
         self._given: dict[int, torch.Tensor] = {}
         self.update_layer(adapter_name, config)
         self._listens = None if reads is None else reads.register_forward_pre_hook(self._note)
@@ -89,7 +89,7 @@ class BottleneckLayer(CheckedLayer):
         return options.scaling * _linear(self.bottleneck_up[name], inner)
 
     def let_go(self) -> None:
-        """Take away what keeps the input of another layer."""
+        """Remove the hook that keeps the input of another layer."""
         if self._listens is not None:
             self._listens.remove()
             self._listens = None
@@ -100,7 +100,7 @@ class BottleneckLayer(CheckedLayer):
 
 
 def _linear(layer: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return x W^T + b in the type of x, which is bf16 where the frozen layers are."""
+    """Return x W^T + b in the dtype of x, which is bf16 where the frozen layers are."""
     found: torch.Tensor = nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
     return found
 
@@ -122,13 +122,13 @@ class BottleneckModel(CheckedTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        # What is left of an adapter that was deleted makes room; another tuner's layer is adapted as it is.
+        # The layer that a deleted adapter left is replaced; another tuner's layer is adapted as it is.
         base = unwrapped(target) if isinstance(target, BottleneckLayer) else target
         reads = self._read_by(peft_config, current_key)
         self._replace_module(parent, target_name, BottleneckLayer(base, adapter_name, peft_config, reads), base)
 
     def _read_by(self, peft_config: Any, key: str) -> nn.Module | None:
-        """Return the layer whose input a target's adapter reads, or None. Raises ValueError when there is none such."""
+        """Return the layer whose input a target's adapter reads, or None. Raises ValueError for an unknown one."""
         source = peft_config.inputs.get(key)
         if source is None:
             return None
@@ -138,7 +138,7 @@ class BottleneckModel(CheckedTuner):
             raise ValueError(f'inputs["{key}"]: the model has no module "{source}".') from None
 
     def _check_injected(self, model: nn.Module, adapter_name: str) -> None:
-        """Raise ValueError for `inputs` of what is not a target: its adapter would read something else."""
+        """Raise ValueError when `inputs` names what is not a target: no adapter would read it."""
         layers = {name: module for name, module in model.named_modules() if isinstance(module, BottleneckLayer)}
         targets = [name for name, layer in layers.items() if adapter_name in layer.bottleneck_options]
         config: Any = self.peft_config[adapter_name]

@@ -1,4 +1,4 @@
-"""What our tuners keep to: a model takes an adapter whole or stays as it was, takes one, and gets back what it had."""
+"""What our tuners guarantee: one adapter per model, attached in full or not at all, and removed without a trace."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from lightune.execution.attention import AttentionBefore
 
 
 class CheckedLayer(nn.Module, BaseTunerLayer):
-    """A tuner's layer that may reach beyond itself (a hook, a note on another module) and takes that back."""
+    """A tuner's layer that may change other modules (a hook, an attribute), and can undo that."""
 
     def let_go(self) -> None:
-        """Take back what reaches beyond the layer; a second time changes nothing."""
+        """Undo the changes outside the layer; a second call does nothing."""
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Delete an adapter; after the last one nothing reaches beyond the layer, which stays, as LoRA's does."""
+        """Delete an adapter; the last one also undoes changes outside the layer, which stays, as LoRA's does."""
         super().delete_adapter(adapter_name)
         if not self._all_available_adapter_names():
             self.let_go()
 
 
 class CheckedTuner(BaseTuner):
-    """A tuner of which a model takes one adapter, and which leaves the model as it was when it refuses to.
+    """A tuner that allows a model one adapter, and leaves the model unchanged when it refuses one.
 
-    A subclass says in `called` what such an adapter is, in words.
+    A subclass gives the name of such an adapter in messages as `called`.
     """
 
     called: ClassVar[str]
     target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (PEFT declares it so; it stays empty)
 
     def __init__(self, model: nn.Module, peft_config: Any, adapter_name: str, **options: Any) -> None:
-        """Wrap the model; what is refused is not left in its table of adapters, which PEFT fills beforehand."""
+        """Wrap the model; a refused adapter is removed from `peft_config`, which PEFT fills beforehand."""
         table = getattr(model, "peft_config", None)
         before = dict(table) if table else {}
         try:
@@ -52,8 +52,8 @@ class CheckedTuner(BaseTuner):
         known = sorted({name for layer in layers for name in layer._all_available_adapter_names()})
         if known:
             raise ValueError(
-                f'a model takes one {self.called}, and this one has "{known[0]}". '
-                "Call delete_adapter or unload first; lightune.load_adapters serves several."
+                f'a model can have one {self.called}, and this one already has "{known[0]}". '
+                "Call delete_adapter or unload first; lightune.load_adapters loads several."
             )
         with whole_or_not_at_all(model):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -63,14 +63,14 @@ class CheckedTuner(BaseTuner):
         """Raise ValueError where the adapter is not what its configuration asks for."""
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        if isinstance(child, CheckedLayer):  # it is taken off, and may be another tuner's of ours
+        if isinstance(child, CheckedLayer):  # it is removed; it may belong to another of our tuners
             child.let_go()
             setattr(parent, child_name, new_module)
         else:
             super()._replace_module(parent, child_name, new_module, child)
 
     def _check_merge_allowed(self) -> None:
-        raise ValueError(f"a {self.called} cannot be merged into weights. Keep it on, or take it off by unload().")
+        raise ValueError(f"a {self.called} cannot be merged into weights. Keep it, or remove it with unload().")
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -80,7 +80,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def whole_or_not_at_all(model: nn.Module) -> Iterator[None]:
-    """Put the model back as it was when what happens inside fails: its modules, what is trained, its attention."""
+    """Restore the model when the block inside fails: its modules, what is trainable, its attention."""
     children = [(module, dict(module._modules)) for module in model.modules()]
     trained = [(value, value.requires_grad) for value in model.parameters()]
     attention = AttentionBefore(model)

@@ -21,7 +21,7 @@ ATTENDED = ("apart", "gated", "prepended")
 class KVPrefixConfig(TargetedConfig):
     """Options of a prefix: `attended` "apart" (values start at zero), "gated" (so does the gate) or "prepended".
 
-    `projection` is the inner width of the small network that the prefix comes from, or None.
+    `projection` is the inner width of the small network that computes the prefix, or None.
     """
 
     tuner_name: ClassVar[str] = "kv_prefix"
@@ -31,7 +31,7 @@ class KVPrefixConfig(TargetedConfig):
     projection: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a value that means nothing."""
+        """Raise ValueError for an invalid value."""
         super().__post_init__()
         require_known("attended", self.attended, ATTENDED)
         require(self.num_virtual_tokens >= 1, "num_virtual_tokens", self.num_virtual_tokens, "1 or more")
@@ -40,7 +40,7 @@ class KVPrefixConfig(TargetedConfig):
 
 @dataclass(frozen=True)
 class Heads:
-    """The shape of an attention: how many heads ask, how many have keys and values, how wide each is."""
+    """The shape of an attention: the number of query heads, the number of key/value heads, and the width of a head."""
 
     query: int
     key_value: int
@@ -112,18 +112,18 @@ class KVPrefixLayer(CheckedLayer):
         self.set_adapter(self.active_adapters)
 
     def enter(self, before: AttentionBefore) -> None:
-        """Give the base layer a prefix from now on; `before` knows what attention the model had."""
+        """Give the base layer a prefix from now on; `before` holds the attention that the model had."""
         before.hold()
         self._before = before
 
     def let_go(self) -> None:
-        """Give no prefix any more; the last layer to go puts the model's attention back."""
+        """Stop giving a prefix; the last layer to do so restores the model's attention."""
         if self._before is not None:
             self._before.release()
             self._before = None
 
     def move(self, device: torch.device) -> None:
-        """Move the prefix to a device, unless it lies nowhere yet."""
+        """Move the prefix to a device, unless it is still on the meta device."""
         for part in (self.kv_prefix_states, self.kv_prefix_gate, self.kv_prefix_projection):
             if not any(value.is_meta for value in part.parameters()):
                 part.to(device)
@@ -135,9 +135,9 @@ class KVPrefixLayer(CheckedLayer):
         return found
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the attention module, which asks for the prefix on its way.
+        """Call the attention module, whose attention function asks for the prefix.
 
-        Raises ValueError when somebody has given the model an attention that does not ask.
+        Raises ValueError when the model's attention was changed to one that does not ask.
         """
         if self._before is None:
             return self.base_layer(*args, **kwargs)
@@ -155,17 +155,17 @@ class KVPrefixLayer(CheckedLayer):
         return Prefix(keys, values, self._attended[name] != "prepended", self.kv_prefix_gate.get(name))
 
     def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Keep the first row's keys and values while `remember` is at work."""
+        """Keep the first row's keys and values while `remember` is on."""
         if self._seen is not None and not self._seen:
             self._seen += [key[0].detach().clone(), value[0].detach().clone()]
 
     def remember(self, on: bool) -> None:
-        """Begin to watch the tokens' keys and values, or end it."""
+        """Start or stop recording the tokens' keys and values."""
         self._seen = [] if on else None
 
     def start_from_seen(self, name: str) -> None:
-        """Make the prefix what was seen; values that are to start at zero stay there."""
-        assert self._seen, "no text has passed"
+        """Set the prefix to what was recorded; values that start at zero stay zero."""
+        assert self._seen, "nothing was recorded"
         keys, values = self._seen
         with torch.no_grad():
             self.kv_prefix_states[name][0].copy_(keys)
@@ -183,7 +183,7 @@ class KVPrefixModel(CheckedTuner):
     def _prepare_model(self, peft_config: Any, model: nn.Module) -> None:
         if not hasattr(model, "set_attn_implementation"):
             kind = type(model).__name__
-            raise ValueError(f"{kind} is not a model of transformers: only theirs have an attention to exchange.")
+            raise ValueError(f"{kind} is not a transformers model: only these have an attention that can be replaced.")
         self._before = AttentionBefore(model)
         use_attention(model)
 
@@ -212,15 +212,15 @@ class KVPrefixModel(CheckedTuner):
         for name, module in {key: target, **asked}.items():
             if not asks(module):
                 kind = type(module).__name__
-                message = f'"{name}" ({kind}) never asks for a prefix, so one there would do nothing.'
+                message = f'"{name}" ({kind}) never asks for a prefix, so a prefix there would do nothing.'
                 raise ValueError(f"{message} {where_to_ask(self.model, name)}")
 
 
 def _check_attention(module: Any) -> None:
-    """Raise ValueError where another attention is at work than the one that takes a prefix."""
+    """Raise ValueError when the model uses another attention than the one that takes a prefix."""
     named = module.config._attn_implementation
     if named != NAME:
         raise ValueError(
             f'the attention of this model is "{named}", which takes no prefix, so the prefix would do nothing. '
-            f'Call set_attn_implementation("{NAME}"), or unload() to have the model alone.'
+            f'Call set_attn_implementation("{NAME}"), or unload() to remove the prefix.'
         )

@@ -1,4 +1,4 @@
-"""Making PEFT know a tuner: its table of types is a closed enum, to which a member is added by hand."""
+"""Registering a tuner with PEFT: its table of types is a closed enum, to which a member is added by hand."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class TargetedConfig(PeftConfig):
     layers_pattern: str | None = None
 
     def __post_init__(self) -> None:
-        """Take PEFT's type, and targets as a set; ValueError for what PEFT would ignore. As PEFT's LoraConfig does."""
+        """Set PEFT's type, and targets as a set, as LoraConfig does; ValueError for options that PEFT would ignore."""
         super().__post_init__()
         self.peft_type = peft_type(self.tuner_name)
         for name in ("layers_to_transform", "layers_pattern"):
             if isinstance(self.target_modules, str) and getattr(self, name) is not None:
                 raise ValueError(f"{name} cannot be used when target_modules is a str. Give a list of names.")
         if self.layers_pattern and self.layers_to_transform is None:
-            raise ValueError("layers_pattern says nothing without layers_to_transform. Give both, or neither.")
+            raise ValueError("layers_pattern has no effect without layers_to_transform. Give both, or neither.")
         if isinstance(self.target_modules, list):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]
 
@@ -39,11 +39,11 @@ class TargetedConfig(PeftConfig):
 def require(is_valid: bool, option: str, given: Any, valid: str) -> None:
     """Raise ValueError when the value of an option is not valid."""
     if not is_valid:
-        raise ValueError(f"{option}: {given!r} is not valid. It is {valid}.")
+        raise ValueError(f"{option}: {given!r} is not valid. It must be {valid}.")
 
 
 def require_known(option: str, given: Any, known: Iterable[str]) -> None:
-    """Raise ValueError when the value of an option is none of those known."""
+    """Raise ValueError when the value of an option is not a known one."""
     require(given in known, option, given, f"one of {', '.join(sorted(known))}")
 
 
@@ -54,7 +54,7 @@ def register(name: str, config_class: type, model_class: type) -> None:
 
 
 def peft_type(name: str) -> PeftType:
-    """Return the member of PEFT's enum for a name, which is made when there is none."""
+    """Return the member of PEFT's enum for a name; it is added when there is none."""
     value = name.upper()
     if value not in PeftType._value2member_map_:
         member: Any = str.__new__(PeftType, value)

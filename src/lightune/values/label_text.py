@@ -19,7 +19,7 @@ def label_text(value: Any) -> str:
 
 
 def class_index(value: Any, names: int) -> int | None:
-    """Return the number of a class whose names the file carries, whatever kind of number holds it; else None."""
+    """Return the class index in a cell of any numeric type, where the file has `names` class names; else None."""
     if isinstance(value, str | bool | np.bool_):
         return None
     found = number(value)

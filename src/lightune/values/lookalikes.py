@@ -9,39 +9,39 @@ from collections.abc import Sequence
 from lightune.values.numerals import WHOLE, whole
 
 QUOTES = "\"'`“”„‘’«»‚‹›"
-# Characters that Unicode asks programs not to draw, besides its category Cf: fillers, joiners, variation selectors.
+# Characters that Unicode asks programs not to draw, besides category Cf: fillers, joiners, variation selectors.
 SELECTORS = "".join(map(chr, range(0xFE00, 0xFE10)))
 UNDRAWN = f"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0{SELECTORS}"
-# Flags of regions are told apart by tags alone, so those count although nothing draws them.
+# Flags of regions differ only in their tags, so tags count although they are not drawn.
 TAGS = range(0xE0020, 0xE0080)
-# Format characters that are drawn all the same: marks of numbers in Arabic, Syriac and Kaithi.
+# Format characters that are drawn nevertheless: number marks of Arabic, Syriac and Kaithi.
 DRAWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 DASHES = "‐‑‒–—−﹘﹣－"
 APOSTROPHES = str.maketrans("‘’ʼ´`", "'" * 5)
 # 007 beside 7: one of them was written by a program that drops zeros.
 LEADING_ZEROS = re.compile(r"^([+-]?)0+(?=[0-9])")
 AS_MINUS = str.maketrans(DASHES, "-" * len(DASHES))
-# Compatibility forms that mean something else than the plain character: x² is not x2.
+# Compatibility forms that differ in meaning from the plain character: x² is not x2.
 MEANINGFUL = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 # Small letters of Greek and Cyrillic that most fonts draw as Latin ones (Unicode Technical Standard 39).
 DRAWN_ALIKE = str.maketrans("аеорсухіјѕһԁԛԝвкмнтοανρικ", "aeopcyxijshdqwbkmhtoavpik")
 
 
 def is_blank(text: str) -> bool:
-    """Say whether a text holds nothing that can be seen: blanks, control and format characters only."""
+    """Say whether a text has no visible characters: only spaces, control and format characters."""
     return all(character.isspace() or is_unseen(character) for character in text)
 
 
 def plain_key(name: str) -> str:
-    """Return a name without what case, spaces and quotes add to it."""
+    """Return a name without differences of case, spaces and quotes."""
     return " ".join(name.casefold().strip(QUOTES).split())
 
 
 def alike_key(name: str) -> str:
-    """Return a text that is equal for names which look the same, or which are one whole number.
+    """Return a key that is equal for names which look the same, or which are the same whole number.
 
-    Unicode's compatibility form (NFKC, less what changes the meaning), without characters that are not drawn; dashes,
-    and letters of other alphabets that are drawn as Latin ones, are one.
+    It is Unicode's compatibility form (NFKC, except where that changes the meaning), without invisible characters. All
+    dashes become one, and letters of other alphabets that look like Latin letters become these.
     """
     number = _whole_number(name)
     if number is not None:

@@ -1,4 +1,4 @@
-"""Whether a cell holds something, and whether it can be written down again."""
+"""Whether a cell holds a value, and whether it can be written as UTF-8."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from lightune.values.lookalikes import is_blank
 
-# How programs write that a value is missing; "none" is left out, for it is often a class.
+# How programs write that a value is missing; "none" is left out, since it is often a class.
 MISSING = frozenset(
     [
         "nan",
@@ -33,14 +33,14 @@ MISSING = frozenset(
 
 
 def is_missing(value: Any) -> bool:
-    """Say whether a cell holds nothing: None, NaN, pandas' NA, or a text of which nothing can be seen."""
+    """Say whether a cell holds nothing: None, NaN, pandas' NA, or a text without visible characters."""
     if isinstance(value, str):
         return is_blank(value)
     if value is None:
         return True
     try:
         return bool(value != value) or not str(value).strip()
-    except (TypeError, ValueError):  # pandas' NA is neither true nor false; an array is several things
+    except (TypeError, ValueError):  # pandas' NA is neither true nor false; an array has several truth values
         return type(value).__name__ == "NAType"
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written in a file, and what is one whole number."""
+"""How numbers are written in a file, and which of them are the same whole number."""
 
 from __future__ import annotations
 
