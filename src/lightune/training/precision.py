@@ -36,7 +36,7 @@ def training_precision(wanted: str, device: torch.device, model: nn.Module, toke
 
 
 def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:
-    """Whether bf16 means that frozen layers compute in bf16; else autocast, which also rounds trained weights."""
+    """Whether bf16 means that frozen layers compute in it; else it is autocast, which also rounds trained weights."""
     # Except on a CPU, the hidden states between the layers have to be bf16 as well, and attention lightune's.
     can = device.type == "cpu" or (device.type == "cuda" and supported(model))
     return precision.name == "bf16" and can and bool(product_shapes(model, only_frozen=True))
