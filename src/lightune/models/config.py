@@ -126,7 +126,7 @@ def _require_sizes(name: str, raw: Mapping[str, Any]) -> None:
 
 def _unusable(name: str, key: str, value: Any, valid: str) -> RecipeError:
     told = f"{key} is missing" if value is None and key == "model_type" else f"{key} is {json.dumps(value)}"
-    hint = "Mend config.json, or download the model again."
+    hint = "Correct config.json, or download the model again."
     return RecipeError("RECIPE-059", f"{name}: in config.json {told}; valid: {valid}.", hint)
 
 
