@@ -78,7 +78,7 @@ def _distance(one: Any, other: Any) -> float:
 
 
 def compare_json(old: Any, new: Any, added: Sequence[str] = ()) -> Found:
-    """Compare two JSON values leaf by leaf: equal in writing, every old key still exists, new ones are allowed."""
+    """Compare two JSON values leaf by leaf: leaves equal as written, every old key still there, new ones allowed."""
     ours, theirs = flat(old), flat(new)
     found = Found(sum(not left_out(path) for path in ours))
     for path, value in ours.items():

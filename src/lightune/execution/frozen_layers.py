@@ -144,7 +144,7 @@ def _hooks(module: nn.Module) -> list[Any]:
 
 
 def _is_foreign(hook: Any) -> bool:
-    """Whether it is somebody else's hook; hooks of lightune and transformers do not need a plain call to happen."""
+    """Whether it is somebody else's hook; hooks of lightune and transformers do not need to see a plain call."""
     return not str(getattr(hook, "__module__", "")).startswith(("lightune.", "transformers."))
 
 

@@ -52,7 +52,7 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
 
 
 def supported(model: nn.Module) -> bool:
-    """Whether it is (or wraps) a known architecture's classifier with exchangeable attention, on a CPU or CUDA."""
+    """Whether it is (or wraps) a known architecture's classifier with sdpa or lightune attention, on a CPU or CUDA."""
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
         return False
