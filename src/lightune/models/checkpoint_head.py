@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHOWN = 6
-INCOMPLETE = "The checkpoint holds only a part of the head that its labels ask for; the rest was drawn anew."
+INCOMPLETE = "The checkpoint holds only a part of the head that its labels ask for; the rest was initialized randomly."
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def own_head(raw: Mapping[str, Any], task: Task) -> OwnHead:
     kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
     labels = list(task.config()["id2label"].values())
     if task.head_class not in kind:
-        return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
+        return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was initialized.")
     names = label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
     if names == list(labels):  # names that differ only by case need their exact spelling

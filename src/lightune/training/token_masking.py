@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TokenMasking:
-    """Each ordinary token becomes the mask token with probability `share`, drawn anew for each text in each epoch.
+    """Each ordinary token becomes the mask token with probability `share`, drawn again for each text in each epoch.
 
     Word dropout, as in Iyyer et al. 2015 (Deep Unordered Composition Rivals Syntactic Methods), with the mask token
     that the model knows from its pre-training. Draws are keyed by (seed, epoch, text), so batching does not change
