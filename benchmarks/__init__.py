@@ -1,1 +1,1 @@
-"""Side by side with what people would use instead: one file a row, all measured in alternation in one run."""
+"""Comparisons with the usual alternatives: one file per row, all arms measured alternately in one run."""

@@ -1,8 +1,8 @@
-"""Run every row, each in a process of its own, keep the figures and write docs/performance.md.
+"""Run every row in its own process, save the figures and write docs/performance.md.
 
 python -m benchmarks [--texts FILE] [--only ROW ...]      # measure, then write the page
 python -m benchmarks --device cuda [...]                  # likewise the rows for a GPU, beside the others
-python -m benchmarks --page                               # write the page from the figures kept before
+python -m benchmarks --page                               # write the page from the saved figures
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ PAGE = DOCS / "performance.md"
 HEAD = """# Performance
 
 Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json, and on a machine with a GPU by
-`python -m benchmarks --device cuda` from docs/performance.cuda.json; each row can be measured by itself, as
-`python -m benchmarks.bulk --json`. All arms of a row run in turn in one process, A B A B. "Times" is how many times
-faster (or smaller) an arm is than the first one: the median of the pairs, their quartiles in brackets. An arm that is
-named twice shows how far two equal arms differ.
+`python -m benchmarks --device cuda` from docs/performance.cuda.json; each row can be measured separately, e.g.
+`python -m benchmarks.bulk --json`. All arms of a row alternate in one process, A B A B. "Times" is how many times
+faster (or smaller) an arm is than the first one: the median of the pairs, with their quartiles in brackets. An arm that
+is listed twice shows how much two equal arms differ.
 """
 
 
 def main() -> None:
-    """Measure what was asked for, and write the page."""
+    """Measure the requested rows, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--only", nargs="*", choices=ROWS)
@@ -64,13 +64,13 @@ def main() -> None:
 
 
 def figures(path: Path) -> dict[str, Any]:
-    """Return the figures kept before, if there are any."""
+    """Return the saved figures, if there are any."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 
 def measured(name: str, given: argparse.Namespace) -> Any:
-    """Return what one row printed. Threads are bound to cores, for all arms alike."""
+    """Return the output of one row. Threads are bound to cores, for all arms."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
     if given.device != "cpu":
         command += ["--device", given.device]

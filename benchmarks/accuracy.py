@@ -1,9 +1,9 @@
-"""Accuracy on other texts beside the time that training took: the same adapted model, the Trainer and lightune.
+"""Accuracy on other texts and training time of the same adapted model, with the Trainer and with lightune.
 
 python -m benchmarks.accuracy [--texts FILE] [--rounds SEEDS] [--json]
 
-MiniLM with LoRA on all roles learns 500 texts in four epochs, by the same settings on both sides, and is asked about
-1,000 others afterwards. Each round is another seed: other texts, another head, another order.
+MiniLM with LoRA on all roles is trained on 500 texts for four epochs, with the same settings on both sides, and tested
+on 1,000 other texts. Each round has another seed: other texts, another head, another order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     """Train and test each arm with each seed."""
     found = parser(__doc__, rounds=3)
     found.add_argument("--train", type=int, default=500, help="texts to learn")
-    found.add_argument("--test", type=int, default=1000, help="texts to be asked about")
+    found.add_argument("--test", type=int, default=1000, help="texts to test on")
     given = found.parse_args()
     seconds: dict[str, list[float]] = {name: [] for name in (PEER, *PRECISIONS)}
     right: dict[str, list[float]] = {name: [] for name in seconds}
@@ -47,10 +47,10 @@ def main() -> None:
 
 
 def trained(name: str, texts: list[str], labels: list[int], train: int, device: str, seed: int) -> tuple[float, float]:
-    """Return (seconds of training, share of the other texts labelled right)."""
+    """Return (seconds of training, accuracy on the other texts)."""
     given = ready("minilm", METHOD, texts[:train], labels[:train], device, seed)
     if name == PEER:
-        # As lightune's own defaults are.
+        # The same as lightune's defaults.
         spent = peer(
             given, num_train_epochs=EPOCHS, learning_rate=RATE, seed=seed, weight_decay=0.01, warmup_steps=0.1
         )()

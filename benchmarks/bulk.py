@@ -3,7 +3,7 @@
 python -m benchmarks.bulk [--texts FILE] [--json]
 
 ONNX Runtime gets batches of 32 sorted by length, in fp32 and with its weights quantized to 8 bits (extra `benchmark`).
-Of two equal arms, `again` shows the noise.
+The arm `again` is equal to another one, and shows the noise.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def noted(logits: dict[str, Any], name: str, arm: Callable[[], Any]) -> Callable[[], None]:
-    """Return an arm whose logits are put down under its name."""
+    """Return an arm whose logits are stored under its name."""
 
     def run() -> None:
         logits[name] = arm()
@@ -81,7 +81,7 @@ def noted(logits: dict[str, Any], name: str, arm: Callable[[], Any]) -> Callable
 
 
 def differences(name: str, answers: Any, wanted: Any) -> dict[str, float]:
-    """Return the largest difference of logits from the reference's, and how many labels are others, how narrowly."""
+    """Return the largest difference of logits from the reference, the number of changed labels, and their margin."""
     others = answers.argmax(1) != wanted.argmax(1)
     margins = np.sort(wanted, 1)[:, -1] - np.sort(wanted, 1)[:, -2]
     found = {
@@ -120,7 +120,7 @@ def padded(model: Any, loaded: Any, texts: list[str]) -> Any:
 
 
 def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
-    """Return an arm that computes the matrix products of lightune's pass alone, on other numbers."""
+    """Return an arm that computes only the matrix products of lightune's pass, on other numbers."""
     shapes: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(module: Any, args: Any) -> None:
@@ -167,7 +167,7 @@ def exported(loaded: Any, folder: Path) -> dict[str, Any]:
     example = dict(loaded.tokenizer(["a text", "another, longer text"], padding=True, return_tensors="pt"))
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in example]
     torch.onnx.export(
-        # An export puts the mode back that it found: of a module in training it would switch dropout on.
+        # An export restores the mode that it found: for a module in training mode it would switch dropout on.
         _Logits(loaded.model, names).eval(), tuple(example[name] for name in names), str(path), input_names=names,
         output_names=["logits"], dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names}, dynamo=False,
     )  # fmt: skip
@@ -182,7 +182,7 @@ def exported(loaded: Any, folder: Path) -> dict[str, Any]:
 
 
 def unbound(session: Any, loaded: Any, texts: list[str]) -> Any:
-    """Return the session's logits; the thread that asks computes along, so it is not bound to a core either."""
+    """Return the session's logits; the calling thread also computes, so it is not bound to a core either."""
     with whole_machine():
         return run_onnx(session, loaded, texts)
 
@@ -201,7 +201,7 @@ def run_onnx(session: Any, loaded: Any, texts: list[str]) -> Any:
 
 
 class _Logits(torch.nn.Module):
-    """A classifier that takes its inputs by place and returns the logits alone, as an export wants it."""
+    """A classifier with positional inputs that returns only the logits, as an export needs it."""
 
     def __init__(self, model: Any, names: list[str]) -> None:
         super().__init__()

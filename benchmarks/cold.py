@@ -2,7 +2,7 @@
 
 python -m benchmarks.cold [--json]
 
-The script loads the adapter with PEFT and asks the pipeline once, as PEFT's documentation shows it.
+The script loads the adapter with PEFT and calls the pipeline once, as in PEFT's documentation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ print(classify(sys.argv[3]))
 
 
 def main() -> None:
-    """Train for one step, then ask in fresh processes."""
+    """Train for one step, then predict in fresh processes."""
     given = parser(__doc__, rounds=5).parse_args()
     base = embedded.folder()
     if base is None:

@@ -1,4 +1,4 @@
-"""How far gradients without padding are from the padded model's: fp32, dropout off, one batch of 16.
+"""The difference between gradients without padding and the padded model's: fp32, dropout off, one batch of 16.
 
 python -m benchmarks.gradients [--model minilm] [--texts FILE] [--json]
 

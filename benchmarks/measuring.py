@@ -1,4 +1,4 @@
-"""What every row shares: the command line, texts, models, and measuring arms in turn."""
+"""What all rows share: the command line, texts, models, and measuring arms alternately."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ STEPS_ON_GPU = 60
 
 @dataclass
 class Row:
-    """One comparison: seconds (or megabytes) of each arm by round, the peer first, and what else was found.
+    """One comparison: seconds (or megabytes) of each arm by round, the peer first, and notes.
 
-    `work` is how many units a round does; with `kind` "memory" less is better and nothing is divided, and with
-    "difference" each arm stands for itself.
+    `work` is how many units a round does. With `kind` "memory" less is better and nothing is divided; with
+    "difference" the arms are not compared with each other.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Row:
     kind: str = "speed"
 
     def speed(self, arm: str) -> float:
-        """Return the median of units a second, or of megabytes."""
+        """Return the median of units per second, or of megabytes."""
         middle = statistics.median(self.seconds[arm])
         return self.work / middle if self.kind == "speed" else middle
 
@@ -48,9 +48,9 @@ class Row:
 
 
 def in_turn(arms: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, list[float]]:
-    """Run arms A B C A B C ... and return their seconds; a first round is not counted.
+    """Run arms A B C A B C ... and return their seconds; the first round is a warm-up.
 
-    An arm that returns a number has timed itself; else the whole call counts.
+    An arm that returns a number has timed itself; otherwise the whole call is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds + 1):
@@ -64,7 +64,7 @@ def in_turn(arms: Mapping[str, Callable[[], float | None]], rounds: int) -> dict
 
 
 def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
-    """Return the command line that all rows have."""
+    """Return the command-line options that all rows have."""
     found = argparse.ArgumentParser(description=description)
     found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
     found.add_argument("--rounds", type=int, default=rounds, help="rounds that count")
@@ -74,13 +74,13 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
 
 
 def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU) -> int:
-    """Return how many steps a round has; on a GPU as many as a short run, for some things are done once a shape."""
+    """Return how many steps a round has; on a GPU as many as a short run, since some work is done once per shape."""
     steps: int = given.steps or (on_cpu if given.device == "cpu" else on_gpu)
     return steps
 
 
 def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, list[str], list[int]]:
-    """Return (name of the source, texts, label numbers), shuffled alike for the same seed."""
+    """Return (name of the source, texts, label numbers), in the same order for the same seed."""
     if path is None:
         from lightune.data.dataset import load_splits
         from lightune.recipe import DataBlock
@@ -101,7 +101,7 @@ def load_texts(path: Path | None, count: int, seed: int = SEED) -> tuple[str, li
 
 
 def load_for(name: str, seed: int = SEED, device: str = "cpu") -> Any:
-    """Return a LoadedModel: minilm, a folder's, or a DistilBERT of the published size, random, with minilm's words."""
+    """Return a LoadedModel: minilm, a folder's, or a random DistilBERT of real size with minilm's tokenizer."""
     from dataclasses import replace
 
     import torch

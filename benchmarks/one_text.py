@@ -1,4 +1,4 @@
-"""How long one text takes, against transformers' pipeline, both loaded and warm.
+"""The time for one text, against transformers' pipeline, both loaded and warmed up.
 
 python -m benchmarks.one_text [--texts FILE] [--json]
 """

@@ -1,9 +1,9 @@
-"""Peak memory of training above what the imports take, against the Trainer with batches padded to their longest.
+"""Peak memory of training above that of the imports, against the Trainer with batches padded to their longest text.
 
 python -m benchmarks.peak_memory [--model minilm] [--method prefix] [--texts FILE] [--json]
 
-Each arm runs in a fresh process: it imports, loads the model from its folder and trains, and its peak is what the
-system counted, less what it held after the imports. Linux only.
+Each arm runs in a fresh process: it imports, loads the model from its folder and trains. Its peak is the one that the
+system counted, minus the memory after the imports. Linux only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# lightune validates after its epoch, with these; the Trainer is not asked to. So they count as imports of both.
+# lightune validates after its epoch, with these; the Trainer does not validate. So both arms import them.
 import scipy.special  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
@@ -27,7 +27,7 @@ Arm = Callable[..., Callable[[], float]]
 
 
 def main() -> None:
-    """Measure the asked model and method, or all."""
+    """Measure the requested model and method, or all."""
     given = choosing(parser(__doc__, rounds=2)).parse_args()
     source, texts, labels = load_texts(given.texts, (given.steps or STEPS) * BATCH)
     rows = []
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def saved(model: str, folder: str) -> str:
-    """Save a model into a folder and return that: random weights come from a file too, and nobody else has it open."""
+    """Save a model into a folder and return the folder, so that random weights are read from their own file."""
     loaded = load_for(model)
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
@@ -47,7 +47,7 @@ def saved(model: str, folder: str) -> str:
 
 
 def peaks_of(model: str, method: str, texts: list[str], labels: list[int], rounds: int) -> dict[str, list[float]]:
-    """Return the megabytes of each arm, measured in turn."""
+    """Return the megabytes of each arm, measured alternately."""
     arms: dict[str, Arm] = {
         "Trainer, padded to the longest of a batch": peer,
         "lightune, exact fp32": ours,
@@ -61,7 +61,7 @@ def peaks_of(model: str, method: str, texts: list[str], labels: list[int], round
 
 
 def peak_of(arm: Arm, model: str, method: str, texts: list[str], labels: list[int]) -> float:
-    """Return the megabytes that a fresh process needed at most, above what it held after the imports."""
+    """Return a fresh process's peak in megabytes, above its memory after the imports."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(sender, arm, model, method, texts, labels))
@@ -75,7 +75,7 @@ def peak_of(arm: Arm, model: str, method: str, texts: list[str], labels: list[in
 def _measure(sender: Any, arm: Arm, model: str, method: str, texts: list[str], labels: list[int]) -> None:
     began = _held("VmRSS")
     arm(ready(model, method, texts, labels))()
-    sender.send(_held("VmHWM") - began)  # a peak of getrusage would count what the parent held, too
+    sender.send(_held("VmHWM") - began)  # getrusage's peak would include the parent's memory
 
 
 def _held(what: str) -> float:

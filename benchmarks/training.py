@@ -1,4 +1,4 @@
-"""Two ways to train the same adapted model on the same texts: the peers' Trainer, and lightune's loop."""
+"""Two ways to train the same adapted model on the same texts: transformers' Trainer, and lightune's loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lightune.training.train import Surroundings, Texts, train
 MODELS = ("minilm", "distilbert")
 BATCH = 16
 RATE = 1e-4
-# Dropout is on everywhere, at the rates the models came with and at 0.1 in LoRA.
+# Dropout is on everywhere, at the models' own rates and at 0.1 in LoRA.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "LoRA on query and value": ("lora", {"roles": ("query", "value"), "dropout": 0.1}),
     "LoRA on all roles": ("lora", {"dropout": 0.1}),
@@ -48,7 +48,7 @@ def choosing(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def asked_for(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Yield the models and methods that were asked for, or all."""
+    """Yield the requested models and methods, or all."""
     return product(given.model or MODELS, given.method or METHODS)
 
 
@@ -79,7 +79,7 @@ def ready(model: str, method: str, texts: list[str], labels: list[int], device: 
 
 
 def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
-    """Return an epoch of the Trainer, or what the arguments say, as seconds between its first step and its last."""
+    """Return an arm: an epoch of the Trainer, or as the arguments say, timed from its first step to its last."""
     width = arguments.pop("pad_to", None)
     columns = set(given.loaded.tokenizer.model_input_names)
     if given.loaded.anatomy.model_type == "distilbert":
@@ -110,14 +110,14 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
 
 
 def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: Any) -> Callable[[], float]:
-    """Return an epoch of lightune's loop, or what the settings say, as its own seconds."""
+    """Return an arm: an epoch of lightune's loop, or as the settings say, timed by the loop itself."""
     tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.targets))
-    chosen = training_precision(precision, given.device, given.model, tokens)  # once, and not anew in each round
+    chosen = training_precision(precision, given.device, given.model, tokens)  # once, not again in each round
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     asked = {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
     block = TrainingBlock.model_validate({**asked, "learning_rate": rate, "precision": chosen.name, **settings})
     texts = Texts(given.examples, Examples(encode(given.loaded.tokenizer, [("a",)], 8), np.zeros(1, np.int32)))
-    attached = Attachment(given.model, ())  # each round goes on from the one before, as the peers' do
+    attached = Attachment(given.model, ())  # each round continues from the one before, as the Trainer's do
 
     def epoch() -> float:
         with tempfile.TemporaryDirectory() as name:
@@ -129,7 +129,7 @@ def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: 
 
 
 class Clock(TrainerCallback):
-    """Notes how long training itself took."""
+    """Records how long training itself took."""
 
     seconds = 0.0
 
@@ -138,16 +138,16 @@ class Clock(TrainerCallback):
         self._started = time.perf_counter()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Stop, once all is done."""
+        """Stop when the training is complete."""
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         self.seconds = time.perf_counter() - self._started
 
 
 def compared(model: str, method: str, against: str, given: argparse.Namespace, **peers: dict[str, Any]) -> Row:
-    """Measure the peers, by name with their arguments, and lightune on `given.steps` batches a round.
+    """Measure the peers, by name with their arguments, and lightune on `given.steps` batches per round.
 
-    `against` says what is special about the peers.
+    `against` describes the peers.
     """
     steps, device = given.steps, given.device
     source, found, labels = load_texts(given.texts, steps * BATCH)
@@ -172,18 +172,18 @@ def compared(model: str, method: str, against: str, given: argparse.Namespace, *
 
 
 def _watched(name: str, arm: Callable[[], float], peaks: dict[str, float]) -> float:
-    """Run an arm and put down what it took at most of a GPU's memory, in MB, above what was taken before."""
+    """Run an arm and record its peak of GPU memory, in MB, above what was in use before."""
     torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     torch.cuda.reset_peak_memory_stats()
     seconds = arm()
-    # Reserved memory, for recordings keep theirs without allocating it anew.
+    # Reserved memory, because recordings keep theirs without allocating it again.
     peaks[name] = max(peaks.get(name, 0.0), (torch.cuda.max_memory_reserved() - before) / 2**20)
     return seconds
 
 
 def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
-    """Return the time of a step's own matrix products, alone, over the time of the step."""
+    """Return the time of only a step's own matrix products, divided by the time of the step."""
     pairs = products(given)
     alone = []
     for _ in range(4):
@@ -198,8 +198,8 @@ def product_share(given: Ready, row: Row, arm: str, steps: int) -> float:
 def products(given: Ready) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return the factors of the products that linear layers compute in a step of average length, forward and backward.
 
-    A frozen layer multiplies once there and once back, a trained one twice back, what lies before the first trained one
-    only there.
+    A frozen layer has one product forward and one backward, a trained one has two backward, and layers before the first
+    trained one have only the forward product.
     """
     from lightune.execution.unpadding import padding_free
 

@@ -12,7 +12,7 @@ from benchmarks.training import asked_for, choosing, compared
 
 
 def main() -> None:
-    """Measure the asked model and method, or all."""
+    """Measure the requested model and method, or all."""
     given = choosing(parser(__doc__, rounds=5)).parse_args()
     given.steps = steps_of(given, on_cpu=8)
     peers: dict[str, dict[str, Any]] = {"Trainer, padded to the longest of a batch": {}}

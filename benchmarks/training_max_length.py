@@ -1,4 +1,4 @@
-"""Training against transformers' Trainer with PEFT as tutorials have it: every text padded to 512 tokens, fp32.
+"""Training against transformers' Trainer with PEFT as in tutorials: every text padded to 512 tokens, fp32.
 
 python -m benchmarks.training_max_length [--model minilm] [--method prefix] [--texts FILE] [--json]
 """
@@ -12,7 +12,7 @@ from benchmarks.training import asked_for, choosing, compared
 
 
 def main() -> None:
-    """Measure the asked model and method, or all; a few steps suffice."""
+    """Measure the requested model and method, or all; a few steps are enough."""
     given = choosing(parser(__doc__, rounds=1)).parse_args()
     given.steps = steps_of(given, on_cpu=1, on_gpu=20)
     peers: dict[str, dict[str, Any]] = {"Trainer, padded to 512": {"pad_to": 512}}

@@ -1,6 +1,6 @@
 """LoRA from scratch: the whole idea in one file, without peft and without lightune's code.
 
-A frozen weight W gets a small trained neighbour: y = W x + (alpha / rank) B A x, where A is rank x in and random,
+A frozen weight W gets a small trainable update: y = W x + (alpha / rank) B A x, where A is rank x in and random,
 B is out x rank and zero, so that training starts exactly at the pre-trained model (Hu et al. 2021, arXiv:2106.09685).
 Try it:  python examples/plain_lora_loop.py --examples 200
 """
@@ -37,7 +37,7 @@ class LoraLinear(nn.Module):
 
 
 def add_lora(model: Any, rank: int, alpha: float) -> None:
-    """Freeze the backbone; wrap the linear layers of its numbered blocks, as in "encoder.layer.3.output.dense"."""
+    """Freeze the base model; wrap the linear layers of its numbered blocks, as in "encoder.layer.3.output.dense"."""
     model.base_model.requires_grad_(False)
     for name, layer in list(model.base_model.named_modules()):
         if isinstance(layer, nn.Linear) and any(part.isdigit() for part in name.split(".")):
@@ -52,7 +52,7 @@ def read(path: str, most: int) -> list[tuple[str, str]]:
 
 @torch.inference_mode()
 def accuracy(model: Any, batches: DataLoader[Any]) -> float:
-    """Return the share of texts that are answered with their label."""
+    """Return the share of texts whose prediction is their label."""
     return torch.cat([model(**batch).logits.argmax(1) == wanted for batch, wanted in batches]).float().mean().item()
 
 

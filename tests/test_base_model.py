@@ -133,7 +133,7 @@ def test_an_adapter_without_its_recipe_asks_for_its_base(moved_run: Path, recipe
         (moved_run / "recipe.yaml").write_text(recipe, encoding="utf-8")
     error = refused(moved_run)
     assert error.code == "ARTIFACT-042"
-    assert "recipe.yaml does not say where it lies" in error.message
+    assert "recipe.yaml does not say where it is" in error.message
 
 
 def test_format_1_holds_the_path_itself(tiny_models: dict[str, Path], tmp_path: Path) -> None:

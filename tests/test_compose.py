@@ -305,8 +305,8 @@ def test_the_quickstarts_description_is_not_said_of_other_data_or_models():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model: a\ntraining:\n  seed: 1\n  weight_decay: 0\n  seed: 2\n", 'line 5: the key "seed" stands there twice'),
-        ("model: a\nmodel: b\n", 'line 2: the key "model" stands there twice'),
+        ("model: a\ntraining:\n  seed: 1\n  weight_decay: 0\n  seed: 2\n", 'line 5: the key "seed" occurs twice'),
+        ("model: a\nmodel: b\n", 'line 2: the key "model" occurs twice'),
         ("- model\n", "a recipe is a mapping of keys to values"),
         ("just words", "a recipe is a mapping of keys to values"),
         ("", "a recipe is a mapping of keys to values"),

@@ -124,7 +124,7 @@ def test_a_name_that_exists_is_not_taken(site: Path, things: Registry[Any]) -> N
     install(site, "b-second", {"new": "second_mod:VALUE", "own": "second_mod:VALUE"}, second_mod="VALUE = 2")
     assert dict(things.items()) == {"own": "ours", "new": 1}
     assert {(plugin.name, plugin.package) for plugin in things.broken()} == {("new", "b-second"), ("own", "b-second")}
-    assert all("is registered already" in plugin.reason for plugin in things.broken())
+    assert all("is already registered" in plugin.reason for plugin in things.broken())
 
 
 def test_a_table_without_a_group_looks_for_nothing(site: Path) -> None:

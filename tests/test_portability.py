@@ -205,7 +205,7 @@ def test_other_names_are_fine(name: str, tmp_path: Path):
 
 def test_a_recipe_named_like_a_device_is_refused_where_its_folder_would_be(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecipeError, match="Windows keeps this name"):
+    with pytest.raises(RecipeError, match="Windows reserves this name"):
         RunFolder("nul.test")
     assert RunFolder("nul").final == Path("runs/nul-1")
 

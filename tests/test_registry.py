@@ -47,7 +47,7 @@ def test_an_unknown_name_is_answered_with_the_closest_and_the_valid_ones(fruits:
 
 
 def test_a_name_is_taken_once(fruits: Registry[str]):
-    with pytest.raises(ValueError, match="fruit 'pear' is registered already"):
+    with pytest.raises(ValueError, match="fruit 'pear' is already registered"):
         fruits.register("pear")("another")
     assert fruits["pear"] == "PEAR"
 

@@ -29,7 +29,7 @@ def test_a_run_that_did_not_lose_gets_no_advice() -> None:
 
 def test_a_run_that_lost_is_told_to_what_its_steps_and_a_way_on() -> None:
     (said,) = advice("word counts (TF-IDF)", TRAINING, 5e-4)
-    assert said.startswith("Worse than word counts (TF-IDF), a baseline that costs next to nothing")
+    assert said.startswith("Worse than word counts (TF-IDF), a baseline that costs almost nothing")
     assert "after 20 steps" in said
     assert "--epochs 15" in said
     assert "learning rate" not in said
@@ -162,7 +162,7 @@ def test_p_values_of_the_gains_by_hand():
 )  # fmt: skip
 def test_advice_names_the_baseline_that_won(right, name):
     record = _record((80, 20), before=(0, 20), **right)
-    assert record.notes[0].startswith(f"Worse than {name}, a baseline that costs next to nothing, after 20 steps")
+    assert record.notes[0].startswith(f"Worse than {name}, a baseline that costs almost nothing, after 20 steps")
     assert record.notes[1:] == ["told on the way"]
 
 

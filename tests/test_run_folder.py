@@ -82,7 +82,7 @@ def test_output_that_holds_something_is_refused_and_left_alone(here: Path, kind:
     else:
         (here / "out").write_text("kept")
     before = everything(here)
-    with pytest.raises(RecipeError, match="out: is there already and not empty") as caught:
+    with pytest.raises(RecipeError, match="out: already exists and is not empty") as caught:
         make(output="out")
     assert caught.value.exit_code == 2
     assert everything(here) == before
@@ -91,7 +91,7 @@ def test_output_that_holds_something_is_refused_and_left_alone(here: Path, kind:
 def test_an_output_that_another_run_writes_to_is_refused_and_left_alone(here: Path):
     with RunFolder("a", "out") as first:
         (first.working / "results.json").write_text("{}")
-        with pytest.raises(RecipeError, match=r"out\.partial: is there already") as caught:
+        with pytest.raises(RecipeError, match=r"out\.partial: already exists") as caught:
             make(output="out")
     assert "Another run is writing there, or one was interrupted" in caught.value.hint
     assert everything(here) == ["out", "out/results.json"]
@@ -135,7 +135,7 @@ def test_an_interrupted_run_is_never_overwritten(here: Path):
         with pytest.raises(InterruptedRunError):
             make(output=output, error=InterruptedRunError("RUN-001", "stopped"))
     assert make().final.name == "a-2"
-    with pytest.raises(RecipeError, match="is there already"):
+    with pytest.raises(RecipeError, match="already exists"):
         make(output="out")
     assert (here / "runs" / "a-1.partial" / "results.json").is_file()
     assert (here / "out.partial" / "results.json").is_file()

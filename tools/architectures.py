@@ -15,10 +15,10 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
 
 BEFORE = """# Architectures
 
-What each architecture calls its parts. Made by `python tools/architectures.py` from the table in
-[architectures.py](../src/lightune/models/architectures.py); the methods ask for roles, never for these names.
+The names of each architecture's parts. Made by `python tools/architectures.py` from the table in
+[architectures.py](../src/lightune/models/architectures.py); the methods use roles, never these names.
 
-A module stands below its layer's path. A fused projection appears under each role it plays and is adapted once; a
+A module's path is below its layer's path. A fused projection appears under each role it plays and is adapted once; a
 gated feed-forward part has two inputs. The head is not in the table: it is derived from the model that was loaded (the
 modules outside its base model, and the last layer among them), and `lightune anatomy MODEL` shows it.
 """
@@ -27,27 +27,27 @@ AFTER = """
 ## Any other architecture
 
 `lightune anatomy MODEL` shows these names for a model (a folder, a name on the Hub, or `minilm`) from its
-configuration alone. For an architecture that is not in the table it proposes the row, and says what the module names
-leave open. `lightune run` refuses such a model and shows the same row: a guess is not trained on. To add one:
+configuration only. For an architecture that is not in the table it proposes the row, and says what the module names
+leave open. `lightune run` refuses such a model and shows the same row: it does not train on a guess. To add one:
 
-1. Compare the row with the model's source, above all which module is the attention's output.
-2. Put it into `ARCHITECTURES`, a tiny configuration into `tests/tiny.py`, and by hand the names into
-   `tests/models/test_anatomy.py` and the head into `tests/models/test_derived_head.py`.
+1. Compare the row with the model's source, especially which module is the attention's output.
+2. Add the row to `ARCHITECTURES`, a tiny configuration to `tests/tiny.py`, and by hand the names to
+   `tests/models/test_anatomy.py` and the head to `tests/models/test_derived_head.py`.
 3. `make test` then trains all roles, reloads them in a fresh process, and compares padded batches with single texts.
 
 ## Heads
 
-- A head that the checkpoint lacks is drawn from the seed, trained, and saved with the adapter, with whatever else was
-  missing (BERT's pooler after masked language modelling, DeBERTa's pooler).
-- A checkpoint that brings a classification head keeps it when its labels are those of the data, whatever their case
-  and order (its rows are put in order), or when they have no names (LABEL_0, LABEL_1, ...) and are as many. Otherwise
-  a new output layer is drawn. Either is said in the notes, and `model.head` in results.json is `checkpoint` or `new`.
-- A checkpoint that lacks a part of the body is refused.
+- A head that the checkpoint lacks is drawn from the seed, trained, and saved with the adapter, together with all other
+  missing modules (BERT's pooler after masked language modelling, DeBERTa's pooler).
+- A checkpoint's own classification head is kept if its labels are those of the data, in any case and order (its rows
+  are reordered), or if they have no names (LABEL_0, LABEL_1, ...) and the same number. Otherwise a new output layer is
+  drawn. The notes say which, and `model.head` in results.json is `checkpoint` or `new`.
+- A checkpoint that lacks a part of the base model is refused.
 
 ## Padding
 
-Pads stand on the right for every architecture. Decoders classify by the last token that is not the pad token; where a
-tokenizer has no pad token its end-of-text token serves. A text gets the same answer alone and in a padded batch.
+Padding is on the right for every architecture. Decoders classify by the last token that is not the pad token; if a
+tokenizer has no pad token, its end-of-text token is used. A text gets the same prediction alone and in a padded batch.
 """
 
 

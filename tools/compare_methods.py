@@ -1,13 +1,13 @@
 """Train every method on the same texts with the same budget: find learning rates, and compare with full fine-tuning.
 
-FOLDER holds train.csv and validation.csv (Rotten Tomatoes, say). Results are appended to OUT, one line a run; runs that
-stand there already are not repeated. Seconds are the processor's on a CPU, the wall's on another device.
+FOLDER holds train.csv and validation.csv (for example Rotten Tomatoes). Results are appended to OUT, one line per run;
+runs that are already in OUT are not repeated. Seconds are processor time on a CPU, wall-clock time on another device.
 
 python tools/compare_methods.py FOLDER sweep --out sweep.jsonl lora prefix --rates 3e-4 1e-3 3e-3 --seeds 0 1
 python tools/compare_methods.py FOLDER close --out close.jsonl full lora prefix bottleneck --seeds 0 1 2 3 4
 python tools/compare_methods.py FOLDER table --out close.jsonl
 
-`sweep` trains and tests on rows of train.csv alone (1,000 rows apart are the test); `close` tests on validation.csv. A
+`sweep` trains and tests only on rows of train.csv (1,000 others for the test); `close` tests on validation.csv. A
 method is given by its name, with options after a colon: lora:init_lora_weights=pissa,rank=4
 """
 
@@ -32,7 +32,7 @@ import torch
 import yaml
 
 from lightune import runtime
-from lightune.artifact import save_adapter  # noqa: F401  (imports what a run needs, so that no run pays for it)
+from lightune.artifact import save_adapter  # noqa: F401  (imported here, so that no run's time includes it)
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
 from lightune.evaluation.evaluate import Labelled, evaluate
@@ -45,7 +45,7 @@ from lightune.training.probe_head import start_from_probe
 from lightune.training.train import Surroundings, Texts, attach, train
 
 SELECTION_ROWS = 1000
-# The same for all: what `rotten-tomatoes-tuned` found for 500 labels, but for the learning rate.
+# The same for all methods: the settings of `rotten-tomatoes-tuned` for 500 labels, except the learning rate.
 FRAME = {
     "num_train_epochs": 8,
     "train_sampling_strategy": "group_by_length",
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def split_files(folder: Path, what: str, place: Path) -> tuple[str, str]:
-    """Return (training file, test file): for a sweep both from train.csv, and apart."""
+    """Return (training file, test file); for a sweep both have separate rows of train.csv."""
     if what == "close":
         return str(folder / "train.csv"), str(folder / "validation.csv")
     with (folder / "train.csv").open(encoding="utf-8", newline="") as source:
@@ -99,13 +99,13 @@ def split_files(folder: Path, what: str, place: Path) -> tuple[str, str]:
 
 
 def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
-    """Train and test once, and append what came out, unless it stands there."""
+    """Train and test once, and append the result, unless it is already there."""
     if any(all(done.get(key) == value for key, value in row.items()) for done in read(out)):
         return
     name, options = parsed(row["spec"])
     method = make_method(name, options)
     splits = the_splits(files, row["labels"], row["seed"])
-    # fp32 unless the frame says otherwise: `auto` would settle it by what this machine is like.
+    # fp32 unless the settings say otherwise: the choice of `auto` depends on the machine.
     asked = {"precision": "fp32", **row["frame"], "seed": row["seed"], "learning_rate": row["rate"]}
     settings = TrainingBlock.model_validate(asked)
     device = torch.device(row["device"])
@@ -143,7 +143,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
 
 @cache
 def the_splits(files: tuple[str, str], labels: int, seed: int) -> DataSplits:
-    """Return the splits; the ten validation rows are read and choose nothing."""
+    """Return the splits; the ten validation rows are read, but not used to choose anything."""
     block = DataBlock.model_validate(
         {"source": {"train": files[0], "test": files[1]}, "train_examples": labels, "validation_examples": 10}
     )
@@ -159,12 +159,12 @@ def parsed(spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the runs that were written down."""
+    """Return the recorded runs."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Return a table: a row for each method and rate, with its difference from full fine-tuning where both have run."""
+    """Return a table with a row for each method and rate, and its difference from full fine-tuning if both have run."""
     groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault((run["spec"], run["used_rate"]), []).append(run)
@@ -191,7 +191,7 @@ def table(runs: list[dict[str, Any]]) -> str:
 
 
 def difference(runs: list[dict[str, Any]], full: dict[int, list[int]]) -> str:
-    """Return mean and 95% interval of (method - full) in points, by drawing seeds and test texts anew."""
+    """Return mean and 95% interval of (method - full) in points, by resampling seeds and test texts."""
     gaps = np.array([np.subtract(run["right"], full[run["seed"]]) for run in runs if run["seed"] in full], dtype=float)
     draw = np.random.default_rng(0)
     means = []

@@ -1,10 +1,10 @@
 """Measure what saves memory, and write the tables of docs/limited_hardware.md.
 
-python tools/limited_hardware.py --json figures.json            # measure, keep the raw figures, write the page
-python tools/limited_hardware.py --json figures.json --again    # write the page from figures kept before
+python tools/limited_hardware.py --json figures.json            # measure, save the raw figures, write the page
+python tools/limited_hardware.py --json figures.json --again    # write the page from saved figures
 
-Needs Linux and the extras `offline` and `quantized`; takes about a quarter of an hour on a quiet machine. One thread,
-and processor seconds instead of seconds by the clock, so that other work on the machine disturbs little.
+Needs Linux and the extras `offline` and `quantized`; takes about a quarter of an hour on an idle machine. It uses one
+thread, and processor time instead of wall-clock time, so that other work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "limited_hardware.md"
 SEEDS = (1, 2, 3)
 PARTS = {"training.per_device_train_batch_size": 4, "training.gradient_accumulation_steps": 4}
 CHECKPOINTING = {"training.gradient_checkpointing": True}
-# What the reader sees, and the keys of the recipe that differ from the first row.
+# The title of each row, and the keys of the recipe that differ from the first row.
 ROWS: dict[str, dict[str, Any]] = {
     "LoRA, batch 16": {},
     "`per_device_train_batch_size: 4`, `gradient_accumulation_steps: 4`": PARTS,
@@ -63,9 +63,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "nf4, batch 4 x 4, checkpointing": {"model_precision": "nf4", **PARTS, **CHECKPOINTING},
     "full fine-tuning, batch 16": {"method.name": "full", "training.learning_rate": 1e-4},
 }
-# Rows that train exactly as the first does (tests hold that): their accuracy is not measured again.
+# Rows that train exactly as the first one does (tested): their accuracy is not measured again.
 ALIKE = (PARTS, CHECKPOINTING)
-# A few steps show what a setting costs; DistilBERT has its real size and random weights, so it has no accuracy.
+# A few steps show the cost of a setting; DistilBERT has its real size but random weights, so it has no accuracy.
 COST = {
     "minilm": {"train": 64, "epochs": 1, "validation": 4},
     "distilbert": {"train": 48, "epochs": 1, "validation": 4},
@@ -75,7 +75,7 @@ Figures = dict[str, dict[str, list[dict[str, float]]]]
 
 
 def recipe(model: str, size: dict[str, Any], changes: dict[str, Any], seed: int) -> Recipe:
-    """Return the recipe of one row: the first row's settings with the changes in place."""
+    """Return the recipe of one row: the first row's settings with its changes."""
     nested: dict[str, Any] = {
         "model": model,
         "device": "cpu",
@@ -92,14 +92,14 @@ def recipe(model: str, size: dict[str, Any], changes: dict[str, Any], seed: int)
 
 
 class Clock(Silent):
-    """Notes the processor time at the end of each training step."""
+    """Records the processor time at the end of each training step."""
 
     def __init__(self) -> None:
         self.at: list[float] = []
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Callable[..., None]]:
-        """Note the time whenever the loop says that a step is done."""
+        """Record the time whenever the loop reports that a step is done."""
         self.at.append(time.thread_time())
         yield lambda detail="": self.at.append(time.thread_time())
 
@@ -141,7 +141,7 @@ def load(wanted: Recipe, splits: DataSplits) -> tuple[LoadedModel, Texts]:
 
 
 def in_child(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
-    """Do the work in a process of its own, forked after the imports, so that its memory is all its own."""
+    """Run the work in a separate process, forked after the imports, so that only its own memory is measured."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
     child = fork.Process(target=lambda: theirs.send(work(*arguments)))
@@ -164,7 +164,7 @@ def build_distilbert(folder: Path) -> dict[str, float]:
 
 
 def measure_all(target: Path) -> None:
-    """Write the figures by table and row, one entry for each seed; the rows take turns, so that all share the noise."""
+    """Write the figures by table and row, one entry for each seed; rows alternate, so that noise affects all."""
     found: Figures = {}
     with tempfile.TemporaryDirectory() as place:
         distilbert = str(Path(place) / "distilbert")
@@ -206,7 +206,7 @@ def table(found: Figures, model: str) -> str:
 
 
 def write_page(found: Figures) -> None:
-    """Put each model's table between its marks in the page; the prose around them stays."""
+    """Write each model's table between its marks in the page; the text around them is kept."""
     text = PAGE.read_text(encoding="utf-8")
     for model in COST:
         before, rest = text.split(f"<!-- table {model} -->\n", 1)
@@ -216,10 +216,10 @@ def write_page(found: Figures) -> None:
 
 
 def main() -> None:
-    """Measure unless told not to, keep the figures, write the page."""
+    """Measure unless told not to, save the figures, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True, help="where the raw figures are kept")
-    parser.add_argument("--again", action="store_true", help="write the page from figures kept before")
+    parser.add_argument("--json", type=Path, required=True, help="file of the raw figures")
+    parser.add_argument("--again", action="store_true", help="write the page from saved figures")
     options = parser.parse_args()
     if not options.again:
         measure_all(options.json)

@@ -1,7 +1,7 @@
-"""Run the contract of methods on every architecture, and write what came of it: support.json and docs/methods.md.
+"""Run the contract tests of methods on every architecture, and write the results: support.json and docs/methods.md.
 
 python tools/methods.py            # runs the tests (a quarter of an hour), writes both
-python tools/methods.py --page     # writes the page from the outcome written down before
+python tools/methods.py --page     # writes the page from the saved results
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ TABLE = ROOT / "src" / "lightune" / "methods" / "support.json"
 
 BEFORE = """# Methods
 
-What can be trained. Made by `python tools/methods.py` from the methods' own words and from the outcome of their
-contract tests; nothing here is typed by hand. `lightune methods NAME` shows a method's options.
+The available methods. Made by `python tools/methods.py` from the methods' own descriptions and from the results of
+their contract tests; nothing here is written by hand. `lightune methods NAME` shows a method's options.
 
-"Merges": the trained adapter folds into the weights, which gives a stock model. "Switches off": without the adapter the
-base model answers as if nothing had been trained. "Starts unchanged": so does the adapted model before its first step.
+"Merges": the trained adapter can be merged into the weights, which gives a stock model. "Switches off": with the
+adapter disabled, the base model predicts as before training. "Starts unchanged": before its first step the adapted
+model predicts like the base model.
 
 | method | what is trained | learning rate | merges | switches off | starts unchanged | paper |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -36,14 +37,14 @@ base model answers as if nothing had been trained. "Starts unchanged": so does t
 BETWEEN = """
 ## Method by architecture
 
-A dot says that every test of the contract passes there: the start, padding, gradients, frozen weights, the number of
-parameters, saving, strict loading, merging, switching off. A number is the reason why not. That a fresh process reloads
-every method is a test of its own (`pytest -m long tests/methods -k fresh_process`).
+A dot means that all contract tests pass: the start, padding, gradients, frozen weights, the number of parameters,
+saving, strict loading, merging, switching off. A number refers to the reason why not. A separate test checks that a
+fresh process reloads every method (`pytest -m long tests/methods -k fresh_process`).
 
 """
 
 AFTER = """
-A method that PEFT has and this table has not goes by its PEFT name with PEFT's own options:
+A PEFT method that is not in this table is used by its PEFT name with PEFT's own options:
 `lightune run --method hra --set method.r=4`. To add one of your own: [adding_a_method.md](adding_a_method.md).
 """
 
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def record() -> None:
-    """Run the contract over all methods and architectures, and keep the outcome."""
+    """Run the contract tests over all methods and architectures, and save the results."""
     with tempfile.TemporaryDirectory() as place:
         found = Path(place) / "support.json"
         command = [sys.executable, "-m", "pytest", "tests/methods/test_contract.py", "-m", "long or not long",
@@ -90,7 +91,7 @@ def _listed(row: dict[str, Any]) -> str:
 
 
 def _cell(reason: str | None, method: str, kind: str, reasons: dict[str, int]) -> str:
-    """Return a dot, or the number of the reason without the names that the row and the column say already."""
+    """Return a dot, or the number of the reason without the names that the row and the column already give."""
     if not reason:
         return "?" if reason is None else "•"
     told = reason.replace(kind, "this architecture").replace(f"{method} cannot", "this method cannot")

@@ -25,9 +25,9 @@ FILES_AND_TEXTS = (*FILES, "predict")
 class Case:
     """One recipe. `model` is minilm or a tiny architecture, `data` a name of Place.data; two are recipe blocks.
 
-    `asks` is what both trees are asked of the old run folder: once for each kind of adapter, not for each kind of
-    training; single texts where they take a path of their own. Cases without `again` take no path of their own in the
-    second precision, which is left to --thorough.
+    `asks` says which commands both trees run on the old run folder: once for each kind of adapter, not for each kind of
+    training; single texts where they have their own code path. Cases without `again` have no code path of their own in
+    the second precision, which is left to --thorough.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Case:
     again: bool = True
 
     def precisions(self, is_thorough: bool) -> tuple[str, ...]:
-        """fp32, and `auto`; of a tiny model bf16 itself, since auto never finds a gain in products so small."""
+        """fp32, and `auto`; for a tiny model bf16 itself, since auto never finds a gain in such small products."""
         second = "auto" if self.model == "minilm" else "bf16"
         return ("fp32", second) if is_thorough or self.again else ("fp32",)
 
@@ -73,7 +73,7 @@ CASES = (
 
 
 class Place:
-    """A folder with everything that the recipes name; what two trees read is the very same file."""
+    """A folder with everything that the recipes name; both trees read the same files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -95,11 +95,11 @@ class Place:
         }
 
     def test_file(self, case: Case) -> Path:
-        """Return a file of texts to answer; the embedded reviews are asked what the tiny models are."""
+        """Return a file of texts to predict; for the embedded reviews it is the file of the tiny models."""
         return Path(self.data["texts" if case.data == "reviews" else case.data]["source"]["test"])
 
     def recipe(self, case: Case, precision: str) -> Path:
-        """Write the recipe of a case as YAML, by keys that every version knows, and return its path."""
+        """Write the recipe of a case as YAML, with keys that every version knows, and return its path."""
         training = {"num_train_epochs": 6, "learning_rate": 2e-2, "seed": SEED, "precision": precision}
         described = {
             "name": case.name,
@@ -114,7 +114,7 @@ class Place:
         return path
 
     def prepare(self, cases: tuple[Case, ...]) -> None:
-        """Write the texts and build the models of these cases, before any thread asks; without transformers' bars."""
+        """Write the texts and build the models of these cases before any thread needs them; no transformers bars."""
         self.data  # noqa: B018
         with contextlib.redirect_stderr(io.StringIO()):
             for case in cases:
@@ -139,7 +139,7 @@ PAIR = "premise,hypothesis,label"
 
 
 def _fours(many: list[tuple[str, str]], few: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """Deal out four rows of the common label with each row of the rare one."""
+    """Return four rows of the common label with each row of the rare one."""
     return [[*many[4 * number : 4 * number + 4], row] for number, row in enumerate(few)]
 
 

@@ -1,4 +1,4 @@
-"""Whether two run folders hold the very same results: tensors, figures and predictions."""
+"""Whether two run folders hold exactly the same results: tensors, figures and predictions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-# What is no result, or what two runs of the same tree do not agree on, by the rule that leaves it out. A pattern is
-# matched with a figure's own key, or, where it has a dot, with the whole path. Left-out keys must still be there.
+# Figures that are not results, or that differ between two runs of the same tree, by the rule that leaves them out. A
+# pattern is matched with a figure's own key or, if it has a dot, with the whole path. Left-out keys must still exist.
 LEFT_OUT = {
     "time": ("runtime", "*latency_*"),
     "rate": ("*_per_second",),
     "memory": ("*memory*", "peak_*"),
     "versions": ("environment.versions.*", "environment.commit"),
     "timings of the precision probe": ("environment.precision.*.why",),
-    # A base is kept by name since format 2 of an adapter, before that by its path; its hash is compared.
+    # A base model is recorded by name since format 2 of an adapter, before that by its path; its hash is compared.
     "paths and the form of files": ("run_folder", "base_model", "format_version", "schema_version"),
 }
 # Lists that PEFT makes of sets, whose order differs from process to process.
@@ -33,7 +33,7 @@ class Found:
     differences: list[str] = field(default_factory=list)
 
     def add(self, other: Found, where: str = "") -> None:
-        """Count another comparison in, its differences under the name of where they are."""
+        """Add another comparison, with its differences under the name of their place."""
         self.compared += other.compared
         self.differences += [f"{where}{difference}" for difference in other.differences]
 
@@ -47,7 +47,7 @@ class Found:
 
 
 def compare_adapters(old: Path, new: Path) -> Found:
-    """Compare two safetensors files byte for byte, and name the tensor that is farthest off where they differ."""
+    """Compare two safetensors files byte for byte; if they differ, name the tensor with the largest difference."""
     from safetensors.torch import load_file
 
     missing = [f"no {path}" for path in (old, new) if not path.is_file()]
@@ -66,7 +66,7 @@ def compare_adapters(old: Path, new: Path) -> Found:
 
 
 def _distance(one: Any, other: Any) -> float:
-    """Return the largest difference of two tensors: infinite for another shape or type, or where one holds NaN."""
+    """Return the largest difference of two tensors: infinite for another shape or type, or if one holds NaN."""
     import torch
 
     if one.dtype != other.dtype or one.shape != other.shape:
@@ -78,7 +78,7 @@ def _distance(one: Any, other: Any) -> float:
 
 
 def compare_json(old: Any, new: Any, added: Sequence[str] = ()) -> Found:
-    """Compare two JSON values leaf by leaf: equal as they are written, every old key still there, new ones allowed."""
+    """Compare two JSON values leaf by leaf: leaves equal as written, every old key still there, new ones allowed."""
     ours, theirs = flat(old), flat(new)
     found = Found(sum(not left_out(path) for path in ours))
     for path, value in ours.items():
@@ -111,7 +111,7 @@ def left_out(path: str) -> bool:
 
 
 def is_allowed(path: str, added: Sequence[str]) -> bool:
-    """Say whether a new key, or one that it lies under, is one of the patterns of --added."""
+    """Say whether a new key, or a key above it, matches one of the patterns of --added."""
     parts = path.split(".")
     above = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
     return any(fnmatchcase(name, pattern) for name in above for pattern in added)

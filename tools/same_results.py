@@ -1,14 +1,14 @@
-"""Say whether the working tree computes the very same results as an older commit, to the last byte of an adapter.
+"""Say whether the working tree computes exactly the same results as an older commit, to the last byte of an adapter.
 
-python tools/same_results.py COMMIT                          # every case, some minutes on two cores that are free
+python tools/same_results.py COMMIT                          # every case, some minutes on two idle cores
 python tools/same_results.py COMMIT --thorough               # every case in both precisions
 python tools/same_results.py COMMIT --only lora --only full
-python tools/same_results.py COMMIT --added 'data.rows.*'    # keys that the new results.json may have besides
-python tools/same_results.py COMMIT --speed                  # how fast both train and answer, in turn
+python tools/same_results.py COMMIT --added 'data.rows.*'    # keys that the new results.json may have in addition
+python tools/same_results.py COMMIT --speed                  # how fast both train and predict, alternating
 
 Both trees run in the same environment, each run in a fresh process by `python -m lightune`, on the CPU; tiny models are
-built from configs, so that nothing is needed from outside (the case `head_start` needs the extra `offline`). Of the
-results LEFT_OUT in same_figures.py says what is not compared. The exit status is 0 only if everything is the same.
+built from configs, so that nothing has to be downloaded (the case `head_start` needs the extra `offline`). LEFT_OUT in
+same_figures.py lists the results that are not compared. The exit status is 0 only if everything is the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from same_speed import compare_speed
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ("what a lovely soup", "the waiter was rude again")
-# auto asks a clock, which may say another thing another time; a third answer settles nothing any more.
+# auto measures time, which varies between runs, so the new tree gets this many tries to make the same choice.
 TRIES = 3
 MINUTES = 15
 COLUMNS = ("adapter", "figures", "predictions", "old folder read")
@@ -55,14 +55,14 @@ class Tree:
     def environment(self) -> dict[str, str]:
         """Return this process's variables with the tree's package first, a fixed number of threads, and no GPU or Hub.
 
-        Idle threads wait asleep: two processes on two cores would take each other's time otherwise.
+        Idle threads sleep: otherwise two processes on two cores would slow each other down.
         """
         path = os.pathsep.join(filter(None, [str(self.src), os.environ.get("PYTHONPATH")]))
         fixed = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(self.threads), "CUDA_VISIBLE_DEVICES": ""}
         return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", **fixed}
 
     def python(self, *arguments: object) -> str:
-        """Return what a fresh Python prints; -P keeps a file of the current folder from being taken for a module."""
+        """Return what a fresh Python prints; -P prevents importing a file of the current folder instead of a module."""
         command = [sys.executable, "-P", *map(str, arguments)]
         done = subprocess.run(
             command, env=self.environment(), capture_output=True, encoding="utf-8", timeout=60 * MINUTES
@@ -77,7 +77,7 @@ class Tree:
         return json.loads(self.python("-m", "lightune", *arguments, "--json"))
 
     def require_own_package(self) -> None:
-        """Raise FailedRunError where another lightune than the tree's would be imported."""
+        """Raise FailedRunError if the imported lightune would not be the tree's."""
         there = Path(self.python("-c", "import lightune; print(lightune.__file__)").strip())
         if not there.is_relative_to(self.src):
             raise FailedRunError(f"{self.name}: lightune comes from {there.parent}, not from {self.src}")
@@ -85,7 +85,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one case in one precision; None where it was not tried."""
+    """The result of one case in one precision; None where it was not tried."""
 
     case: str
     precision: str
@@ -102,14 +102,14 @@ class Row:
 
     @property
     def differences(self) -> list[str]:
-        """Return every difference, with the column that it stands in."""
+        """Return every difference, with its column."""
         found = dict(zip(COLUMNS, (self.adapter, self.figures, self.predictions, self.reading), strict=True))
         return [f"{name}: {difference}" for name, part in found.items() if part for difference in part.differences]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two trees, and where their runs lie."""
+    """Two trees, and the folders of their runs."""
 
     old: Tree
     new: Tree
@@ -117,7 +117,7 @@ class Comparison:
     added: Sequence[str] = ()
 
     def row(self, case: Case, precision: str) -> Row:
-        """Run a case in both trees and compare what they leave; a run that fails is a difference."""
+        """Run a case in both trees and compare the results; a failed run is a difference."""
         try:
             old, new, chosen = self._run_both(case, precision)
             found = Row(
@@ -134,7 +134,7 @@ class Comparison:
         return found
 
     def _run_both(self, case: Case, precision: str) -> tuple[Path, Path, str]:
-        """Return the run folders and the old one's precision; a new tree whose `auto` took another is asked again."""
+        """Return the run folders and the old one's precision; a new tree whose `auto` chose another is run again."""
         recipe = self.place.recipe(case, precision)
         folders = [self.place.root / tree.name / f"{case.name}-{precision}" for tree in (self.old, self.new)]
         chosen = self._run(self.old, recipe, folders[0])
@@ -150,7 +150,7 @@ class Comparison:
         return str(tree.lightune("run", recipe, "--output", folder)["training"]["precision"])
 
     def _reading(self, case: Case, folder: Path) -> Found:
-        """Let both trees read the old tree's run folder, for the same answers and figures; the new one reports."""
+        """Let both trees read the old tree's run folder and compare predictions and figures; the new one reports."""
         by = [] if case.data in ("pairs", "reviews") else ["--by", "first"]
         commands = {
             "predict --file": ("predict", folder, "--file", self.place.test_file(case)),
@@ -196,7 +196,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def compare_results(comparison: Comparison, cases: tuple[Case, ...], options: argparse.Namespace) -> list[Row]:
-    """Return a row for each case in each of its precisions, several worked on at a time."""
+    """Return a row for each case in each of its precisions, several at a time."""
     comparison.place.prepare(cases)
     todo = [(case, precision) for case in cases for precision in case.precisions(options.thorough)]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -216,7 +216,7 @@ def show(rows: Sequence[Row]) -> int:
 
 @contextmanager
 def working_folder(kept: Path | None) -> Iterator[Path]:
-    """Yield a folder for the runs: a new one that stays, or a temporary one."""
+    """Yield a folder for the runs: a new one that is kept, or a temporary one."""
     if kept is not None:
         kept.mkdir(parents=True)
         yield kept.resolve()
@@ -229,14 +229,14 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [case.name for case in CASES]
-    parser.add_argument("commit", help="the older commit that is compared with")
+    parser.add_argument("commit", help="the older commit to compare with")
     parser.add_argument("--only", nargs="+", action="extend", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--added", nargs="+", action="extend", default=[], metavar="KEY", help="allowed new keys")
     parser.add_argument("--thorough", action="store_true", help="every case in both precisions")
-    parser.add_argument("--speed", action="store_true", help="measure speed instead, in turn")
+    parser.add_argument("--speed", action="store_true", help="measure speed instead, alternating")
     parser.add_argument("--rounds", type=int, default=5, help="of --speed (default: 5)")
     parser.add_argument("--threads", type=int, default=2, help="OMP_NUM_THREADS of every process (default: 2)")
-    parser.add_argument("--jobs", type=int, default=2, help="cases worked on at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="cases run at a time (default: 2)")
     parser.add_argument("--folder", type=Path, help="a new folder that keeps every run")
     return parser.parse_args(given)
 

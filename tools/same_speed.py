@@ -1,4 +1,4 @@
-"""How fast two trees train and answer: in turn, round by round, so that both share what disturbs the machine."""
+"""How fast two trees train and predict, alternating round by round, so that noise affects both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECIPE = {
     "method": {"name": "lora"},
     "training": {"num_train_epochs": 1, "learning_rate": 1e-3, "seed": 1, "precision": "fp32"},
 }
-# By the public Python API, so that neither imports nor loading are counted; the first call does not count.
+# With the public Python API, so that neither imports nor loading are counted; the first call is a warm-up.
 PREDICT = """
 import csv, sys, time, lightune
 with open(sys.argv[2], encoding="utf-8", newline="") as lines:
@@ -57,7 +57,7 @@ def compare_speed(old: Any, new: Any, folder: Path, rounds: int) -> list[list[st
 
 
 def _write_texts(src: Path, target: Path) -> None:
-    """Copy some hundred of the embedded reviews that the older tree brings."""
+    """Copy a few hundred of the embedded reviews of the older tree."""
     source = next(src.rglob("reviews/train.csv"))
     lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
     target.write_text("".join(lines[: 1 + 32 + 480]), encoding="utf-8")

@@ -4,9 +4,9 @@ A folder holds adapter_model.safetensors (the trained tensors), lightune.json (b
 settings), adapter_config.json where PEFT can read the adapter, fingerprints.safetensors (of the training texts, unless
 they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
 
-lightune.json names the base by its Hub name and commit, or by the name of its folder and the SHA-256 of its files,
-never by a path: the recipe.yaml beside the adapter folder says where that folder lies. adapter_config.json is PEFT's
-own file; its `base_model_name_or_path` is whatever the base was loaded from, a path too, since PEFT knows no other way.
+lightune.json names the base model by its Hub name and commit, or by the name of its folder and the SHA-256 of its
+files, never by a path: the recipe.yaml beside the adapter folder says where that folder is. adapter_config.json is
+PEFT's own file; its `base_model_name_or_path` is whatever the base model was loaded from, which may be a path.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "lightune.json"
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
-# Format 1 holds the path of a base that is a folder; format 2 its name alone.
+# Format 1 holds the path of a base model in a folder; format 2 holds only the folder's name.
 FORMAT_VERSION = 2
 READ_FORMATS = (1, 2)
-SAY_WHERE = "Say where that model lies: --model PATH on the command line, base_model=PATH in Python."
+SAY_WHERE = "Say where that model is: --model PATH on the command line, base_model=PATH in Python."
 SHOWN_DIGITS = 12  # of a SHA-256
 
 
@@ -78,15 +78,15 @@ class ArtifactConfig:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the configuration as lightune.json holds it; `labels` stand beside the task too, as in format 1."""
+        """Return the content of lightune.json; `labels` are also beside the task, as in format 1."""
         return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json()}
 
 
 @dataclass
 class AdaptedModel:
-    """A loaded base model with its adapter in place; `shares_base`: others stand on the same frozen tensors.
+    """A loaded base model with its adapter; with `shares_base` others use the same frozen tensors.
 
-    `fingerprints` are those of the texts that it was trained or validated on, where they were kept.
+    `fingerprints` are those of the texts that it was trained or validated on, if they were kept.
     """
 
     loaded: LoadedModel
@@ -116,7 +116,7 @@ def save_adapter(
 
 
 def read_config(folder: Path) -> ArtifactConfig:
-    """Verify the folder and return its configuration; that of format 1 is read as one of format 2."""
+    """Verify the folder and return its configuration; format 1 is converted to format 2."""
     verify(folder)
     path = folder / CONFIG_FILE
     try:
@@ -139,8 +139,8 @@ def read_config(folder: Path) -> ArtifactConfig:
 def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
     """Load a saved adapter onto its base model, strictly.
 
-    `base_model` says where the base lies, if not where the run found it. Raises ArtifactError when a byte changed, a
-    tensor is missing, extra or misshapen, or the base is not found or another model.
+    `base_model` says where the base model is, if not where the run found it. Raises ArtifactError when a byte changed,
+    a tensor is missing, unexpected or of another shape, or the base model is not found or is another model.
     """
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
@@ -150,24 +150,24 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
 
 
 def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> AdaptedModel:
-    """Load a verified adapter folder onto a base in memory that others stand on too, as strictly; see `load_adapter`.
+    """Load a verified adapter folder onto a shared base model in memory, as strictly as `load_adapter`.
 
-    Raises ArtifactError when the adapter wants its base's weights held in another precision.
+    Raises ArtifactError when the adapter needs the base model's weights in another precision.
     """
     if config.model_precision != base.precision:
-        message = f"{folder}: made on weights held in {config.model_precision}; those in memory are {base.precision}."
-        raise ArtifactError("ARTIFACT-041", message, "Load it by itself, or with others that have its model_precision.")
+        message = f"{folder}: made on weights stored in {config.model_precision}; those in memory are {base.precision}."
+        raise ArtifactError("ARTIFACT-041", message, "Load it separately, or with others of its model_precision.")
     if config.task.auto_model != base.loaded.task.auto_model:
-        message = f"{folder}: made for another kind of head than the base in memory has."
-        raise ArtifactError("ARTIFACT-043", message, "Load it by itself, or with others of its task.")
+        message = f"{folder}: made for another kind of head than that of the base model in memory."
+        raise ArtifactError("ARTIFACT-043", message, "Load it separately, or with others of its task.")
     return put_on(base.model_for(config.task, config.seed, config.max_length), folder, config, shares_base=True)
 
 
 def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = None) -> ModelSource:
-    """Return where the base of the adapter in this folder lies, its bytes checked.
+    """Return where the base model of the adapter in this folder is, with its bytes checked.
 
-    That is `base_model` where it is given, else what the adapter names on the Hub or embedded, else the folder that the
-    run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
+    That is `base_model` if given, else the model that the adapter names on the Hub or embedded, else the folder that
+    the run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
     """
     if base_model is None and config.base_revision is None:
         base_model = str(_folder_of_base(config, folder))
@@ -179,13 +179,13 @@ def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = Non
 
 
 def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
-    """Return the folder that a run took as its base: the recipe beside the adapter says where, or format 1 does."""
+    """Return the folder of a run's base model, from the recipe beside the adapter or from format 1."""
     recipe = folder.resolve().parent / RECIPE_FILE
     is_path = Path(config.base_model).is_absolute()
     recorded = config.base_model if is_path else _model_in(recipe)
     if recorded is not None and Path(recorded).is_dir():
         return Path(recorded)
-    found = f"{recipe} does not say where it lies" if recorded is None else f"it is not at {recorded} any more"
+    found = f"{recipe} does not say where it is" if recorded is None else f"it is not at {recorded} any more"
     message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
     raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
 
@@ -203,16 +203,16 @@ def _model_in(recipe: Path) -> str | None:
 
 
 def _called(config: ArtifactConfig) -> str:
-    """Return what the base is called, and how it is known again."""
+    """Return the base model's name and its hash."""
     name = Path(config.base_model).name if config.base_revision is None else config.base_model
     return f"{name}, sha256 {config.base_sha256[:SHOWN_DIGITS]}"
 
 
 def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_base: bool = False) -> AdaptedModel:
-    """Attach the method and put the saved tensors in; what the method trains gets memory of its own first.
+    """Attach the method and load the saved tensors; the method's trainable parameters get their own memory first.
 
-    Without that, a method that trains weights of the base would change them under everybody else on a shared one. It is
-    done on any base, for a matrix product's last bit hangs on where its numbers lie.
+    Otherwise a method that trains weights of a shared base model would change them for all its users. It is done for
+    every base model, because the last bit of a matrix product depends on the memory address of its numbers.
     """
     from lightune.models.shared_base import give_own_storage
 
@@ -234,7 +234,7 @@ def adapter_folder(folder: Path) -> Path:
 
 
 def holds_adapter(folder: Path) -> bool:
-    """Say whether this is a run folder or an adapter folder, whole or damaged."""
+    """Say whether this is a run folder or an adapter folder, complete or damaged."""
     return any((folder / name).exists() for name in ("adapter", MANIFEST_FILE, CONFIG_FILE))
 
 
@@ -245,6 +245,6 @@ def hub_revision(config: ArtifactConfig) -> str | None:
 
 
 def _fingerprints(folder: Path) -> Fingerprints | None:
-    """Return the fingerprints of a verified folder; a file that its manifest does not list was never verified."""
+    """Return the fingerprints of a verified folder; a file that its manifest does not list is not verified."""
     listed = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
     return read_fingerprints(folder) if FINGERPRINTS_FILE in listed else None

@@ -1,4 +1,4 @@
-"""What a newcomer's machine offers, and what is missing."""
+"""What a machine offers for a run, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is in order, and what to do if not."""
+    """One check: whether the result is in order, and what to do if not."""
 
     name: str
     ok: bool
@@ -24,7 +24,7 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Look at everything a run depends on; nothing is changed and nothing is sent anywhere but to the Hub."""
+    """Check everything a run depends on; nothing is changed, and only the Hub is contacted."""
     about = runtime.environment()
     found = about["versions"]
     free = shutil.disk_usage(Path.cwd()).free

@@ -1,4 +1,4 @@
-"""The one error family: every error a user can meet has a stable code, an exit status and a next step."""
+"""The errors of lightune: every error that a user can get has a stable code, an exit status and a next step."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ResourceError(LightuneError):
 
 
 class HubError(LightuneError):
-    """The Hugging Face Hub cannot be reached, or refuses."""
+    """The Hugging Face Hub cannot be reached, or refuses a request."""
 
     exit_code = 7
 
@@ -81,7 +81,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     """Return `Did you mean "x"?` for the closest valid name, or an empty string when nothing is close.
 
-    Case, dashes and underscores do not count.
+    Case, dashes and underscores are ignored.
     """
     names = _by_letters(valid)
     close = get_close_matches(_letters(wrong), list(names), n=1, cutoff=0.6)
@@ -89,7 +89,7 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
 
 
 def spelt_like(wrong: str, valid: Iterable[str]) -> str | None:
-    """Return the valid name that differs in nothing but case, dashes and underscores, if there is one."""
+    """Return the valid name that differs only in case, dashes and underscores, if there is one."""
     return _by_letters(valid).get(_letters(wrong))
 
 

@@ -55,7 +55,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class _Prepared:
-    """All that a run starts from: the data, and the model on its device, to which nothing has been added yet."""
+    """Everything a run starts from: the data, and the base model on its device, before anything is added to it."""
 
     recipe: Recipe
     method: Method
@@ -78,7 +78,7 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Before:
-    """What was seen of the model before anything was added to it, on the test split unless it says otherwise."""
+    """Measurements of the model before anything was added to it, on the test split unless stated otherwise."""
 
     scores: NDArray[Any]
     evaluation: Evaluation
@@ -91,7 +91,7 @@ class _Before:
 
 @dataclass(frozen=True)
 class _After:
-    """What was seen of the adapted model, which measuring the merged one has used up."""
+    """Measurements of the adapted model, which cannot be used any more: measuring the merged model changes it."""
 
     scores: NDArray[Any]
     evaluation: Evaluation
@@ -109,14 +109,14 @@ def run(
     notes: Sequence[str] = (),
     data: Any = None,
 ) -> RunRecord:
-    """Do what the recipe says and leave a run folder; return its record. In a notebook, progress is shown.
+    """Run the recipe and write a run folder; return its record. In a notebook, progress is shown.
 
-    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped one or of a YAML file.
-    `data` takes the place of the recipe's source: rows (dicts, named tuples, (text, label) pairs), columns (a dict, a
-    DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these: docs/data.md lists all.
+    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped recipe or of a YAML file.
+    `data` replaces the recipe's source: rows (dicts, named tuples, (text, label) pairs), columns (a dict, a DataFrame,
+    an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists all.
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
-    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. Of several
-    processes, started by torchrun, the first does all but the training alone; each returns the record.
+    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. If torchrun
+    started several processes, all of them train, and only the first does everything else; each returns the record.
     """
     recipe = as_recipe(recipe)
     reporter = Silent() if runtime.rank() else reporter or program_reporter()
@@ -149,7 +149,7 @@ def run(
 def _prepare(
     recipe: Recipe, method: Method, splits: DataSplits, folder: Path, reporter: Reporter, said: tuple[str, ...]
 ) -> _Prepared:
-    """Read the model and encode the texts; refuse what cannot work before anything is measured."""
+    """Load the model and encode the texts; raise errors for unusable settings before anything is measured."""
     device = runtime.choose_device(recipe.device)
     source = find_model(recipe.model, recipe.model_revision)
     task = splits.task
@@ -159,7 +159,7 @@ def _prepare(
     loaded = load_model(source, task, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
-    # A method that does not fit the model says so now, on a copy, and not after the baselines were measured.
+    # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     encoded = encode_splits(loaded.tokenizer, {name: getattr(splits, name) for name in SPLITS}, loaded.max_length)
     require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
@@ -194,7 +194,7 @@ def _carry_out(run: _Prepared) -> Outcome:
 
 
 def _before(run: _Prepared) -> _Before:
-    """Measure the baselines and the untouched model; nothing has been added to it yet."""
+    """Measure the baselines and the base model, before anything is added to it."""
     whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
     run.reporter.phase(f"Before: baselines and the {whose} head")
     model, splits = run.loaded.model, run.splits
@@ -229,7 +229,7 @@ def _train(run: _Prepared) -> Trained:
 
 
 def _after(run: _Prepared, trained: Trained) -> _After:
-    """Evaluate the adapted model, save it, and measure it; merging comes last, since it uses the model up."""
+    """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
     scores, evaluation = _evaluate(run, trained.model)
     config = ArtifactConfig.of(run.recipe, run.loaded, run.method, run.splits)
@@ -272,7 +272,7 @@ def _evaluate(run: _Prepared, model: Any) -> tuple[NDArray[Any], Evaluation]:
 
 
 def _check_reload(run: _Prepared, model: Any) -> tuple[ReloadCheck, str]:
-    """Compare with logits of the very same texts in the very same batches."""
+    """Check the reload against the logits of the same texts in the same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
     texts = run.splits.test.texts[:EXAMPLES]
     encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length)

@@ -1,4 +1,4 @@
-"""What is wrong with data, as data: a fault has a code, a place, a reason and a remedy; many become one error."""
+"""Faults in data as objects: each has a code, a place, a reason and a hint; several are raised as one error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fault:
 
 
 class FaultsError(DataError):
-    """A DataError that keeps the faults it tells of."""
+    """A DataError that keeps the faults it reports."""
 
     def __init__(self, code: str, message: str, hint: str, faults: Sequence[Fault]) -> None:
         super().__init__(code, message, hint)
@@ -32,7 +32,7 @@ class FaultsError(DataError):
 
 
 def data_error(code: str, place: str, text: str, hint: str = "") -> FaultsError:
-    """Return the error that tells of one fault."""
+    """Return the error for one fault."""
     return as_error([Fault(code, place, text, hint)])
 
 
@@ -58,18 +58,18 @@ def as_error(faults: Sequence[Fault]) -> FaultsError:
 
 
 def faults_of(error: DataError) -> list[Fault]:
-    """Return the faults that an error tells of; one that keeps none is a single fault without a place."""
+    """Return the faults that an error reports; an error without faults is a single fault without a place."""
     return list(error.faults) if isinstance(error, FaultsError) else [Fault(error.code, "", error.message, error.hint)]
 
 
 def as_note(warning: Fault) -> str:
-    """Return a warning in one line, as runs and evaluations tell it: code, where, what, and what to do about it."""
+    """Return a warning as one line for the notes of runs and evaluations: code, place, reason and hint."""
     told = f"{warning.code} {warning.place}: {warning.text.removesuffix('.')}. {warning.hint}"
     return told.replace(" :", ":", 1).rstrip() if not warning.place else told.rstrip()
 
 
 def beside(place: str, other: str) -> str:
-    """Return a place as it is named where another stands: `line 7` in the same file, else `file:7`."""
+    """Return a place relative to another one: `line 7` in the same file, else `file:7`."""
     file, _, line = place.rpartition(":")
     return f"line {line}" if file and file == other.rpartition(":")[0] else place
 
@@ -85,7 +85,7 @@ def _line(fault: Fault) -> str:
 
 
 def _split_hint(fault: Fault) -> tuple[str, str]:
-    """Return (the guess, which belongs to this fault alone; the remedy, which others share)."""
+    """Return (the guess, which belongs only to this fault; the remedy, which others share)."""
     found = GUESS.fullmatch(fault.hint)
     return (found["guess"], found["remedy"]) if found else ("", fault.hint)
 

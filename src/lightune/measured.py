@@ -1,7 +1,7 @@
-"""What a section of the record is, and figures by the names of their metrics.
+"""The base class of the record's sections, and figures by the names of their metrics.
 
-Metrics stand in mappings, so that every task fills the same sections. Beside them a section writes each metric under a
-key of its own, as version 1 had it: `after.accuracy` is `after.metrics.accuracy`.
+Metrics are in mappings, so that every task fills the same sections. A section also writes each metric under its own
+key, as in version 1: `after.accuracy` is `after.metrics.accuracy`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     def beside(self) -> dict[str, Any]:
-        """Return what is written and can be asked for beside the fields; it follows from them, and is not read."""
+        """Return derived values that are written and accessible beside the fields, and are not read back."""
         return {}
 
     def __getattr__(self, name: str) -> Any:
-        """Return what stands beside the fields under this name."""
-        # What stands beside follows from the fields: asked for a field that is not there yet, it would ask for itself.
+        """Return the derived value of this name."""
+        # Derived values use the fields: asked for a field that is not set yet, this would call itself endlessly.
         beside = {} if name.startswith("_") or name in type(self).model_fields else self.beside()
         if name in beside:
             return beside[name]
@@ -46,7 +46,7 @@ class Section(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Read the fields; whatever else is given has to be what stands beside them."""
+        """Read the fields; every other given key has to be a derived value."""
         if not isinstance(given, Mapping):
             return handler(given)
         found = handler({name: value for name, value in given.items() if name in cls.model_fields})
@@ -57,10 +57,10 @@ class Section(BaseModel):
 
 
 class Metric(Section):
-    """A figure by which answers are judged: its key, its title in a table, its unit, and which way is better.
+    """A metric of predictions: its key, its title in a table, its unit, and whether higher is better.
 
-    The unit "share" is a part of a whole, whose differences are shown in percentage points; others are shown as they
-    are.
+    The unit "share" is a part of a whole, whose differences are shown in percentage points; others are shown
+    unchanged.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Metric(Section):
 
 
 class Measured(Section):
-    """Figures of a set of answers by the metrics' names, and details such as a confusion matrix, as JSON values.
+    """Figures of a set of predictions by the metrics' names, and details such as a confusion matrix, as JSON values.
 
-    A metric that cannot be computed is None, one that makes no sense there is left out.
+    A metric that cannot be computed is None; one that is not defined there is left out.
     """
 
     metrics: dict[str, float | None]

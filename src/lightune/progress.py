@@ -1,4 +1,4 @@
-"""What a run says while it works: bars on a terminal, a block in a notebook, plain lines elsewhere."""
+"""Progress messages of a run: bars on a terminal, a block in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """Whoever wants to know how a run is getting on."""
+    """Receives the progress of a run."""
 
     def phase(self, title: str) -> None:
         """A new phase begins."""
@@ -24,18 +24,18 @@ class Reporter(Protocol):
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Advance]:
-        """A loop of known length begins; call what is yielded after each step, with a few words on how it goes."""
+        """A loop of known length begins; call the yielded function after each step, with a short detail."""
         yield lambda detail="": None
 
 
 class Advance(Protocol):
-    """Say that one step is done."""
+    """Reports that one step is done."""
 
     def __call__(self, detail: str = "") -> None: ...
 
 
 class Silent:
-    """Says nothing; what the Python API uses outside notebooks unless it is told otherwise."""
+    """Reports nothing; the default of the Python API outside notebooks."""
 
     def phase(self, title: str) -> None:
         """Say nothing."""
@@ -108,7 +108,7 @@ class Bars:
 
 
 class Notebook:
-    """One block under the notebook's cell, rewritten in place: phases, notes and the bar of the loop that runs."""
+    """One block under the notebook's cell, rewritten in place: phases, notes and the bar of the current loop."""
 
     SECONDS_BETWEEN = 0.2
 
@@ -116,7 +116,7 @@ class Notebook:
         self._lines: list[tuple[str, str]] = []
         self._bar: tuple[str, int, int, str] | None = None
         self._display: Any = None
-        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm asks for widgets that nobody needs
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm asks for widgets that are not needed
 
     def phase(self, title: str) -> None:
         """Add the title, bold."""
@@ -172,7 +172,7 @@ def in_notebook() -> bool:
 
 
 def program_reporter() -> Reporter:
-    """Return what a Python program hears of a run: in a notebook all of it, elsewhere nothing."""
+    """Return the reporter of a Python program: everything is shown in a notebook, elsewhere nothing."""
     return Notebook() if in_notebook() else Silent()
 
 
@@ -185,7 +185,7 @@ def download_bar(title: str, made: Callable[[], None]) -> Any:
     """Return a tqdm class that shows the bytes of a whole download as one bar, for a person at a terminal only.
 
     huggingface_hub makes three bars from it: files, bytes received and bytes written. The last one is shown. `made` is
-    called with each, shown or not.
+    called when each bar is made, shown or not.
     """
     from tqdm import tqdm
 
@@ -205,7 +205,7 @@ def download_bar(title: str, made: Callable[[], None]) -> Any:
 
 
 def quiet_libraries() -> None:
-    """Silence the bars, load reports and advice of the libraries underneath; their errors still come through."""
+    """Silence the bars, load reports and advice of the libraries used; their errors are still shown."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for name in ("transformers", "peft", "accelerate", "datasets", "huggingface_hub", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)

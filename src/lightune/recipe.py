@@ -1,4 +1,4 @@
-"""The recipe: what to do, as data. Every default of a run is written here, once."""
+"""The recipe: the settings of a run, as data. Every default of a run is defined here, once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _text_kind(value: Any) -> str:
     return "<pair>" if isinstance(value, list | tuple) else "<name>"
 
 
-# Told apart by shape, so that a fault inside the files is reported as that and not as "not a string" as well.
+# Distinguished by type, so that a fault inside the files is not also reported as "not a string".
 TAGS = ("<name>", "<files>", "<pair>")
 Source = Annotated[Annotated[str, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
 TextColumn = Annotated[
@@ -81,7 +81,7 @@ class DataBlock(Block):
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None
-    label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are classes, however many
+    label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None
@@ -121,16 +121,16 @@ class TrainingBlock(Block):
     lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
     max_grad_norm: NonNegative = 1.0
     gradient_checkpointing: bool = False
-    cuda_graphs: bool = True  # record the passes of a step and play them, where a GPU and the method allow it
+    cuda_graphs: bool = True  # record the passes of a step and replay them, if a GPU and the method allow it
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["random", "probe"] = "random"
     class_weights: Literal["none", "auto"] = "none"
-    metric_for_best_model: str | None = None  # the task's first one, which stands in the recorded recipe
+    metric_for_best_model: str | None = None  # None: the task's first one, which the recorded recipe names
     load_best_model_at_end: bool = True
     weight_averaging: Share = 0.0  # over this share of the last steps
     token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    cache_frozen: Literal["auto", "on", "off"] = "auto"  # lower layers that stay as they are, once for each text
+    cache_frozen: Literal["auto", "on", "off"] = "auto"  # compute lower frozen layers once for each text
     early_stopping_patience: Count | None = None
     save_steps: Count | None = None
     report_to: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class TrainingBlock(Block):
     @field_validator("cache_frozen", mode="before")
     @classmethod
     def _yaml_switch(cls, value: Any) -> Any:
-        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value  # what YAML makes of on and off
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value  # YAML reads on and off as these
 
     @field_validator("warmup_steps")
     @classmethod
@@ -162,8 +162,8 @@ class TrainingBlock(Block):
 class EvaluationBlock(Block):
     """How to evaluate.
 
-    `per_device_eval_batch_size` counts texts of 64 tokens: a batch holds as many longer or shorter ones as make no more
-    tokens. Memory and speed hang on it, results do not.
+    `per_device_eval_batch_size` counts texts of 64 tokens: a batch of longer or shorter texts has at most the same
+    number of tokens. Memory and speed depend on it, results do not.
     """
 
     per_device_eval_batch_size: Count = 64
@@ -190,14 +190,14 @@ class Recipe(Block):
         return {"name": value} if isinstance(value, str) else value
 
     def for_task(self, name: str, metric: str) -> Recipe:
-        """Return the recipe with what `auto` came to: the task, and the metric by which the best epoch is chosen."""
+        """Return the recipe with the values chosen by `auto`: the task, and the metric that selects the best epoch."""
         training = self.training.model_copy(update={"metric_for_best_model": metric})
         return self.model_copy(update={"task": name, "training": training})
 
     def pinned(self, model_revision: str | None, data_revision: str | None) -> Recipe:
-        """Return the recipe with the Hub's commits that were used, so that a rerun takes the very same files.
+        """Return the recipe with the Hub's commits that were used, so that a rerun uses exactly the same files.
 
-        Packaged weights are recorded by their hash, which is no commit.
+        Packaged weights are recorded by their hash, which is not a commit.
         """
         of_hub = model_revision is not None and not model_revision.startswith("sha256:")
         return self.model_copy(
@@ -215,7 +215,7 @@ def _one_of(kind: str, value: str, valid: tuple[str, ...]) -> str:
 
 
 def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recipe:
-    """Validate a mapping as a recipe; RecipeError lists every fault at once, each with what would be valid."""
+    """Validate a mapping as a recipe; RecipeError lists all faults at once, each with what would be valid."""
     try:
         return Recipe.model_validate(dict(mapping))
     except ValidationError as error:
@@ -226,7 +226,7 @@ def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recip
 
 
 def _describe(fault: Any) -> str:
-    # A union (data.source, data.text_column) adds its branch's name to the path; only real keys help the reader.
+    # A union (data.source, data.text_column) adds its branch's name to the path; only real keys are shown.
     path = [str(part) for place, part in enumerate(fault["loc"]) if place != 2 or part not in TAGS]
     name = ".".join(path)
     if fault["type"] == "extra_forbidden":

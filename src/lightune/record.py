@@ -1,4 +1,4 @@
-"""The record of a run: what was done and what came of it. `results.json` is this, and nothing else is reported."""
+"""The record of a run: what was done, and the results. It is saved as `results.json`; all reports come from it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NAMES_WIDTH = 23
 
 
 class RunRecord(Section):
-    """A whole run. `before` is the untouched model; with a new head (`model.head`) it can only guess.
+    """A complete run. `before` is the model before training; with a new head (`model.head`) it can only guess.
 
-    `baselines` stand in the order in which they were computed; of equally good ones the later knows more of the model.
+    `baselines` are in the order in which they were computed; of equally good ones the later uses more of the model.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -49,7 +49,7 @@ class RunRecord(Section):
 
     @model_validator(mode="after")
     def _compared(self) -> Self:
-        """Refuse a record that lacks what its headline compares with."""
+        """Refuse a record that lacks the comparison of its headline."""
         named = {"before", self.comparison.rival}
         missing = sorted((named - set(self.comparison.gains)) | (named - {"before", *self.baselines}))
         if missing:
@@ -79,7 +79,7 @@ class RunRecord(Section):
         ]
 
     def _over_baseline(self) -> list[tuple[str, str]]:
-        """Return the gain over the baseline of the headline; a record of an older version compares with one alone."""
+        """Return the gain over the baseline of the headline; an older record compares with only one baseline."""
         rival, gains = self.comparison.best_baseline, self.comparison.gains
         if rival is None:
             return []

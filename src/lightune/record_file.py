@@ -1,4 +1,4 @@
-"""Reading results.json: a record of this version as it stands, one of an older version as this one has it."""
+"""Reading results.json; a record of an older version is converted to this version."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
 
 
 def damaged(code: str, path: Path, what: str, otherwise: str = "") -> ArtifactError:
-    """Return the error of a file in a run folder that is not as it was written."""
+    """Return the error for a damaged file in a run folder."""
     return ArtifactError(code, f"{path}: this file is damaged: {what}.", f"{RESTORE} {otherwise}".strip())
 
 
@@ -50,7 +50,7 @@ def _record(value: Any, version: Any) -> RunRecord:
 
 
 def first_fault(error: ValueError, *within: str) -> str:
-    """Return the place of the first fault, which is `within` some section, and what is wrong there."""
+    """Return the place of the first fault, prefixed by `within`, and what is wrong there."""
     if not isinstance(error, ValidationError):
         return ".".join([*within, str(error)])
     fault = error.errors(include_url=False)[0]

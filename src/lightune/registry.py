@@ -1,4 +1,4 @@
-"""A name -> object table that answers an unknown name with the valid ones, and takes in those of other packages."""
+"""A name -> object table whose error for an unknown name lists the valid ones; other packages can add objects."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class BrokenPlugin:
 
 
 class Registry(Generic[T]):
-    """Named objects of one kind (methods, say), in the order in which they were registered.
+    """Named objects of one kind (for example methods), in the order in which they were registered.
 
-    With `entry_points`, the objects of other packages follow: those that this group of entry points brings. They are
-    loaded when the table is first read. An entry point's value is a module that registers its objects, or an object,
-    which gets the entry point's name. `check` raises for an object that cannot be used. What fails is left out and told
-    when its name is asked for; nothing else is touched.
+    With `entry_points`, the objects of other packages follow, from this group of entry points. They are loaded when
+    the table is first read. An entry point's value is a module that registers its objects, or an object, which gets
+    the entry point's name. `check` raises for an object that cannot be used. A failed entry point is left out, and
+    reported when its name is requested; the others are not affected.
     """
 
     def __init__(self, kind: str, entry_points: str = "", check: Callable[[T], None] | None = None) -> None:
@@ -45,11 +45,11 @@ class Registry(Generic[T]):
         self._reading = threading.RLock()
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files the object under `name`; a name can be taken once."""
+        """Return a decorator that registers the object under `name`; a name can be registered only once."""
 
         def file(obj: T) -> T:
             if name in self._objects:
-                raise ValueError(f"{self.kind} {name!r} is registered already")
+                raise ValueError(f"{self.kind} {name!r} is already registered")
             self._objects[name] = obj
             return obj
 
@@ -75,7 +75,7 @@ class Registry(Generic[T]):
         return iter(self._read().items())
 
     def package(self, name: str) -> str:
-        """Return the name of the package whose entry point brought the object, "" for one that no entry point did."""
+        """Return the name of the package whose entry point added the object, "" without an entry point."""
         self._read()
         return self._packages.get(name, "")
 
@@ -89,11 +89,11 @@ class Registry(Generic[T]):
         for plugin in self.broken():
             if plugin.name == name:
                 message = f'the {self.kind} "{name}" of the package {plugin.package} cannot be used: {plugin.reason}.'
-                hint = f"Mend that package, or remove it: pip uninstall {plugin.package}."
+                hint = f"Repair that package, or remove it: pip uninstall {plugin.package}."
                 raise RecipeError("RECIPE-012", message, hint)
 
     def _read(self) -> dict[str, T]:
-        """Return the table; the first call takes in the plugins, which may read what is there so far."""
+        """Return the table; the first call loads the plugins, which may read the objects so far."""
         with self._reading:
             if not self._is_read:
                 self._is_read = True
@@ -102,7 +102,7 @@ class Registry(Generic[T]):
             return self._objects
 
     def _take_in(self, point: EntryPoint) -> None:
-        """Load one plugin, whole or not at all."""
+        """Load one plugin, completely or not at all."""
         before = dict(self._objects)
         try:
             self._load(point, before)
@@ -119,19 +119,19 @@ class Registry(Generic[T]):
             self._packages |= dict.fromkeys(new, _package(point))
 
     def _load(self, point: EntryPoint, before: dict[str, T]) -> None:
-        """Register what the entry point brings. Raises ValueError for a name that exists and for nothing new."""
+        """Register the entry point's objects. Raises ValueError for a name that exists, or if nothing is new."""
         was_imported = point.module in sys.modules
         found = point.load()
         if not isinstance(found, ModuleType):
-            if self._objects.get(point.name) is not found:  # else its module registered it itself
+            if self._objects.get(point.name) is not found:  # else its module has registered it
                 self.register(point.name)(found)
         elif self._objects == before and not was_imported:
             raise ValueError(f"{point.module} registers no {self.kind}")
 
 
 def _entry_points(group: str) -> list[EntryPoint]:
-    """Return the installed entry points of a group, in an order that does not depend on where they lie."""
-    from importlib.metadata import entry_points  # it takes longer than `--help` needs
+    """Return the installed entry points of a group, in an order that does not depend on their location."""
+    from importlib.metadata import entry_points  # imported here, because it takes longer than `--help`
 
     return sorted(entry_points(group=group), key=lambda point: (_package(point), point.name))
 

@@ -1,4 +1,4 @@
-"""What came of a run: from answers and measurements to the record, the predictions and the files of the run folder."""
+"""From logits and measurements of a run to the record, the predictions and the files of the run folder."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from lightune.sections import (
 )
 from lightune.tasks.base import Task
 
-# Baselines whose answers stand in predictions.csv.
+# Baselines whose predictions are in predictions.csv.
 FITTED = {PROBE[0], TFIDF[0]}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The parts of the record that were measured on the way."""
+    """The parts of the record that were measured during the run."""
 
     model: ModelRecord
     before: Evaluation
@@ -55,7 +55,7 @@ class Measured:
 class Outcome:
     """A finished run.
 
-    `before` and `after` are logits on the test split, (texts, outputs); `baselines` stand by their names in the record.
+    `before` and `after` are logits on the test split, (texts, outputs); `baselines` have their names in the record.
     """
 
     recipe: Recipe
@@ -70,7 +70,7 @@ class Outcome:
     notes: Sequence[str]
 
     def record(self, folder: Path) -> RunRecord:
-        """Return the record of the run, which will lie in `folder`."""
+        """Return the record of the run, which will be in `folder`."""
         measured, method = self.measured, self.recipe.method
         usual_rate = make_method(method.name, method.options).default_learning_rate
         record = RunRecord(
@@ -93,7 +93,7 @@ class Outcome:
         return record.model_copy(update={"notes": [*advised, *self.notes]})
 
     def predictions(self) -> list[dict[str, str]]:
-        """Return a row per test example: text, target, answers after, before and of the fitted baselines, groups."""
+        """Return one row per test example: text, target, predictions after, before and of fitted baselines, groups."""
         task, test = self.splits.task, self.splits.test
         others = {"before": self.before, **{name: self.baselines[name].scores for name in FITTED & set(self.baselines)}}
         answered = [answer.cells() for answer in task.decode(self.after)]
@@ -109,7 +109,7 @@ class Outcome:
         return rows
 
     def write(self, working: Path, final: Path) -> RunRecord:
-        """Write every file but the adapter and the recipe into the working folder; the record names the final one."""
+        """Write all files except the adapter and the recipe into the working folder; the record names the final one."""
         record, rows = self.record(final), self.predictions()
         write_json(working / "environment.json", record.environment)
         write_json(working / "results.json", record.model_dump(mode="json"))
@@ -150,7 +150,7 @@ class Outcome:
 
 
 def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
-    """Return the baseline with the best headline metric, of equal ones the last; None where there is none."""
+    """Return the baseline with the best headline metric, the last of equal ones; None where there is none."""
     metric = task.metrics[0]
     sign = 1 if metric.higher_is_better else -1
     known = {name: found.metrics.get(metric.name) for name, found in baselines.items()}
@@ -159,9 +159,10 @@ def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
 
 
 def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
-    """Write recipe.yaml, which says where a base that is a folder lies: nothing else of a run folder does.
+    """Write recipe.yaml, the only file of a run folder with the path of a base model in a local folder.
 
-    It is written before the adapter, which is reloaded with it, and may be read from any other folder.
+    It is written before the adapter, because the reload check needs it. The path is absolute, so that the recipe works
+    from any other folder.
     """
     if base.revision is None:
         recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
@@ -169,7 +170,7 @@ def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
 
 
 def lost_to(record: RunRecord) -> str | None:
-    """Name the baseline that the model is clearly worse than: the best one, or else any; None where there is none."""
+    """Name a baseline that the model is clearly worse than, the best one if possible; None where there is none."""
     found = record.comparison
     names = [name for name in (found.rival, *reversed(record.baselines)) if name in record.baselines]
     lost = [name for name in names if found.gains[name].verdict == "worse"]
@@ -177,7 +178,7 @@ def lost_to(record: RunRecord) -> str | None:
 
 
 def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[str]:
-    """Return what to try after a run that lost to a baseline, which is named; nothing after any other.
+    """Return what to try after a run that lost to the named baseline; nothing after any other run.
 
     `usual_rate` is the method's own learning rate.
     """
@@ -186,7 +187,7 @@ def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[s
     rate = training.learning_rate
     low = f" The learning rate, {rate:g}, is below the method's usual {usual_rate:g}." if rate < usual_rate else ""
     more = f"more may help, e.g. --epochs {3 * len(training.epochs)}"
-    cheap = "a baseline that costs next to nothing"
+    cheap = "a baseline that costs almost nothing"
     return [f"Worse than {lost_to}, {cheap}, after {training.steps} steps: {more}.{low}"]
 
 

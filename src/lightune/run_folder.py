@@ -1,4 +1,4 @@
-"""The run folder: made under a temporary name, and whole or not there at all."""
+"""The run folder: created under a temporary name, so that it is complete or absent."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ROOM_INSIDE = len("/checkpoints/.step-000000.partial/optimizer.safetensors")
 
 
 class RunFolder:
-    """A context that yields the folder to work in and gives it its real name once everything is there.
+    """A context that yields the folder to work in and renames it to its final name when it is complete.
 
-    An error takes the unfinished folder away; an interruption leaves it, since it holds a checkpoint.
+    An error removes the unfinished folder; an interruption keeps it, since it holds a checkpoint.
     """
 
     def __init__(self, name: str, output: Path | str | None = None) -> None:
@@ -40,7 +40,7 @@ class RunFolder:
             self.working.mkdir(parents=True)
         except FileExistsError as error:
             hint = f"Another run is writing there, or one was interrupted. Remove {self.working} or choose another."
-            raise RecipeError("RECIPE-061", f"{self.working}: is there already.", hint) from error
+            raise RecipeError("RECIPE-061", f"{self.working}: already exists.", hint) from error
         except OSError as error:
             raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
         return self
@@ -55,22 +55,22 @@ class RunFolder:
             self.working.rename(self.final)
         elif not isinstance(error, InterruptedRunError):
             shutil.rmtree(self.working, ignore_errors=True)
-            with suppress(OSError):  # another run may have moved in meanwhile
+            with suppress(OSError):  # another run may be using them meanwhile
                 for parent in self._new_parents:
                     parent.rmdir()
 
 
 def _named(folder: Path) -> Path:
-    """Return the path in a form that ends in a name: the working folder stands beside it, also beside `.`."""
+    """Return the path in a form that ends in a name, also for `.`: the working folder is beside it."""
     return folder if folder.name not in {"", ".."} else folder.resolve()
 
 
 def _require_portable(folder: Path) -> None:
-    """Refuse a name that another system could not hold: run folders are passed on."""
+    """Refuse a name that is not valid on other systems: run folders are shared."""
     name = folder.name
     fault = ""
     if name.partition(".")[0].strip().lower() in RESERVED:
-        fault = "Windows keeps this name for a device"
+        fault = "Windows reserves this name for a device"
     elif name.endswith((".", " ")):
         fault = "Windows drops a dot or a space at the end"
     elif len(os.fsencode(name)) > LONGEST_NAME:
@@ -93,9 +93,9 @@ def _next_free(parent: Path, name: str) -> Path:
 def _require_new(folder: Path) -> None:
     try:
         taken = folder.exists()
-    except OSError as error:  # a name on the way is too long
+    except OSError as error:  # a name in the path is too long
         message = f"--output: this path cannot be used ({error.strerror})."
         raise RecipeError("RECIPE-063", message, "Choose a shorter one.") from error
     if taken and (not folder.is_dir() or any(folder.iterdir())):
         hint = "A run folder is never overwritten. Choose another --output, or remove it."
-        raise RecipeError("RECIPE-060", f"{folder}: is there already and not empty.", hint)
+        raise RecipeError("RECIPE-060", f"{folder}: already exists and is not empty.", hint)

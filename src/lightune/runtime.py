@@ -27,15 +27,15 @@ def ranks() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process among them; number 0 alone prints, measures and writes."""
+    """Return the number of this process among them; only number 0 prints, measures and writes."""
     return int(os.environ.get("RANK", "0")) if ranks() > 1 else 0
 
 
 def keyed_seed(seed: int, *key: str | int) -> int:
     """Return a seed for one purpose, derived from the run's seed and a key such as ("order", epoch).
 
-    The first eight bytes of SHA-256 over the parts, so that no two purposes share a stream and no generator state has
-    to be stored to repeat a draw.
+    It is the first eight bytes of SHA-256 over the parts. So no two purposes share a stream, and no RNG state has to be
+    stored to repeat a draw.
     """
     text = "\x1f".join(str(part) for part in (seed, *key))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -57,7 +57,7 @@ def reseed(seed: int, *key: str | int) -> None:
 
 @contextmanager
 def seeded(seed: int, *key: str | int) -> Iterator[None]:
-    """Run a block under global generators (Python, numpy, torch) set for one purpose, and put them back after."""
+    """Run a block with global generators (Python, numpy, torch) seeded for one purpose, and restore them after."""
     import numpy as np
     import torch
 
@@ -75,7 +75,7 @@ def seeded(seed: int, *key: str | int) -> Iterator[None]:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `mps`; RecipeError when it is not there."""
+    """Return the device for `auto`, `cpu`, `cuda` or `mps`; RecipeError when it is not available."""
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -91,7 +91,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def _own_device(kind: str) -> torch.device:
-    """Return the device of this process, one of several: on CUDA the one of its number on this machine."""
+    """Return the device of this process, one of several; on CUDA the GPU with its local rank."""
     import torch
 
     local = int(os.environ["LOCAL_RANK"])
@@ -117,7 +117,7 @@ def _why_absent(device: str) -> str:
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Return `fp32` or `bf16`; `auto` takes bf16 autocast only on a CUDA device that computes in it.
 
-    Raises RecipeError when bf16 is asked of a Mac whose system does not know it.
+    Raises RecipeError when bf16 is requested on a Mac whose system does not support it.
     """
     import torch
 
@@ -136,12 +136,12 @@ def device_notes(device: torch.device) -> list[str]:
 
 
 def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return a tensor of the CPU on the device, without waiting for what that does at the moment."""
+    """Return a CPU tensor on the device, without waiting for the device's current work."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done what it was told, so that a clock tells the truth."""
+    """Wait until a GPU has finished its work, so that a clock measures the true time."""
     import torch
 
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Files that nothing pickled is in and no changed byte passes: tensors, JSON, and a manifest of their hashes."""
+"""Files without pickle in which any changed byte is detected: tensors, JSON, and a manifest of their hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Raise ArtifactError unless every listed file is there with the listed bytes."""
+    """Raise ArtifactError unless every listed file exists with the listed hash."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
@@ -59,12 +59,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON as people like to read it."""
+    """Write indented JSON."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def _manifest_bytes(files: dict[str, str]) -> bytes:
-    """Return the manifest's only valid bytes; its own hash covers the list, so that no flipped byte passes."""
+    """Return the manifest's only valid bytes; its own hash covers the list, so that any changed byte is detected."""
     listed = json.dumps(files, sort_keys=True)
     own = hashlib.sha256(listed.encode()).hexdigest()
     return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
@@ -76,7 +76,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Ask the system to write the file through; where folders cannot be opened (Windows) that is left out."""
+    """Ask the system to write the file to disk; skipped where folders cannot be opened (Windows)."""
     try:
         number = os.open(path, os.O_RDONLY)
     except OSError:

@@ -13,10 +13,10 @@ MCNEMAR = "McNemar's test"
 
 
 class TaskRecord(Section):
-    """What was learnt: the name of the task, its labels (none for numbers) and its metrics, the headline first.
+    """What was learned: the name of the task, its labels (none for numbers) and its metrics, the headline first.
 
-    `hub_tag` is what the Hugging Face Hub calls the task, `model_class` the class of transformers that has its head,
-    `target_column` the column of predictions.csv with what is to be answered; a text gets so many `outputs`.
+    `hub_tag` is the Hugging Face Hub's name of the task, `model_class` the class of transformers that has its head,
+    `target_column` the column of predictions.csv with the true label or value; `outputs` is the number of logits.
     """
 
     name: str
@@ -34,7 +34,7 @@ class TaskRecord(Section):
 
 
 class DataRecord(Section):
-    """What was trained and tested on; `revision` is the commit of a data set from the Hub."""
+    """The data for training and testing; `revision` is the commit of a data set from the Hub."""
 
     source: str
     revision: str | None = None
@@ -51,7 +51,7 @@ class DataRecord(Section):
 
 
 class Rows(Section):
-    """Where the rows of a file went: their number is what was used, by purpose, and what was dropped, by reason."""
+    """What happened to the rows of a file: how many were used, by purpose, and how many were dropped, by reason."""
 
     rows_in: int
     used: dict[str, int]
@@ -59,10 +59,11 @@ class Rows(Section):
 
 
 class ModelRecord(Section):
-    """The pre-trained model and what was added to it; `head` says whose head answered before training.
+    """The pre-trained model and what was added to it; `head` says which head it had before training.
 
-    `precision` is how its layers' weights are held, `weight_bytes` what all its weights take before anything is added.
-    PEFT alone reads a `peft_loadable` adapter, and one with an `own_tuner` once lightune's tuners are registered.
+    `precision` is how its layers' weights are stored, `weight_bytes` is the size of its weights before anything is
+    added. PEFT without lightune loads a `peft_loadable` adapter; one with an `own_tuner` needs lightune's tuners to be
+    registered.
     """
 
     name: str
@@ -80,9 +81,10 @@ class ModelRecord(Section):
 
 
 class Baseline(Measured):
-    """What costs almost nothing, on the same test examples; `title` is its name in a table, `article` goes before it.
+    """A baseline that costs almost nothing, on the same test examples; `title` is its name in a table.
 
-    Details say how it came about: the label that is always answered, the strength C that was chosen.
+    `article` goes before the title in a sentence. Details describe it: the label that is always predicted, the
+    regularization C that was chosen.
     """
 
     title: str
@@ -91,12 +93,12 @@ class Baseline(Measured):
 
     @property
     def named(self) -> str:
-        """Return its name as it stands in a sentence."""
+        """Return its name for use in a sentence."""
         return f"{self.article} {self.title}".strip()
 
 
 class Cost(Section):
-    """What a phase cost. Memory is the resident set on the CPU; on CUDA the allocator's figures stand beside it."""
+    """The cost of a phase. Memory is the resident set on the CPU; on CUDA there are also the allocator's figures."""
 
     runtime: float
     samples_per_second: float
@@ -108,10 +110,10 @@ class Cost(Section):
 
 
 class Evaluation(Measured, Cost):
-    """A model's answers on the test examples, and what they cost.
+    """A model's metrics on the test examples, and their cost.
 
-    `known_examples` counts the texts that the model was trained or validated on, `without_known` is of the others. Both
-    are None where no fingerprints tell; `without_known` is so too where every text is known.
+    `known_examples` counts the texts that the model was trained or validated on; `without_known` has the metrics on
+    the others. Both are None without fingerprints; `without_known` is also None if every text is known.
     """
 
     examples: int
@@ -121,15 +123,15 @@ class Evaluation(Measured, Cost):
 
 
 class PartMetrics(Measured):
-    """Metrics on a part of the test examples: those that share a value of an extra column, or are not known."""
+    """Metrics on a part of the test examples: those with one value of an extra column, or those that are not known."""
 
     examples: int
 
 
 class LabelledFile(Measured):
-    """What a file with labels says of the answers to its texts, by the headline metric; see Evaluation.
+    """The headline metric of the predictions for a file with labels; see Evaluation.
 
-    `examples` are the rows with a label of the model. Those with another label, or with none, are counted apart.
+    `examples` counts the rows with a label of the model. Rows with another label, or with none, are counted separately.
     """
 
     label_column: str
@@ -162,7 +164,7 @@ class Resumed(Section):
 
 
 class Training(Cost):
-    """The training phase; runtime and rates count training steps alone, without evaluation and saving."""
+    """The training phase; runtime and rates count only training steps, without evaluation and saving."""
 
     steps: int
     best_epoch: int
@@ -173,7 +175,7 @@ class Training(Cost):
 
 
 class Inference(Section):
-    """How fast answers come: the adapted model, the untouched base, and the adapter merged into the base."""
+    """The speed of inference: the adapted model, the base model, and the base model with the adapter merged."""
 
     latency_ms_p50: float
     latency_ms_p95: float
@@ -189,7 +191,7 @@ class Inference(Section):
 class Gain(Section):
     """How far the adapted model is above another one: 95% bootstrap interval, p-value of the named test, verdict.
 
-    Above zero is better, whichever way the metric goes.
+    Above zero is better, whether or not a higher metric is better.
     """
 
     metric: str
@@ -209,10 +211,10 @@ class Gain(Section):
 
 
 class Comparison(Section):
-    """Was it better? Paired on the same test examples: with each baseline and with before, by name in `gains`.
+    """The comparison with each baseline and with before, by name in `gains`, paired on the same test examples.
 
     `best_baseline` is the one with the best headline metric, which the headline compares with; None where there is
-    none. `cautions` are sentences on what the headline does not say and should not be missed.
+    none. `cautions` are sentences about important facts that the headline does not state.
     """
 
     gains: dict[str, Gain]
@@ -232,7 +234,7 @@ class Comparison(Section):
 
     @property
     def rival(self) -> str:
-        """Return the name of what the headline compares with."""
+        """Return the name of the headline's comparison."""
         return self.best_baseline or "before"
 
 

@@ -142,7 +142,7 @@ def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_pat
         (["--file", "nowhere.csv"], 3, "DATA-001 nowhere.csv"),
         (["--file", "in.csv", "--text-column", "txet"], 3, 'Did you mean "text"?'),
         (["--file", "in.csv", "--output", "nowhere/out.csv"], 2, "there is no folder nowhere"),
-        (["--file", "answered.csv"], 3, "there is a column called prediction already"),
+        (["--file", "answered.csv"], 3, "a column called prediction already exists"),
         (["a text", "--batch-size", "0"], 2, "--batch-size"),
         (["a text", "--device", "tpu"], 2, "--device"),
     ],

@@ -107,7 +107,7 @@ def test_texts_and_names_may_come_in_columns(bank):
 @pytest.mark.parametrize("name", ["bottleneck", "prefix"])
 def test_what_cannot_be_merged_makes_no_stock_model_and_says_so(bank, tmp_path, name):
     before = bank[name].logits(TEXTS)
-    with pytest.raises(RecipeError, match=f"{name} cannot be folded into the model"):
+    with pytest.raises(RecipeError, match=f"{name} cannot be merged"):
         bank[name].save_pretrained(tmp_path / "stock")
     assert not (tmp_path / "stock").exists()
     np.testing.assert_array_equal(bank[name].logits(TEXTS), before)
@@ -249,10 +249,10 @@ def test_a_tuple_of_two_strings_is_one_pair_and_a_list_is_many_texts(tiny_models
     (alone,) = bank.predict(pair, adapter="pairs")
     assert bank.predict(pair, adapter=["pairs"]) == bank.predict([pair], adapter=["pairs"]) == [alone]
     assert len(bank.predict(texts, adapter="single")) == len(bank.predict(texts, adapter=["single"] * 2)) == 2
-    with pytest.raises(LightuneError, match="differ in number: 1 and 2") as caught:
+    with pytest.raises(LightuneError, match="names differ: 1 and 2") as caught:
         bank.predict(pair, adapter=["single", "single"])
-    assert "several texts come as a list" in caught.value.hint
-    with pytest.raises(LightuneError, match="differ in number: 2 and 1"):
+    assert "give several texts as a list" in caught.value.hint
+    with pytest.raises(LightuneError, match="names differ: 2 and 1"):
         bank.predict(texts, adapter=["pairs"])
     for asked in ("single", ["single"]):
         with pytest.raises(LightuneError, match="text 1 has 2 parts; this classifier takes 1") as caught:
@@ -291,9 +291,9 @@ def test_names_that_are_taken_or_unknown_are_refused(bank, adapters):
 
 
 def test_one_name_is_needed_for_each_text_and_one_adapter_at_all(bank):
-    with pytest.raises(LightuneError, match="differ in number: 3 and 2"):
+    with pytest.raises(LightuneError, match="names differ: 3 and 2"):
         bank.predict(TEXTS[:3], adapter=["lora", "head"])
-    with pytest.raises(LightuneError, match="no adapter is named"):
+    with pytest.raises(LightuneError, match="no adapter is given"):
         lightune.load_adapters({})
     assert bank.predict([], adapter=[]) == []
 

@@ -200,7 +200,7 @@ def test_a_column_of_any_library_is_many_texts(classifier, make: Callable[..., A
         ),
         pytest.param(
             TEXTS[0].encode(), id="bytes",
-            marks=case("predict(bytes)", "DATA-043: text 1 is no text but int", "one answer", "it is UTF-8"),
+            marks=case("predict(bytes)", "DATA-043: text 1 is int, not a text", "one answer", "it is UTF-8"),
         ),
         pytest.param(
             Document("7", TEXTS[0], "note"), id="named",
@@ -238,19 +238,19 @@ def test_the_logits_of_a_string_are_those_of_one_text(classifier):
         ),
         pytest.param(pandas.NaT, "DATA-040 text 1 is empty", id="NaT"),
         pytest.param(
-            7, "DATA-043 text 1 is no text but int", id="number",
+            7, "DATA-043 text 1 is int, not a text", id="number",
             marks=case("predict(7)", "TypeError: has no len()", "DATA-043", "as predict([7])"),
         ),
         pytest.param(
-            Path("a.txt"), "DATA-043 text 1 is no text but", id="path",
+            Path("a.txt"), f"DATA-043 text 1 is {type(Path()).__name__}, not a text", id="path",
             marks=case("predict(Path)", "TypeError: has no len()", "DATA-043", "it is no text"),
         ),
-        pytest.param(torch.arange(3), "DATA-043 text 1 is no text but int", id="tensor"),
-        pytest.param(torch.tensor(3), "DATA-043 text 1 is no text but int", id="tensor-0d"),
-        pytest.param([{"text": "fine"}], "DATA-043 text 1 is no text but dict", id="dict-inside"),
-        pytest.param([{"fine"}], "DATA-043 text 1 is no text but set", id="set-inside"),
+        pytest.param(torch.arange(3), "DATA-043 text 1 is int, not a text", id="tensor"),
+        pytest.param(torch.tensor(3), "DATA-043 text 1 is int, not a text", id="tensor-0d"),
+        pytest.param([{"text": "fine"}], "DATA-043 text 1 is dict, not a text", id="dict-inside"),
+        pytest.param([{"fine"}], "DATA-043 text 1 is set, not a text", id="set-inside"),
         pytest.param(
-            [pandas.DataFrame(FRAME)], "DATA-043 text 1 is no text but DataFrame", id="frame-inside",
+            [pandas.DataFrame(FRAME)], "DATA-043 text 1 is DataFrame, not a text", id="frame-inside",
             marks=case("predict([DataFrame])", "ValueError: truth value of a DataFrame", "DATA-043", "it is no text"),
         ),
         pytest.param(

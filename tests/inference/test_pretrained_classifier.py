@@ -104,7 +104,7 @@ def test_a_cached_model_of_the_hub_is_loaded_by_its_name(stock, tmp_path, monkey
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert repr(lightune.load("somebody/finished")) == "<Classifier somebody/finished: negative, positive>"
-    with pytest.raises(HubError, match=r"HUB-001.*\nNor is there a folder") as caught:
+    with pytest.raises(HubError, match=r"HUB-001.*\nThere is no folder") as caught:
         lightune.load("somebody/unfinished")
     assert caught.value.exit_code == 7
 

@@ -140,7 +140,7 @@ def test_an_index_that_is_none_is_refused(copied: Callable[[str], Path], index: 
     folder = copied("distilbert")
     split_weights(folder)
     (folder / INDEX).write_text(index)
-    with pytest.raises(ArtifactError, match="no index of weight files") as caught:
+    with pytest.raises(ArtifactError, match="not an index of weight files") as caught:
         load_folder(folder)
     assert caught.value.code == "ARTIFACT-023"
 

@@ -119,7 +119,7 @@ def test_tables_have_a_column_for_each_metric_and_a_dash_where_there_can_be_none
         ["before (untrained head)", "1.320", "0.000"],
         ["after (lora)", "1.020", "not measured"],
     ]
-    assert "what always answers the same has no weighted kappa." in html.unescape(render_html(grades(), PREDICTIONS))
+    assert "a constant prediction has no weighted kappa." in html.unescape(render_html(grades(), PREDICTIONS))
     assert tables.epochs(regression()).columns[1:5] == [
         "train loss",
         "validation R2",
@@ -178,7 +178,7 @@ def test_the_card_names_task_metrics_and_code_of_its_own():
     assert "num_labels=1)" in card
     assert "print(answer)" in card
     assert "print(logits.tolist())" in card
-    assert "Another sample of texts would give somewhat other figures." in card
+    assert "Another sample of texts would give somewhat different figures." in card
     assert "| labels |" not in card
     for block in re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL):
         compile(block, "card", "exec")

@@ -147,5 +147,5 @@ def test_the_card_says_whether_fingerprints_were_kept_and_what_they_protect(kept
     data |= {} if kept is None else {"fingerprints": kept}
     card = render_card(record.model_copy(update={"recipe": {**record.recipe, "data": data}}))
     assert ("adapter/fingerprints.safetensors" in card) == said
-    assert ("No text can be read from it. But the key lies beside the hashes" in card) == said
+    assert ("No text can be read from it. But the key is stored with the hashes" in card) == said
     assert ("No fingerprints of the training texts were kept" in card) != said

@@ -285,7 +285,7 @@ def test_auto_does_without_and_on_says_why(
 
 def test_texts_that_change_from_epoch_to_epoch_are_no_use(make: MakeLoop) -> None:
     settings = TrainingBlock(token_masking=0.1, cache_frozen="on")
-    with pytest.raises(RecipeError, match="token_masking hides other tokens in each epoch"):
+    with pytest.raises(RecipeError, match="token_masking masks different tokens in each epoch"):
         cache_frozen.require_cacheable(settings, make("llama").model, {})
 
 

@@ -112,7 +112,7 @@ def test_the_head_of_a_classifier_is_left_alone_too(load_lively: Callable[..., A
 HALF = "refused, the layers wrapped so far stay"
 BROKEN: dict[str, tuple[Any, str, str]] = {
     "a target that is not linear": (
-        BottleneckConfig(target_modules=["lin1", "output_layer_norm"]), "no linear layer", HALF),
+        BottleneckConfig(target_modules=["lin1", "output_layer_norm"]), "is not a linear layer", HALF),
     "an input that does not exist": (
         BottleneckConfig(target_modules=["lin2"], inputs={"transformer.layer.1.ffn.lin2": "lin9"}),
         'no module "lin9"', f"AttributeError, {HALF.partition(', ')[2]}"),

@@ -1,1 +1,1 @@
-"""Measuring: answers, metrics, costs, and whether a difference is real."""
+"""Measuring: predictions, metrics, costs, and whether a difference is real."""

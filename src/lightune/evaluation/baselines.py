@@ -1,4 +1,4 @@
-"""The baselines that cost almost nothing: a constant answer, word counts, a linear probe of the untouched backbone."""
+"""The baselines that cost almost nothing: a constant prediction, word counts, a linear probe of the base model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBE, TFIDF = ("probe", "linear probe"), ("tfidf", "word counts (TF-IDF)")
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a baseline answers on the test split, scores (texts, outputs), and what the record says of it."""
+    """A baseline's scores on the test split, (texts, outputs), and its section of the record."""
 
     scores: NDArray[Any]
     section: Baseline
@@ -31,14 +31,14 @@ class Fitted:
 def baselines(
     pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None
 ) -> dict[str, Fitted]:
-    """Return every baseline that the task has by its name in the record; see `probe` for the arguments."""
-    probed = probe(pooled, splits, started)  # first: its time has been running
+    """Return the task's baselines by their names in the record; see `probe` for the arguments."""
+    probed = probe(pooled, splits, started)  # first, because its clock is already running
     found = [constant(splits), (TFIDF[0], tfidf(splits)), (PROBE[0], probed)]
     return {name: fitted for name, fitted in found if fitted is not None}
 
 
 def constant(splits: DataSplits) -> tuple[str, Fitted | None]:
-    """Return (its name, the one answer that is best for the training texts), such as the commonest label."""
+    """Return (its name, the best constant prediction for the training texts), such as the most frequent label."""
     found = splits.task.constant(splits.train.targets)
     if found is None:
         return "", None
@@ -60,11 +60,11 @@ def tfidf(splits: DataSplits) -> Fitted | None:
 
 
 def probe(pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None) -> Fitted | None:
-    """Fit a linear model on standardised mean-pooled features of the untouched backbone, one array per split.
+    """Fit a linear model on standardised mean-pooled features of the base model before training, one array per split.
 
-    It has every label the run may use for fitting or choosing (training and validation rows), as the adapted model
-    has; the test split is only predicted. `started` (of time.perf_counter) is when the features began to be computed:
-    they are part of what a probe costs.
+    Like the adapted model, it uses all labels that the run may use for fitting or choosing (training and validation
+    rows); the test split is only predicted. `started` (of time.perf_counter) is when computing the features began:
+    their time is part of the probe's cost.
     """
     started = time.perf_counter() if started is None else started
     features = np.concatenate([pooled["train"], pooled["validation"]]), pooled["test"]
@@ -79,7 +79,7 @@ def _linear(
     started: float,
     article: str = "",
 ) -> Fitted | None:
-    """Fit the task's linear model on (features to fit on, those of the test split); None where it has none.
+    """Fit the task's linear model on `features` (to fit on, of the test split); None if the task has no such model.
 
     Dense features are standardised.
     """

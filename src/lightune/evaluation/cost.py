@@ -1,4 +1,4 @@
-"""What a phase costs: time, rates, memory."""
+"""The cost of a phase: time, rates, memory."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Spent:
 class Meter:
     """Measure a block: wall-clock seconds, and the peak of the process's resident set, sampled every 20 ms.
 
-    `pause()` and `resume()` stop the clock (not the memory) for work that does not belong to the phase. On CUDA the
-    allocator's own peaks stand beside the resident set.
+    `pause()` and `resume()` stop the clock (not the memory sampling) for work that does not belong to the phase. On
+    CUDA the allocator's own peaks are recorded too.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -35,7 +35,7 @@ class Labelled:
     split: Split
 
 
-# Makes a context for a call of the model from the numbers of its texts and their attention mask, (texts, positions).
+# Makes a context for a call of the model from its texts' row numbers and their attention mask, (texts, positions).
 Around = Callable[[Sequence[int], "torch.Tensor"], AbstractContextManager[None]]
 
 
@@ -50,7 +50,7 @@ def predict_logits(
     """Return the logits, (texts, labels) in fp32, in the order of the texts.
 
     Batches are sorted by length and hold up to `batch_size` texts of 64 tokens each, or the same number of tokens in
-    longer or shorter texts; what comes out does not depend on it beyond rounding.
+    longer or shorter texts. The result depends on `batch_size` only by rounding.
     """
     import torch
 
@@ -74,9 +74,9 @@ def predict_logits(
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch a model's dropout off, and put the mode of each of its parts back whatever happens."""
+    """Switch a model's dropout off, and always restore the mode of each of its modules."""
     training = [module for module in model.modules() if module.training]
-    if training:  # else there is nothing to switch, and switching takes as long as a tenth of a short text
+    if training:  # else `eval` changes nothing, and takes a tenth of the time of a short text
         model.eval()
     try:
         yield
@@ -94,7 +94,7 @@ def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str,
 def on_device(
     model: nn.Module, batch: dict[str, torch.Tensor], device: torch.device
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield the inputs of a call on the device; its mask on the CPU is known, which says how long the texts are."""
+    """Yield the inputs of a call on the device; the mask on the CPU, with the texts' lengths, is made known."""
     inputs = to_device(batch, device)
     if device.type == "cpu" or "attention_mask" not in batch:
         yield inputs
@@ -111,7 +111,7 @@ def evaluate(
     batch_size: int,
     reporter: Reporter | None = None,
 ) -> tuple[NDArray[Any], Evaluation]:
-    """Return (logits, what they are worth and what they cost) of a model on labelled texts."""
+    """Return (logits, their metrics and cost) of a model on labelled texts."""
     device, task, split = next(model.parameters()).device, labelled.task, labelled.split
     with Meter(device) as meter:
         logits = predict_logits(model, tokenizer, encoded, batch_size, reporter)

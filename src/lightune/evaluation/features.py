@@ -1,4 +1,4 @@
-"""What a classifier computes on the way to its logits, taken from an ordinary pass over the texts."""
+"""The features from which a classifier computes its logits, taken from an ordinary forward pass over the texts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Features:
-    """One row a text: the backbone's last hidden states averaged over its real tokens, and what the output layer got.
+    """One row per text: the base model's last hidden states averaged over real tokens, and the output layer's inputs.
 
-    Both (texts, width), fp32.
+    Both are (texts, width), fp32.
     """
 
     pooled: NDArray[Any]
@@ -29,9 +29,9 @@ class Features:
 
 
 class FeatureRecorder:
-    """A context that notes the features of every batch that passes through a stock sequence classifier.
+    """A context that records the features of every batch of a stock sequence classifier.
 
-    A decoder's output layer sees every position; the stock models take the last that is not the pad token's.
+    A decoder's output layer sees every position; the stock models take the last one that is not a pad token.
     """
 
     def __init__(self, model: nn.Module, output_layer: nn.Module) -> None:
@@ -41,7 +41,7 @@ class FeatureRecorder:
         self._inputs: list[NDArray[Any]] = []
 
     def __enter__(self) -> FeatureRecorder:
-        """Put the hooks in."""
+        """Register the hooks."""
         backbone: Any = self._model.base_model
         self._hooks = [
             self._model.register_forward_pre_hook(self._entered, with_kwargs=True),
@@ -53,12 +53,12 @@ class FeatureRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the hooks out."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
 
     def features(self, encoded: Encoded, batch_size: int) -> Features:
-        """Return what was noted in the order of the texts, which passed in length-sorted batches."""
+        """Return the features in the order of the texts, which were passed in length-sorted batches."""
         order = np.concatenate([np.asarray(rows) for rows in length_sorted_batches(encoded, batch_size)])
         found = []
         for parts in (self._pooled, self._inputs):

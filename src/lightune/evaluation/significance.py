@@ -33,11 +33,11 @@ class Difference:
 def compare(task: Task, counts: Array, others: Array, seed: int = 0) -> Difference:
     """Compare two models by the headline metric of the task, on the same texts in the same order.
 
-    `counts` are what each answer adds to the sums that the metric follows from (Task.counts), (texts, sums). The
-    interval is the percentile bootstrap over texts (Efron 1979). The p-value is McNemar's exact binomial test where
-    answers are right or wrong, else that of a permutation test which exchanges the two models' answers text by text
-    (Fisher 1935). Above zero is better. The verdict is "better" or "worse" only when the interval excludes zero and
-    p < 0.05, else "no clear difference".
+    `counts` are what each prediction adds to the sums from which the metric is computed (Task.counts), (texts, sums).
+    The interval is the percentile bootstrap over texts (Efron 1979). The p-value is that of McNemar's exact binomial
+    test if predictions are right or wrong, else that of a permutation test which exchanges the two models' predictions
+    text by text (Fisher 1935). Above zero is better. The verdict is "better" or "worse" only when the interval
+    excludes zero and p < 0.05, else "no clear difference".
     """
     sign = 1.0 if task.metrics[0].higher_is_better else -1.0
     is_mean = counts.shape[1] == 1 and type(task).headline is Task.headline
@@ -70,7 +70,7 @@ def _mean_gain(right: Array, other_right: Array, seed: int) -> tuple[float, floa
 
 
 def _resampled(task: Task, counts: Array, others: Array, seed: int) -> tuple[float, float, float, float]:
-    """Return (difference in the metric, both ends of its interval, p-value), of sums over texts."""
+    """Return (difference in the metric, both ends of its interval, p-value), from sums over texts."""
     texts, random = len(counts), np.random.default_rng(seed)
     both = np.concatenate([counts, others], axis=1)
     gain = float(_difference(task, both.sum(axis=0), texts))
@@ -87,7 +87,7 @@ def _resampled(task: Task, counts: Array, others: Array, seed: int) -> tuple[flo
 
 
 def _difference(task: Task, sums: Array, texts: int) -> Array:
-    """Return the metric of the first half of the sums less that of the second: (..., 2 sums) to (...)."""
+    """Return the metric of the first half of the sums minus that of the second: (..., 2 sums) to (...)."""
     ours, theirs = np.split(sums, 2, axis=-1)
     with np.errstate(all="ignore"):
         found: Array = np.asarray(task.headline(ours, texts)) - np.asarray(task.headline(theirs, texts))
@@ -95,7 +95,7 @@ def _difference(task: Task, sums: Array, texts: int) -> Array:
 
 
 def _batches(numbers: int) -> Iterator[int]:
-    """Yield how many resamples of so many numbers are drawn at a time: some 2 million numbers together."""
+    """Yield how many resamples of this many numbers are drawn at a time: about 2 million numbers together."""
     size = max(1, 2_000_000 // numbers)
     for start in range(0, RESAMPLES, size):
         yield min(size, RESAMPLES - start)
@@ -104,7 +104,7 @@ def _batches(numbers: int) -> Iterator[int]:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return McNemar's exact two-sided p-value from how many examples only one of two classifiers got right.
 
-    Were both equally good, either would be the right one of such an example with probability 1/2 (McNemar 1947).
+    If both were equally good, each would be right on such an example with probability 1/2 (McNemar 1947).
     """
     from scipy.stats import binomtest
 

@@ -1,1 +1,1 @@
-"""Padding-free execution: every layer sees the real tokens of a batch alone, attention sees where each text ends."""
+"""Padding-free execution: layers see only the real tokens of a batch, and attention sees where each text ends."""

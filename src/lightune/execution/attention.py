@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from lightune.execution.varlen_attention import Packed
 
 NAME = "lightune"
-# Up to so many tokens plain products are as fast as torch's own function, and their scores take little memory.
+# Up to this many tokens, plain products are as fast as torch's own function, and their scores take little memory.
 SHORT = 128
-# What stock models may ask of an attention function besides what is done here.
+# Options that stock models may pass to an attention function and that the fast paths here do not support.
 MORE = ("softcap", "position_bias", "cache")
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values that stand before every text, each (key/value heads, tokens, head width).
+    """Keys and values that come before every text, each (key/value heads, tokens, head width).
 
-    They are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190), or attended to apart:
-    softmax(q K^T) V + g softmax(q P_k^T) P_v with g = tanh(gate), gate: (heads,) (Zhang et al. 2023,
+    They are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190). Or they are attended to
+    separately: softmax(q K^T) V + g softmax(q P_k^T) P_v with g = tanh(gate), gate: (heads,) (Zhang et al. 2023,
     arXiv:2303.16199), or g = 1 without a gate. Then a gate of zero, or values of zero, leave the model unchanged.
     """
 
@@ -40,7 +40,7 @@ class Prefix:
 
 
 class PrefixSource(Protocol):
-    """Gives an attention module its prefix, and may look at the keys and values that pass."""
+    """Gives an attention module its prefix, and may look at the keys and values of each call."""
 
     def prefix(self) -> Prefix | None:
         """Return the prefix for this call, or None."""
@@ -51,7 +51,7 @@ class PrefixSource(Protocol):
 
 Attend = Callable[..., "tuple[torch.Tensor, None]"]
 
-# The attention module that is being called with a prefix, and who gives it.
+# The attention module that is being called with a prefix, and the source of the prefix.
 _PREFIXED: ContextVar[tuple[nn.Module, PrefixSource] | None] = ContextVar("lightune_prefixed", default=None)
 
 
@@ -59,9 +59,9 @@ _PREFIXED: ContextVar[tuple[nn.Module, PrefixSource] | None] = ContextVar("light
 def prefixed(module: nn.Module, source: PrefixSource) -> Iterator[None]:
     """Let `source` give an attention module its prefix for the calls that this thread makes of it within the context.
 
-    The base model's Execution cannot hold it: an attention function is given the attention module alone, which does
-    not know its base; and a copy of the model needs the prefix of its own copied layer. So the layer that wraps the
-    module says it anew in each call, also when gradient checkpointing repeats the call in another thread.
+    The base model's Execution cannot hold it: an attention function is given only the attention module, which does
+    not know its base model, and a copy of the model needs the prefix of its own copied layer. So the layer that wraps
+    the module sets the source in each call, also when gradient checkpointing repeats the call in another thread.
     """
     token = _PREFIXED.set((module, source))
     try:
@@ -80,14 +80,14 @@ class Borders(Protocol):
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
-        """Let query, key and value, (1, heads, all tokens, head width), attend inside the texts by `attend`."""
+        """Apply `attend` inside each text to query, key and value, (1, heads, all tokens, head width)."""
 
     def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
-        """Return the same three as kernels want them that know the borders themselves."""
+        """Return the same three in the form that variable-length kernels take."""
 
 
 def use_attention(model: Any) -> None:
-    """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be exchanged."""
+    """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be replaced."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
@@ -102,9 +102,9 @@ def use_attention(model: Any) -> None:
 
 
 class AttentionBefore:
-    """Which attention each configuration of a model named before `use_attention`, for those who come and go.
+    """Which attention each configuration of a model named before `use_attention`, for temporary users.
 
-    Each of its users holds it; with the last release the names are put back.
+    Each user holds it; the last release restores the names.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -117,13 +117,13 @@ class AttentionBefore:
         self._users += 1
 
     def release(self) -> None:
-        """Count one user less; the last one puts the names back."""
+        """Count one user less; the last one restores the names."""
         self._users -= 1
         if not self._users:
             self.put_back()
 
     def put_back(self) -> None:
-        """Name again what was named, wherever nobody has named a third attention since."""
+        """Restore the names, except where somebody has set a third attention since."""
         for config, name in self._named:
             if config._attn_implementation_internal == NAME:
                 config._attn_implementation_internal = name  # as transformers does; the public name sets others too
@@ -154,10 +154,11 @@ def attention(
     """Return (rows, tokens, heads, head width) and no weights, as transformers' attention functions do.
 
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
-    added to the scores, (rows or 1, 1, tokens, tokens). Rotary positions are in the keys already; a prefix has what it
-    began with.
-    With borders, the texts stand one after the other in a single row, and the mask says nothing. On a CPU bf16 is
-    widened to fp32 for as long: its small products are slow there. Elsewhere what rotation widened is narrowed again.
+    added to the scores, (rows or 1, 1, tokens, tokens). The keys already include rotary positions; they are not
+    applied to a prefix.
+    With borders, the texts follow one another in a single row, and the mask is not used. On a CPU, bf16 inputs are
+    computed in fp32, because small bf16 products are slow there. Elsewhere, query and key are cast back to bf16 if
+    rotary positions widened them.
     """
     import torch
 
@@ -185,18 +186,18 @@ def attention(
 
 
 def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, options: Any) -> bool:
-    """Whether plain products are the faster way; inside its borders every token sees one at least, as they want it."""
+    """Whether plain products are faster; with borders every token sees at least one token, which they require."""
     import torch
 
     if ragged is None or query.device.type != "cpu" or any(options.get(name) is not None for name in MORE):
         return False
-    if query.dtype != value.dtype or torch.is_autocast_enabled("cpu"):  # which would round its parts apart
+    if query.dtype != value.dtype or torch.is_autocast_enabled("cpu"):  # autocast would round its parts separately
         return False
     return bool(options.get("dropout")) or ragged.longest <= SHORT
 
 
 def is_causal_for(module: nn.Module, options: Any) -> bool:
-    """Whether no token may look ahead; the call decides, else the module, as in transformers' attention functions."""
+    """Whether no token may look ahead: as the call says, else as the module says, as in transformers."""
     told = options.get("is_causal")
     return bool(getattr(module, "is_causal", True) if told is None else told)
 
@@ -204,7 +205,7 @@ def is_causal_for(module: nn.Module, options: Any) -> bool:
 def _by_borders(
     prefix: Prefix | None, module: nn.Module, parts: Sequence[torch.Tensor], ragged: Borders, options: Any
 ) -> torch.Tensor | None:
-    """Return what a variable-length kernel finds, (1, tokens, heads, head width); None where none can do it."""
+    """Return a variable-length kernel's output, (1, tokens, heads, head width); None where no kernel can compute it."""
     import torch
 
     from lightune.execution.varlen_attention import takes, varlen_attention
@@ -258,7 +259,7 @@ def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
 def _with_prefix(
     mask: torch.Tensor | None, query: torch.Tensor, length: int, is_causal: bool | None, module: nn.Module
 ) -> torch.Tensor | None:
-    """Return the mask with columns that let every token see the prefix; a causal one is made where none was given."""
+    """Return the mask with columns that let every token see the prefix; without a mask a causal one may be made."""
     import torch
     from torch.nn.functional import pad
 

@@ -1,4 +1,4 @@
-"""Frozen layers that compute in bf16, for a while, while what is trained beside them stays in fp32."""
+"""Frozen layers that compute in bf16 temporarily, while trainable parameters stay in fp32."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from lightune.models.bf16_linear import HeldLinear
 from lightune.models.class_swap import swap_classes
 
 HALF = torch.bfloat16
-# For each number of rows oneDNN compiles its bf16 products anew, which takes as long as seven products and up to a
-# megabyte, and keeps a thousand of them. So few numbers are better than exact ones; fp32 products come from elsewhere.
+# oneDNN compiles its bf16 products for each number of rows, which takes as long as seven products and up to a
+# megabyte, and it keeps a thousand of them. So a few row numbers are better than exact ones. fp32 products come from
+# another library.
 ROWS = 32
 
 
@@ -28,7 +29,7 @@ ROWS = 32
 def frozen_in_bf16(model: nn.Module) -> Iterator[None]:
     """Let the frozen layers of a classifier compute in bf16 for as long as the context lasts; see `halve`.
 
-    The weights in fp32 need no memory meanwhile, as far as the system can read them again from their file.
+    Meanwhile the fp32 weights need no memory where the system can read them again from their file.
     """
     undo = halve(model, released=True)
     try:
@@ -41,16 +42,16 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     """Let the frozen layers of a classifier, adapted or not, compute in bf16, and return what undoes it.
 
     Linear layers round their frozen weights and their inputs to bf16 (8 bits of mantissa, products summed in fp32).
-    Where attention is lightune's, which computes in fp32 whatever it is given, all that passes between the layers is
-    bf16 too. Embeddings, the head and everything that is trained stay as they are. `released` weights in fp32 are not
-    looked at before the undoing.
+    Where attention is lightune's, which computes in fp32 whatever it is given, the hidden states between the layers are
+    bf16 too. Embeddings, the head and all trainable parameters stay as they are. With `released`, the fp32 weights are
+    not read before the change is undone.
     """
     layers, stack = layer_stack(model), layer_runner(model)
     is_cpu = next(model.parameters()).device.type == "cpu"
     streams = stock_classifier(model).config._attn_implementation == NAME
     values = _rounded(layers, streams)
     with ExitStack() as undoing:
-        # A projection behind the layers keeps its fp32 weight, and has to take what they leave.
+        # A projection after the layers keeps its fp32 weight, and has to accept their bf16 output.
         tolerant = TOLERANT if is_cpu or not streams else TOLERANT | NORMS
         undoing.callback(swap_classes(stack if streams else layers, tolerant))
         for value in values:
@@ -65,7 +66,7 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
 
 
 class HalfLinear(nn.Linear):
-    """A linear layer that takes inputs of any type, multiplies in its weight's, and answers in the input's."""
+    """A linear layer that takes inputs of any type, multiplies in its weight's type, and returns the input's type."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return x W^T + b: (..., in) to (..., out)."""
@@ -81,7 +82,7 @@ class HalfConv1D(Conv1D):
 
 
 class HalfNorm(nn.LayerNorm):
-    """A norm that takes inputs of another type than its weights: a GPU knows no such mixture, a CPU does."""
+    """A norm that takes inputs of another type than its weights: a CPU supports this mixture, a GPU does not."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the norm of (..., width) in the input's type."""
@@ -91,7 +92,7 @@ class HalfNorm(nn.LayerNorm):
         return layer_norm(input.float(), self.normalized_shape, weight, bias, self.eps).to(input.dtype)
 
 
-# Trained ones among them keep weights in fp32, and compute in it.
+# Layers with trainable weights keep them in fp32, and compute in fp32.
 TOLERANT: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: HalfLinear,
     HeldLinear: HalfLinear,
@@ -102,13 +103,13 @@ NORMS: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: HalfNorm}
 
 @own_hook
 def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Round what enters the layers."""
+    """Round the input of the layers."""
     return (args[0].to(HALF), *args[1:])
 
 
 @own_hook
 def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-    """Give what the layers answer back in fp32, as the head expects it."""
+    """Return the output of the layers in fp32, as the head expects it."""
     if isinstance(output, tuple):
         return (output[0].float(), *output[1:])
     output.last_hidden_state = output.last_hidden_state.float()
@@ -117,18 +118,18 @@ def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
 
 def _round(value: nn.Parameter, released: bool) -> None:
     whole, value.data = value.data, value.data.to(HALF)
-    if released:  # at once, so that never more than one stands in memory twice
+    if released:  # at once, so that never more than one weight is in memory twice
         release(whole)
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     if bias is not None and bias.dtype != weight.dtype:
-        bias = bias.to(weight.dtype)  # a trained one, whose gradient comes back in its own type
+        bias = bias.to(weight.dtype)  # a trainable bias; its gradient has its own type
     return linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
 
 def _rounded(layers: nn.Module, streams: bool) -> list[nn.Parameter]:
-    """Return the frozen parameters to round: of the linear layers, and of norms where those meet bf16."""
+    """Return the frozen parameters to round: those of linear layers, and of norms where hidden states are bf16."""
     products = [module for module in layers.modules() if type(module) in TOLERANT]
     inside = [value for module in products for value in module.parameters(recurse=False)]
     norms = [value for module in layers.modules() if streams for value in _vectors(module)]
@@ -137,7 +138,7 @@ def _rounded(layers: nn.Module, streams: bool) -> list[nn.Parameter]:
 
 
 def _vectors(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a norm; none where one of them is trained, for it takes them in one type alone."""
+    """Return the parameters of a norm; none if one of them is trained, because a norm needs them in one type."""
     if isinstance(module, nn.ParameterDict | nn.ParameterList):  # an adapter's, not a norm
         return []
     own = list(module.parameters(recurse=False))
@@ -145,6 +146,6 @@ def _vectors(module: nn.Module) -> list[nn.Parameter]:
 
 
 def _cast_between(stack: nn.Module, layers: nn.Module) -> list[Any]:
-    """Round what enters the layers, and widen what leaves their stack."""
+    """Round the input of the layers, and widen the output of their stack."""
     first: Any = next(iter(layers.children()))
     return [first.register_forward_pre_hook(narrow), stack.register_forward_hook(widen, with_kwargs=True)]

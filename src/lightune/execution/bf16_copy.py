@@ -1,4 +1,4 @@
-"""A copy of a classifier that answers in bf16, beside the model itself."""
+"""A copy of a classifier that predicts in bf16, beside the model itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lightune.models.shared_base import copy_on_same_tensors
 
 
 def copy_in_bf16(model: nn.Module) -> nn.Module:
-    """Return a copy for answering whose layers compute in bf16; other tensors are shared.
+    """Return a copy for inference whose layers compute in bf16; other tensors are shared.
 
-    It has an Execution of its own: what other threads have open on the model meanwhile is not open on the copy.
+    It has an Execution of its own: contexts that other threads have open on the model are not open on the copy.
     """
     copied = copy_on_same_tensors(model).eval().requires_grad_(False)
     if supported(copied):

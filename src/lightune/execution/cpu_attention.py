@@ -22,10 +22,10 @@ def quick_attention(
     is_causal: bool | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """drop(softmax(s Q K^T)) V; torch's own function leaves its fast path for a CPU as soon as anything is dropped.
+    """drop(softmax(s Q K^T)) V; with dropout, torch's own function leaves its fast path on a CPU.
 
-    Shapes as transformers' attention functions have them; no row of the mask, boolean, may be without a key. What is
-    given in bf16 is kept so for the backward pass, and computed with in fp32: small products in bf16 are slow on a CPU.
+    Shapes as in transformers' attention functions; each row of the boolean mask must have at least one key. bf16
+    inputs are saved in bf16 for the backward pass, but computed in fp32: small bf16 products are slow on a CPU.
     """
     grouped = query.shape[1] // key.shape[1]
     if grouped > 1:
@@ -68,7 +68,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of query, key and value, of their shapes."""
+        """Return the gradients of query, key and value, each in its input's shape."""
         *given, shares, numbers = ctx.saved_tensors
         mask = None if numbers is None else Mask(numbers, ctx.level)
         q, k, v, outer = map(_wide, (*given, gradient.flatten(0, 1)))

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-# A mask is drawn in 16 bits an element, so a rate is met to the nearest of so many.
+# A mask is drawn with 16 bits per element, so a rate is rounded to a multiple of 1 / STEPS.
 STEPS = 2**16
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Which elements of a tensor are kept: `numbers` are zeros and ones, or in bytes of which each holds eight of them.
+    """Which elements of a tensor are kept: `numbers` are zeros and ones, or bytes that hold eight of them each.
 
-    Dropped is an element with probability level / 65536.
+    An element is dropped with probability level / 65536.
     """
 
     numbers: torch.Tensor
@@ -26,7 +26,7 @@ class Mask:
 
     @property
     def scale(self) -> float:
-        """What keeps the mean: 1 / (1 - rate)."""
+        """The factor that preserves the mean: 1 / (1 - rate)."""
         return STEPS / (STEPS - self.level) if self.level < STEPS else 0.0
 
     def kept(self, like: torch.Tensor) -> torch.Tensor:
@@ -37,18 +37,18 @@ class Mask:
         return torch.from_numpy(bits).view(like.shape).to(like.dtype)
 
     def cover(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x with zeros for what is dropped; nothing is scaled."""
+        """Return x with zeros for dropped elements, without scaling."""
         return x * self.kept(x)
 
 
 def draw_mask(x: torch.Tensor, rate: float) -> Mask:
     """Return a mask for a tensor; the rate is rounded to 1/65536.
 
-    torch's generator gives the seed of each mask, so that runs repeat and layers that are computed again meet the same
-    mask. On a CPU it takes a bit an element.
+    torch's generator gives the seed of each mask, so that runs are reproducible and a recomputed layer gets the same
+    mask. On a CPU the mask takes one bit per element.
     """
     level = round(rate * STEPS)
-    if x.device.type != "cpu":  # a GPU draws and multiplies in two calls, and calls are what it waits for
+    if x.device.type != "cpu":  # a GPU draws and multiplies in two calls; its time depends on the number of calls
         return Mask(torch.empty_like(x, memory_format=torch.contiguous_format).bernoulli_(1 - level / STEPS), level)
     seed = int(torch.randint(2**63 - 1, ()))
     words = np.random.SFC64(seed).random_raw((x.numel() + 3) // 4)
@@ -57,7 +57,7 @@ def draw_mask(x: torch.Tensor, rate: float) -> Mask:
 
 
 def quick_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
-    """Return m x / (1 - rate), m = 0 with probability `rate` and 1 else, of any shape (Srivastava et al. 2014)."""
+    """Return m x / (1 - rate), m = 0 with probability `rate`, else 1; x has any shape (Srivastava et al. 2014)."""
     found: torch.Tensor = _Drop.apply(x, draw_mask(x, rate))
     return found
 

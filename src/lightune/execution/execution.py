@@ -1,4 +1,4 @@
-"""How the calls of a base model run, in one object that lies on it; see docs/adr/0013-one-execution-object.md."""
+"""How the calls of a base model run, in one object attached to it; see docs/adr/0013-one-execution-object.md."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from lightune.execution.packed_layout import Layout
 
-# The one attribute that lightune puts on a model that is not its own.
+# The only attribute that lightune sets on a model that is not its own.
 ATTRIBUTE = "lightune_execution"
 _OPENING = Lock()
 _OWN_HOOKS: set[Callable[..., Any]] = set()
 
 
 class DropsPadding(Protocol):
-    """What drops the padding of the threads that opened it: execution/unpadding.py has it."""
+    """Drops the padding for the threads that opened it; implemented in execution/unpadding.py."""
 
     def admit(self, logits_only: bool) -> None:
         """Drop the padding of this thread's calls from now on."""
@@ -34,7 +34,7 @@ class DropsPadding(Protocol):
 
 @dataclass(frozen=True)
 class KnownBatch:
-    """What is known of the batch with this attention mask: the same mask on the CPU, a layout that is made already."""
+    """What is known of the batch with this attention mask: the same mask on the CPU, and a layout made in advance."""
 
     mask: torch.Tensor
     host_mask: torch.Tensor | None
@@ -45,8 +45,8 @@ class KnownBatch:
 class Execution:
     """How the calls of one base model run.
 
-    `unpadder` is there while some thread has it open. Packed tokens are filled up to a multiple of `row_multiple`.
-    `is_claimed` says that a method is attached. `batches` are those of the calls under way, by thread.
+    `unpadder` is set while some thread has it open. Packed tokens are filled up to a multiple of `row_multiple`.
+    `is_claimed` says that a method is attached. `batches` holds the batches of the calls in progress, by thread.
     """
 
     unpadder: DropsPadding | None = None
@@ -55,13 +55,13 @@ class Execution:
     batches: dict[int, KnownBatch] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Execution:
-        """Return that of a copied model: what its modules are is copied with them, and no call of it is under way."""
+        """Return the execution of a copied model: its settings are kept, and no call of the copy is in progress."""
         return Execution(row_multiple=self.row_multiple, is_claimed=self.is_claimed)
 
     def batch_of(self, mask: torch.Tensor) -> KnownBatch | None:
         """Return what `known_batch` says of this thread's batch, if its mask is this very tensor."""
         known = self.batches.get(get_ident())
-        # PEFT's prompts make a longer mask of the one that was given, of which nothing is known.
+        # PEFT's prompts replace the given mask by a longer one, of which nothing is known.
         return known if known is not None and known.mask is mask else None
 
     def claim(self) -> None:
@@ -74,7 +74,7 @@ class Execution:
 
     @contextmanager
     def without_padding(self, make: Callable[[], DropsPadding], logits_only: bool) -> Iterator[None]:
-        """Let this thread's calls be unpadded within the context, by the unpadder that is open already or a new one."""
+        """Unpad this thread's calls within the context, with the unpadder that is already open or a new one."""
         with _OPENING:
             unpadder = self.unpadder or make()
             unpadder.admit(logits_only)
@@ -87,7 +87,7 @@ class Execution:
                     self.unpadder = None
 
     def fill_rows(self, multiple: int) -> None:
-        """Fill packed tokens up to a multiple from now on; 1 fills nothing up."""
+        """Fill packed tokens up to a multiple from now on; 1 adds no tokens."""
         self.row_multiple = multiple
 
 
@@ -105,8 +105,8 @@ def known_batch(
 ) -> Iterator[None]:
     """Say what is known of the batch that this thread gives the model within the context.
 
-    `mask` is the attention mask that the model is called with, which is compared by identity. `host_mask` holds the
-    same numbers on the CPU, so that no device is waited for to read them; with a `layout` nobody reads them.
+    `mask` is the attention mask that the model is called with; it is compared by identity. `host_mask` holds the same
+    numbers on the CPU, so that reading them does not wait for a device; with a `layout` they are not read.
     """
     batches, thread = execution_of(model).batches, get_ident()
     before = batches.get(thread)
@@ -121,7 +121,7 @@ def known_batch(
 
 
 def own_hook(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function as a hook of this package's own: it changes how a call runs, and reads nothing out of it."""
+    """Mark a function as one of this package's own hooks: it changes how a call runs, and reads no values from it."""
     _OWN_HOOKS.add(function)
     return function
 

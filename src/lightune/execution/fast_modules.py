@@ -1,4 +1,4 @@
-"""Stock modules that do the same in fewer passes while a model is trained."""
+"""Subclasses of stock modules that compute the same in fewer passes while a model is trained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
     """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
 
-    Nothing but the random numbers of dropout changes, and rates are met to 1/65536; with `in_bf16` frozen layers
-    compute in bf16 besides (execution/bf16.py). A GPU has cheap dropout of its own, so it gets the lean LoRA alone;
-    other devices nothing. One context at a time: a model is trained by one loop.
+    Only the random numbers of dropout change, and rates are rounded to 1/65536. With `in_bf16`, frozen layers also
+    compute in bf16 (execution/bf16.py). A GPU's own dropout is cheap, so there only LoRA is replaced; other devices
+    keep all modules. One context at a time: a model is trained by one loop.
     """
     undo = swap_classes(model, _leaner(next(model.parameters()).device.type))
     try:

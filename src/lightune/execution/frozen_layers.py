@@ -1,6 +1,6 @@
-"""The lowest layers of a model, as far as they compute the same in every epoch; found by watching one call.
+"""The lowest layers of a model that compute the same in every epoch, found by watching one call.
 
-Imported only where a model is there, since it needs torch.
+Imported only where a model is loaded, since it needs torch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import nn
 from lightune.models.anatomy import layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
-# Takes what a layer is called with, (hidden states, other arguments, keywords), and gives what it would answer.
+# Takes a layer's arguments, (hidden states, other arguments, keywords), and returns the layer's output.
 Answer = Callable[[torch.Tensor, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class StandIn(nn.Module):
-    """Takes a layer's place for a call; whatever else is asked of the layer, such as its kind, the layer answers."""
+    """Takes a layer's place for a call; all other attributes, such as the layer's kind, come from the layer."""
 
     def __init__(self, layer: nn.Module, answer: Answer) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class StandIn(nn.Module):
         vars(self).update(layer=layer, answer=answer)
 
     def __getattr__(self, name: str) -> Any:
-        """Ask the layer."""
+        """Return the layer's attribute."""
         return getattr(vars(self)["layer"], name)
 
     def forward(self, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Answer for the layer."""
+        """Return the output in place of the layer."""
         return vars(self)["answer"](hidden, args, kwargs)
 
 
@@ -52,10 +52,10 @@ def standing_in(layers: nn.ModuleList, stand_ins: Sequence[nn.Module]) -> Iterat
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """What a layer returns in a call: `beside` counts what it answers beside hidden states, None for a bare tensor.
+    """What a layer returns in a call: `beside` counts its outputs beside hidden states, None for a bare tensor.
 
-    `is_trained` and `is_random` say whether a trained weight or a random number had a part in it, in this layer or
-    below, `has_hooks` that this layer has hooks of others; `narrows` that it is of the first token of each text alone.
+    `is_trained` and `is_random` say whether it depends on a trainable parameter or a random number, in this layer or
+    below. `has_hooks` says that this layer has others' hooks, `narrows` that it has only the first token of each text.
     """
 
     is_trained: bool
@@ -74,7 +74,7 @@ class LayerOutput:
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """The first `depth` of the layers, and what the last of those returns."""
+    """The first `depth` layers, and what the last of them returns."""
 
     layers: nn.ModuleList
     depth: int
@@ -82,10 +82,10 @@ class FrozenPrefix:
 
 
 def frozen_prefix(model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
-    """Return the deepest run of lowest layers whose answers depend on the text only, or why there is none.
+    """Return the longest run of lowest layers whose outputs depend only on the text, or why there is none.
 
-    The model is called once on the batch, in training mode, and stays in that mode. Whatever is trained below a layer
-    stands in the graph of its answer, and whatever is dropped shows in the state of the random numbers.
+    The model is called once on the batch, in training mode, and stays in that mode. Trainable parameters below a layer
+    are in the graph of its output, and dropout changes the RNG state.
     """
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES:
@@ -144,14 +144,14 @@ def _hooks(module: nn.Module) -> list[Any]:
 
 
 def _is_foreign(hook: Any) -> bool:
-    """Whether it is a hook of others; those of lightune and transformers themselves want nothing of a plain call."""
+    """Whether it is somebody else's hook; hooks of lightune and transformers do not need to see a plain call."""
     return not str(getattr(hook, "__module__", "")).startswith(("lightune.", "transformers."))
 
 
 def _needs_parameter(hidden: torch.Tensor, passed: set[Any]) -> bool:
-    """Whether a parameter that is trained had a part in hidden states; nodes in `passed` were looked at before.
+    """Whether hidden states depend on a trainable parameter; nodes in `passed` have been visited before.
 
-    That a gradient is wanted says less: with gradient checkpointing transformers wants one of the embedded tokens.
+    `requires_grad` is not enough: with gradient checkpointing transformers sets it for the embedded tokens too.
     """
     waiting = [hidden.grad_fn]
     while waiting:

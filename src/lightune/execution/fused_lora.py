@@ -15,10 +15,10 @@ from lightune.execution.dropout import Mask, draw_mask
 
 
 class FusedLora(Linear):
-    """W x + b + s B A drop(x) as one step, forward and backward; PEFT computes whatever is not plain LoRA.
+    """W x + b + s B A drop(x) as one step, forward and backward; PEFT computes everything that is not plain LoRA.
 
-    Plain is: one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear, all in
-    one type of numbers or the frozen layer in bf16, and no hooks inside.
+    Plain LoRA is one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear,
+    without hooks inside. All weights have one dtype, or the frozen layer is in bf16.
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -79,7 +79,7 @@ class _Lora(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of x, A and B, of the shapes of those."""
+        """Return the gradients of x, A and B, each in its input's shape."""
         x, inner, a, b, weight, numbers = ctx.saved_tensors
         rows, outer = _rows(x), _rows(gradient)
         kept = None if numbers is None else Mask(numbers, ctx.level).kept(rows)

@@ -1,4 +1,4 @@
-"""Where the heads of every token lie while attention looks at texts of similar length in small padded grids."""
+"""Where the heads of every token are while attention computes texts of similar length in small padded grids."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 class Places:
     """Index tables between tokens' heads, (tokens * heads), and the grids' rows, (texts, heads, longest) of each group.
 
-    `rows` says for each row of the grids whose head stands there, at padding the last token's again; `back` for each
-    token's head in which row it stands; `pads` which rows are padding.
+    `rows` says for each row of the grids which token's head is there, at padding a copy of the last token's. `back`
+    says for each token's head which row it is in. `pads` lists the rows that are padding.
     """
 
     rows: torch.Tensor
@@ -43,18 +43,18 @@ class Places:
         return cls(torch.cat(rows), torch.cat(back), torch.cat(pads))
 
     def into(self, heads: torch.Tensor) -> torch.Tensor:
-        """(tokens * heads, width) -> the grids' rows, (rows, width); what fills up behind the tokens is left out."""
+        """(tokens * heads, width) -> the grids' rows, (rows, width); filling after the tokens is left out."""
         found: torch.Tensor = _Into.apply(heads, self)
         return found
 
     def out_of(self, grid: torch.Tensor, size: int) -> torch.Tensor:
-        """The grids' rows, (rows, width) -> (size, width), size >= tokens * heads, with zeros behind the tokens."""
+        """The grids' rows, (rows, width) -> (size, width), size >= tokens * heads, with zeros after the tokens."""
         found: torch.Tensor = _OutOf.apply(grid, self, size)
         return found
 
 
 class _Into(torch.autograd.Function):
-    """What stands at padding is a copy that nothing looks at, so it has no gradient."""
+    """Values at padding are copies that nothing reads, so they have no gradient."""
 
     @staticmethod
     def forward(ctx: Any, heads: torch.Tensor, places: Places) -> torch.Tensor:

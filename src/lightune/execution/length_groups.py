@@ -1,4 +1,4 @@
-"""Which texts of a batch are alike enough in length to share a padded grid."""
+"""Which texts of a batch are similar enough in length to share a padded grid."""
 
 from __future__ import annotations
 

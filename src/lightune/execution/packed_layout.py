@@ -1,4 +1,4 @@
-"""Where the texts of a batch lie once their padding is dropped, and attention inside their borders."""
+"""Where the texts of a batch are once their padding is dropped, and attention inside their borders."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lightune.execution.varlen_attention import Ends, Packed
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of similar length that attention takes together, given by the tokens of each, the longest first."""
+    """Texts of similar length that attention computes together, given by the tokens of each, the longest first."""
 
     counts: tuple[int, ...]
     device: torch.device
 
     @cached_property
     def is_real(self) -> torch.Tensor | None:
-        """Which places hold tokens, (texts, 1, 1, longest); None where all do."""
+        """Which positions hold tokens, (texts, 1, 1, longest); None where all do."""
         if self.counts[-1] == self.counts[0]:
             return None
         columns = torch.arange(self.counts[0], device=self.device)
@@ -39,10 +39,10 @@ class Group:
         return self.counts[0]
 
     def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
-        """Return who sees whom, boolean, (texts or 1, 1, longest or 1, longest); None where attention needs no telling.
+        """Return which tokens see which, boolean, (texts or 1, 1, longest or 1, longest); None if no mask is needed.
 
-        A token sees those less than `window` tokens away. No token looks ahead under a causal mask, so that none sees
-        the padding behind its text; padding sees something always, or it would yield NaN.
+        A token sees tokens less than `window` tokens away. Under a causal mask no token looks ahead, so none sees the
+        padding after its text. Padding always sees at least one token, or it would yield NaN.
         """
         is_real = None if is_causal else self.is_real
         if window is None or self.longest <= window:
@@ -57,10 +57,10 @@ class Group:
 class Layout:
     """A padded batch of `shape` (texts, positions) without its padding, the longest texts first.
 
-    `real` says at which place of the flattened batch each of the tokens stands, `ends` (texts + 2), int32, where among
-    the tokens each text ends, the first one 0, the last one the end of all; with `narrows`, the last layer is left with
-    the first token of each text. The last `filling` tokens are copies of the first one and a text of their own, which
-    no other sees. Made for one batch and passed along with it, so that nothing is kept between calls.
+    `real` is the index of each token in the flattened batch. `ends` (texts + 2), int32, is where each text ends among
+    the tokens: the first entry is 0, the last is the end of all tokens. With `narrows`, the last layer computes only
+    the first token of each text. The last `filling` tokens are copies of the first one and form a text of their own,
+    which no other text sees. Made for one batch and passed along with it, so that nothing is kept between calls.
     """
 
     shape: tuple[int, int]
@@ -76,10 +76,10 @@ class Layout:
     def of(
         cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1, device: torch.device | None = None
     ) -> Layout | None:
-        """Read it from a mask (texts, positions) on the CPU; None if padding stands elsewhere than on the right.
+        """Read it from a mask (texts, positions) on the CPU; None if there is padding anywhere but on the right.
 
-        None as well where there is no padding, unless the last layer is narrowed. The tokens are filled up to a
-        multiple of `multiple`. The layout lies on the device, or beside the mask.
+        Also None if there is no padding, unless the last layer is narrowed. The tokens are filled up to a multiple of
+        `multiple`. The layout is on `device`, or on the mask's device if none is given.
         """
         is_real, device = mask.bool(), device or mask.device
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
@@ -97,12 +97,12 @@ class Layout:
 
     @property
     def firsts(self) -> torch.Tensor:
-        """Where among the tokens each text begins, (texts)."""
+        """The index of each text's first token, (texts)."""
         return self.ends[:-2]
 
     @property
     def grids(self) -> tuple[Group, ...]:
-        """The groups; RuntimeError where there are none, for kernels that know borders were to do it all."""
+        """The groups; RuntimeError where there are none, because variable-length kernels were to compute everything."""
         if not self.groups:
             raise RuntimeError("no grids were laid out for this batch")
         return self.groups
@@ -136,7 +136,7 @@ class Layout:
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
-        """Return what every token finds in its own text, (1, tokens, heads, head width), and no weights.
+        """Return each token's attention output within its text, (1, tokens, heads, head width), and no weights.
 
         `attend` is the attention function for padded batches; parts are query, key, value, (1, heads, tokens, width).
         """
@@ -149,7 +149,7 @@ class Layout:
         return whole.unflatten(0, (1, tokens, heads)), None
 
     def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
-        """(1, heads, tokens, width) each -> what kernels take that know borders themselves."""
+        """(1, heads, tokens, width) each -> the input of variable-length kernels."""
         ends = Ends(self.ends, max(self.longest, self.filling))
         query, key, value = (part[0].transpose(0, 1) for part in parts)
         return Packed(query, key, value, ends, ends)
@@ -162,10 +162,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """The last layer of a batch: the first token of each text is a query, all its tokens are keys and values.
+    """The last layer of a batch: only the first token of each text is a query, all its tokens are keys and values.
 
-    `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens; what the layer itself makes
-    of the first tokens alone is not looked at.
+    `keys` and `values`, (1, tokens, key/value heads * head width), are those of all tokens. The layer itself computes
+    keys and values for the first tokens only; those are ignored.
     """
 
     layout: Layout
@@ -180,7 +180,7 @@ class Narrowed:
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
-        """Return what the first tokens find in their texts, (1, texts, heads, head width), and no weights."""
+        """Return the first tokens' attention output, (1, texts, heads, head width), and no weights."""
         query, groups = parts[0], self.layout.grids
         queries = query[0].transpose(0, 1).unsqueeze(2).split([len(group.counts) for group in groups])
         keys_and_values = [self.layout.spread(part.transpose(1, 2)) for part in self._by_heads(query)]
@@ -189,16 +189,16 @@ class Narrowed:
         return torch.cat(found).unsqueeze(0), None
 
     def packed(self, parts: Sequence[torch.Tensor]) -> Packed:
-        """(1, heads, texts, width) of the query -> what kernels take that know borders themselves."""
+        """(1, heads, texts, width) of the query -> the input of variable-length kernels."""
         query, ends = parts[0][0].transpose(0, 1), self.layout.ends[:-1]
         one_each = Ends(torch.arange(len(ends), dtype=torch.int32, device=ends.device), 1)
         key, value = (part[0] for part in self._by_heads(parts[0]))
         if self.layout.filling:
-            # Nobody asks what fills up behind the texts, so that a kernel leaves its gradients unwritten.
+            # No query attends to the filling after the texts, so a kernel leaves its gradients unwritten.
             is_real = (torch.arange(len(key), device=key.device) < ends[-1])[:, None, None]
             key, value = (part.where(is_real, 0) for part in (key, value))
         return Packed(query, key, value, one_each, Ends(ends, self.longest))
 
     def _by_heads(self, query: torch.Tensor) -> list[torch.Tensor]:
-        """Return keys and values as the query is, (1, tokens, key/value heads, width)."""
+        """Return keys and values in the query's dtype, (1, tokens, key/value heads, width)."""
         return [part.unflatten(-1, (-1, query.shape[-1])).to(query.dtype) for part in (self.keys, self.values)]

@@ -1,4 +1,4 @@
-"""Memory of weights that nobody will look at for a while, given back to the system without losing a value."""
+"""Returns the memory of weights that are not needed for a while to the system, without losing a value."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# Linux's advice that a range will not be needed soon (madvise(2)); Python's mmap knows the others, not this one.
+# Linux's advice that a range will not be needed soon (madvise(2)); Python's mmap module has no constant for it.
 PAGEOUT = 21
 
 
 def release(values: torch.Tensor) -> None:
-    """Let the system take back the memory of a tensor that lies on a CPU; it is read again when somebody looks.
+    """Let the system take back the memory of a tensor on a CPU; it is read again on the next access.
 
-    Loaded weights are mapped from their file, so what was read is dropped, and what was changed stays. Memory that has
-    no file behind it goes to the swap space, if there is any. Advice and no more: where the system does not know it, or
-    the file belongs to somebody else, nothing happens.
+    Loaded weights are mapped from their file, so unchanged pages are dropped, and changed ones stay. Memory without a
+    file goes to the swap space, if there is any. This is only advice: if the system does not support it, or the file
+    belongs to another user, nothing happens.
     """
     if sys.platform != "linux" or values.device.type != "cpu" or not values.is_contiguous():
         return

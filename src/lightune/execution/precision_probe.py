@@ -1,4 +1,4 @@
-"""In which precision frozen layers compute on a CPU: chosen by a short probe of the workload's own products."""
+"""The precision in which frozen layers compute on a CPU, chosen by timing the workload's own products briefly."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Rounding and widening what passes between products has a price too; less gain than this is not worth the rounding.
+# Casting between products costs time too; a smaller speed-up than this is not worth the rounding.
 WORTH = 1.3
-# Products that take less in all, in seconds, are not what such a model spends its time on.
+# If the products take less than this in all, in seconds, the model spends its time on something else.
 NOTICEABLE = 0.005
 TIMES = 5
 # Enough rows for a product to run at its full speed; larger workloads are scaled from here.
 MOST_ROWS = 512
-# Where bf16 is emulated, products are up to 500 times slower: a small one shows it at once.
+# Where bf16 is emulated, products are up to 500 times slower: one small product is enough to see it.
 SMALL = Counter({(768, 768): 1})
 FEW_ROWS = 8
 
@@ -34,10 +34,10 @@ class Precision:
 
 
 def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precision:
-    """Time the products of a model's linear layers over so many tokens in fp32 and in bf16, and choose.
+    """Time the products of a model's linear layers over this many tokens in fp32 and in bf16, and choose.
 
-    In training the frozen ones count, forward and backward; for answers all count, once. bf16 is chosen where it is at
-    least 1.3 times faster, unless the products take under 5 ms in all.
+    For training, only the frozen layers count, forward and backward; for inference all layers count, forward only. bf16
+    is chosen where it is at least 1.3 times faster, unless the products take under 5 ms in all.
     """
     import torch
 
@@ -55,7 +55,7 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
 
 
 def emulates_bf16() -> bool:
-    """Whether this processor multiplies in bf16 far slower than in fp32, as one without instructions for it does."""
+    """Whether this processor multiplies far slower in bf16 than in fp32, because it has no bf16 instructions."""
     import torch
 
     wide, half = (_seconds(SMALL, FEW_ROWS, dtype, True) for dtype in (torch.float32, torch.bfloat16))
@@ -86,7 +86,7 @@ def _seconds(shapes: Counter[tuple[int, int]], rows: int, dtype: torch.dtype, is
 
 
 def _best(product: Callable[[], Any]) -> float:
-    """Return the shortest time of a few, after one that does not count: whatever disturbs makes it longer."""
+    """Return the shortest of a few times, after one warm-up call: any disturbance makes a time longer."""
     product()
     seconds = []
     for _ in range(TIMES):

@@ -1,4 +1,4 @@
-"""The layout of a text that is alone in its batch: nothing to drop, only the last layer to narrow."""
+"""The layout of a batch of one text: there is no padding to drop, only the last layer to narrow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lightune.execution.packed_layout import Group, Layout
 
 @dataclass(frozen=True)
 class Alone(Layout):
-    """One text without padding; what packing and unpacking would do to it is left out."""
+    """One text without padding, so packing and unpacking do nothing."""
 
     @classmethod
     def of_one(cls, mask: torch.Tensor, narrows: bool, device: torch.device) -> Alone | None:
-        """Read it from a mask (texts, positions) on the CPU; None unless it is of one whole text and `narrows`."""
+        """Read it from a mask (texts, positions) on the CPU; None unless `narrows` and there is one unpadded text."""
         texts, positions = mask.shape
         if texts != 1 or not narrows or not bool(mask.all()):
             return None
@@ -32,7 +32,7 @@ class Alone(Layout):
         return batch
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
-        """(1, 1, width) -> (1, positions, width), zero behind the first"""
+        """(1, 1, width) -> (1, positions, width), zero after the first"""
         padded = packed.new_zeros(1, self.shape[1], packed.shape[-1])
         padded[:, :1] = packed
         return padded
@@ -44,7 +44,7 @@ class Alone(Layout):
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any
     ) -> tuple[torch.Tensor, None]:
-        """Return what every token finds, (1, tokens, heads, head width), and no weights."""
+        """Return each token's attention output, (1, tokens, heads, head width), and no weights."""
         # No layer that narrows looks ahead under a causal mask.
         mask = self.groups[0].mask(False, options.get("sliding_window"), parts[0].device)
         return attend(module, *parts, mask, **options)

@@ -1,4 +1,4 @@
-"""The context in which a classifier runs without padding: a hook before its base, another behind its layers."""
+"""The context in which a classifier runs without padding: one hook before its base model, one after its layers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from lightune.execution.packed_layout import Layout
 
-# What a batch can bring of each token, besides its id or its embedding.
+# The inputs of a batch that have one entry per token.
 BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
-# A call that brings or wants one of these is left as it is: padding can be seen in it.
+# A call that passes or requests one of these is left as it is, because padding would be visible in it.
 LEFT_ALONE = ("past_key_values", "encoder_hidden_states", "output_hidden_states", "output_attentions")
 DEVICES = ("cpu", "cuda")
 _EXCHANGING = threading.Lock()
@@ -33,11 +33,11 @@ _EXCHANGING = threading.Lock()
 def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     """Let the calls that this thread makes of a classifier, adapted or not, run without padding where that is possible.
 
-    Callers, hooks on the base model and heads see padded batches as before, with zeros for what was computed at
-    padding. With `logits_only` nothing but the logits is wanted: where a stock head reads the first token alone, the
-    last layer works for that one, and leaves zeros elsewhere, unless there is a hook behind it. Nothing changes for a
-    model whose attention cannot be exchanged. The attention function stays in place afterwards; without padding to
-    drop it is transformers' own.
+    Callers, hooks on the base model and heads see padded batches as before, with zeros at padding. With `logits_only`,
+    only the logits are wanted: if a stock head reads only the first token, the last layer computes only that token and
+    leaves zeros elsewhere, unless there is a hook after it. Nothing changes for a model whose attention cannot be
+    replaced. The attention function stays in place afterwards; without padding to drop it does the same as
+    transformers' own.
     """
     stock = stock_classifier(model)
     if stock is None or not supported(stock):
@@ -52,7 +52,7 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
 
 
 def supported(model: nn.Module) -> bool:
-    """Whether it is (or wraps) a known architecture's classifier with transformers' own attention, on a CPU or CUDA."""
+    """Whether it is (or wraps) a known architecture's classifier with sdpa or lightune attention, on a CPU or CUDA."""
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES or getattr(stock.config, "is_decoder", False):
         return False
@@ -63,36 +63,36 @@ def supported(model: nn.Module) -> bool:
 
 @cache
 def _arguments(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of what a base model takes, without itself; asking takes long, and a class is asked often."""
+    """Return the names of a base model's arguments, without self; cached, because `signature` is slow."""
     return tuple(inspect.signature(forward).parameters)[1:]
 
 
 class Unpadder:
-    """Drops the padding of what enters a base model, and puts it back behind the layers.
+    """Drops the padding before a base model, and restores it after the layers.
 
-    The layout of a batch travels with the call, as the argument `ragged` that stock models pass on to attention. The
-    unpadder itself knows only which threads have opened it, and how often. Its hooks act on the modules of its own
-    model alone: whoever copies the model meanwhile copies them too.
+    The layout of a batch is passed with the call, as the argument `ragged` that stock models pass on to attention. The
+    unpadder itself knows only which threads have opened it, and how often. Its hooks act only on the modules of its own
+    model, because a copy of the model made meanwhile contains them too.
     """
 
     def __init__(self, stock: Any, execution: Execution) -> None:
-        self._threads: dict[int, list[bool]] = {}  # whether logits alone are wanted, the last opening last
+        self._threads: dict[int, list[bool]] = {}  # whether only logits are wanted, the latest opening last
         self._handles: list[Any] = []
         self._execution, self._base = execution, stock.base_model
         self._names = _arguments(type(stock.base_model).forward)
         self._row = ARCHITECTURES[stock.config.model_type]
         self._layers, self._stack = layer_stack(stock), layer_runner(stock)
-        self._last = self._layers[-1]  # whose place another may take for a call
-        # The stock heads of sequence classification read the first token alone; others may read more.
+        self._last = self._layers[-1]  # a stand-in may take its place for a call
+        # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
         self._key_value = self._keys_and_values() if reads_first else []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:
-        """Return itself: the hooks in a copied model stay this one's, which has nothing to do there."""
+        """Return itself: the hooks in a copied model still belong to this unpadder, which does nothing there."""
         return self
 
     def admit(self, logits_only: bool) -> None:
-        """Drop the padding of this thread's calls from now on; hooks are put in for the first thread."""
+        """Drop the padding of this thread's calls from now on; hooks are registered for the first thread."""
         if not self._threads:
             self._handles = [
                 self._base.register_forward_pre_hook(self.enter, with_kwargs=True),
@@ -117,22 +117,22 @@ class Unpadder:
 
     @own_hook
     def enter(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], Any] | None:
-        """Replace a padded batch by its real tokens, (1, tokens), with the position that each has in its text."""
+        """Replace a padded batch by its real tokens, (1, tokens), each with its position in its text."""
         opened = self._threads.get(threading.get_ident())
         if not opened or base is not self._base:
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
         layout = self._layout(given, opened[-1] and self._narrows())
         if layout is None:
-            # A cache nobody asked for takes memory, and holds values in the type of rotated keys.
+            # A cache that nobody asked for takes memory, and holds values in the dtype of rotated keys.
             is_plain = "use_cache" in self._names and not any(given.get(name) for name in (*LEFT_ALONE, "use_cache"))
             return ((), given | {"use_cache": False}) if is_plain else None
         given["position_ids"] = layout.pack(self._positions(base, given))
         for name in BESIDE:
             if given.get(name) is not None:
                 given[name] = layout.pack(given[name])
-        # A mask of four dimensions is taken as it is. No attention can use this one, so that none goes on without
-        # the layout unnoticed.
+        # transformers takes a mask of four dimensions as it is. No attention function can use this empty one, so none
+        # can run without the layout unnoticed.
         mask = given["attention_mask"]
         given |= {"attention_mask": mask.new_zeros(1, 1, 0, 0).bool(), "ragged": layout}
         if "use_cache" in self._names:
@@ -140,20 +140,20 @@ class Unpadder:
         return (), given
 
     def _narrows(self) -> bool:
-        """Whether the last layer can be left with first tokens: keys and values are found, no hook reads behind it."""
+        """Whether the last layer can compute only first tokens: keys and values are found, no hook reads its output."""
         if len(self._key_value) != 2 or self._base._forward_hooks or self._layers[-1]._forward_hooks:
             return False
         return all(is_own_hook(hook) for hook in self._stack._forward_hooks.values())
 
     def _keys_and_values(self) -> list[nn.Module]:
-        """Return the modules of the two roles in the last layer, adapted or not, as far as they are found."""
+        """Return the key and value modules of the last layer, adapted or not, as far as they are found."""
         named = {name.replace(".base_layer", ""): module for name, module in reversed([*self._last.named_modules()])}
         paths = [path for role in ("key", "value") for path in self._row.paths(role)]
         return [named[path] for path in paths if path in named]
 
     @own_hook
     def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-        """Leave the last layer with the first token of each text, and with the keys and values of all of them."""
+        """Give the last layer only the first token of each text, and the keys and values of all tokens."""
         layout: Layout | None = kwargs.get("ragged")
         if layout is None or layer is not self._last or not layout.narrows:
             return None
@@ -166,7 +166,7 @@ class Unpadder:
 
     @own_hook
     def leave(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        """Put the padding back."""
+        """Restore the padding."""
         layout: Layout | None = kwargs.get("ragged")
         if layout is None or stack is not self._stack:
             return None
@@ -177,7 +177,7 @@ class Unpadder:
         return output
 
     def _positions(self, base: Any, given: dict[str, Any]) -> torch.Tensor:
-        """Return the position of every token in its text, (texts, positions), as the model would count it."""
+        """Return the position of every token in its text, (texts, positions), counted as the model counts."""
         import torch
 
         mask, ids, told = (given.get(name) for name in ("attention_mask", "input_ids", "position_ids"))
@@ -194,7 +194,7 @@ class Unpadder:
         return counted.cumsum(1) * counted + pad
 
     def _layout(self, given: dict[str, Any], narrows: bool) -> Layout | None:
-        """Return how to drop the padding of a call; None where there is none to drop or it must stay."""
+        """Return how to drop the padding of a call; None where there is no padding or it must stay."""
         from lightune.execution.packed_layout import Layout
         from lightune.execution.short_texts import Alone
 
@@ -206,7 +206,7 @@ class Unpadder:
         if known is not None and known.layout is not None:
             return replace(known.layout, narrows=narrows)
         if mask.device.type == "cuda" and len(mask) == 1:
-            return None  # which would save a GPU little, and costs calls
+            return None  # a layout would save a GPU little, and costs calls
         on_host = mask.cpu() if known is None or known.host_mask is None else known.host_mask
         alone = Alone.of_one(on_host, narrows, mask.device) if multiple == 1 else None
         return alone or Layout.of(on_host, narrows, multiple, mask.device)

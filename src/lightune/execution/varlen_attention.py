@@ -1,4 +1,4 @@
-"""Attention over texts that stand one after the other, by torch's variable-length kernels, for a CUDA device."""
+"""Attention over packed texts by torch's variable-length kernels, for a CUDA device."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-# FlashAttention's kernels take heads up to this width, in steps of eight, from compute capability 8.0 on.
+# FlashAttention's kernels take heads up to this width, in multiples of eight, from compute capability 8.0 on.
 FLASH_WIDTH, FLASH_STEP, FLASH_CAPABILITY = 256, 8, (8, 0)
-# The other kernels' heads come in whole 16 bytes.
+# In the other kernels the bytes of a head are a multiple of 16.
 EFFICIENT_BYTES = 16
 CAUSAL_FROM_TOP_LEFT = 1
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Where texts end among packed tokens: `ends` (texts + 1), int32, the first one 0; `longest` is in tokens."""
+    """Where texts end among packed tokens: `ends` (texts + 1), int32, starts with 0; `longest` is in tokens."""
 
     ends: torch.Tensor
     longest: int
@@ -24,7 +24,7 @@ class Ends:
 
 @dataclass(frozen=True)
 class Packed:
-    """Query (tokens, heads, width) with its texts' ends; key and value (tokens, key/value heads, width) with theirs."""
+    """Query (tokens, heads, width), key and value (tokens, key/value heads, width), each with the ends of the texts."""
 
     query: torch.Tensor
     key: torch.Tensor
@@ -34,7 +34,7 @@ class Packed:
 
 
 def takes(packed: Packed, window: int | None) -> bool:
-    """Whether one of the kernels can do it."""
+    """Whether one of the kernels supports this input."""
     width, kind = packed.query.shape[-1], packed.query.dtype
     if packed.query.device.type != "cuda" or not kind == packed.key.dtype == packed.value.dtype:
         return False
@@ -50,7 +50,7 @@ def varlen_attention(
     """Return drop(softmax(s Q K^T)) V inside each text, (tokens, heads, width).
 
     FlashAttention (Dao 2023, arXiv:2307.08691) in 16 bits, else memory-efficient attention (Rabe and Staats 2021,
-    arXiv:2112.05682). torch.nn.attention.varlen has the first one too, without dropout.
+    arXiv:2112.05682). torch.nn.attention.varlen also offers FlashAttention, but without dropout.
     """
     by = _flash if _is_flash(packed) else _efficient
     return by(packed, is_causal, window, dropout, scaling)

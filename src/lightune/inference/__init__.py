@@ -1,1 +1,1 @@
-"""Using what was trained: one text, many texts, how fast, and whether a reload answers the same."""
+"""Using a trained model: on one text or many, how fast it is, and whether a reloaded model predicts the same."""

@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class AdapterBank:
-    """Adapters by name on one base, whatever their methods and labels; make one with `lightune.load_adapters`.
+    """Adapters by name on one base model, with any methods and labels; make one with `lightune.load_adapters`.
 
-    `bank["x"]` is a Classifier that answers as if its adapter were loaded alone. All of them share the frozen tensors
-    of the base, so train or merge none of their models in place (`save_pretrained` merges a copy). Several threads may
-    ask at once.
+    `bank["x"]` is a Classifier that predicts as if only its adapter were loaded. All of them share the frozen tensors
+    of the base model, so do not train or merge their models in place (`save_pretrained` merges a copy). Several threads
+    may use it at once.
     """
 
     def __init__(self, base: SharedBase, base_sha256: str) -> None:
-        """Begin without adapters; `base_sha256` is the fingerprint of the base's files."""
+        """Start without adapters; `base_sha256` is the fingerprint of the base model's files."""
         self._base, self._base_sha256 = base, base_sha256
         self._classifiers: dict[str, Classifier] = {}
         self._adding = threading.Lock()
 
     def __repr__(self) -> str:
-        """Name the base and the adapters."""
+        """Name the base model and the adapters."""
         return f"<AdapterBank {self._base.loaded.source.name}: {', '.join(self.names)}>"
 
     def __len__(self) -> int:
@@ -64,56 +64,55 @@ class AdapterBank:
         return list(self._classifiers)
 
     def add(self, name: str, folder: Path | str) -> Classifier:
-        """Load one more run folder (or its adapter folder); no weights of the base are read or copied.
+        """Load one more run folder (or its adapter folder); no weights of the base model are read or copied.
 
-        Raises ArtifactError for a damaged folder, or an adapter of another base or precision; RecipeError when the name
-        is taken.
+        Raises ArtifactError for a damaged folder, or an adapter of another base model or precision; RecipeError when
+        the name is taken.
         """
         if not isinstance(name, str) or not name:
             raise RecipeError("RECIPE-091", f"{name!r} is not a name for an adapter.", "Give it a word.")
-        with self._adding:  # the generators that draw new weights are the whole process's
+        with self._adding:  # the RNG that draws new weights is shared by the whole process
             if name in self:
-                raise RecipeError("RECIPE-091", f'there is an adapter "{name}" already.', "Remove it first.")
+                raise RecipeError("RECIPE-091", f'an adapter "{name}" already exists.', "Remove it first.")
             place = adapter_folder(Path(folder))
             config = read_config(place)
             if config.base_sha256 != self._base_sha256:
                 own, here = config.base_model, self._base.loaded.source.name
                 message = f"{place}: trained on another base model ({own}) than the one in memory ({here})."
-                raise ArtifactError("ARTIFACT-040", message, "Load it by itself, or with others of its base.")
+                raise ArtifactError("ARTIFACT-040", message, "Load it separately, or with others of its base model.")
             adapted = load_onto(self._base, place, config)
             self._classifiers[name] = classifier_of(adapted, self._base.device)
             return self._classifiers[name]
 
     def remove(self, name: str) -> None:
-        """Forget an adapter; its memory is free once nobody holds its classifier. RecipeError when there is none."""
-        self[name]  # says so when there is none
+        """Remove an adapter; its memory is freed once nobody holds its classifier. RecipeError when there is none."""
+        self[name]  # raises when there is none
         del self._classifiers[name]
         gc.collect()  # modules refer to each other in circles
 
     def predict(self, texts: Text | Sequence[Text], adapter: str | Sequence[str]) -> list[Answer]:
-        """Classify texts with one adapter, or each with the one that stands in its place, in the order given.
+        """Classify texts with one adapter, or each with the adapter at the same position of a list, in the given order.
 
-        A string is one text, and so is a tuple of two strings, a pair; a list is many. The texts of one adapter are
-        answered together, as its classifier alone would answer them. Raises RecipeError when `adapter` is a list of
-        another number of names than there are texts, or holds an unknown one; DataError for a text that does not suit
-        its adapter.
+        A string is one text, and so is a tuple of two strings, a pair; a list is many texts. The texts of one adapter
+        are predicted together, as by its classifier. Raises RecipeError when `adapter` is a list whose length is not
+        the number of texts, or holds an unknown name; DataError for a text that does not suit its adapter.
         """
         if isinstance(adapter, str):
             return self[adapter].predict(texts)
         if isinstance(adapter, set | frozenset | Mapping):
-            message = f"a {type(adapter).__name__} names the adapters in no order that is defined."
+            message = f"a {type(adapter).__name__} names the adapters without a defined order."
             raise RecipeError("RECIPE-092", message, "Give a list: one name for each text.")
         rows, names = as_texts(texts), [plain(name) for name in adapter]
         if len(rows) != len(names):
-            message = f"texts and names of adapters differ in number: {len(rows)} and {len(names)}."
+            message = f"the numbers of texts and of adapter names differ: {len(rows)} and {len(names)}."
             hint = (
-                "Name one for each text, or a single one, not in a list, for all. "
-                "A tuple of two strings is one text, a pair; several texts come as a list."
+                "Give one name for each text, or a single name, not in a list, for all. "
+                "A tuple of two strings is one text, a pair; give several texts as a list."
             )
             raise RecipeError("RECIPE-092", message, hint)
         asked = {name: self[name] for name in names}
         for number, (text, name) in enumerate(zip(rows, names, strict=True), 1):
-            asked[name].row(text, number)  # so that a fault is called by its place among all texts
+            asked[name].row(text, number)  # so that an error names the text's number among all texts
         answers: dict[int, Answer] = {}
         for name, classifier in asked.items():
             places = [place for place, wanted in enumerate(names) if wanted == name]
@@ -130,13 +129,13 @@ def load_adapters(
 ) -> AdapterBank:
     """Load run folders (or adapter folders) by name, all on one base model, which is loaded once.
 
-    `base_model` says where the base lies, if not where the run found it. Every adapter is verified and loaded strictly.
-    Raises RecipeError when none is named, and what `AdapterBank.add` raises.
+    `base_model` says where the base model is, if not where the run found it. Every adapter is verified and loaded
+    strictly. Raises RecipeError when none is given, and the errors of `AdapterBank.add`.
     """
     from lightune.models.shared_base import load_base
 
     if not folders or not isinstance(folders, Mapping):
-        raise RecipeError("RECIPE-093", "no adapter is named.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
+        raise RecipeError("RECIPE-093", "no adapter is given.", 'Give names and folders: {"sentiment": "runs/a-1"}.')
     target = runtime.choose_device(device)
     first = adapter_folder(Path(next(iter(folders.values()))))
     config = read_config(first)

@@ -1,4 +1,4 @@
-"""In which precision a classifier answers: fp32, or through a copy whose layers compute in bf16."""
+"""The precision in which a classifier predicts: fp32, or bf16 through a copy whose layers compute in bf16."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lightune.data.encoding import Encoded
 
 PRECISIONS = ("fp32", "bf16", "auto")
-# A batch of many texts, in tokens, is not longer than this; see data/encoding.py.
+# The most tokens in a batch of many texts; see data/encoding.py.
 BATCH_TOKENS = 64 * 64
 
 
 class AnsweringPrecision:
-    """Chooses, for one text and for many apart, what answers: the model, or its copy in bf16, made when it is needed.
+    """Chooses what predicts, separately for one text and for many: the model, or its bf16 copy, made when needed.
 
-    The copy shares every tensor but the layers', which take half of their memory once more. `chosen` says what was
-    found for "one text" and "many texts", and why.
+    The copy shares all tensors except those of the layers, which take half of their memory again. `chosen` says what
+    was chosen for "one text" and "many texts", and why.
     """
 
     def __init__(self, wanted: str, device_type: str) -> None:
@@ -30,7 +30,7 @@ class AnsweringPrecision:
             raise RecipeError("RECIPE-022", f'precision: there is no "{wanted}".', f"Valid: {', '.join(PRECISIONS)}.")
         can = device_type in ("cpu", "cuda")
         if wanted == "bf16" and not can:
-            message = f"precision bf16: answers come in bf16 on a CPU or on CUDA, and this is {device_type}."
+            message = f"precision bf16: predictions in bf16 need a CPU or CUDA, and this is {device_type}."
             raise RecipeError("RECIPE-022", message, "Leave the precision out.")
         self._wanted = wanted if can else "fp32"
         self._source: nn.Module | None = None
@@ -39,7 +39,7 @@ class AnsweringPrecision:
         self.chosen: dict[str, Precision] = {}
 
     def choose(self, model: nn.Module, encoded: Encoded) -> nn.Module:
-        """Return what answers these texts."""
+        """Return the module that predicts these texts."""
         if self._wanted == "fp32":
             return model
         kind: Literal["one text", "many texts"] = "one text" if len(encoded) == 1 else "many texts"
@@ -55,7 +55,7 @@ class AnsweringPrecision:
             return self._copy
 
     def stop(self) -> None:
-        """Forget the copy and make none again: somebody else may change the model from here on."""
+        """Drop the copy and make no other: from now on, others may change the model."""
         with self._copying:
             self._wanted = "fp32"
             self._source = self._copy = None

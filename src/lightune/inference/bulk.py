@@ -27,7 +27,7 @@ CHUNK_ROWS = 2048
 
 @dataclass
 class Tally:
-    """What came of what a file holds below its header: rows_in = rows_answered + the sum of rows_dropped."""
+    """What happened to the rows below a file's header: rows_in = rows_answered + the sum of rows_dropped."""
 
     rows_in: int = 0
     rows_answered: int = 0
@@ -42,10 +42,10 @@ def answered_rows(
     tally: Tally | None = None,
     labelled: LabelledRows | None = None,
 ) -> Iterator[list[str]]:
-    """Yield the rows of a csv or tsv with the columns of the answers added, the header first.
+    """Yield the rows of a csv or tsv with the columns of the predictions added, the header first.
 
-    Equal texts are computed once. The file is read to its end before: DataError names every broken or empty row, and
-    the reporter hears what looks odd. `tally` and `labelled` count along.
+    Equal texts are computed once. The file is first read completely: DataError names every broken or empty row, and
+    the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way.
     """
     says, counts, known = reporter or Silent(), tally or Tally(), labelled or LabelledRows(classifier)
     columns = _survey(classifier, source, text_column, says, counts)
@@ -65,15 +65,15 @@ def answered_rows(
                 counts.rows_answered += 1
                 yield [*cells, *answer]
             advance()
-        raise_faults(faults)  # whoever wrote into the file meanwhile
+        raise_faults(faults)  # in case the file was changed meanwhile
 
 
 def write_rows(rows: Iterable[list[str]], target: Path) -> int:
-    """Write rows as csv, whole or not at all, and return how many came after the header."""
+    """Write rows as csv, completely or not at all, and return how many came after the header."""
     partial = target.with_name(target.name + ".partial")
     written = -1
     if not target.parent.is_dir():
-        raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Make it first.")
+        raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
     try:
         with partial.open("w", encoding="utf-8", newline="") as sink:
             writer = csv.writer(sink, lineterminator="\n")
@@ -91,9 +91,9 @@ def _opened(source: Path) -> TextIO:
 
 
 def _survey(classifier: Classifier, source: Path, text_column: str | None, says: Reporter, tally: Tally) -> list[int]:
-    """Read the file to its end, count its rows, say what is odd, and return the places of the text columns.
+    """Read the whole file, count its rows, note what looks odd, and return the positions of the text columns.
 
-    DataError tells of all that is wrong.
+    DataError lists everything that is wrong.
     """
     _refuse_other_formats(source)
     faults: list[Fault] = []
@@ -131,7 +131,7 @@ def _refuse_answered(classifier: Classifier, source: Path, read: Rows) -> None:
     added = classifier.task.answer_columns
     taken = [name for name in added if name in read.header]
     if taken:
-        message = f"{source}:{read.header_line}: there is a column called {taken[0]} already."
+        message = f"{source}:{read.header_line}: a column called {taken[0]} already exists."
         raise DataError("DATA-042", message, f"Rename it: {_added(added)} added.")
 
 
@@ -142,7 +142,7 @@ def _added(names: Sequence[str]) -> str:
 def _text_columns(
     classifier: Classifier, read: Rows, first: list[Row], wanted: str | None, says: Reporter
 ) -> list[int]:
-    """Choose the columns by the header and the first rows, as `file_columns` does, and say what was guessed."""
+    """Choose the columns by the header and the first rows, as `file_columns` does, and note what was guessed."""
     head = by_name(read.header, first)
     if wanted is None and not set(classifier.text_columns) <= set(head):
         place = f"{read.path}:{read.header_line}"

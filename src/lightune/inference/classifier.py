@@ -1,4 +1,4 @@
-"""A trained classifier, ready to answer."""
+"""A trained classifier, ready for inference."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signature:
-    """What goes in and what comes out: the task, and the columns of the training data.
+    """The inputs and outputs of a classifier: the task, and the columns of the training data.
 
-    `finished_elsewhere` says that the model came with its head; the columns are then the usual names.
+    `finished_elsewhere` says that the model was trained elsewhere; the columns then have the usual names.
     """
 
     task: Task
@@ -44,10 +44,10 @@ class Signature:
 
 
 class Classifier:
-    """A model that answers: a base model with its adapter, or a finished one; make one with `lightune.load`.
+    """A base model with its adapter, or a model trained elsewhere; make one with `lightune.load`.
 
-    With `adapted` the adapter can be merged: when the classifier is saved as a stock model, and in a copy that answers
-    once it has been asked about 256 texts, where that is exact. Equal texts of a call are computed once.
+    With `adapted` the adapter can be merged: when the classifier is saved as a stock model, and in a copy that predicts
+    after the first 256 texts, where that is exact. Equal texts of a call are computed once.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class Classifier:
 
     @property
     def model(self) -> nn.Module:
-        """The torch module itself, with its adapter; whoever has taken it may change it, so it answers from then on."""
+        """The torch module itself, with its adapter; since the caller may change it, it predicts from then on."""
         self._merging.stop()
         self._precision.stop()
         return self._model
 
     @property
     def precisions(self) -> dict[str, dict[str, str]]:
-        """What a precision other than fp32 came to so far, for one text and for many: its name, and why."""
+        """What was chosen so far, unless fp32 was asked for, for one text and for many: the precision, and why."""
         return {kind: asdict(found) for kind, found in self._precision.chosen.items()}
 
     @property
@@ -127,11 +127,11 @@ class Classifier:
         return found[[places[row] for row in rows]]
 
     def _exact(self, rows: Sequence[tuple[str, ...]], model: nn.Module) -> NDArray[Any]:
-        """Return what the module itself says, without rounding, for two modules to be compared."""
+        """Return the logits of the module itself, in its own precision, to compare two modules."""
         return predict_logits(model, self.tokenizer, encode(self.tokenizer, rows, self.max_length), self.batch_size)
 
     def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
-        """Return the parts of a text; DataError, which calls it by its number, unless it can be classified."""
+        """Return the parts of a text; DataError, which names its number, unless it can be classified."""
         row = text_parts(text, self.text_columns)
         if len(row) != len(self.text_columns):
             raise self._wrong_parts(number, len(row))
@@ -148,22 +148,22 @@ class Classifier:
         )
 
     def predict(self, texts: Text | Sequence[Text]) -> list[Answer]:
-        """Answer a text (or a pair of texts) or many, in the order given; what counts as one, `as_texts` says.
+        """Predict one text (or pair of texts) or many, in the given order; see `as_texts` for what counts as one.
 
-        What an answer is depends on the task: of classification it is a Prediction.
+        The type of the answers depends on the task: in classification each is a Prediction.
         """
         given = as_texts(texts)
         return list(self.task.decode(self.logits(given))) if given else []
 
     @property
     def has_fingerprints(self) -> bool:
-        """Whether the texts that it was trained and validated on are known again."""
+        """Whether it recognizes the texts that it was trained and validated on."""
         return self._fingerprints is not None
 
     def known(self, texts: Text | Sequence[Text]) -> list[bool] | None:
-        """Say of each text whether the model was trained or validated on it, or None where no fingerprints were kept.
+        """Say for each text whether the model was trained or validated on it; None if no fingerprints were kept.
 
-        Case, spaces and punctuation at the ends do not count. Raises DataError for an empty text.
+        Case, spaces and punctuation at the ends are ignored. Raises DataError for an empty text.
         """
         if self._fingerprints is None:
             return None
@@ -181,16 +181,16 @@ class Classifier:
         if self._unmerged is not None:
             model = merged_model(self._unmerged)
             if model is None:
-                message = f"{self._unmerged.config.method} cannot be folded into the model, so it makes no stock model."
+                message = f"{self._unmerged.config.method} cannot be merged, so it cannot be saved as a stock model."
                 raise RecipeError("RECIPE-094", message, "Keep the run folder: lightune.load reads it.")
-            if not self._unmerged.shares_base:  # what was folded in cannot be folded in again
+            if not self._unmerged.shares_base:  # a merged adapter cannot be merged again
                 self._model, self._unmerged = model, None
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
 
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
-    """Return the classifier that an adapted model is, on the device."""
+    """Return an adapted model as a classifier on the device."""
     config = adapted.config
     texts, label = list(map(clean_name, config.text_columns)), clean_name(config.label_column)
     signature = Signature(config.task, texts, label)
@@ -200,20 +200,20 @@ def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = 
 def load(
     folder: Path | str, base_model: str | None = None, device: str = "auto", precision: str = "fp32"
 ) -> Classifier:
-    """Load a classifier: a run folder (or its adapter folder), or any finished sequence classifier by folder or name.
+    """Load a classifier: a run folder (or its adapter folder), or any trained sequence classifier by folder or name.
 
-    `base_model` says where a run's base model lies, if not where the run found it. With `precision` "bf16" the layers
-    compute in bf16, with "auto" where a short probe shows a gain, for one text and for many apart; on a CPU or CUDA.
-    Probabilities then differ in the third digit, and so may the label of a text whose likeliest labels are that close.
-    A run is verified and loaded strictly. Raises ArtifactError for a damaged folder, another base model or a model
-    without a head, HubError when something has to be fetched and cannot.
+    `base_model` says where a run's base model is, if not where the run found it. With `precision` "bf16" the layers
+    compute in bf16, on a CPU or CUDA. With "auto" they do so where a short probe shows a gain, separately for one text
+    and for many. Probabilities then differ in the third digit, and so may the label of a text whose most probable
+    labels are that close. A run is verified and loaded strictly. Raises ArtifactError for a damaged folder, another
+    base model or a model without a head, HubError when a download is needed and fails.
     """
     target = runtime.choose_device(device)
     if holds_adapter(Path(folder)):
         adapted = load_adapter(folder, base_model)
         return classifier_of(adapted, target, precision)
     if base_model is not None:
-        raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is none.")
+        raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is not one.")
     loaded = load_finished(str(folder))
     signature = Signature(loaded.task, ["text"], "label", finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Which columns of a file hold the texts that a trained classifier shall answer."""
+"""Which columns of a file hold the texts for a trained classifier."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ KINDS = {1: "one text", 2: "a pair of texts"}
 def file_columns(classifier: Classifier, table: Table, wanted: str | None = None) -> tuple[list[str], bool]:
     """Return (the column of the text, or the columns of the pair; whether they were guessed).
 
-    Those that are `wanted` ("premise,hypothesis" is a pair where no column has that very name), else those of training
-    if all are there, else those that a check or a run would take. DATA-041 unless there are as many as the classifier
-    takes.
+    These are the `wanted` ones ("premise,hypothesis" is a pair unless a column has exactly that name), else those of
+    training if all exist, else those that a check or a run would choose. DATA-041 unless there are as many as the
+    classifier takes.
     """
     trained = classifier.text_columns
     if wanted is None and all(name in table.columns for name in trained):

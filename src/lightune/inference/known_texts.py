@@ -1,4 +1,4 @@
-"""Which texts of labelled data the model was trained or validated on, and how good the answers to the others are."""
+"""Which texts of labelled data the model was trained or validated on, and the metrics on the other texts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 def known_fields(classifier: Classifier, split: Split, logits: NDArray[Any]) -> dict[str, Any]:
-    """Return the fields of an Evaluation on known texts, from logits (texts, outputs); none without fingerprints."""
+    """Return an Evaluation's fields on known texts, from logits (texts, outputs); empty without fingerprints."""
     if not classifier.has_fingerprints:
         return {}
     known: list[bool] = []
-    for start in range(0, len(split), CHUNK):  # the texts may lie on disk
+    for start in range(0, len(split), CHUNK):  # the texts may be on disk
         known += classifier.known(split.texts[start : start + CHUNK]) or []  # type: ignore[arg-type]
     others = ~np.asarray(known, bool)
     without = measure_part(classifier.task, logits[others], split.targets[others]) if others.any() else None
@@ -38,7 +38,7 @@ def known_fields(classifier: Classifier, split: Split, logits: NDArray[Any]) -> 
 
 
 def _usual(header: Sequence[str], texts: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the column that is called as labels usually are, or None, also where two differ only by case."""
+    """Return the column with a usual name for labels; None without one, and where two differ only by case."""
     try:
         return label_by_name(Table("", dict.fromkeys(header, ()), []), texts, usual)
     except DataError:
@@ -46,29 +46,29 @@ def _usual(header: Sequence[str], texts: Sequence[str], usual: Sequence[str]) ->
 
 
 class LabelledRows:
-    """Judges answers while the rows of a file stream by, known texts apart; it holds a few sums, no texts.
+    """Scores predictions while the rows of a file are streamed, known texts separately; it keeps sums, no texts.
 
-    It does so only where the classifier has fingerprints and the file has a column of labels.
+    It does so only if the classifier has fingerprints and the file has a column of labels.
     """
 
     def __init__(self, classifier: Classifier) -> None:
-        """Count nothing yet."""
+        """Start with empty counts."""
         self._classifier = classifier
         self._read = classifier.task.reader(())
         self._column: tuple[int, str] | None = None
-        self._sums: dict[bool, Array] = {}  # what the headline metric follows from, by whether the text is known
+        self._sums: dict[bool, Array] = {}  # the sums for the headline metric, by whether the text is known
         self._rows: Counter[bool] = Counter()
         self._missing = self._unknown = 0
 
     def begin(self, header: Sequence[str], texts: Sequence[str]) -> None:
-        """Choose the label column: called as in training, else as labels usually are; never one of the texts."""
+        """Choose the label column: the one of training, else one with a usual name; never a text column."""
         own, usual = self._classifier.label_column, self._classifier.task.label_columns
         name = own if own in header and own not in texts else _usual(header, texts, usual)
         if name is not None and self._classifier.has_fingerprints:
             self._column = header.index(name), name
 
     def take(self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[Sequence[str]]) -> None:
-        """Judge some rows: their cells, their texts, and the cells of the answer to each."""
+        """Score some rows: their cells, their texts, and the cells of each prediction."""
         known = self._classifier.known(texts) if self._column is not None else None
         if self._column is None or known is None:
             return
@@ -85,7 +85,7 @@ class LabelledRows:
                 self._unknown += 1
 
     def summary(self) -> LabelledFile | None:
-        """Return what was counted, or None where there was nothing to compare with."""
+        """Return the metrics and counts, or None without a label column."""
         if self._column is None:
             return None
         metric, examples = self._classifier.task.metrics[0], self._rows.total()

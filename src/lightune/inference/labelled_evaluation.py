@@ -40,8 +40,9 @@ def evaluate_file(
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
-    `by` names a further column: its groups are then the only ones. Labels of a model that was trained elsewhere are
-    matched with the file's; see `Task.in_words_of`. The reporter hears which columns were guessed and what reading saw.
+    `by` names another column: the groups are then only those of this column. Labels of a model that was trained
+    elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets notes on guessed columns and on
+    reading.
     """
     table = read_source(str(path), split="test")
     names, is_guess = file_columns(classifier, table, text_column)
@@ -56,19 +57,19 @@ def evaluate_file(
         raise _without_options(error) from error
     for note in notes:
         (reporter or Silent()).note(note)
-    # Every row is in the split: one that could not be used would have been an error.
+    # Every row is in the split: an unusable row would have been an error.
     return _evaluate(classifier, Labelled(task, _grouped(split, by, table.columns, table.origin)))
 
 
 def _without_options(error: DataError) -> DataError:
-    """A run has that option, an evaluation has not."""
+    """Remove the hint at an option that a run has and an evaluation does not."""
     lines = error.hint.replace(", or pass --set data.on_unseen_label=drop", "").split("\n")
     return DataError(error.code, error.message, "\n".join(dict.fromkeys(lines)))
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:
-    """Evaluate on the test split that the run was measured on, read anew from its source."""
-    if not (Path(folder) / RESULTS_FILE).is_file():  # a finished model, say, which is no run folder at all
+    """Evaluate on the test split that the run was measured on, read again from its source."""
+    if not (Path(folder) / RESULTS_FILE).is_file():  # for example a model that was trained elsewhere
         raise ArtifactError(
             "ARTIFACT-031", f"{folder}: not a run folder, so it has no test split.", "Pass --test FILE."
         )
@@ -85,7 +86,7 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
 
 
 def _as_measured(record: RunRecord, by: str | None) -> DataSplits:
-    """Read a run's data by the columns and label names of its record: an older version may have chosen otherwise."""
+    """Read a run's data with the columns and label names of its record: an older version may have chosen others."""
     data, columns = record.data, record.data.text_column
     stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
     block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
@@ -95,7 +96,7 @@ def _as_measured(record: RunRecord, by: str | None) -> DataSplits:
 
 
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
-    """Return the split with the groups of one column alone; DataError when there is no such column."""
+    """Return the split with the groups of only one column; DataError when there is no such column."""
     if by is None:
         return split
     by = clean_name(by)
@@ -107,7 +108,7 @@ def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]],
 
 
 def _task_in(classifier: Classifier, table: Table, block: DataBlock) -> Task:
-    """Return the task in the words of the file: a run knows them, a model from elsewhere may call labels otherwise."""
+    """Return the task with the file's label names: a model trained elsewhere may have other names for them."""
     task = classifier.task
     if not classifier.signature.finished_elsewhere:
         return task

@@ -1,4 +1,4 @@
-"""Which module answers: the model as it is, or from many texts on a copy with the adapter folded in."""
+"""Which module predicts: the model as it is or, after many texts, a copy with the adapter merged."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from lightune.artifact import AdaptedModel
     from lightune.tasks.base import Task
 
-# With an adapter on all roles, folding in has saved its own time after some 100 texts; docs/LOG.md has the figures.
+# With an adapter on all roles, merging has saved its own time after about 100 texts; docs/LOG.md has the figures.
 MERGE_FROM = 256
-# Both ways have to answer so many texts alike; rounding grows where weights are extreme.
+# Model and merged copy must agree on this many texts; rounding errors grow with extreme weights.
 COMPARED, TOLERANCE = 8, 1e-4
 _MERGING = threading.Lock()
 
 
 class Merging:
-    """Counts the texts that an adapted model answers, and folds its adapter into a copy once there are enough."""
+    """Counts the texts that an adapted model predicts, and merges its adapter into a copy once there are enough."""
 
     def __init__(self, adapted: AdaptedModel | None, task: Task) -> None:
-        """Begin without a copy; without an adapted model there is nothing to fold in."""
+        """Start without a copy; without an adapted model there is nothing to merge."""
         self._task = task
         self._adapted = adapted
         self._merged: nn.Module | None = None
@@ -41,9 +41,9 @@ class Merging:
     def answering(
         self, model: nn.Module, texts: int, logits: Callable[[nn.Module], NDArray[Any]]
     ) -> Iterator[nn.Module]:
-        """Yield what answers so many more texts: the copy, or the model given while there is none.
+        """Yield the module that predicts this many more texts: the copy, or the given model if there is no copy.
 
-        `logits` are those of a few of the texts; a copy whose logits are not the model's is not used.
+        `logits` computes those of a few of the texts; a copy whose logits differ from the model's is not used.
         """
         with _MERGING:
             self._texts += texts
@@ -61,18 +61,18 @@ class Merging:
                 self._calls -= 1
 
     def stop(self) -> None:
-        """Forget the copy and make none again: somebody else may change the model from here on."""
+        """Drop the copy and make no other: from now on, others may change the model."""
         with _MERGING:
             self._adapted = self._merged = None
 
 
 def merged_model(adapted: AdaptedModel) -> nn.Module | None:
-    """Return the stock fp32 model with the adapter folded in, or None if impossible.
+    """Return the stock fp32 model with the adapter merged, or None if impossible.
 
-    The given one may be used up, unless it shares its base: then a copy is.
+    The given model may be changed and must not be used again, unless it shares its base model: then a copy is merged.
 
-    Weights held in fewer bits cannot take an adapter without being rounded again. So a fresh fp32 model gets the values
-    that they stand for, and the adapter is folded into that one.
+    Weights stored in fewer bits cannot take an adapter without being rounded again. So a new fp32 model gets their
+    dequantized values, and the adapter is merged into that model.
     """
     config, method, loaded = adapted.config, adapted.method, adapted.loaded
     if config.model_precision == "fp32":
@@ -88,16 +88,16 @@ def merged_model(adapted: AdaptedModel) -> nn.Module | None:
 
 
 def agree(task: Task, one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether logits, (texts, outputs), are the same within 1e-4, and so are the answers."""
+    """Whether logits, (texts, outputs), agree within 1e-4, and the predictions agree."""
     return np.allclose(one, other, rtol=0, atol=TOLERANCE) and task.agree(one, other)
 
 
 def merged_copy(adapted: AdaptedModel) -> nn.Module | None:
-    """Return a copy of the model with its adapter folded in, or None where that is not possible, exact and worth it.
+    """Return a copy of the model with its adapter merged, or None where that is not possible, exact and useful.
 
-    The copy has memory of its own for the adapted layers alone and shares every other tensor, so the model itself
-    stays as it is. None for weights held in fewer bits than fp32, which would be rounded; for a base that others stand
-    on, whose point is to hold every layer once; and where no layer is adapted.
+    The copy has its own memory only for the adapted layers and shares all other tensors, so the model itself does not
+    change. None for weights stored in fewer bits than fp32, which would be rounded; for a base model shared with
+    others, which is meant to store every layer only once; and where no layer is adapted.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 

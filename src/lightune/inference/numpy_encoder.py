@@ -1,4 +1,4 @@
-"""Encoders of the BERT kind in numpy: the logits of one text, without torch."""
+"""BERT-like encoders in numpy: the logits of one text, without torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Tensors = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Family:
-    """How a family names what its configuration and its tensors hold.
+    """The names that a family uses in its configuration and for its tensors.
 
-    `norms` are a layer's two, after attention and after the feed-forward part; `pool` is the linear layer between the
-    first token and the classifier, with its function.
+    `norms` are a layer's two norms, after attention and after the feed-forward part. `pool` is the linear layer between
+    the first token and the classifier, with its activation function.
     """
 
     base: str
@@ -58,7 +58,7 @@ def linear_layers(raw: Mapping[str, Any], family: Family) -> dict[str, list[str]
 
 
 def is_plain(raw: Mapping[str, Any], family: Family) -> bool:
-    """Whether a configuration asks for nothing but what is computed here."""
+    """Whether everything that a configuration asks for is computed here."""
     positions = raw.get("position_embedding_type", "absolute")
     return raw.get(family.activation) == "gelu" and positions == "absolute" and not raw.get("is_decoder")
 
@@ -123,7 +123,7 @@ _ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 def _gelu(x: Array) -> Array:
-    """x Phi(x), Phi by the error function. numpy has none, and importing scipy's costs more than computing this."""
+    """x Phi(x), Phi by the error function; numpy has none, and importing scipy's takes longer than computing this."""
     erf: Any = _ERF(x * np.float32(math.sqrt(0.5)))
     found: Array = x * np.float32(0.5) * (1 + erf.astype(np.float32))
     return found

@@ -1,4 +1,4 @@
-"""Answers of a stream of texts in which texts come again: each is computed once, as long as it is remembered."""
+"""A cache of predictions for a stream of texts with repetitions: a text is computed once while it is in the cache."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ MOST_ANSWERS = 2**16
 
 
 class Answers:
-    """The answer to each text as cells of a file; those of the `most` texts that were asked for last are remembered.
+    """The prediction of each text as cells of a file; those of the `most` most recently used texts are cached.
 
-    Texts are known by a digest, so that what is remembered stays small whatever their length.
+    Texts are identified by a digest, so that the cache stays small whatever their length.
     """
 
     def __init__(self, classifier: Classifier, most: int = MOST_ANSWERS) -> None:
-        """Remember nothing yet."""
+        """Start with an empty cache."""
         self._classifier, self._most = classifier, most
         self._known: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return how many answers are remembered."""
+        """Return how many predictions are cached."""
         return len(self._known)
 
     def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, ...]]:
-        """Return the answer to each text as the task's `answer_columns`; `places` are for messages."""
+        """Return the prediction of each text as the task's `answer_columns`; `places` are for messages."""
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         try:
@@ -55,5 +55,5 @@ def _digest(text: Text) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big") + raw)  # its length says where a part ends
+        digest.update(len(raw).to_bytes(8, "big") + raw)  # the length marks where a part ends
     return digest.digest()

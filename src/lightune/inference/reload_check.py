@@ -23,12 +23,12 @@ TIMEOUT_SECONDS = 900
 def check_reload(
     folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str
 ) -> tuple[ReloadCheck, str]:
-    """Return (what the check found, why it failed or nothing).
+    """Return (the result of the check, why it failed or "").
 
-    `logits` are this process's for the same texts in the same batches, so that any difference comes from the saving.
+    `logits` are this process's for the same texts in the same batches, so that any difference comes from saving.
     """
     request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
-    # -P: a file in the current folder that is called like a module must not be taken for it.
+    # -P: a file in the current folder with the name of a module must not be imported instead of it.
     command = [sys.executable, "-P", "-m", "lightune.inference.reload_check"]
     try:
         answer = subprocess.run(
@@ -61,7 +61,7 @@ def main() -> None:
         classifier = load(request["folder"], device=request["device"])
     except LightuneError as error:
         sys.exit(f"{error.code} {error.message}")
-    # The model as it was saved, not a classifier's answers, which may come from one with the adapter folded in.
+    # The model as it was saved, not the classifier's predictions, which may come from a merged copy.
     texts = [tuple(text) for text in request["texts"]]
     encoded = encode(classifier.tokenizer, texts, classifier.max_length)
     logits = predict_logits(classifier.model, classifier.tokenizer, encoded, classifier.batch_size)

@@ -1,4 +1,4 @@
-"""How fast answers come: one text at a time, and in bulk. Tokenizing counts, as it does for a user."""
+"""The speed of inference: one text at a time, and in bulk. Tokenizing is included, as it is for a user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BULK_TEXTS = 256
 def measure_speed(
     model: nn.Module, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int, prefix: str = ""
 ) -> dict[str, float]:
-    """Return latency_ms_p50, latency_ms_p95 (one text) and samples_per_second (bulk), names with the prefix."""
+    """Return latency_ms_p50, latency_ms_p95 (one text) and samples_per_second (bulk), with prefixed names."""
     singles = [texts[row % len(texts)] for row in range(WARM_UP + SINGLE_TEXTS)]
     seconds = [_time(model, loaded, [text], 1) for text in singles][WARM_UP:]
     bulk = [texts[row % len(texts)] for row in range(min(BULK_TEXTS, len(texts)))]
@@ -42,13 +42,13 @@ def measure_speed(
 def measure_adapted_speed(
     adapted: AdaptedModel, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int
 ) -> tuple[dict[str, float], list[str]]:
-    """Measure the adapted model, then the merged one, which uses the adapted one up; return notes on that as well."""
+    """Measure the adapted model, then merge it in place and measure that; return notes on merging as well."""
     speeds = measure_speed(adapted.model, loaded, texts, batch_size)
     merged = merged_model(adapted)
     if merged is None:
         return speeds, [f"Merged inference was not measured: {adapted.config.method} cannot be merged."]
     held = adapted.config.model_precision
-    notes = [] if held == "fp32" else [f"Merging turns the weights held in {held} into an fp32 model."]
+    notes = [] if held == "fp32" else [f"Merging turns the weights stored in {held} into an fp32 model."]
     return speeds | measure_speed(merged, loaded, texts, batch_size, "merged_"), notes
 
 

@@ -1,4 +1,4 @@
-"""What a program may give as the texts to classify: which things are one text, which are many, and which are none."""
+"""What a program may pass as the texts to classify: which objects are one text, many texts, or no texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightune.values.missing import is_missing, is_writable
 
 Text = str | tuple[str, str]
 
-# What to pass instead of a table: nobody has said which of its columns is the text.
+# What to pass instead of a table, since it is not known which of its columns is the text.
 COLUMNS = {
     "pandas.DataFrame": 'frame["text"].tolist()',
     "polars.DataFrame": 'frame["text"].to_list()',
@@ -26,10 +26,10 @@ COLUMNS = {
 
 
 def as_texts(texts: Any) -> Sequence[Text]:
-    """Return what was given as many texts.
+    """Return the argument as a sequence of texts.
 
-    A string (or bytes) is one, and so is a tuple of two, a pair. Many are a list or any other tuple, a column of any
-    library, or what yields them one by one. Raises DataError for a table, a mapping, a set, and what is no text at all.
+    A string (or bytes) is one text, and so is a tuple of two, a pair. A list, any other tuple, a column of any library
+    and an iterator are many texts. Raises DataError for a table, a mapping, a set, and objects that are not texts.
     """
     _refuse(texts)
     if isinstance(texts, list):
@@ -46,21 +46,21 @@ def as_texts(texts: Any) -> Sequence[Text]:
 
 
 def text_parts(text: Any, names: Sequence[str]) -> tuple[Any, ...]:
-    """Return the parts of one text, plain; of a named tuple with such fields those called `names`, in that order."""
+    """Return the parts of one text, plain; for a named tuple with the fields `names`, these fields in this order."""
     named = set(names) <= set(getattr(type(text), "_fields", ()))
     found = plain(tuple(getattr(text, name) for name in names) if named else text)
     return tuple(found) if isinstance(found, list) else (found,)
 
 
 def require_strings(parts: Sequence[Any], number: int) -> None:
-    """Raise DataError, which calls the text by its number, unless each part is a string with something in it."""
+    """Raise DataError, which names the text's number, unless each part is a non-empty string."""
     if any(isinstance(part, float | str | None) and is_missing(part) for part in parts):
         raise DataError("DATA-040", f"text {number} is empty.", "Give each row some text.")
     wrong = next((part for part in parts if not isinstance(part, str)), None)
     if isinstance(wrong, bytes):
         raise DataError("DATA-043", f"text {number} is bytes that are not UTF-8.", "Decode them first.")
     if wrong is not None:
-        raise DataError("DATA-043", f"text {number} is no text but {type(wrong).__name__}.", "Give each as a string.")
+        raise DataError("DATA-043", f"text {number} is {type(wrong).__name__}, not a text.", "Give each as a string.")
     if not all(map(is_writable, parts)):
         raise DataError("DATA-043", f"text {number} is not a text in valid characters.", "Pass it as UTF-8.")
 
@@ -70,10 +70,10 @@ def _is_string(value: Any) -> bool:
 
 
 def _refuse(texts: Any) -> None:
-    """Refuse what holds texts somewhere: a table gives the names of its columns, which would be classified."""
+    """Refuse containers of texts: iterating over a table gives its column names, which would be classified."""
     kind = type(texts).__name__
     if isinstance(texts, set | frozenset):
-        hint = "The order of a set is not defined, and answers come in the order of the texts: give a list."
+        hint = "The order of a set is not defined, and predictions are in the order of the texts: give a list."
     elif is_a(texts, *TABLES):
         instead = next(way for name, way in COLUMNS.items() if is_a(texts, name))
         hint = f"Pass its column of texts: predict({instead}). Pairs are a list of tuples of two strings."

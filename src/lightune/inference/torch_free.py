@@ -1,7 +1,7 @@
-"""A few texts answered soon after the start: DistilBERT and BERT in numpy, without torch, transformers or PEFT.
+"""Fast predictions for a few texts: DistilBERT and BERT in numpy, without torch, transformers or PEFT.
 
-Importing those takes several seconds, computing a text takes a few hundredths of one. What this path cannot do for
-certain it leaves to the usual one.
+Importing those takes several seconds, computing a text a few hundredths of a second. Whenever this path might differ
+from the usual one, it leaves the texts to the usual one.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from lightune.values.missing import is_missing, is_writable
 if TYPE_CHECKING:
     from lightune.artifact import ArtifactConfig
 
-# Beyond these the usual path, which computes faster, has made up for its start.
+# Beyond these limits the usual path is faster, in spite of its slow start.
 MOST_TEXTS, MOST_CHARACTERS = 16, 16_000
 PEFT_PREFIX = "base_model.model."
-# Tokenizer classes that take what the file says as it is.
+# Tokenizer classes that use the tokenizer file without changes.
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def quick_predictions(run: str, texts: Sequence[str], base_model: str | None = None) -> list[Answer] | None:
-    """Return what `lightune.load(run).predict(texts)` returns, or None where that has to be asked; see quick_logits."""
+    """Return what `lightune.load(run).predict(texts)` returns, or None if that must be called; see `quick_logits`."""
     found = quick_logits(run, texts, base_model)
     return None if found is None else list(found[0].decode(found[1]))
 
 
 def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[Task, Array] | None:
-    """Return (the task, logits (texts, outputs)) of a run folder, or None where the usual path has to answer.
+    """Return (the task, logits (texts, outputs)) of a run folder, or None if the usual path is needed.
 
-    It answers for plain LoRA, and for methods whose saved tensors are the model's own, on single texts. Raises
-    ArtifactError for a damaged folder or a base that is another model.
+    It supports plain LoRA, and methods whose saved tensors are the model's own, on single texts. Raises ArtifactError
+    for a damaged folder or another base model.
     """
     from lightune.artifact import adapter_folder, find_base, holds_adapter, read_config
 
@@ -69,10 +69,10 @@ def _is_small(texts: Sequence[str]) -> bool:
 
 
 def _token_ids(base: Path, texts: Sequence[str], max_length: int, known: int) -> list[list[int]] | None:
-    """Return each text's tokens, or None where the tokenizer's file and its settings might disagree.
+    """Return each text's token ids, or None where the tokenizer's file and its settings might disagree.
 
-    None too for a text without tokens of its own, and for tokens beyond the `known` ones that the model has embeddings
-    of: the usual path refuses them.
+    Also None for a text with only special tokens, and for ids beyond the model's `known` embeddings: the usual path
+    refuses them.
     """
     from tokenizers import Tokenizer
 
@@ -93,14 +93,14 @@ def _token_ids(base: Path, texts: Sequence[str], max_length: int, known: int) ->
 
 
 def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:
-    """Whether BERT's tokenizer class would prepare texts as the file does."""
+    """Whether BERT's tokenizer class would normalize texts as the file does."""
     told = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
     is_same = all(name not in settings or settings[name] == normalizer.get(key) for key, name in told.items())
     return normalizer.get("type") == "BertNormalizer" and is_same
 
 
 def _tensors(base: Path, folder: Path, config: ArtifactConfig, name_of_base: str) -> Tensors | None:
-    """Return the classifier's tensors with the trained ones in place, or None where some would not be understood."""
+    """Return the classifier's tensors including the trained ones, or None if some have unknown names."""
     from lightune.methods.base import WEIGHTS_FILE
 
     parts = sorted(base.glob("*.safetensors"))
@@ -118,7 +118,7 @@ def _tensors(base: Path, folder: Path, config: ArtifactConfig, name_of_base: str
 
 
 def _read_fp32(path: Path) -> dict[str, Array] | None:
-    """Return a file's tensors, or None where some are held in fewer bits, which numpy may not even know."""
+    """Return a file's tensors, or None if some are stored in fewer bits, which numpy may not support."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
@@ -129,7 +129,7 @@ def _read_fp32(path: Path) -> dict[str, Array] | None:
 
 
 def _add_lora(found: dict[str, Array], factors: dict[str, Array], config: ArtifactConfig) -> bool:
-    """Add s B A to the weights that plain LoRA adapted, and say whether that was all there was to do."""
+    """Add s B A to the weights that plain LoRA adapted, and say whether nothing else was needed."""
     options = config.method_options
     if config.method != "lora" or options.get("use_dora") or len(factors) % 2:
         return False

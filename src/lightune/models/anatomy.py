@@ -1,4 +1,4 @@
-"""The parts of a loaded model, asked for by role; the names come from the table of architectures and the model."""
+"""The parts of a loaded model by role; their names come from the table of architectures and from the model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LINEAR_ROLES: tuple[str, ...] = tuple(role for role in ROLES if role != "attenti
 class Anatomy:
     """The parts of one loaded model.
 
-    `head_modules` stand outside its base model, and `output_layer`, whose outputs are the logits, is the last layer of
-    them ("" where there is none). `new_modules` own parameters that the checkpoint did not hold. `peft_type` is PEFT's
-    name of the task that the head is for.
+    `head_modules` are outside its base model. `output_layer`, whose outputs are the logits, is their last layer (""
+    where there is none). `new_modules` own parameters that the checkpoint did not hold. `peft_type` is PEFT's name of
+    the task that the head is for.
     """
 
     model_type: str
@@ -46,14 +46,14 @@ class Anatomy:
                 paths = self.architecture.paths(check_role(role))
                 names += [f"{self.architecture.layers}.{index}.{path}" for path in paths]
         if not names:
-            raise RecipeError("RECIPE-031", "no role was named, so nothing would be adapted.", f"Valid: {_listed()}.")
+            raise RecipeError("RECIPE-031", "no role was given, so nothing would be adapted.", f"Valid: {_listed()}.")
         return list(dict.fromkeys(names))
 
     @property
     def head(self) -> list[str]:
         """The modules that must be trained and saved: the head, and whatever else the checkpoint did not hold.
 
-        None lies inside another: PEFT would save it twice, and train the copy that is not used.
+        No module is inside another: PEFT would save it twice, and train the copy that is not used.
         """
         head = self.head_modules
         inside = tuple(f"{module}." for module in head)
@@ -75,7 +75,7 @@ def layer_stack(model: nn.Module) -> nn.ModuleList:
 
 
 def layer_runner(model: nn.Module) -> nn.Module:
-    """Return the module that calls the layers one after the other: the one right above `layer_stack`."""
+    """Return the module that calls the layers one after the other: the parent of `layer_stack`."""
     stock = stock_classifier(model)
     found: nn.Module = stock.get_submodule(ARCHITECTURES[stock.config.model_type].layers.rpartition(".")[0])
     return found

@@ -12,10 +12,10 @@ Paths = str | tuple[str, ...]
 class Architecture:
     """Module names of one model family.
 
-    `layers` is the path of the layer stack from the model's root, each role a path inside one layer, or several (a
-    gated feed-forward part has two inputs); a fused projection stands under each role it plays. `counts_from_pad` says
-    that position numbers begin after the pad id, `projects_input` that a layer's keys and values are what their modules
-    make of its input. What stands outside the base model, a head, is derived from the model itself (derived_head.py).
+    `layers` is the path of the layer stack from the model's root. Each role is a path inside one layer, or several (a
+    gated feed-forward part has two inputs); a fused projection is listed under each of its roles. `counts_from_pad`
+    says that position numbers begin after the pad id. `projects_input` says that a layer's key and value modules take
+    its input directly. The head, outside the base model, is derived from the model itself (derived_head.py).
     """
 
     layers: str
@@ -36,7 +36,7 @@ class Architecture:
 
 
 def _bert_like(base: str, counts_from_pad: bool = False) -> Architecture:
-    """The encoder of BERT, which its descendants kept; they differ in the name of the base."""
+    """The encoder of BERT, which its descendants kept; they differ in the name of the base model."""
     return Architecture(
         layers=f"{base}.encoder.layer",
         query="attention.self.query",

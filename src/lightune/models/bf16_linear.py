@@ -1,4 +1,4 @@
-"""Linear layers whose frozen weight is held in fewer bits and widened to its input's precision for each product.
+"""Linear layers that store their frozen weight in fewer bits and widen it to the input's precision for each product.
 
 Imported only where such a layer is needed, since it needs torch.
 """
@@ -13,10 +13,10 @@ from torch.nn.functional import linear
 
 
 class FrozenProduct(torch.autograd.Function):
-    """x W^T for a frozen W = scale * held; the widened copy of W lives only as long as one product.
+    """x W^T for a frozen W = scale * held; the widened copy of W exists only during one product.
 
-    Shapes: x (..., in), held (out, in), scale (out, 1) or None, result (..., out). Written out because autograd would
-    keep the widened copy of every layer until its backward pass, and nothing would be saved.
+    Shapes: x (..., in), held (out, in), scale (out, 1) or None, result (..., out). It has its own backward because
+    autograd would keep the widened copy of every layer until the backward pass, which would save no memory.
     """
 
     @staticmethod
@@ -38,7 +38,7 @@ def _widened(held: torch.Tensor, scale: torch.Tensor | None, dtype: torch.dtype)
 
 
 class HeldLinear(nn.Linear):
-    """A linear layer with its weight rounded to bf16 and frozen; a trained bias stays what it is."""
+    """A linear layer with its weight rounded to bf16 and frozen; the bias is unchanged."""
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None) -> None:
         """`weight` is (out, in)."""

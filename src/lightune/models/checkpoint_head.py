@@ -1,4 +1,4 @@
-"""A classification head that the checkpoint brings: used where it answers in the task's labels, else replaced."""
+"""A classification head that the checkpoint contains: used if it has the task's labels, else replaced."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHOWN = 6
-INCOMPLETE = "The checkpoint holds only a part of the head that its labels ask for; the rest was drawn anew."
+INCOMPLETE = "The checkpoint holds only a part of the head that its labels ask for; the rest was initialized randomly."
 
 
 @dataclass(frozen=True)
 class OwnHead:
-    """What is to become of the head that a checkpoint may hold, and the sentence that tells it.
+    """Whether a checkpoint's own head is used, and a sentence that says so.
 
-    `order` holds, for each of the task's labels, the row of the checkpoint's output layer that answers it, or None when
-    that head is not used.
+    `order` holds, for each of the task's labels, its row in the checkpoint's output layer; None if that head is not
+    used.
     """
 
     order: tuple[int, ...] | None
@@ -38,18 +38,18 @@ class OwnHead:
 
 
 def own_head(raw: Mapping[str, Any], task: Task) -> OwnHead:
-    """Return what is to become of the head of a checkpoint with this config.json.
+    """Return whether the head of a checkpoint with this config.json is used.
 
-    Label names agree when they are the same but for case and order; names that say nothing (LABEL_0, LABEL_1, ...) are
-    taken in order when there are as many.
+    Label names agree if they are the same except for case and order. Generic names (LABEL_0, LABEL_1, ...) are taken
+    in order if there are as many.
     """
     kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
     labels = list(task.config()["id2label"].values())
     if task.head_class not in kind:
-        return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was drawn.")
+        return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was initialized.")
     names = label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]
-    if names == list(labels):  # names that differ only by case are told apart by their spelling
+    if names == list(labels):  # names that differ only by case need their exact spelling
         folded = wanted = names
     if sorted(folded) == sorted(wanted) and len(set(folded)) == len(folded):
         order = tuple(folded.index(label) for label in wanted)

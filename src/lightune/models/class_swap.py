@@ -1,4 +1,4 @@
-"""Modules that compute by another class's `forward`, while names, hooks, state and identity stay what they are."""
+"""Modules that compute with another class's `forward`, while names, hooks, state and identity stay the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def swap_classes(model: nn.Module, classes: Mapping[type[nn.Module], type[nn.Module]]) -> Callable[[], None]:
-    """Give each module whose class is a key the class that is its value, and return what undoes it.
+    """Replace the class of each module whose class is a key by its value, and return what undoes it.
 
     A subclass of a key stays as it is: it may compute something else.
     """

@@ -1,4 +1,4 @@
-"""A model folder's config.json: read, and refused when it asks for code or holds sizes that no model has."""
+"""A model folder's config.json: read, and refused if it asks for remote code or holds impossible sizes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from lightune.errors import LightuneError, RecipeError, is_out_of_memory
 from lightune.models.architectures import ARCHITECTURES
 from lightune.tasks.base import Task
 
-# Longer texts are cut unless data.max_length asks for more, where the model takes more.
+# Longer texts are cut, unless data.max_length asks for more tokens and the model takes them.
 DEFAULT_MAX_LENGTH = 512
 POSITIONS = ("max_position_embeddings", "n_positions")
-# What RoBERTa and its kin take for a pad id when config.json names none.
+# The pad id of RoBERTa and related models when config.json names none.
 COUNTED_PAD = 1
-# Its embedding is not told the pad id, so one beyond the embeddings does no harm.
+# Its embedding has no padding_idx, so a pad id beyond the embeddings does no harm.
 IGNORES_PAD = "gpt2"
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
-    """Return config.json as it stands.
+    """Return config.json unchanged.
 
-    Raises RecipeError when it is absent, no JSON object, asks for code or holds sizes that no model has.
+    Raises RecipeError if it is absent, is not a JSON object, asks for remote code or holds impossible sizes.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -47,7 +47,7 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
 def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
     """Return how many tokens a model takes: its positions or its tokenizer's own limit, whichever is less.
 
-    `config` is config.json. RoBERTa and its kin begin to count positions after the pad id, and lose those below.
+    `config` is config.json. RoBERTa and related models count positions from after the pad id, and lose those before.
     """
     positions = next((config[name] for name in POSITIONS if _is_count(config.get(name))), DEFAULT_MAX_LENGTH)
     row = ARCHITECTURES.get(str(config.get("model_type")))
@@ -58,7 +58,7 @@ def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
 
 
 def cut_at(limit: int, wanted: int | None) -> int:
-    """Return at how many tokens texts are cut; RecipeError when more are wanted than the model takes."""
+    """Return the number of tokens at which texts are cut; RecipeError if more are wanted than the model takes."""
     if wanted is not None and wanted > limit:
         raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
     return wanted or min(limit, DEFAULT_MAX_LENGTH)
@@ -88,12 +88,12 @@ def class_for(task: Task, name: str, config: Any) -> Any:
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn whatever transformers raises while it reads a model into a RecipeError; out of memory passes."""
+    """Turn any exception of transformers while it reads a model into a RecipeError, except out of memory."""
     try:
         yield
     except LightuneError:
         raise
-    except Exception as error:  # a broken file meets whatever comes first: an assertion, a type, an index
+    except Exception as error:  # a broken file may raise anything: AssertionError, TypeError, IndexError
         if is_out_of_memory(error):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -102,7 +102,7 @@ def explained(name: str) -> Iterator[None]:
 
 
 def _require_sizes(name: str, raw: Mapping[str, Any]) -> None:
-    """Raise RecipeError for numbers that a model of this architecture cannot have; what is absent has its default."""
+    """Raise RecipeError for numbers that a model of this architecture cannot have; absent ones have their default."""
     kind = raw.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise _unusable(name, "model_type", kind, "the name of the architecture, such as bert")
@@ -126,7 +126,7 @@ def _require_sizes(name: str, raw: Mapping[str, Any]) -> None:
 
 def _unusable(name: str, key: str, value: Any, valid: str) -> RecipeError:
     told = f"{key} is missing" if value is None and key == "model_type" else f"{key} is {json.dumps(value)}"
-    hint = "Mend config.json, or download the model again."
+    hint = "Correct config.json, or download the model again."
     return RecipeError("RECIPE-059", f"{name}: in config.json {told}; valid: {valid}.", hint)
 
 

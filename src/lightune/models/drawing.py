@@ -9,9 +9,9 @@ from lightune import runtime
 
 
 def draw_anew(model: Any, modules: Iterable[str], seed: int) -> None:
-    """Draw the modules' own parameters as transformers draws missing ones: on the CPU, whatever device they lie on.
+    """Draw the modules' own parameters as transformers draws missing ones: on the CPU, whatever their device.
 
-    transformers leaves alone what bears its flag, so that nothing is written into memory that others share.
+    transformers does not initialize parameters with its flag, so nothing is written into shared memory.
     """
     import torch
     from torch import nn

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, through snapshots of safe file types only; any failure is one clear HubError."""
+"""The Hugging Face Hub, through snapshots of safe file types only; any failure becomes one clear HubError."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
                "tokenizer.model", "*.model", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json",
                "added_tokens.json")  # fmt: skip
-# Weights of other frameworks and quantised exports would be downloaded for nothing.
+# Weights of other frameworks and quantized exports are not needed.
 MODEL_IGNORED = ("onnx/*", "openvino/*", "flax*", "tf_*", "coreml/*", "original/*")
 CONFIG_FILES = ("config.json",)
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 TIMEOUT_SECONDS = 4
 LISTING_SECONDS = 6
-# A Hub that did not answer is not asked again for so long: a run looks for a model and a data set.
+# A Hub that did not answer is not asked again for this long: a run looks for a model and a data set.
 FORGET_SECONDS = 30
 COMMIT = re.compile(r"[0-9a-f]{40}")
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -40,7 +40,7 @@ def snapshot(
 ) -> tuple[Path, str]:
     """Return (folder, commit) of a Hub repository, from the cache or downloaded.
 
-    `kind` is "model" or "dataset". A model whose commit is given and wholly cached is taken without asking anybody.
+    `kind` is "model" or "dataset". If a model's commit is given and completely cached, the Hub is not asked.
     Raises HubError when the repository is missing, gated, incomplete in the cache or cannot be reached, and
     ResourceError when the cache cannot be written.
     """
@@ -67,9 +67,9 @@ def snapshot(
 
 
 def reachable() -> bool:
-    """Ask the Hub for anything at all, within the time limit: libraries would retry for half a minute per file.
+    """Say whether the Hub answers a small request in time: libraries would retry for half a minute per file.
 
-    The question is put in a thread of its own, since looking up a host name knows no time limit.
+    The request runs in a thread of its own, since looking up a host name has no time limit.
     """
     from huggingface_hub import constants
 
@@ -93,21 +93,21 @@ def _ask(answer: queue.SimpleQueue[bool]) -> None:
 
     try:
         get_session().get(f"{constants.ENDPOINT}/api/models?limit=1", timeout=TIMEOUT_SECONDS)
-    except Exception:  # whatever went wrong, it is not reachable
+    except Exception:  # for whatever reason, the Hub is not reachable
         answer.put(False)
     else:
         answer.put(True)
 
 
 class _SilentError(Exception):
-    """The Hub fell silent before it had listed the repository's files."""
+    """The Hub stopped answering before it had listed the repository's files."""
 
 
 def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], online: bool) -> Path:
     """Return the snapshot's folder.
 
-    The work is done in a thread of its own, since the library waits for the list of files without a limit; that the
-    list has come shows in the progress bar's being made.
+    The work is done in a thread of its own, since the library waits for the list of files without a time limit. The
+    list has arrived once the library creates its progress bar.
     """
     listed, outcome = threading.Event(), queue.SimpleQueue[Path | Exception]()
 
@@ -130,7 +130,7 @@ def _fetch(name: str, revision: str | None, kind: str, patterns: Sequence[str], 
 def _download(
     name: str, revision: str | None, kind: str, patterns: Sequence[str], online: bool, listed: Callable[[], None]
 ) -> Path:
-    """Let the library do it; `listed` is called once it knows the files."""
+    """Let the library download the snapshot; `listed` is called once it knows the files."""
     import huggingface_hub as hub
 
     from lightune.progress import download_bar
@@ -149,7 +149,7 @@ def _download(
 
 
 def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
-    """Return the folder of a commit that lies wholly in the cache; a commit never changes."""
+    """Return the folder of a commit that is completely in the cache; a commit never changes."""
     from huggingface_hub import errors
 
     try:
@@ -160,9 +160,9 @@ def _cached(name: str, commit: str, patterns: Sequence[str]) -> Path | None:
 
 
 def _lacking(folder: Path, kind: str, patterns: Sequence[str]) -> str:
-    """Return what a cached snapshot plainly lacks of the patterns, or nothing: a download may have been broken off.
+    """Return which of the patterns a cached snapshot clearly lacks, or "": a download may have been interrupted.
 
-    A cached file is a link to its contents, and the contents may be gone.
+    A cached file is a link to its contents, and the contents may have been deleted.
     """
     dangling = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
     if dangling:
@@ -203,7 +203,7 @@ def _incomplete(name: str, kind: str, lacking: str) -> HubError:
         "HUB-007",
         f'the {kind} "{name}" is only partly in the local cache (no {lacking}), and the Hugging Face Hub cannot be '
         "reached.",
-        "Connect to the network and run it again: what is there is kept, the rest is fetched.",
+        "Connect to the network and run it again: cached files are kept, the rest is downloaded.",
     )
 
 
@@ -219,22 +219,22 @@ def _explained(error: Exception, name: str, revision: str | None, kind: str) -> 
         error = error.__cause__  # the library looked into the cache because the Hub had refused
     if isinstance(error, errors.HfHubHTTPError):
         return _refused(error, name, revision, kind)
-    if type(error).__name__ == "IncompleteSnapshotError":  # younger than the oldest huggingface_hub that we take
+    if type(error).__name__ == "IncompleteSnapshotError":  # missing in the oldest huggingface_hub that we support
         return _incomplete(name, kind, "all of its files")
     if isinstance(error, errors.LocalEntryNotFoundError | TimeoutError | ConnectionError):
         return _unreachable(name, kind)
     cause = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
     message = f'the {kind} "{name}" could not be fetched ({type(error).__name__}: {cause}).'
-    return HubError("HUB-006", message, "Run it again: files that came whole are kept, the rest is fetched.")
+    return HubError("HUB-006", message, "Run it again: complete files are kept, the rest is downloaded.")
 
 
 def _refused(error: HfHubHTTPError, name: str, revision: str | None, kind: str) -> HubError:
-    """Explain what the Hub answered."""
+    """Explain an error response of the Hub."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
         hint = f"Ask for access on its page on huggingface.co (the {kind} {name}), then run `hf auth login`."
-        return HubError("HUB-003", f'the {kind} "{name}" is gated: its owner must let you in first.', hint)
+        return HubError("HUB-003", f'the {kind} "{name}" is gated: its owner must give you access first.', hint)
     if isinstance(error, errors.RepositoryNotFoundError):
         hint = "Check the spelling (owner/name); a private one needs `hf auth login`."
         return HubError("HUB-002", f'there is no {kind} "{name}" on the Hugging Face Hub.', hint)
@@ -246,4 +246,4 @@ def _refused(error: HfHubHTTPError, name: str, revision: str | None, kind: str) 
         return HubError("HUB-008", f'the Hub does not accept your access token for the {kind} "{name}".', hint)
     status = error.response.status_code
     message = f'the Hub answered {status} when asked for the {kind} "{name}".'
-    return HubError("HUB-006", message, "Try again later: files that came whole are kept.")
+    return HubError("HUB-006", message, "Try again later: complete files are kept.")

@@ -1,4 +1,4 @@
-"""What a model's parts are called, told from its configuration alone: no weights are read."""
+"""The names of a model's parts, found from its configuration only: no weights are read."""
 
 from __future__ import annotations
 

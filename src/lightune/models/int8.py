@@ -16,10 +16,10 @@ from lightune.models.class_swap import swap_classes
 
 
 class Int8Linear(bitsandbytes.nn.Linear8bitLt):
-    """Linear8bitLt that, on the CPU, rounds the weight and nothing else.  Dettmers et al. 2022, arXiv:2208.07339.
+    """Linear8bitLt that, on the CPU, rounds only the weight (Dettmers et al. 2022, arXiv:2208.07339).
 
-    bitsandbytes itself does so on the CPU while training, but rounds the activations as well when evaluating, and keeps
-    every layer's input where gradient checkpointing cannot drop it. Elsewhere its own kernels do the work.
+    bitsandbytes itself does so on the CPU in training, but in evaluation it rounds the activations as well. It also
+    keeps every layer's input where gradient checkpointing cannot drop it. Other devices use bitsandbytes' own kernels.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -33,5 +33,5 @@ class Int8Linear(bitsandbytes.nn.Linear8bitLt):
 
 
 def keep_activations(model: nn.Module) -> None:
-    """Turn every Linear8bitLt of the model into an Int8Linear, in place; the weights stay where they are."""
+    """Turn every Linear8bitLt of the model into an Int8Linear, in place; the weights are not moved."""
     swap_classes(model, {bitsandbytes.nn.Linear8bitLt: Int8Linear})

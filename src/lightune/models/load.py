@@ -31,7 +31,7 @@ VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.jso
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files lie, and under which name and commit they are recorded."""
+    """Where a model's files are, and under which name and commit they are recorded."""
 
     name: str
     folder: Path
@@ -42,8 +42,7 @@ class ModelSource:
 class LoadedModel:
     """A classifier with its tokenizer, the names of its parts, and the longest text it takes (tokens).
 
-    `head` is "checkpoint" when the checkpoint's own classification head answers in the task's labels, else "new";
-    `notes` say what became of that head.
+    `head` is "checkpoint" if the checkpoint's own classification head is used, else "new"; `notes` say why.
     """
 
     source: ModelSource
@@ -60,7 +59,7 @@ def find_model(name: str, revision: str | None = None, patterns: Sequence[str] =
     """Return where the model's files are: the embedded `minilm`, a local folder, or a Hub snapshot.
 
     `patterns` says which files a snapshot must hold.
-    Raises RecipeError for a folder that is no model, HubError for the Hub's failures.
+    Raises RecipeError for a folder that does not exist, HubError for the Hub's failures.
     """
     if name == embedded.NAME:
         place = embedded.folder()
@@ -99,13 +98,12 @@ def load_model(
 ) -> LoadedModel:
     """Load the model with the head that transformers has for the task.
 
-    `precision` is how its layers' weights are held (models/quantize.py); all else is fp32. `reserved` is the number of
-    positions that are not for texts.
+    `precision` is how its layers' weights are stored (models/quantize.py); everything else is fp32. `reserved` is the
+    number of positions that are not available to texts.
 
-    A head that the checkpoint brings is used where its labels are the task's, in whatever order. Parameters that the
-    checkpoint does not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a
-    configuration, a tokenizer or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the
-    body.
+    The checkpoint's own head is used if its labels are the task's, in any order. Parameters that the checkpoint does
+    not hold (usually the head) are drawn from a generator keyed by the seed. Raises RecipeError for a configuration, a
+    tokenizer or weights that cannot be used, ArtifactError for a checkpoint that lacks a part of the base model.
     """
     require_precision(precision)
     raw = read_config(source.name, source.folder)
@@ -130,12 +128,12 @@ def load_model(
 def text_limit(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int | None, reserved: int = 0
 ) -> int:
-    """Return at how many tokens texts are cut; RecipeError when more are wanted than the model takes."""
+    """Return the number of tokens at which texts are cut; RecipeError if more are wanted than the model takes."""
     return cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length) - reserved, wanted)
 
 
 def settle_head(found: OwnHead, loaded: LoadedModel) -> None:
-    """Put the checkpoint's own head to use if it can be used whole, and note what became of it."""
+    """Use the checkpoint's own head if it is complete, and note whether it was used."""
     if found.order is not None and not loaded.anatomy.new_modules:
         found.arrange(loaded.model.get_submodule(loaded.anatomy.output_layer))
         loaded.head = "checkpoint"
@@ -143,7 +141,7 @@ def settle_head(found: OwnHead, loaded: LoadedModel) -> None:
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """Load the tokenizer without truncation or padding of its own; pads stand on the right."""
+    """Load the tokenizer without truncation or padding of its own; padding is on the right."""
     from transformers import AutoTokenizer
 
     with explained(source.name):
@@ -157,9 +155,9 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
 
 
 def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make model and tokenizer mean the same pad token, and pass token types only to a model that tells them apart.
+    """Make model and tokenizer use the same pad token, and pass token types only to a model that distinguishes them.
 
-    Raises RecipeError when the tokenizer knows tokens that the model does not.
+    Raises RecipeError when the tokenizer has tokens that the model does not.
 
     A stock decoder (its output layer is `score`) classifies by the last token that is not the pad token.
     """
@@ -168,19 +166,19 @@ def _agree(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     settle_pad(name, tokenizer, rows)
     if model.config.pad_token_id is None or hasattr(model, "score"):
         model.config.pad_token_id = tokenizer.pad_token_id
-    if getattr(model.config, "type_vocab_size", 0) < 2:  # GPT-2 would look token types up among its words
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # GPT-2 would look token types up in its word embeddings
         tokenizer.model_input_names = [kind for kind in tokenizer.model_input_names if kind != "token_type_ids"]
 
 
 def _replace_output_layer(model: PreTrainedModel, anatomy: Anatomy, seed: int) -> Anatomy:
-    """Draw the output layer as if the checkpoint had none, with whatever else it lacks, in the usual order."""
+    """Draw the output layer as if the checkpoint lacked it, with all other missing modules, in the usual order."""
     new = tuple(sorted({*anatomy.new_modules, anatomy.output_layer}))
     draw_anew(model, new, seed)
     return replace(anatomy, new_modules=new)
 
 
 def _read(source: ModelSource, task: Task, seed: int, precision: str) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model and the names of the parameters that were not read: absent or misshapen ones."""
+    """Return the model and the names of the parameters that were not read: absent ones, or ones of another shape."""
     config = task_config(source.name, source.folder, task)
     architecture = ARCHITECTURES[config.model_type]
     import torch

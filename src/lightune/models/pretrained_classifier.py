@@ -1,4 +1,4 @@
-"""A finished classifier: any checkpoint with a classification head of its own, from a folder or the Hub."""
+"""A pretrained classifier: any checkpoint with a classification head of its own, from a folder or the Hub."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lightune.models.load import LoadedModel, ModelSource, find_model, load_mode
 from lightune.tasks import Task, task_of_checkpoint
 
 CONFIG_FILE = "config.json"
-# The Hub cannot be reached, has no such model, or could have none of that name.
+# The Hub cannot be reached, has no such model, or does not allow such a name.
 NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
 
 
 def load_finished(name: str) -> LoadedModel:
-    """Return a stock model as it is, with its own head, for the task that its config.json says.
+    """Return a stock model unchanged, with its own head, for the task that its config.json names.
 
-    Raises ArtifactError when there is no such folder, or the model has no finished head or one for another task,
+    Raises ArtifactError when there is no such folder, or the model has no trained head or one for another task,
     HubError for the Hub's failures.
     """
     source = _find(name)
@@ -30,7 +30,7 @@ def load_finished(name: str) -> LoadedModel:
 
 
 def own_task(folder: Path) -> Task:
-    """Return what a finished model does; its labels stand in the order of the logits, unnamed ones as LABEL_0, ..."""
+    """Return the task of a trained model; its labels are in the order of the logits, unnamed ones as LABEL_0, ..."""
     path = folder / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -53,13 +53,13 @@ def _find(name: str) -> ModelSource:
     try:
         return find_model(name)
     except HubError as error:
-        if "/" not in name and error.code in NOT_FOUND:  # hardly anything on the Hub is called so: a folder was meant
+        if "/" not in name and error.code in NOT_FOUND:  # Hub names nearly always have a "/": a folder was meant
             raise no_folder from error
-        raise HubError(error.code, error.message, f'Nor is there a folder "{name}" here. {error.hint}') from error
+        raise HubError(error.code, error.message, f'There is no folder "{name}" here either. {error.hint}') from error
 
 
 def _is_path(name: str) -> bool:
-    """Say whether a name can only be a path, or lies in a folder that is there (`runs/x-1`, misspelt)."""
+    """Say whether a name can only be a path, or has a parent folder that exists (`runs/x-1`, misspelt)."""
     parent = Path(name).parent
     looks_so = Path(name).is_absolute() or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1
     return looks_so or (parent != Path() and parent.is_dir())

@@ -1,7 +1,7 @@
-"""The precision in which a model's frozen weights are held: fp32, bf16, or 8 and 4 bit through bitsandbytes.
+"""The precision in which a model's frozen weights are stored: fp32, bf16, or 8 and 4 bit through bitsandbytes.
 
-Only the linear layers of the layer stack are held in fewer bits. Embeddings, norms, biases, the pooler and the head
-stay in fp32, and so does whatever a method adds.
+Only the linear layers of the layer stack are stored in fewer bits. Embeddings, norms, biases, the pooler and the head
+stay in fp32, and so do all parameters that a method adds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUANTIZED = ("int8", "nf4")
 
 
 def require_precision(precision: str, base_is_frozen: bool = True) -> None:
-    """Raise RecipeError unless weights can be held in this precision here, by a method that leaves them frozen."""
+    """Raise RecipeError unless weights can be stored in this precision here, by a method that keeps them frozen."""
     if precision != "fp32" and not base_is_frozen:
         raise RecipeError(
             "RECIPE-070", f"model_precision: {precision}: this method trains the model's own weights.",
@@ -36,19 +36,19 @@ def require_precision(precision: str, base_is_frozen: bool = True) -> None:
 
 
 def loading_options(precision: str, architecture: Architecture) -> dict[str, Any]:
-    """Return what `from_pretrained` needs so that weights are quantized as they are read, never all in fp32 at once.
+    """Return the `from_pretrained` options that quantize weights as they are read, never all in fp32 at once.
 
-    They are always quantized on the CPU, so that every device holds the same numbers.
+    They are always quantized on the CPU, so that the numbers are the same on every device.
     """
     if precision not in QUANTIZED:
         return {}
     from transformers import BitsAndBytesConfig
 
-    # On CUDA bitsandbytes warns at every product of every layer that it casts to fp16; that is how it works.
+    # On CUDA bitsandbytes warns at every product of every layer that it casts to fp16, as it always does.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # A pattern for "everything outside the layer stack"; transformers reads these names as regular expressions.
     outside = rf"(?!{re.escape(architecture.layers)}\.).*"
-    # Threshold 0: else the columns that are left in fp32 depend on what else is in the batch, and so does the answer.
+    # Threshold 0: else the columns left in fp32 depend on the other texts of the batch, and so does the output.
     kind = {"load_in_8bit": True, "llm_int8_threshold": 0.0} if precision == "int8" else {"load_in_4bit": True}
     config = BitsAndBytesConfig(**kind, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=[outside])
     return {"quantization_config": config, "device_map": {"": "cpu"}}
@@ -67,23 +67,23 @@ def hold(model: nn.Module, precision: str, architecture: Architecture) -> None:
 
         keep_activations(model)
     if precision != "fp32":
-        # What stays in fp32 is still a view of the mapped file, and keeps all of it in memory.
+        # Parameters that stay in fp32 are still views of the mapped file, and keep all of it in memory.
         for value in model.parameters():
             if value.is_floating_point():
                 value.data = value.data.clone()
-    # Accelerate would refuse to train a model that says it was put on the CPU by a device map.
+    # Accelerate refuses to train a model that was put on the CPU by a device map.
     vars(model).pop("hf_device_map", None)
 
 
 def round_weights(model: nn.Module, precision: str, architecture: Architecture) -> None:
-    """Give a stock fp32 model the values that its weights have when they are held in this precision, in place."""
+    """Give a stock fp32 model, in place, the values that its weights have when stored in this precision."""
     for name in _linear_layers(model, architecture):
         weight = _upright(model.get_submodule(name))
         weight.copy_(_rounded(weight, precision))
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Return the bytes that the parameters take, the scales of quantized weights included, shared ones once."""
+    """Return the bytes of the parameters, including the scales of quantized weights; shared ones count once."""
     values = {id(value): value for value in model.parameters()}.values()
     return sum(_size(part) for value in values for part in (value, *_scales(value)))
 
@@ -118,7 +118,7 @@ def _rounded(weight: torch.Tensor, precision: str) -> torch.Tensor:
 
 
 def _scales(value: Any) -> list[torch.Tensor]:
-    """Return what a quantized weight needs besides itself: a scale for each row (int8) or block of 64 (nf4)."""
+    """Return the scales of a quantized weight: one for each row (int8) or block of 64 (nf4)."""
     state = getattr(value, "quant_state", None)
     found = [getattr(value, "SCB", None)] if state is None else [state.absmax, state.code]
     return [scale for scale in found if scale is not None]

@@ -1,4 +1,4 @@
-"""A row for an architecture that has none, proposed from its module tree. It only informs: a row is written by hand."""
+"""A row proposed from the module tree of an architecture that has none; it is only shown, rows are written by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the module tree suggests; `unclear` says in words what it leaves open (empty for a complete row)."""
+    """The row that the module tree suggests; `unclear` describes what is left open (empty for a complete row)."""
 
     layers: str
     roles: dict[str, tuple[str, ...]]
@@ -58,15 +58,15 @@ def skeleton(name: str, folder: Path) -> Any:
 def propose(model: nn.Module) -> Proposal:
     """Return what the names and widths of a classifier's modules suggest.
 
-    Query, key and value go by their names; the attention's other projection is its output; the feed-forward part's
-    projections widen (in) or narrow (out).
+    Query, key and value are found by their names. The attention's other projection is its output. The feed-forward
+    part's projections widen (in) or narrow (out).
     """
     stack, layers = _layer_stack(model)
     roles: dict[str, tuple[str, ...]] = dict.fromkeys(ROLES, ())
     left: list[str] = []
     if layers:
         roles, left = _roles(layers[0])
-    unclear = [f"{stack}.0.{path} plays no role that its name or width would tell" for path in left[:8]]
+    unclear = [f"the role of {stack}.0.{path} is not clear from its name or width" for path in left[:8]]
     unclear += _open_questions(roles)
     unclear += [f"layer {number} differs from layer 0" for number in _unlike_the_first(layers, roles)]
     if getattr(model.config, "is_encoder_decoder", False):
@@ -75,7 +75,7 @@ def propose(model: nn.Module) -> Proposal:
 
 
 def as_row(model_type: str, proposal: Proposal) -> str:
-    """Return the proposal as the row to add; what is unclear stands as an ellipsis."""
+    """Return the proposal as the row to add, with an ellipsis for each unclear part."""
     lines = [f'"{model_type}": Architecture(', f"    layers={_quoted([proposal.layers] if proposal.layers else [])},"]
     lines += [f"    {role}={_quoted(proposal.roles[role])}," for role in ROLES]
     lines += ["    counts_from_pad=True,"] if proposal.counts_from_pad else []
@@ -83,7 +83,7 @@ def as_row(model_type: str, proposal: Proposal) -> str:
 
 
 def advice(model_type: str, proposal: Proposal) -> str:
-    """Return what an error says about an unknown architecture: its row, and what is left to find out."""
+    """Return the error text for an unknown architecture: its proposed row, and what is unclear."""
     row = "\n".join(f"    {line}" for line in as_row(model_type, proposal).splitlines())
     still = "".join(f"\n  unclear: {line}" for line in proposal.unclear)
     return f"\nIts module tree suggests this row; check it against the model's source before you add it:\n{row}{still}"
@@ -101,7 +101,7 @@ def require_known(name: str, folder: Path, model_type: str) -> None:
 
 
 def _layer_stack(model: nn.Module) -> tuple[str, list[Any]]:
-    """Return path and members of the longest module list, the outermost of those equally long."""
+    """Return path and members of the longest module list; the outermost one if several are equally long."""
     from torch import nn
 
     found = [(name, list(part)) for name, part in model.named_modules() if isinstance(part, nn.ModuleList)]
@@ -160,7 +160,7 @@ def _unlike_the_first(layers: list[Any], roles: dict[str, tuple[str, ...]]) -> I
 
 
 def _counts_from_pad(model: nn.Module) -> bool:
-    """Say whether the table of positions has an entry for padding; those below it are lost to it."""
+    """Say whether the position embeddings have an entry for padding; positions before it are not used."""
     from torch import nn
 
     tables = [part for name, part in model.named_modules() if name.endswith("embeddings.position_embeddings")]

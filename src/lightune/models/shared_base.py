@@ -1,4 +1,4 @@
-"""One base model in memory and the classifiers that stand on it: frozen tensors shared, modules and head their own.
+"""One base model in memory and its classifiers: they share frozen tensors; modules and head are their own.
 
 Imported only where a model is loaded, since it needs torch.
 """
@@ -25,7 +25,7 @@ BNB_STATE = "MatmulLtState"  # by its name, since bitsandbytes may not be instal
 
 @dataclass(frozen=True)
 class SharedBase:
-    """A stock model that is never run and never changed; `model_for` makes others on its tensors.
+    """A stock model that is never run and never changed; `model_for` makes others that share its tensors.
 
     `raw` is the checkpoint's config.json, `holds_head` says whether the checkpoint has an output layer.
     """
@@ -37,14 +37,14 @@ class SharedBase:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors lie."""
+        """The device of the tensors."""
         return self.loaded.model.device
 
     def model_for(self, task: Task, seed: int, max_length: int | None = None) -> LoadedModel:
         """Return what `load_model` gives for these arguments, tensor by tensor, without reading any weights.
 
-        All tensors but those of the output layer, and what the seed draws, lie in the base's own memory: whoever trains
-        or loads some must call `give_own_storage` first.
+        All tensors share the base model's memory, except the output layer and parameters drawn from the seed. Call
+        `give_own_storage` before training them or loading values into them.
         """
         base = self.loaded
         model: Any = copy_on_same_tensors(base.model)
@@ -69,9 +69,9 @@ class SharedBase:
 def load_base(
     source: ModelSource, task: Task, precision: str = "fp32", device: torch.device | None = None
 ) -> SharedBase:
-    """Load a base to be shared by tasks whose heads are of one kind with the given one's.
+    """Load a base model to be shared by tasks with the same kind of head as the given one.
 
-    It has the head of its checkpoint, if there is one. Raises what `load_model` does.
+    It has the head of its checkpoint, if there is one. Raises the same errors as `load_model`.
     """
     raw = read_config(source.name, source.folder)
     own = type(task).of_checkpoint(raw)
@@ -81,11 +81,11 @@ def load_base(
 
 
 def copy_on_same_tensors(model: nn.Module) -> nn.Module:
-    """Return a copy with modules, parameters and configuration of its own, whose tensors lie in the same memory.
+    """Return a copy with its own modules, parameters and configuration, whose tensors share the same memory.
 
-    A parameter of the copy can be frozen, trained or replaced by itself; only a write into its values shows in both.
-    Quantized weights, which nothing trains, are the very same objects: their scales hang on them, and on CUDA move to
-    the layer's `state` with the first product.
+    A parameter of the copy can be frozen, trained or replaced independently; only a write into its values changes both.
+    Quantized weights, which are never trained, are the same objects: their scales are attributes of them, and on CUDA
+    move to the layer's `state` with the first product.
     """
     same: list[Any] = list(model.buffers())
     memo: dict[int, Any] = {}
@@ -99,7 +99,7 @@ def copy_on_same_tensors(model: nn.Module) -> nn.Module:
 
 
 def give_own_storage(parameters: Iterable[nn.Parameter]) -> None:
-    """Copy the values of parameters into memory of their own, so that they can be written without harm to others."""
+    """Copy the values of parameters into memory of their own, so that writing them does not change others."""
     for value in parameters:
         value.data = value.data.clone()
 

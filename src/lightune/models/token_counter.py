@@ -25,7 +25,7 @@ FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """Counts the tokens of texts as a model would, its special tokens included."""
+    """Counts the tokens of texts as a model would, including special tokens."""
 
     model: str
     limit: int
@@ -36,9 +36,9 @@ class TokenCounter:
         return [length for length, _ in self.look(texts)]
 
     def look(self, texts: Sequence[tuple[str, ...]]) -> list[tuple[int, bool]]:
-        """Return the number of tokens of each text or pair, and whether it (or a part) has none of its own.
+        """Return the number of tokens of each text or pair, and whether it (or a part) has only special tokens.
 
-        Raises RecipeError when the limit leaves no room for a text beside the special tokens.
+        Raises RecipeError when the limit leaves no room for a text besides the special tokens.
         """
         parts = len(texts[0]) if texts else 1
         special = self.backend.num_special_tokens_to_add(parts > 1)
@@ -56,8 +56,8 @@ def embedded_is_here() -> bool:
 def token_counter(name: str, revision: str | None = None, max_length: int | None = None) -> TokenCounter:
     """Return the tokenizer of a model with its limit; only its configuration and vocabulary are read.
 
-    Raises RecipeError when the folder has no tokenizer.json, or its files hold what no model could be loaded with;
-    HubError for the Hub's failures.
+    Raises RecipeError when the folder has no tokenizer.json, or no model could be loaded from its files; HubError for
+    the Hub's failures.
     """
     folder = find_model(name, revision, FILES).folder
     path = folder / "tokenizer.json"
@@ -86,7 +86,7 @@ def _backend(path: Path) -> Tokenizer:
 
 
 def _tokenizer_settings(path: Path) -> dict[str, Any]:
-    """Return tokenizer_config.json, which may be absent; RecipeError when it is no JSON object."""
+    """Return tokenizer_config.json, which may be absent; RecipeError when it is not a JSON object."""
     if not path.is_file():
         return {}
     try:

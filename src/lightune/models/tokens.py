@@ -1,4 +1,4 @@
-"""What a text has of its own among its tokens: special tokens say nothing of it."""
+"""Whether a text has tokens of its own, besides special tokens, and whether there is room for them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def is_bare(encoding: Encoding, special: int, parts: int) -> bool:
 
 
 def require_room(special: int, parts: int, limit: int) -> None:
-    """Raise RecipeError when the special tokens leave less than a token for each part of a text.
+    """Raise RecipeError when the special tokens leave less than one token for each part of a text.
 
-    A pair of which one text is cut away would be no pair any more.
+    If one text were cut away completely, a pair would no longer be a pair.
     """
     if limit < special + parts:
         what = "a text" if parts == 1 else "a pair of texts"
         message = f"{what} is cut at {limit} tokens, of which {special} are special ones: there is no room for it."
-        hint = f"Set data.max_length to {special + parts} or more, or take a model that reads more."
+        hint = f"Set data.max_length to {special + parts} or more, or use a model that takes more tokens."
         raise RecipeError("RECIPE-064", message, hint)

@@ -1,4 +1,4 @@
-"""A tokenizer and the embeddings of its model: a token without one is refused before any text is read."""
+"""A tokenizer and its model's embeddings: tokens without an embedding are refused before any text is read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MOST_SHOWN = 5
 
 
 def require_embeddings(name: str, vocabulary: Mapping[str, int], pad: str | None, rows: int) -> None:
-    """Raise RecipeError for tokens whose ids lie beyond a model's `rows` embeddings; ids may have holes.
+    """Raise RecipeError for tokens whose ids are beyond a model's `rows` embeddings; ids may have gaps.
 
-    A pad token may lie beyond: its embedding is never read, and `settle_pad` puts another in its place.
+    A pad token's id may be beyond: its embedding is never read, and `settle_pad` replaces it by another token.
     """
     beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows and token != pad)
     if not beyond:
@@ -37,22 +37,22 @@ def require_embeddings(name: str, vocabulary: Mapping[str, int], pad: str | None
 
 
 def require_written(name: str, raw: Mapping[str, Any], about: Mapping[str, Any], vocabulary: dict[str, int]) -> None:
-    """Raise RecipeError as `require_embeddings` does, told from files alone.
+    """Raise RecipeError as `require_embeddings` does, from files only.
 
-    `raw` is config.json, `about` tokenizer_config.json, `vocabulary` that of tokenizer.json. Without a vocab_size it is
-    the architecture's default that counts, and only loading knows it.
+    `raw` is config.json, `about` tokenizer_config.json, `vocabulary` that of tokenizer.json. Without a vocab_size the
+    architecture's default applies, which is known only after loading.
     """
     rows = raw.get("vocab_size")
     if not isinstance(rows, int):
         return
     known = dict(vocabulary)
     for token in _named(about):
-        known.setdefault(token, max(known.values(), default=-1) + 1)  # loading adds those that are not there
+        known.setdefault(token, max(known.values(), default=-1) + 1)  # loading adds missing ones
     require_embeddings(name, known, _content(about.get("pad_token")), rows)
 
 
 def settle_pad(name: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
-    """Let the token that ends a text, or the unknown one, stand for a pad token that is missing or has no embedding.
+    """Use the eos or unk token as pad token if the pad token is missing or has no embedding.
 
     Raises RecipeError when the tokenizer has none of them.
     """
@@ -62,7 +62,7 @@ def settle_pad(name: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None
     other = tokenizer.eos_token or tokenizer.unk_token
     if other is None:
         raise RecipeError(
-            "RECIPE-055", f"{name}: the tokenizer has no pad token, and none that could stand for it (eos, unk).",
+            "RECIPE-055", f"{name}: the tokenizer has no pad token, and none that could replace it (eos, unk).",
             'Name one of its tokens in tokenizer_config.json, for example "pad_token": "</s>".',
         )  # fmt: skip
     tokenizer.pad_token = other
@@ -71,7 +71,7 @@ def settle_pad(name: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None
 
 
 def _forget_beyond(tokenizer: Any, rows: int) -> None:
-    """Take the added tokens without an embedding out of the tokenizer: a text may hold one's very letters."""
+    """Remove added tokens without an embedding from the tokenizer: a text may contain their exact characters."""
     from tokenizers import Tokenizer
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -93,6 +93,6 @@ def _named(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _content(token: Any) -> str | None:
-    """Return a token's text, written as it is or as an object."""
+    """Return a token's text, given as a string or as an object."""
     found = token.get("content") if isinstance(token, dict) else token
     return found if isinstance(found, str) else None

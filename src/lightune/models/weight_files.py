@@ -1,4 +1,4 @@
-"""The weights of a model folder: safetensors in one file or in shards, all of them there, no part of the body new."""
+"""The weights of a model folder: safetensors in one file or in shards, with no file and no part of the base missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDEX_FILE = "model.safetensors.index.json"
 
 
 def require_weights(name: str, folder: Path) -> None:
-    """Raise RecipeError when the folder holds no safetensors weights, ArtifactError when some of the shards miss."""
+    """Raise RecipeError when the folder has no safetensors weights, ArtifactError when some shards are missing."""
     if (folder / WEIGHTS_FILE).is_file():
         return
     if not (folder / INDEX_FILE).is_file():
@@ -35,13 +35,13 @@ def require_weights(name: str, folder: Path) -> None:
 
 
 def holds(folder: Path, module: str) -> bool:
-    """Say whether the weight files hold tensors of a module; their headers alone are read."""
+    """Say whether the weight files hold tensors of a module; only their headers are read."""
     from safetensors import SafetensorError, safe_open
 
     for path in _weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                if any(name.startswith(f"{module}.") for name in file.keys()):  # noqa: SIM118  (it is no mapping)
+                if any(name.startswith(f"{module}.") for name in file.keys()):  # noqa: SIM118  (not a mapping)
                     return True
         except SafetensorError:  # loading will say so
             return False
@@ -49,9 +49,9 @@ def holds(folder: Path, module: str) -> bool:
 
 
 def refuse_new_body(anatomy: Anatomy, name: str) -> None:
-    """A part of the body that the checkpoint did not hold would be random: a broken checkpoint, not a new head.
+    """Raise ArtifactError if the checkpoint lacks a part of the base model, which would be random.
 
-    A pooler is the exception: encoders saved without one get a new one, which counts as part of the head.
+    A pooler may be missing: encoders saved without one get a new one, which counts as part of the head.
     """
     body = anatomy.architecture.layers.partition(".")[0] + "."
     inside = [part for part in anatomy.new_modules if part.startswith(body) and "pooler" not in part]
@@ -68,12 +68,12 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> list[str]:
-    """Return the file names in an index. Raises ArtifactError when it is none, or names a place outside the folder."""
+    """Return the file names in an index; ArtifactError if it is not an index or names a file outside the folder."""
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         usable = bool(shards) and all(Path(shard).name == shard for shard in shards)
     except (ValueError, KeyError, TypeError, AttributeError):
         usable = False
     if not usable:
-        raise ArtifactError("ARTIFACT-023", f"{index}: this is no index of weight files.", "Download the model again.")
+        raise ArtifactError("ARTIFACT-023", f"{index}: not an index of weight files.", "Download the model again.")
     return shards

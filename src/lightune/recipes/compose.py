@@ -1,4 +1,4 @@
-"""A recipe file, then flags, then `--set`: the later wins. Nothing is built here."""
+"""A recipe file, then flags, then `--set`; later ones override earlier ones. Nothing is built here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT = "quickstart"
 DATA_ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
-# YAML 1.1, which PyYAML reads, wants a dot and a sign in it; YAML 1.2 and people do not.
+# YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Each flag of `run` and the recipe key it sets.
 FLAGS: dict[str, str] = {
@@ -48,18 +48,18 @@ FLAGS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Composed:
-    """A complete recipe, and what a reader should know about how it came about."""
+    """A complete recipe, and notes on how it was composed."""
 
     recipe: Recipe
     notes: list[str]
 
 
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses a key given twice, where YAML would silently take the last, and reads 1e-3 as a number."""
+    """safe_load that refuses duplicate keys, of which YAML would silently take the last, and reads 1e-3 as a number."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """safe_dump whose words come back as they were: 1e3, and line breaks that YAML would fold into spaces."""
+    """safe_dump whose strings are read back unchanged: 1e3, and line breaks that YAML would fold into spaces."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -67,7 +67,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key in (key for key, _ in node.value if key.tag != MERGE):
         name = loader.construct_object(key)
         if name in seen:
-            raise RecipeError("RECIPE-002", f'line {key.start_mark.line + 1}: the key "{name}" stands there twice.')
+            raise RecipeError("RECIPE-002", f'line {key.start_mark.line + 1}: the key "{name}" occurs twice.')
         seen.append(name)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
@@ -106,7 +106,7 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
         found = _load_yaml(path.read_text(encoding="utf-8-sig"))
     except RecipeError as error:
         raise RecipeError(error.code, f"{path}: {error.message}") from error
-    except Exception as error:  # PyYAML lets out whatever a date or a number that is none raises
+    except Exception as error:  # PyYAML passes on any exception of an invalid date or number
         raise RecipeError("RECIPE-004", f"{path}: not readable as YAML: {error}") from error
     if not isinstance(found, dict):
         raise RecipeError("RECIPE-005", f"{path}: a recipe is a mapping of keys to values.", _example())
@@ -116,8 +116,8 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
 def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> Composed:
     """Return the recipe for these arguments; RecipeError lists what is wrong.
 
-    A method named by a flag replaces the whole method block; a learning rate that the recipe gave for another method
-    gives way to the new method's default, unless it was set here too.
+    A method given by a flag replaces the whole method block. A learning rate that the recipe gave for another method
+    is replaced by the new method's default, unless it is set here too.
     """
     given = {FLAGS[flag]: value for flag, value in flags.items() if value is not None}
     given.update(_parse_setting(setting) for setting in settings)
@@ -156,7 +156,7 @@ def _shipped_names() -> list[str]:
 
 
 def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Take out of the recipe what the arguments replace as a whole; return the notes on it."""
+    """Remove from the recipe what the arguments replace as a whole; return notes about it."""
     notes = []
     block = mapping.get("method")
     before = block if isinstance(block, str) else _block(mapping, "method").get("name", MethodBlock().name)
@@ -171,7 +171,7 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     elif isinstance(block, str):
         mapping["method"] = {"name": block}
     if any(key == "data.source" or key == "data.source.train" for key in given):
-        # The label budget is the recipe's; columns, revision and the size of the test were said of another data set.
+        # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (
             "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_duplicate", "fingerprints"
         )  # fmt: skip
@@ -180,7 +180,7 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
 
 
 def _keep_what_holds(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Name the quickstart after other data; its description and settings hold for its own model and data only."""
+    """Name the quickstart after other data; its description and settings apply only to its own model and data."""
     data = given.get("data.source.train") or given.get("data.source")
     model = given.get("model", mapping["model"])
     other_data = data is not None and data != mapping["data"]["source"]
@@ -193,7 +193,7 @@ def _keep_what_holds(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _block(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return a copy of a block; one that is no mapping counts as empty here, and validation refuses it."""
+    """Return a copy of a block; one that is not a mapping counts as empty here, and validation refuses it."""
     found = mapping.get(key)
     return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
 
@@ -255,7 +255,7 @@ def _name_from(path: Path) -> str:
 
 
 def _as_name(text: str) -> str:
-    """Return a text as the name of a run, which may become a folder's anywhere: plain letters, digits and ._-"""
+    """Return a text as the name of a run, valid as a folder name on any system: ASCII letters, digits and ._-"""
     plain = "".join(letter if (letter.isascii() and letter.isalnum()) or letter in "._-" else "-" for letter in text)
     return plain.strip("._-")[:64] or "run"
 

@@ -15,7 +15,7 @@ from lightune.report.tables import Table
 from lightune.sections import MCNEMAR
 
 MOST_GROUPS = 40
-# What the Hugging Face Hub calls a metric where that is another name; the loss is none of its metrics.
+# The Hugging Face Hub's names of metrics that have another name here; the loss is not one of its metrics.
 HUB_METRICS = {"f1_macro": "f1", "f1_micro": "f1", "r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
 
@@ -36,7 +36,7 @@ def render_card(record: RunRecord) -> str:
 
 
 def front_matter(record: RunRecord) -> str:
-    """Return the card's metadata as YAML; what is not known (licence, language) is left out."""
+    """Return the card's metadata as YAML; unknown values (licence, language) are left out."""
     method, names = tables.method_name(record), [metric.name for metric in record.task.metrics]
     values: dict[str, Any] = {
         "base_model": usage.base_model(record),
@@ -49,7 +49,7 @@ def front_matter(record: RunRecord) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text on one line, with everything escaped that Markdown or HTML would read as more than text."""
+    """Return the text on one line, with Markdown's and HTML's special characters escaped."""
     return SPECIAL.sub(r"\\\1", words.printable(text))
 
 
@@ -61,7 +61,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table in Markdown: the names to the left, figures to the right."""
+    """Return a table in Markdown, with names aligned left and figures aligned right."""
     side = "---" if table.columns[1:] == ["value"] else "---:"
     rules = ["---"] + [side] * (len(table.columns) - 1)
     names, *rows = ([plain(cell) for cell in row] for row in [table.columns, *table.rows])
@@ -74,13 +74,13 @@ def sampling_noise(accuracy: float, examples: int) -> float:
 
 
 def sampling_sentence(record: RunRecord) -> str:
-    """Say how much the headline metric varies between samples of texts; a formula for that is known of accuracies."""
+    """Say how much the headline metric varies between samples of texts; only accuracy has a formula for it."""
     told = f"The test set has {words.count(record.after.examples)} examples."
     # Only of right and wrong answers the noise follows from the figure itself.
     are_right_or_wrong = gains.tests(record) == MCNEMAR
     accuracy = record.after.metrics.get(record.task.headline.name) if are_right_or_wrong else None
     if accuracy is None:
-        return f"{told} Another sample of texts would give somewhat other figures."
+        return f"{told} Another sample of texts would give somewhat different figures."
     noise = words.points(sampling_noise(accuracy, record.after.examples))
     varies = f"varies by about {noise} points either way (95%) from one sample of texts to the next"
     return f"{told} An accuracy measured on that many {varies}."

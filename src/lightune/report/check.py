@@ -41,7 +41,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _print_faults(console: Console, title: str, faults: Sequence[Fault]) -> None:
-    """Print at most ten of each kind, each remedy once where its neighbours share it."""
+    """Print at most ten of each kind; consecutive faults with the same hint show it once."""
     for code in dict.fromkeys(fault.code for fault in faults):
         kind = [fault for fault in faults if fault.code == code]
         console.print()

@@ -1,7 +1,7 @@
-"""What the reports show of labels: confusion matrices, figures per label, the surest mistakes.
+"""What the reports show about labels: confusion matrices, figures per label, the most confident mistakes.
 
-Whether a record has any of it is seen from the details of its evaluations and the columns of its predictions; nobody
-asks which task it is.
+Whether a record has them depends on the details of its evaluations and the columns of its predictions, not on the name
+of its task.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lightune.report import tables, words
 from lightune.report.tables import NOTHING, Table
 
 MOST_WRONG = 20
-# With more labels than this the column names stand upright, and the matrices below each other.
+# With more labels than this the column names are vertical, and the matrices are below each other.
 FEW_LABELS = 5
-# A table of more labels than this is folded up; it still holds every one.
+# A table with more labels than this is collapsed; it still contains all of them.
 LONG_LIST = 20
 
 
 class LabelScores(BaseModel):
-    """Figures of one label: how many examples it has, how often it was answered, and how right that was."""
+    """Figures of one label: how many examples it has, how often it was predicted, and how often that was right."""
 
     precision: float
     recall: float
@@ -42,7 +42,7 @@ class LabelDetails(BaseModel):
 
     @classmethod
     def of(cls, found: Measured, labels: Sequence[str]) -> LabelDetails:
-        """Return those of an evaluation. Raises ValueError where they have not the form that is shown."""
+        """Return those of an evaluation. Raises ValueError where they do not have the expected form."""
         details, side = cls.model_validate(found.details), len(labels)
         if details.confusion_matrix is not None and [*map(len, details.confusion_matrix)] != [side] * side:
             raise ValueError(f"confusion_matrix: not {side} by {side}, as the labels are")
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One true label: how its examples were labelled, and the share that was right."""
+    """One true label: the predictions of its examples, and the share that was right."""
 
     label: str
     cells: list[Cell]
@@ -77,7 +77,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Wrong:
-    """The wrong predictions, the surest first, and how many there are; `target` is the column of the true label."""
+    """The wrong predictions, most confident first, and how many there are; `target` is the column of the true label."""
 
     target: str
     rows: list[dict[str, str]]
@@ -85,12 +85,12 @@ class Wrong:
 
 
 def one_label_each(record: RunRecord) -> bool:
-    """Say whether an answer is one label of several: only then can labels be confused."""
+    """Say whether each prediction is one of several labels: only then is there a confusion matrix."""
     return LabelDetails.of(record.after, record.task.labels).confusion_matrix is not None
 
 
 def view(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, Any]:
-    """Return what the page shows of labels; what there is nothing of is empty."""
+    """Return what the page shows about labels; missing parts are empty."""
     labels = record.task.labels
     shown = {
         f"Before: the {words.before_head(record)}": record.before,
@@ -129,9 +129,9 @@ def confusion_table(found: Measured, labels: Sequence[str]) -> Table | None:
 
 
 def per_label(found: Measured, labels: Sequence[str], caption: str = "Per label") -> Table | None:
-    """Return precision, recall, F1, examples and answers of every label, or None where there are no such figures.
+    """Return precision, recall, F1, examples and predictions of every label, or None where there are no such figures.
 
-    A dash stands where nothing was answered or to be found.
+    A dash means that the label was never predicted or has no examples.
     """
     scores = LabelDetails.of(found, labels).per_label
     if scores is None:
@@ -151,7 +151,7 @@ def per_label(found: Measured, labels: Sequence[str], caption: str = "Per label"
 
 
 def most_wrong(predictions: list[dict[str, str]], target: str) -> Wrong | None:
-    """Return the wrong predictions with the highest confidence; None where the answers have none."""
+    """Return the wrong predictions with the highest confidence; None where predictions have no confidence."""
     if not predictions or "confidence" not in predictions[0]:
         return None
     wrong = [row for row in predictions if row["prediction"] != row[target]]

@@ -31,7 +31,7 @@ def write_reports(record: RunRecord, predictions: Predictions, folder: Path) -> 
 def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
     """Return the record and the predictions of a run folder.
 
-    Raises ArtifactError when the folder is no run folder, or a file is missing or broken.
+    Raises ArtifactError when the folder is not a run folder, or a file is missing or broken.
     """
     if not folder.is_dir():
         hint = "Give a run folder, e.g. runs/reviews-1."
@@ -59,7 +59,7 @@ def _read_predictions(path: Path, record: RunRecord) -> Predictions:
         raise damaged("ARTIFACT-037", path, f"it lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}")
     for index, row in enumerate(rows, start=1):
         if None in row or None in row.values() or not _is_number(row.get("confidence", "0")):
-            raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is no number")
+            raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is not a number")
     if len(rows) != record.after.examples:
         found = f"it holds {len(rows)} predictions, {RESULTS_FILE} counts {record.after.examples}"
         raise damaged("ARTIFACT-039", path, found)

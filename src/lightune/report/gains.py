@@ -1,4 +1,4 @@
-"""Gains as words: what was reached, how far it is above or below what it is compared with, and how sure that is."""
+"""Gains in words: the metric reached, how far it is above or below the comparison, and how certain that is."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SHARE = "share"
 
 
 def headline(record: RunRecord) -> str:
-    """Say in one sentence what was reached and how it compares with the best cheap baseline, or with before."""
+    """Say in one sentence which metric was reached and how it compares with the best cheap baseline, or with before."""
     metric, rival = record.task.headline, record.comparison.rival
     gain = record.comparison.gains[rival]
     reached = f"{words.score(record.after.metrics.get(metric.name))} {metric.title}"
     found = f"{reached}, {position(gain.value, metric)} {_beaten(record, rival)}"
     low, high = gain.ci95
     is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
-    why = f", for {gain.test} gives {words.p_value(gain.p_value)}" if is_split else ""
+    why = f", because {gain.test} gives {words.p_value(gain.p_value)}" if is_split else ""
     return f"{found} ({interval(gain)}): {gain.verdict}{why}."
 
 
 def before_sentence(record: RunRecord) -> str:
-    """Say what was gained over `before`, and whose head that is; "" where the headline says so already."""
+    """Say what was gained over `before`, and which head that has; "" where the headline already says so."""
     if record.comparison.rival == BEFORE:
         return ""
     gain = record.comparison.gains[BEFORE]
@@ -33,7 +33,7 @@ def before_sentence(record: RunRecord) -> str:
 
 
 def _beaten(record: RunRecord, rival: str) -> str:
-    """Name what is compared with as it stands in a sentence that explains it."""
+    """Name the comparison for a sentence, with an explanation."""
     if rival == BEFORE:
         which_can = ", which can only guess" if record.model.head == "new" else ""
         return f"before, the {words.before_head(record)}{which_can}"
@@ -42,14 +42,14 @@ def _beaten(record: RunRecord, rival: str) -> str:
 
 
 def compared_name(record: RunRecord, rival: str) -> str:
-    """Name what is compared with as it stands after "over"."""
+    """Name the comparison as it is used after "over"."""
     return f"before ({words.before_head(record)})" if rival == BEFORE else record.baselines[rival].named
 
 
 def position(gain: float, metric: Metric) -> str:
-    """Return where a gain puts the model: "2.1 points above", "1.2 points below" or "level with".
+    """Return a gain as a position: "2.1 points above", "1.2 points below" or "level with".
 
-    Where lower is better the metric itself is said to be "0.120 lower than" or "0.120 higher than".
+    Where lower is better it describes the metric itself: "0.120 lower than" or "0.120 higher than".
     """
     if amount(gain, metric.unit).strip("-0.") == "":
         return "level with"
@@ -58,7 +58,7 @@ def position(gain: float, metric: Metric) -> str:
 
 
 def interval(gain: Gain) -> str:
-    """Return the 95% interval of a gain in its unit, as in "95%: -0.3 to 4.5"."""
+    """Return the 95% interval of a gain in its unit, for example "95%: -0.3 to 4.5"."""
     low, high = (amount(end, gain.unit) for end in gain.ci95)
     return f"95%: {low} to {high}"
 
@@ -80,12 +80,12 @@ def signed(change: float | None, unit: str) -> str:
 
 
 def gain_in(metric: Metric) -> str:
-    """Name the gain in a metric: above zero is better, also where a lower figure is."""
+    """Name the gain in a metric: above zero is better, also where a lower metric is better."""
     return f"gain in {metric.title}" + ("" if metric.higher_is_better else " (how much lower it is)")
 
 
 def gain_unit(metric: Metric) -> str:
-    """Return the unit of a gain as it stands behind its name: ", percentage points", or nothing."""
+    """Return the unit of a gain as a suffix to its name: ", percentage points", or nothing."""
     unit = "percentage points" if metric.unit == SHARE else metric.unit
     return f", {unit}" if unit else ""
 
@@ -101,4 +101,4 @@ def without_figures(record: RunRecord) -> str:
     missing = [found.title for found in metrics if any(found.name not in other.metrics for other in baselines)]
     if not missing:
         return ""
-    return f"A dash is where there can be no figure: what always answers the same has no {', '.join(missing)}."
+    return f"A dash means that there is no figure: a constant prediction has no {', '.join(missing)}."

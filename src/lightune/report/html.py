@@ -16,7 +16,7 @@ from lightune.sections import MCNEMAR, Gain
 
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
-# What a plot can show as it is: the fonts have it, and it is not read as mathematics.
+# Names that a plot can show unchanged: the fonts have all characters, and none is read as mathematics.
 PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
 
 

@@ -44,7 +44,7 @@ STYLE = {
 
 
 def interval_plot(measured: Sequence[tuple[str, Gain]], metric: Metric) -> str:
-    """Draw each gain with its 95% interval against zero, in its unit; the last, over before, stands apart."""
+    """Draw each gain with its 95% interval against zero, in its unit; the last, over before, has another colour."""
     rows = [(f"over {name}", found) for name, found in measured]
     scale = 100 if metric.unit == gains.SHARE else 1
 
@@ -66,7 +66,7 @@ def interval_plot(measured: Sequence[tuple[str, Gain]], metric: Metric) -> str:
 
 
 def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
-    """Say in words what the plot of gains shows."""
+    """Describe the plot of gains in words."""
     unit = gains.gain_unit(metric).replace(",", "")
     shown = "; ".join(
         f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})" for name, found in rows
@@ -109,7 +109,7 @@ def _on_validation(training: Training, metric: str) -> list[float]:
 def _ends(name: str, values: Sequence[float]) -> str:
     if not values:
         return "No epochs"
-    # A verb before the first of several only: "Training loss goes from 0.7 to 0.5, validation loss from 0.7 to 0.6".
+    # Only the first of several has a verb: "Training loss goes from 0.7 to 0.5, validation loss from 0.7 to 0.6".
     goes = " goes" if name[0].isupper() else ""
     return f"{name}{goes} from {words.score(values[0])} to {words.score(values[-1])}"
 
@@ -152,12 +152,12 @@ def _finish_curves(axes: Axes, training: Training, name: str) -> None:
 
 
 def _svg(name: str, height: int, spoken: str, draw: Callable[[Axes], None]) -> str:
-    """Return the figure as an SVG element whose ids begin with the name, so that no two figures share one."""
+    """Return the figure as an SVG element whose ids start with the name, so that no two figures share an id."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
-        # A matplotlibrc of the user's must not change the page.
+        # The user's matplotlibrc must not change the page.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})  # type: ignore[dict-item]
         figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
@@ -175,7 +175,7 @@ def _rendered(figure: Figure) -> str:
 
 
 def _inline(svg: str, name: str, spoken: str) -> str:
-    """Return the SVG fit for a page: no prolog, no foreign names, own ids, colours from CSS."""
+    """Return the SVG ready for a page: no prolog, no other namespaces, own ids, colours from CSS."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sid="([^"]+)"', rf' id="{name}-\1"', svg)
@@ -183,7 +183,7 @@ def _inline(svg: str, name: str, spoken: str) -> str:
     svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     for placeholder, variable in VARIABLES.items():
         svg = svg.replace(placeholder, f"var({variable})" if variable.startswith("--") else variable)
-    # Fonts come from the page; sizes stay.
+    # Fonts come from the page; sizes are kept.
     svg = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", svg)
     opening = f'<svg viewBox="0 0 {_viewbox(svg)}" role="img" aria-label="{html.escape(spoken)}">'
     return re.sub(r"<svg [^>]*>", lambda _: opening, svg, count=1).strip()

@@ -24,7 +24,7 @@ LONGEST_NAME = 34
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
-    """Print what came of the run: the headline first, then results, cost, speed, and where everything is."""
+    """Print the result of the run: the headline first, then metrics, cost, speed, and where the files are."""
     print_text(console, gains.headline(record), "bold")
     for sentence in record.comparison.cautions:
         print_text(console, sentence, "yellow")
@@ -41,7 +41,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
 
 def _tables(record: RunRecord) -> Iterator[Table]:
     results = tables.results(record)
-    # The caption does the work of the first column's name; it saves a line.
+    # The caption replaces the first column's name, which saves a line.
     yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
     each = classification_view.per_label(record.after, record.task.labels)
     if each and len(each.rows) <= MOST_LABELS:
@@ -76,12 +76,12 @@ def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def drawn(table: Table, width: int) -> RichTable:
-    """Return a table as rich draws it: figures to the right, names cut where they are long."""
+    """Return a table for rich: figures aligned right, long names cut."""
     figures = sum(2 + max(7, *map(len, column)) for column in list(zip(table.columns, *table.rows, strict=True))[1:])
-    # The tables' first columns line up, unless a table needs the room.
+    # The tables' first columns have the same width, unless a table needs the space.
     first = FIRST_COLUMN if FIRST_COLUMN + figures <= width else None
     longest = max(len(words.shortened(row[0], LONGEST_NAME)) for row in [table.columns, *table.rows])
-    # Where even that is too wide, names of several words take several lines.
+    # If even that is too wide, column names of several words take several lines.
     gap = " " if longest + figures <= width else "\n"
     result = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, name in enumerate(table.columns):
@@ -103,7 +103,7 @@ def print_text(console: Console, text: str, style: str = "") -> None:
 
 
 def print_line(console: Console, name: str, text: str) -> None:
-    """Print a name and, beside it, a text that wraps in its own column; a path or a command is never broken."""
+    """Print a name and, beside it, a text that wraps in its own column; paths are never broken."""
     width = max(console.width - FIRST_COLUMN, 20)
     lines = wrap(words.printable(text), width, break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines or [""]):
@@ -130,5 +130,5 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
 
 
 def _renamed(each: Table) -> Table:
-    """Return the table of labels as the terminal shows it: its first column says what the caption would."""
+    """Return the table of labels for the terminal: the first column's name replaces the caption."""
     return Table("", ["per label", *each.columns[1:]], each.rows)

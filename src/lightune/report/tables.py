@@ -35,7 +35,7 @@ def run_name(record: RunRecord) -> str:
 
 
 def results(record: RunRecord) -> Table:
-    """Return every metric of the baselines, of before and of after."""
+    """Return all metrics of the baselines, of before and of after."""
     metrics = record.task.metrics
     measured: list[tuple[str, Measured]] = [(found.title, found) for found in record.baselines.values()]
     measured += [
@@ -48,12 +48,12 @@ def results(record: RunRecord) -> Table:
 
 
 def figure(found: Measured, metric: Metric) -> str:
-    """Return a metric with three decimals; a dash where it makes no sense."""
+    """Return a metric with three decimals; a dash where it is not defined."""
     return words.score(found.metrics[metric.name]) if metric.name in found.metrics else NOTHING
 
 
 def compared(record: RunRecord) -> list[str]:
-    """Return what `after` is compared with: the baseline of the headline, the others from the best, `before` last."""
+    """Return the comparisons of `after`: the baseline of the headline, the others from the best, `before` last."""
     headline, measured, first = record.task.headline, record.comparison.gains, record.comparison.best_baseline
     sign = 1 if headline.higher_is_better else -1
 
@@ -61,7 +61,7 @@ def compared(record: RunRecord) -> list[str]:
         value = record.baselines[name].metrics.get(headline.name)
         return name == first, float("-inf") if value is None else sign * value
 
-    # Of equally good ones the later one comes first: it knows more of what the adapted model knows.
+    # Of equally good baselines the later one comes first: it uses more of what the adapted model uses.
     return [
         *sorted((name for name in reversed(record.baselines) if name in measured), key=merit, reverse=True),
         "before",
@@ -144,7 +144,7 @@ def gpu_memory(record: RunRecord) -> Table | None:
 
 
 def sizes(record: RunRecord) -> Table:
-    """Return how much was trained and how much is stored."""
+    """Return the numbers of trained parameters and of stored bytes."""
     model = record.model
     share = words.percent(model.trainable_percent / 100, 2)
     rows = [
@@ -202,7 +202,7 @@ def evaluation_groups(found: Evaluation, metrics: Sequence[Metric]) -> list[Tabl
 
 
 def _largest(groups: Mapping[str, PartMetrics]) -> list[tuple[str, PartMetrics]]:
-    """Return the groups in their order; of very many, those with the most examples."""
+    """Return the groups in their order; if there are very many, those with the most examples."""
     items = list(groups.items())
     if len(items) <= MOST_GROUPS:
         return items
@@ -250,7 +250,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
-            # "versions torch" reads worse than "torch".
+            # "torch" is clearer than "versions torch".
             yield from _flat(value, "" if key == "versions" else f"{name} ")
         elif key.endswith("_bytes") and isinstance(value, int):
             yield name.removesuffix(" bytes"), words.size(value)

@@ -48,7 +48,7 @@ def python_code(record: RunRecord) -> str:
 
 
 def peft_code(record: RunRecord) -> str | None:
-    """Return Python that loads the adapter with PEFT, without lightune where that can be; None where PEFT cannot."""
+    """Return Python that loads the adapter with PEFT, without lightune where possible; None where PEFT cannot."""
     if not (record.model.peft_loadable or record.model.own_tuner):
         return None
     is_ours = record.model.own_tuner
@@ -74,7 +74,7 @@ with torch.inference_mode():
 
 
 def _outputs(record: RunRecord) -> tuple[str, str, str]:
-    """Return code: how many outputs the model has, what they are called, and what it answers."""
+    """Return code for: the number of outputs, their names, and the prediction."""
     if not one_label_each(record):
         return str(record.task.outputs), "", "print(logits.tolist())"
     named = f"labels = {json.dumps(record.task.labels, ensure_ascii=False)}\n"
@@ -82,13 +82,13 @@ def _outputs(record: RunRecord) -> tuple[str, str, str]:
 
 
 def _revision(record: RunRecord) -> str:
-    """Return the argument that pins the base; packaged weights are recorded by their hash, which is none of the Hub."""
+    """Return the argument that pins the base model; "" for packaged weights, whose hash is not a Hub revision."""
     commit = record.model.revision
     return "" if commit is None or commit.startswith("sha256:") else f", revision={_quoted(commit)}"
 
 
 def peft_title(record: RunRecord) -> str:
-    """Return what stands above that code: PEFT lacks the tuners of our own, and has to be told of them."""
+    """Return the title of that code: PEFT does not know lightune's own tuners until they are registered."""
     if record.model.own_tuner:
         return "With PEFT, which needs lightune for this kind of adapter: register_all() makes it known to PEFT first"
     return "With PEFT, without lightune"

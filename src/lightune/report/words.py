@@ -1,4 +1,4 @@
-"""Figures as words: a number gets its unit, a missing measurement says so, and a verdict follows its figures."""
+"""Figures in words: a number with its unit, "not measured" for a missing one, sentences about results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_MEASURED = "not measured"
 
 
 def before_head(record: RunRecord) -> str:
-    """Name the head that answered before training."""
+    """Name the head that the model had before training."""
     return "untrained head" if record.model.head == "new" else "checkpoint's own head"
 
 
@@ -29,7 +29,7 @@ def reload_sentence(record: RunRecord) -> str:
 
 
 def known_texts(found: Evaluation | LabelledFile, metric: Metric) -> str:
-    """Say how many texts the model was trained or validated on and the metric without them; "" where nothing tells.
+    """Say how many texts the model was trained or validated on, and the metric without them; "" if unknown.
 
     For example: "37 of 100 texts are from training or validation. Without them: 0.712 accuracy on 63 texts (0.794 with
     them)."
@@ -48,7 +48,7 @@ def known_texts(found: Evaluation | LabelledFile, metric: Metric) -> str:
 
 
 def labelled_file(found: LabelledFile) -> str:
-    """Say what the labels of a file say of the answers, and which of its texts are known."""
+    """Describe the metric on a labelled file, and how many of its texts are known."""
     parts = []
     if found.examples:
         reached = f"the {found.metric.title} is {score(found.metrics.get(found.metric.name))}"
@@ -62,7 +62,7 @@ def labelled_file(found: LabelledFile) -> str:
 
 
 def fingerprints_sentence(record: RunRecord) -> str:
-    """Say whether fingerprints of the training texts lie beside the adapter, and what they protect and what not."""
+    """Say whether fingerprints of the training texts are saved with the adapter, and what they reveal."""
     if not record.recipe.get("data", {}).get("fingerprints"):
         return (
             "No fingerprints of the training texts were kept, so `lightune evaluate` cannot tell which texts of a test "
@@ -71,13 +71,13 @@ def fingerprints_sentence(record: RunRecord) -> str:
     return (
         "The file `adapter/fingerprints.safetensors` keeps a keyed hash of 8 bytes of each training and validation "
         "text, so that `lightune evaluate` can tell which texts of a test file the model was trained on. No text can "
-        "be read from it. But the key lies beside the hashes: whoever holds a text, or guesses it, can test whether it "
-        "was used. `lightune run --no-fingerprints` leaves the file out."
+        "be read from it. But the key is stored with the hashes: anyone who has a text, or guesses it, can test "
+        "whether it was used. `lightune run --no-fingerprints` leaves the file out."
     )
 
 
 def capital(text: str) -> str:
-    """Return a text with a capital letter in front; the others stay."""
+    """Return a text with its first letter capitalized; the others do not change."""
     return text[:1].upper() + text[1:]
 
 
@@ -87,7 +87,7 @@ def points(share: float | None) -> str:
 
 
 def number(value: float | None, decimals: int) -> str:
-    """Return a number with so many decimals, never "-0.0"."""
+    """Return a number with this many decimals, never "-0.0"."""
     if value is None:
         return NOT_MEASURED
     if not math.isfinite(value):
@@ -167,13 +167,13 @@ def learning_rate(value: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, without characters that would steer a terminal."""
+    """Return the text on one line, without characters that control a terminal."""
     flat = " ".join(text.split())
     return "".join("\N{REPLACEMENT CHARACTER}" if _steers(char) else char for char in flat)
 
 
 def _steers(char: str) -> bool:
-    """Control characters steer a terminal, marks such as U+202E turn the rest of a line around."""
+    """Say whether a character controls a terminal, or reverses the rest of a line like U+202E."""
     return unicodedata.category(char) in {"Cc", "Cs"} or char in TURNS
 
 

@@ -24,8 +24,8 @@ def make_accelerator(
 ) -> Accelerator:
     """Return an Accelerator; RecipeError when a tracker's package is not installed.
 
-    Accelerate keeps its state for the whole process; it is set back first, so that one process can do several runs
-    with different precisions. Of several processes, started by torchrun, only the first has trackers.
+    Accelerate keeps its state for the whole process; it is reset first, so that one process can do several runs with
+    different precisions. If torchrun started several processes, only the first has trackers.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState

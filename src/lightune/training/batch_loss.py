@@ -1,4 +1,4 @@
-"""The loss of some rows of the training texts, and how much they weigh among others."""
+"""The loss of some rows of the training texts, and their weight in a step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Examples:
 
 
 class RowLoss:
-    """The task's loss on rows of the training texts, with the weights and hidden tokens that the settings ask for."""
+    """The task's loss on rows of the training texts, with the class weights and token masking of the settings."""
 
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock
@@ -51,7 +51,7 @@ class RowLoss:
     def of(self, logits: torch.Tensor, targets: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (the loss to train on, the plain mean to report) of some rows.
 
-        With weights w_i the former is sum(w_i l_i) / sum(w_i) of the rows' losses l_i.
+        With weights w_i the first is sum(w_i l_i) / sum(w_i) over the rows' losses l_i.
         """
         import torch
 
@@ -63,5 +63,5 @@ class RowLoss:
         return (losses * given).sum() / given.sum(), losses.mean().detach()
 
     def weight(self, rows: Sequence[int]) -> float:
-        """Return how much rows weigh in their step: their number, or the sum of their weights."""
+        """Return the weight of rows in their step: their number, or the sum of their weights."""
         return len(rows) if self._weights is None else sum(self._weights[list(rows)].tolist())

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-# Rows are sorted by length inside pools of this many steps: enough for little padding, few enough to stay random.
+# Rows are sorted by length inside pools of this many steps: large enough for little padding, small enough for random
+# batches.
 POOL_STEPS = 50
 
 
@@ -36,9 +37,9 @@ def shared_steps(
 ) -> Iterator[list[list[list[int]]]]:
     """Yield the optimizer steps of an epoch: for each rank its micro-batches of row numbers.
 
-    A step takes per_device_train_batch_size * gradient_accumulation_steps * ranks rows; the last one what is left. With
-    `group_by_length` each step's rows are of similar length, and the steps come in random order. Which rows a step
-    takes depends only on their number, not on how many ranks share them.
+    A step takes per_device_train_batch_size * gradient_accumulation_steps * ranks rows; the last step takes the
+    remaining rows. With `group_by_length` each step's rows are of similar length, and the steps are in random order.
+    Which rows a step takes depends only on the number of rows, not on how many ranks share them.
     """
     order = epoch_order(len(lengths), settings.seed, epoch)
     micro, step = settings.per_device_train_batch_size, rows_per_step(settings, ranks)
@@ -52,10 +53,10 @@ def shared_steps(
 
 
 def balanced_shares(rows: Sequence[int], lengths: Sequence[int], ranks: int) -> list[list[int]]:
-    """Deal a step's rows out to the ranks, so that each gets about as many tokens; a share keeps the rows' order.
+    """Divide a step's rows among the ranks, so that each gets about as many tokens; a share keeps the rows' order.
 
-    The longest first, each to the rank with the fewest tokens so far (Graham 1969), of those that have room: none gets
-    more than ceil(rows / ranks). Ranks may stay without rows where there are fewer rows than ranks.
+    The longest rows come first. Each goes to the rank with the fewest tokens so far (Graham 1969) that has room: no
+    rank gets more than ceil(rows / ranks). With fewer rows than ranks, some ranks have no rows.
     """
     room = math.ceil(len(rows) / ranks)
     shares: list[list[int]] = [[] for _ in range(ranks)]
@@ -74,7 +75,7 @@ def rows_per_step(settings: TrainingBlock, ranks: int = 1) -> int:
 
 
 def parts_of_similar_length(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Cut a batch into parts of similar length, the longest texts first: less padding for a model that needs it."""
+    """Cut a batch into parts of similar length, the longest texts first, for less padding where padding is needed."""
     order = sorted(rows, key=lambda row: -lengths[row])
     return [order[part] for part in groups_of_similar_length([lengths[row] for row in order])]
 

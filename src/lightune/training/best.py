@@ -1,4 +1,4 @@
-"""Which epoch was the best so far."""
+"""The best epoch so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lightune.measured import Metric
 
 @dataclass
 class Best:
-    """The best epoch so far by the metric; of equals the one with the lower validation loss, where there is one."""
+    """The best epoch so far by the metric; ties are broken by the lower validation loss, where there is one."""
 
     metric: Metric
     epoch: int = 0
     value: tuple[float, float] = (-math.inf, -math.inf)
 
     def improved(self, epoch: int, found: Mapping[str, float | None]) -> bool:
-        """Take the epoch if it is the best so far, and say so."""
+        """Record the epoch if it is the best so far, and return whether it is."""
         first, loss = found[self.metric.name], found.get("loss")
         signed = -math.inf if first is None else first if self.metric.higher_is_better else -first
         value = (signed, 0.0 if loss is None else -loss)

@@ -1,4 +1,4 @@
-"""What frozen layers compute of each training text, kept from one epoch to the next."""
+"""The hidden states that frozen layers compute for each training text, kept from one epoch to the next."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from lightune.execution.frozen_layers import FrozenPrefix
     from lightune.training.forward_backward import Passes
 
-# What the states may take of the memory that is available, and of the disk that is free.
+# The share of available memory, and of free disk space, that the states may take.
 MEMORY_SHARE, DISK_SHARE = 1 / 4, 1 / 2
-# Where Linux says how much memory a container may take (control groups, version 2).
+# Where Linux states a container's memory limit (control groups, version 2).
 CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class CacheChoice:
-    """Whether frozen layers are computed once, and why; how many of how many, what they leave in bytes, and where."""
+    """Whether frozen layers are computed once, and why; how many of how many, and their states' bytes and place."""
 
     used: bool = False
     reason: str = ""
@@ -46,7 +46,7 @@ class CacheChoice:
 
     @property
     def note(self) -> str:
-        """What is said of it while training."""
+        """The note that is shown while training."""
         which = "layer 1" if self.layers == 1 else f"layers 1 to {self.layers}"
         where = "in memory" if self.place == "memory" else "on disk"
         size = f"{self.bytes / 1e6:,.1f} MB"
@@ -55,7 +55,7 @@ class CacheChoice:
 
 @dataclass(frozen=True)
 class Cached:
-    """What was chosen, and what goes around each call on training and on validation texts where something is cached."""
+    """What was chosen and, if states are cached, the contexts for calls on training and on validation texts."""
 
     choice: CacheChoice
     training: Around | None = None
@@ -63,21 +63,21 @@ class Cached:
 
 
 def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
-    """Return the layers that an attached model need compute only once for each text, or why there are none.
+    """Return the layers that an attached model needs to compute only once for each text, or why there are none.
 
-    `batch` holds a text or more, padded; the model is called on it and left in training mode.
+    `batch` holds one or more padded texts; the model is called on it and left in training mode.
     """
     if settings.num_train_epochs == 1:
-        return "there is one epoch alone"
+        return "there is only one epoch"
     if settings.token_masking:
-        return "token_masking hides other tokens in each epoch"
+        return "token_masking masks different tokens in each epoch"
     from lightune.execution.frozen_layers import frozen_prefix
 
     return frozen_prefix(model, batch)
 
 
 def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> None:
-    """Raise RecipeError where `cache_frozen: on` asks for what an attached model does not allow."""
+    """Raise RecipeError if `cache_frozen: on` is set but an attached model does not allow it."""
     if settings.cache_frozen == "on":
         _require(cacheable(settings, model, batch))
 
@@ -86,11 +86,11 @@ def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, t
 def cache_frozen(
     model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path
 ) -> Iterator[Cached]:
-    """Let `passes` compute the frozen layers below the first trained one once for each text, where the setting says.
+    """Let `passes` compute the frozen layers below the first trained one only once for each text, if the setting says.
 
-    `validation` are the texts that go through the model after each epoch, which are kept as well. All lies in memory,
-    or in a file without a name in the folder, which is gone with the process at the latest. Raises for `on` what
-    `require_cacheable` does, and ResourceError where there is no room.
+    `validation` are the texts of the validation after each epoch; their states are cached as well. The states are in
+    memory, or in an unnamed file in the folder, which disappears at the latest when the process ends. With `on`, raises
+    the errors of `require_cacheable`, and ResourceError if there is no room.
     """
     cached = _cached(model, passes, validation, settings, folder)
     with passes.calling(cached.training):
@@ -103,7 +103,7 @@ def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingB
     if settings.cache_frozen == "auto" and passes.records:
         return Cached(CacheChoice(reason="passes are recorded, which gains more"))
     row_loss = passes.row_loss
-    # The longest text and the shortest, which are padded if any are: packed ones may leave states of another type.
+    # The longest and the shortest text, which need padding if any texts do: packed texts may give another dtype.
     ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
     inputs, _ = row_loss.batch(ends[: settings.per_device_train_batch_size], 1)
     prefix = cacheable(settings, model, inputs)
@@ -140,10 +140,10 @@ def _made(
 
 
 class FrozenCache:
-    """The hidden states behind a frozen prefix: one flat buffer, in which row i has the states from firsts[i] on."""
+    """The hidden states after a frozen prefix: one flat buffer, in which row i has the states from firsts[i] on."""
 
     def __init__(self, prefix: FrozenPrefix, sizes: Sequence[int], buffer: torch.Tensor) -> None:
-        """`buffer` is of bytes."""
+        """`buffer` has dtype uint8."""
         self._prefix = prefix
         self._firsts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         self._states = buffer.view(prefix.output.dtype).view(-1, prefix.output.width)
@@ -151,9 +151,9 @@ class FrozenCache:
 
     @contextmanager
     def around(self, rows: Sequence[int], mask: torch.Tensor, first: int = 0) -> Iterator[None]:
-        """Let a call on these rows, padded as the mask (rows, positions) says, skip the prefix if all are known.
+        """Let a call on these rows, padded as in the mask (rows, positions), skip the prefix if all are cached.
 
-        Else they are known afterwards. Rows are counted from `first`.
+        Otherwise their states are cached by the call. Rows are counted from `first`.
         """
         from lightune.execution.frozen_layers import StandIn, standing_in
 
@@ -171,7 +171,7 @@ class FrozenCache:
         self._is_known[wanted] = True
 
     def _slots(self, rows: list[int], mask: torch.Tensor) -> torch.Tensor:
-        """Return where the state of each position lies, -1 for padding: (rows, positions)."""
+        """Return the index of each position's state, -1 for padding: (rows, positions)."""
         import torch
 
         count = mask.cumsum(1)
@@ -180,7 +180,7 @@ class FrozenCache:
         return torch.where(is_kept, firsts[:, None] + count - 1, -1)
 
     def _as_seen(self, slots: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
-        """Return the slots as the layer's answer stands: padded, packed, or of first tokens alone."""
+        """Return the slots in the shape of the layer's output: padded, packed, or only first tokens."""
         layout = kwargs.get("ragged")
         if layout is None:
             return slots
@@ -211,7 +211,7 @@ class FrozenCache:
 
 
 def _available() -> int:
-    """Return the bytes of memory that are available, in a container what that has left of its own."""
+    """Return the bytes of memory that are available, limited by what a container has left."""
     import psutil
 
     found: int = psutil.virtual_memory().available
@@ -224,7 +224,7 @@ def _available() -> int:
 
 
 def _room(needed: int, folder: Path) -> tuple[torch.Tensor | None, str]:
-    """Return a buffer of so many bytes and where it lies; None where neither memory nor disk has room for it."""
+    """Return a buffer of this many bytes and its place; None where neither memory nor disk has room for it."""
     import torch
 
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of this machine
@@ -235,7 +235,7 @@ def _room(needed: int, folder: Path) -> tuple[torch.Tensor | None, str]:
         with nameless_file(on_disk) as file:
             if needed > shutil.disk_usage(on_disk or tempfile.gettempdir()).free * DISK_SHARE / ranks:
                 return None, ""
-            # Reserved, for a disk that is full when a mapped page is written would end the process.
+            # Reserved now, because a full disk would end the process when a mapped page is written.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, needed)
             file.truncate(needed)

@@ -26,7 +26,7 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """What a method trains of a model, kept below checkpoints/; of several ranks only the first writes."""
+    """The trained weights of a model, saved below checkpoints/; of several ranks only the first writes."""
 
     folder: Path
     method: Method
@@ -34,20 +34,20 @@ class Checkpoints:
     ranks: Ranks
 
     def save(self, name: str, state: dict[str, Any], optimizer: Optimizer | None = None) -> Path:
-        """Write a checkpoint, in the place of one of this name, and return its folder."""
+        """Write a checkpoint, replacing one of the same name, and return its folder."""
         folder = self._below / name
         if self.ranks.is_first:
             save_checkpoint(folder, self.method.state(self.model), state, optimizer)
         return folder
 
     def restore(self, name: str) -> None:
-        """Put the weights of a checkpoint into the first rank's model, which is the one that is used afterwards."""
+        """Load the weights of a checkpoint into the first rank's model, which is the one used afterwards."""
         if self.ranks.is_first:
             tensors, _ = load_checkpoint(self._below / name)
             self.method.load_state(self.model, tensors)
 
     def remove(self) -> None:
-        """Remove them all."""
+        """Remove all checkpoints."""
         shutil.rmtree(self._below, ignore_errors=True)
 
     @property
@@ -63,7 +63,7 @@ def checkpoint_name(step: int) -> str:
 def save_checkpoint(
     folder: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any], optimizer: Optimizer | None = None
 ) -> Path:
-    """Write `folder` through a temporary sibling, so that a crash leaves the old state; return the folder."""
+    """Write `folder` through a temporary sibling, so that a crash keeps the old state; return the folder."""
     from safetensors.torch import save_file
 
     partial = folder.with_name(f".{folder.name}.partial")
@@ -88,7 +88,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
-    """Put a verified checkpoint's optimizer state back."""
+    """Restore a verified checkpoint's optimizer state."""
     verify(folder)
     numbers = json.loads((folder / STATE).read_text(encoding="utf-8"))["optimizer"]
     state: dict[int, dict[str, Any]] = {int(index): dict(entry) for index, entry in numbers["state"].items()}

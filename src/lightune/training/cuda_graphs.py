@@ -1,7 +1,7 @@
-"""Forward and backward passes that are recorded once for each shape and then played, for a CUDA device.
+"""Forward and backward passes that are captured once for each shape and then replayed, for a CUDA device.
 
-Over small batches a GPU waits for Python: a step of a hundred small layers takes as long as the calls take that launch
-its thousand kernels. A CUDA graph launches them in one.
+With small batches a GPU waits for Python: a step of a hundred small layers takes as long as the calls that launch its
+thousand kernels. A CUDA graph launches them all in one call.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lightune.training.forward_backward import Passes
 
 # Shapes are rounded up to these, so that few recordings serve many batches.
 POSITIONS, TOKENS = 16, 64
-# Each recording holds a few megabytes; beyond so many, shapes are too varied to come again.
+# Each recording takes a few megabytes; beyond this many, shapes are too varied to occur again.
 MOST = 48
 
 
 @dataclass
 class StaticInputs:
-    """What passes of one shape read, in memory that keeps its place, and what was recorded over it."""
+    """The inputs of passes of one shape, at fixed memory addresses, and the graph recorded for them."""
 
-    buffers: dict[torch.dtype, torch.Tensor]  # all that is of one dtype, so that one copy fills it
+    buffers: dict[torch.dtype, torch.Tensor]  # all inputs of one dtype, so that one copy fills them
     layout: Layout
     weight: torch.Tensor
     inputs: dict[str, torch.Tensor]
@@ -46,13 +46,13 @@ class StaticInputs:
         buffers = {kind: torch.zeros_like(flat, device=device) for kind, flat in _flat(parts).items()}
         cut = {kind: iter(own.split([p.numel() for p in parts if p.dtype == kind])) for kind, own in buffers.items()}
         *views, real, ends = (next(cut[part.dtype]).view(part.shape) for part in parts)
-        # Kernels want to know of the longest text only how long it is at most. Grids exist for one batch alone.
+        # Kernels need only an upper bound on the longest text. Grids fit only one batch.
         fixed = replace(layout, real=real, ends=ends, longest=layout.shape[1], groups=(), filling=TOKENS)
         named = dict(zip(inputs, views, strict=False))
         return cls(buffers, fixed, torch.zeros((), device=device), named, targets=views[-1])
 
     def fill(self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, layout: Layout, weight: float) -> None:
-        """Put a batch in."""
+        """Copy a batch into the buffers."""
         for kind, flat in _flat([*inputs.values(), targets, *_places(layout)]).items():
             self.buffers[kind].copy_(runtime.sent(flat, self.buffers[kind].device))
         if weight != self.last_weight:
@@ -61,7 +61,7 @@ class StaticInputs:
 
 
 def _places(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return where the tokens stand and where texts end, as ids are: they fill the same buffer."""
+    """Return the tokens' indices and the texts' ends in the dtype of ids, so that they fill the same buffer."""
     return layout.real, layout.ends.long()
 
 
@@ -73,15 +73,15 @@ def _flat(parts: Sequence[torch.Tensor]) -> dict[torch.dtype, torch.Tensor]:
 
 @dataclass
 class GraphedPasses(Passes):
-    """Passes that run as called when a shape comes for the first time, and are recorded when it comes again.
+    """Passes that run eagerly when a shape occurs for the first time, and are recorded when it occurs again.
 
-    The first one is watched: where a model waits for the device in between, or attention needs grids, nothing can be
-    recorded, and passes of that shape run as called. Random numbers are those of the generator at the time of playing.
+    The first one is checked: if the model waits for the device during it, or attention needs grids, nothing can be
+    recorded, and passes of that shape run eagerly. Random numbers come from the generator at the time of replay.
     """
 
     records = True
 
-    # By texts, positions and packed tokens; None for a shape whose passes run as called.
+    # By texts, positions and packed tokens; None for a shape whose passes run eagerly.
     shapes: dict[tuple[int, ...], StaticInputs | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,14 +91,14 @@ class GraphedPasses(Passes):
 
     @property
     def about(self) -> dict[str, int]:
-        """How many shapes came, and how many of them are recorded: those that came twice and could be."""
+        """How many shapes occurred, and how many are recorded: those that occurred twice and can be recorded."""
         found = list(self.shapes.values())
         recorded = sum(static is not None and static.graph is not None for static in found)
         return {"shapes": len(found), "recorded": recorded}
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
         """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        if self.around is not None:  # which has to do with each call
+        if self.around is not None:  # a context that has to see each call
             return super().run(rows, epoch, weight)
         inputs, targets = self.row_loss.batch(rows, epoch, POSITIONS)
         mask = inputs.get("attention_mask")
@@ -119,7 +119,7 @@ class GraphedPasses(Passes):
         return self.run_batch(inputs, targets, rows, weight)
 
     def _ran(self, static: StaticInputs, rows: Sequence[int]) -> bool:
-        """Run the passes over what was filled in, as their shape's turn is; False, and nothing done, where none can."""
+        """Run the passes on the filled buffers, eagerly or recorded; False, with nothing changed, if neither works."""
         if static.loss is None:
             return self._called(static, rows)
         if static.graph is None:
@@ -130,14 +130,14 @@ class GraphedPasses(Passes):
         return True
 
     def _called(self, static: StaticInputs, rows: Sequence[int]) -> bool:
-        """Run as called, but in the way that is recorded; False, and nothing done, where that proves impossible."""
+        """Run eagerly, but as it would be recorded; False, with nothing changed, if it cannot be recorded."""
         trainable = [value for value in self.plain_model.parameters() if value.requires_grad]
         before = [None if value.grad is None else value.grad.clone() for value in trainable]
         rng_state = torch.get_rng_state()
         try:
             with self._aside(), never_waiting():
                 self._pass(static, rows)
-            # What is drawn on the CPU would be the same each time that a recording is played.
+            # Numbers drawn on the CPU would be the same in each replay.
             is_possible = torch.equal(torch.get_rng_state(), rng_state)
         except RuntimeError:
             is_possible = False
@@ -147,22 +147,22 @@ class GraphedPasses(Passes):
                 if gradient is None:
                     value.grad = None
                 elif value.grad is not None:
-                    value.grad.copy_(gradient)  # in its place, which recordings know
+                    value.grad.copy_(gradient)  # in place, because recordings use its address
         return is_possible
 
     def _recorded(self, static: StaticInputs, rows: Sequence[int]) -> torch.cuda.CUDAGraph | None:
-        """Record a pass, which computes nothing; None where that fails, for want of memory perhaps."""
+        """Record a pass without computing anything; None if that fails, for example for lack of memory."""
         graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
                 self._pass(static, rows)
         except RuntimeError:
-            torch.cuda.set_stream(own)  # a recording that fails to end leaves its own behind
+            torch.cuda.set_stream(own)  # a failed recording leaves its own stream set
             return None
         return graph
 
     def _pass(self, static: StaticInputs, rows: Sequence[int]) -> None:
-        """Forward and backward; `rows` are the first batch's, whose class weights a recording could not change."""
+        """Forward and backward; `rows` are the first batch's: a recording could not change class weights."""
         layout = replace(static.layout, ends=static.layout.ends.to(torch.int32))
         with known_batch(self.plain_model, static.inputs["attention_mask"], layout=layout):
             logits = self.model(**static.inputs).logits
@@ -185,7 +185,7 @@ class GraphedPasses(Passes):
 
 @contextmanager
 def never_waiting() -> Iterator[None]:
-    """Let whoever waits for the device fail with a RuntimeError."""
+    """Raise RuntimeError for any call that waits for the device."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:

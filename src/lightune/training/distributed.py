@@ -1,6 +1,6 @@
-"""Several processes that train one model, started by torchrun: what they add up, agree on and tell each other.
+"""Several processes that train one model, started by torchrun: what they sum, agree on and broadcast.
 
-Gradients are added once a step, in one call, instead of by DistributedDataParallel: docs/adr/0008-ranks.md.
+Gradients are summed once per step, in one call, instead of by DistributedDataParallel: docs/adr/0008-ranks.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE = timedelta(days=7)
 
 
 def join(device: torch.device) -> None:
-    """Wait for all processes of the run; nothing when this one is alone, or they have met before."""
+    """Initialize the process group of the run; does nothing with one process, or if it already exists."""
     import torch
     from torch import distributed
 
@@ -34,13 +34,13 @@ def join(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _together():
-        # What the ranks tell each other lies on the CPU, so that waiting for it keeps no GPU busy.
+        # The ranks' messages are on the CPU, so that waiting for them keeps no GPU busy.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The process `rank` (from 0) of `count`. Every method is a call that all ranks make; alone, none does anything."""
+    """The process `rank` (from 0) of `count`; all ranks must call each method, which does nothing for one process."""
 
     rank: int = 0
     count: int = 1
@@ -51,7 +51,7 @@ class Ranks:
         return self.rank == 0
 
     def broadcast_model(self, model: nn.Module) -> None:
-        """Give every rank the first one's tensors, since what was computed on another machine may differ in a bit."""
+        """Give every rank the first one's tensors, since values computed on another machine may differ in a bit."""
         if self.count == 1:
             return
         import torch
@@ -64,7 +64,7 @@ class Ranks:
             value.detach().copy_(whole)
 
     def sum_gradients(self, trained: Sequence[torch.Tensor]) -> None:
-        """Put the sum of all ranks' gradients into each; what has none on any rank stays without."""
+        """Replace each gradient by the sum over all ranks; a tensor without gradient on every rank keeps none."""
         if self.count == 1:
             return
         import torch
@@ -83,7 +83,7 @@ class Ranks:
         return value if self.count == 1 else float(self._sum(torch.from_numpy(np.array([value], np.float64))))
 
     def any_signal(self, number: int | None) -> int | None:
-        """Return the signal that some rank was sent, if one was."""
+        """Return the signal that some rank received, if any."""
         if self.count == 1:
             return number
         import torch
@@ -124,7 +124,7 @@ def all_ranks() -> Ranks:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Let no rank end with what all of them found before the first has seen to it: torchrun would end that one too."""
+    """Let no rank end with a shared error before the first has handled it: torchrun would end the first one too."""
     try:
         yield
     except (InterruptedRunError, TrainingDivergedError):
@@ -134,7 +134,7 @@ def ending_together() -> Iterator[None]:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Say so when another process is gone."""
+    """Raise ResourceError when another process is gone."""
     try:
         yield
     except RuntimeError as error:

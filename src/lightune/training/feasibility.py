@@ -1,4 +1,4 @@
-"""Settings that a model cannot follow are refused before anything is measured."""
+"""Refuses settings that a model does not support, before anything is measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def require_feasible(settings: TrainingBlock, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise RecipeError for gradient checkpointing or token masking that this model or its tokenizer does not offer."""
+    """Raise RecipeError for gradient checkpointing or token masking that this model or tokenizer does not support."""
     if settings.gradient_checkpointing and not model.supports_gradient_checkpointing:
-        message = f"training.gradient_checkpointing: {type(model).__name__} does not offer it."
+        message = f"training.gradient_checkpointing: {type(model).__name__} does not support it."
         hint = "Leave it out; smaller batches with gradient_accumulation_steps save memory too."
         raise RecipeError("RECIPE-053", message, hint)
     TokenMasking(tokenizer, settings.token_masking, settings.seed)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Passes:
-    """Forward and backward passes as they are called."""
+    """Forward and backward passes, run eagerly."""
 
     model: Any
     method: Method
@@ -29,16 +29,16 @@ class Passes:
 
     # Makes a context for each call of the model on rows of the training texts, within `calling`.
     around: Around | None = None
-    # Whether passes may be recorded; then gradients keep their places in memory from step to step.
+    # Whether passes may be recorded; then gradients keep their memory addresses from step to step.
     records = False
 
     def __post_init__(self) -> None:
-        # Asking for it takes a look at every module.
+        # Computed once, because unwrapping looks at every module.
         self.plain_model = self.accelerator.unwrap_model(self.model)
 
     @contextmanager
     def calling(self, around: Around | None) -> Iterator[None]:
-        """Let `around` make a context for each call, for as long as this one lasts."""
+        """Let `around` make a context for each call, while this context lasts."""
         self.around = around
         try:
             yield
@@ -47,7 +47,7 @@ class Passes:
 
     @property
     def about(self) -> dict[str, int]:
-        """What environment.json says of recordings; nothing where there are none."""
+        """What environment.json says about recordings; empty without any."""
         return {}
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
@@ -57,7 +57,7 @@ class Passes:
     def run_batch(
         self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
     ) -> torch.Tensor:
-        """Do so for rows that are a batch already, on the CPU."""
+        """Do the same for rows that are already a batch, on the CPU."""
         device = self.accelerator.device
         around = nullcontext() if self.around is None else self.around(rows, inputs["attention_mask"])
         with around, on_device(self.plain_model, inputs, device) as moved:
@@ -70,7 +70,7 @@ class Passes:
 
 @contextmanager
 def recomputing(model: Any, on: bool) -> Iterator[None]:
-    """Let a model's layers be computed again in the backward pass, if so set, instead of being kept in memory."""
+    """Recompute a model's layers in the backward pass, if `on`, instead of keeping their activations in memory."""
     if on:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     try:

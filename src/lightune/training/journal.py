@@ -1,4 +1,4 @@
-"""What is written down and said while a model is trained: metrics.jsonl, trackers, notes."""
+"""What is logged while a model is trained: metrics.jsonl, trackers, notes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """metrics.jsonl in the folder, which gets a line a step, the accelerator's trackers, and the reporter.
+    """metrics.jsonl in the folder, which gets one line per step, the accelerator's trackers, and the reporter.
 
-    Like a file it is open from when it is made, and closed at the end of its context. Of several processes only the
-    first has a file and trackers.
+    Like a file it is open from its creation, and closed at the end of its context. Of several processes only the first
+    has a file and trackers.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter) -> None:
@@ -30,7 +30,7 @@ class Journal:
         self._log = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> Journal:
-        """Return the journal, which is open already."""
+        """Return the journal, which is already open."""
         return self
 
     def __exit__(
@@ -40,14 +40,14 @@ class Journal:
         self._log.close()
 
     def step(self, line: dict[str, Any]) -> None:
-        """Write a step down; `line` has its number as "step"."""
+        """Log a step; `line` has its number as "step"."""
         self._log.write(json.dumps(line) + "\n")
         self._track("train", line, line["step"])
 
     def epoch(self, found: Epoch, headline: str, step: int) -> None:
-        """Say how the validation went after optimizer step `step`, by the loss and the headline metric.
+        """Report the validation after optimizer step `step`, by the loss and the headline metric.
 
-        The steps so far are on the disk then.
+        The steps so far are then on disk.
         """
         self._log.flush()
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)

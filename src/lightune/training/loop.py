@@ -1,4 +1,4 @@
-"""The training loop, on Accelerate: epochs of steps, a validation after each."""
+"""The training loop, on Accelerate: epochs of steps, with a validation after each epoch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Fitted:
 class Loop:
     """Trains a model once, epoch by epoch. `in_bf16` says whether frozen layers compute in bf16.
 
-    Made by train.py alone.
+    Made only by train.py.
     """
 
     step: Step
@@ -57,13 +57,13 @@ class Loop:
     def fit(self) -> Fitted:
         """Train, keep the weights of the best epoch (or, if so set, of the last), and return what was done.
 
-        Raises TrainingDivergedError before the optimizer would take a step on a loss or gradient that is not a finite
-        number (and after an epoch whose validation loss is none), and InterruptedRunError after writing a checkpoint
-        when the process is asked to stop.
+        Raises TrainingDivergedError before an optimizer step whose loss or gradient is not finite, and after an epoch
+        whose validation loss is not finite. Raises InterruptedRunError, after writing a checkpoint, when the process is
+        asked to stop.
         """
         passes, folder = self.step.passes, self.checkpoints.folder
         device, texts = passes.accelerator.device, self.validation.examples.encoded
-        # On a CPU padding costs more than further calls; a GPU waits for the calls.
+        # On a CPU padding costs more than additional calls; on a GPU the calls cost more.
         cuts_batches = device.type == "cpu" and not supported(passes.model)
         surroundings = while_training(passes, texts, self.settings, folder, self.in_bf16)
         with StopRequest() as stop, self.journal, surroundings as cached:
@@ -96,16 +96,16 @@ class Loop:
 def while_training(
     passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path, in_bf16: bool
 ) -> Iterator[Cached]:
-    """Let the model of the passes run as it does while it is trained; yield what was chosen to be cached.
+    """Let the model of the passes run as it does in training; yield what is cached.
 
-    `validation` are the texts of the validations in between, `folder` is where a cache may lie.
+    `validation` are the texts of the validation after each epoch, `folder` is where a cache may be.
     """
     import torch
 
-    # The order matters. The caller's generator is put aside before anything draws, and comes back whatever happens.
-    # bf16, in `lean`, asks which attention the model has, which `padding_free` exchanges. The cache comes last: it
-    # calls the model once to see what its layers leave, packed and in bf16 as they will leave it in training; and its
-    # stand-ins have to give the layers back before the others undo what they did to them.
+    # The order matters. The caller's RNG state is saved before anything draws, and is always restored. bf16, in
+    # `lean`, depends on the model's attention function, which `padding_free` replaces. The cache comes last: it calls
+    # the model once to see the outputs of its layers, packed and in bf16 as they are in training; and its stand-ins
+    # have to put the layers back before the other contexts undo their changes to them.
     with (
         torch.random.fork_rng(),
         recomputing(passes.plain_model, settings.gradient_checkpointing),
@@ -118,7 +118,7 @@ def while_training(
 
 @dataclass
 class _Epochs:
-    """The epochs of a fit: those that are done, and the best of them."""
+    """The completed epochs of a fit, and the best of them."""
 
     loop: Loop
     cached: Cached
@@ -132,7 +132,7 @@ class _Epochs:
 
     @property
     def best_epoch(self) -> int:
-        """Whose weights are kept."""
+        """The epoch whose weights are kept."""
         return self.best.epoch if self.loop.settings.load_best_model_at_end else len(self.done)
 
     def run(self) -> None:
@@ -153,7 +153,7 @@ class _Epochs:
                 return
 
     def _train(self, epoch: int) -> float:
-        """Take the steps of an epoch; return the mean loss over its texts."""
+        """Run the steps of an epoch; return the mean loss over its texts."""
         step = self.loop.step
         step.passes.model.train()
         losses, lengths = 0.0, step.passes.row_loss.lengths

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 # Schedules that follow the validation loss instead of the step number.
 FOLLOW_VALIDATION = ("reduce_lr_on_plateau", "greedy")
-# Schedules for which transformers drops arguments instead of refusing them.
+# Schedules for which transformers ignores arguments instead of refusing them.
 TAKE_NOTHING = ("constant", "constant_with_warmup")
 
 
 def decayed(model: nn.Module) -> dict[str, bool]:
-    """Say of each trainable parameter, by name, whether it is decayed; biases and norms are not."""
+    """Return for each trainable parameter, by name, whether it gets weight decay; biases and norms do not."""
     no_decay = set()
     for module_name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
@@ -44,7 +44,7 @@ def make_optimizer(
     named = dict(model.named_parameters())
     for name, has_decay in decayed(model).items():
         groups.setdefault((factors.get(name, 1.0), has_decay), []).append(named[name])
-    # One pass over a parameter instead of ten; not everywhere there is one.
+    # One pass over a parameter instead of ten; not available on every device.
     is_fused = all(value.device.type in ("cpu", "cuda") for found in groups.values() for value in found)
     return torch.optim.AdamW(
         [
@@ -60,7 +60,7 @@ def make_optimizer(
 
 
 def warmup_step_count(settings: TrainingBlock, total_steps: int) -> int:
-    """Return the warm-up in steps; a value below 1 is a share of all steps, rounded up as transformers does."""
+    """Return the number of warm-up steps; a value below 1 is a share of all steps, rounded up as in transformers."""
     if settings.warmup_steps < 1:
         return math.ceil(settings.warmup_steps * total_steps)
     return int(settings.warmup_steps)
@@ -69,8 +69,8 @@ def warmup_step_count(settings: TrainingBlock, total_steps: int) -> int:
 class Schedule:
     """A learning-rate schedule of transformers' get_scheduler, stepped once per optimizer step.
 
-    The schedules that follow the validation loss know no warm-up of their own; here they get the usual linear one:
-    rate * (step + 1) / (warm-up steps + 1), and listen to the validation loss once it is over.
+    The schedules that follow the validation loss have no warm-up of their own. Here they get the usual linear one,
+    rate * (step + 1) / (warm-up steps + 1), and follow the validation loss once it is over.
     """
 
     def __init__(self, optimizer: Optimizer, settings: TrainingBlock, total_steps: int) -> None:
@@ -97,11 +97,11 @@ class Schedule:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the coming step."""
+        """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """Move on by one optimizer step; after the last one the rate stays, for no step is left to have another."""
+        """Advance by one optimizer step; after the last one the rate stays, since no further step uses it."""
         self.steps += 1
         if self.follows_validation:
             self._warm_up()
@@ -109,7 +109,7 @@ class Schedule:
             self.scheduler.step()
 
     def after_validation(self, loss: float) -> None:
-        """Tell the schedule the validation loss."""
+        """Pass the validation loss to the schedule."""
         if self.follows_validation and self.steps >= self.warmup:
             self.scheduler.step(loss)
 
@@ -121,7 +121,7 @@ class Schedule:
 
 
 def _needed_arguments(name: str, rate: float, total_steps: int, warmup: int) -> dict[str, Any]:
-    """Return values for arguments that some schedules demand, so that each works by its name alone."""
+    """Return values for the arguments that some schedules require, so that each works with only its name."""
     if name in {"cosine_with_min_lr", "cosine_warmup_with_min_lr"}:
         return {"min_lr_rate": 0.1}
     if name == "warmup_stable_decay":

@@ -1,4 +1,4 @@
-"""In which precision a run trains."""
+"""The precision in which a run trains."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def training_precision(wanted: str, device: torch.device, model: nn.Module, tokens: int) -> Precision:
-    """Return fp32 or bf16 for steps of so many tokens, and why; all processes of a run take what the first one finds.
+    """Return fp32 or bf16 for steps of this many tokens, and why; all processes of a run use the first one's choice.
 
-    `auto` on a CPU asks a probe, elsewhere the device. Raises RecipeError when bf16 is asked of a Mac whose system does
-    not know it.
+    `auto` on a CPU runs a probe; elsewhere it depends on the device. Raises RecipeError when bf16 is requested on a Mac
+    whose system does not support it.
     """
     name = runtime.choose_precision(wanted, device)
     if wanted != "auto":
@@ -36,7 +36,7 @@ def training_precision(wanted: str, device: torch.device, model: nn.Module, toke
 
 
 def holds_layers_in_bf16(precision: Precision, device: torch.device, model: nn.Module) -> bool:
-    """Whether bf16 means that frozen layers compute in it; else it means autocast, which rounds trained weights too."""
-    # Beside a CPU what passes between the layers has to be bf16 as well, and attention lightune's.
+    """Whether bf16 means that frozen layers compute in it; else it is autocast, which also rounds trained weights."""
+    # Except on a CPU, the hidden states between the layers have to be bf16 as well, and attention lightune's.
     can = device.type == "cpu" or (device.type == "cuda" and supported(model))
     return precision.name == "bf16" and can and bool(product_shapes(model, only_frozen=True))

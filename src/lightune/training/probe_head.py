@@ -1,4 +1,4 @@
-"""A head start: the output layer begins as a linear model of what it receives, instead of at random."""
+"""A head start: the output layer is initialized with a linear model of its inputs, instead of at random."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def start_from_probe(output_layer: nn.Module, inputs: NDArray[Any], targets: NDArray[Any], task: Task) -> str:
-    """Fit the task's linear model to the output layer's inputs, copy it into the layer, and say how it was found.
+    """Fit the task's linear model to the output layer's inputs, copy it into the layer, and return a note on the fit.
 
-    Raises RecipeError where the task has no such model.
+    Raises RecipeError if the task has no such model.
     """
     import torch
 

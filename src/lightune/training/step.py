@@ -30,7 +30,7 @@ class Step:
     """Takes optimizer steps, and counts them.
 
     `trained` are the tensors that the optimizer changes, `peak_rate` is the learning rate that the schedule starts
-    from, and `average` takes the weights in after each step.
+    from, and `average` includes the weights after each step.
     """
 
     passes: Passes
@@ -45,13 +45,13 @@ class Step:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the coming step."""
+        """The learning rate of the next step."""
         return self.schedule.learning_rate
 
     def take(self, shares: Sequence[Sequence[Sequence[int]]], epoch: int) -> tuple[float, float]:
         """Train on the micro-batches of each rank; return (mean loss over all rows, gradient norm before clipping).
 
-        Raises TrainingDivergedError, and leaves the weights alone, where one of the two is not a finite number.
+        Raises TrainingDivergedError, and leaves the weights unchanged, if one of the two is not finite.
         """
         import torch
 
@@ -59,7 +59,7 @@ class Step:
         plain = self._run_passes(shares, epoch)
         self.ranks.sum_gradients(self.trained)
         norm = self.passes.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
-        *means, norm = torch.stack([*plain, norm]).tolist()  # a GPU is waited for only here
+        *means, norm = torch.stack([*plain, norm]).tolist()  # the only place that waits for a GPU
         rows = sum(len(batch) for share in shares for batch in share)
         loss = sum(mean * (len(batch) / rows) for mean, batch in zip(means, mine, strict=True))
         loss, norm = self._finite(self.ranks.sum(loss), "loss"), self._finite(norm, "gradient norm")
@@ -67,7 +67,7 @@ class Step:
         return loss, norm
 
     def diverged(self, message: str) -> TrainingDivergedError:
-        """Return the error that says so, with the learning rate to try next."""
+        """Return the error for training that diverged, with the learning rate to try next."""
         hint = f"Lower the learning rate (it was {self.learning_rate:.2g}): --learning-rate {self.peak_rate / 10:.2g}"
         return TrainingDivergedError("TRAIN-001", message, hint)
 
@@ -75,14 +75,14 @@ class Step:
         """Add this rank's part of the step's gradient to the gradients; return the mean loss of each micro-batch.
 
         The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1 without class weights. A micro-batch m
-        yields its own weighted mean L_m; with W_m = sum of its w_i, the step's is sum_m (W_m / sum_m W_m) L_m, over
-        the micro-batches of all ranks.
+        yields its own weighted mean L_m. With W_m = sum of its w_i, the step's loss is sum_m (W_m / sum_m W_m) L_m
+        over the micro-batches of all ranks.
         """
         weight = self.passes.row_loss.weight
         whole = sum(weight(batch) for share in shares for batch in share)
         plain = []
         for number, batch in enumerate(shares[self.ranks.rank]):
-            # The first rank draws what one process would.
+            # The first rank draws the same numbers as a single process.
             key = (epoch, self.count, number, self.ranks.rank)
             runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
             plain.append(self.passes.run(batch, epoch, weight(batch) / whole))
@@ -92,7 +92,7 @@ class Step:
         if math.isfinite(value):
             return value
         raise self.diverged(
-            f"step {self.count + 1}: the {what} is {value}; training was stopped before the weights were touched."
+            f"step {self.count + 1}: the {what} is {value}; training was stopped before the weights were changed."
         )
 
     def _update(self) -> None:
@@ -112,13 +112,13 @@ def make_step(
     settings: TrainingBlock,
     learning_rate: float,
 ) -> Step:
-    """Make ready to train a model that has the method attached; nothing is trained yet."""
+    """Prepare to train a model that has the method attached; nothing is trained yet."""
     ranks = all_ranks()
     total = steps_per_epoch(len(row_loss.lengths), settings, ranks.count) * settings.num_train_epochs
     ranks.broadcast_model(model)
     method.before_training(model, total)
     optimizer = make_optimizer(model, settings, learning_rate, method.rate_factors(model))
-    # Without DistributedDataParallel, whose work `ranks` does; in one process that is all that `prepare` would do.
+    # Without DistributedDataParallel, since `ranks` does its work; in one process, `prepare` would do the same.
     model = accelerator.prepare_model(model, evaluation_mode=True)
     trained = [value for value in model.parameters() if value.requires_grad]
     return Step(
@@ -136,7 +136,7 @@ def make_step(
 def make_passes(
     model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: TrainingBlock
 ) -> Passes:
-    """Return recorded passes where they are wanted and fit, else plain ones."""
+    """Return recorded passes where they are requested and possible, else plain ones."""
     fits = (
         settings.cuda_graphs
         and accelerator.device.type == "cuda"

@@ -1,4 +1,4 @@
-"""Hiding tokens from the model while it trains, so that it cannot hang on single words."""
+"""Masking tokens during training, so that the model cannot depend on single words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TokenMasking:
-    """Each ordinary token becomes the mask token with probability `share`, drawn anew for each text in each epoch.
+    """Each ordinary token becomes the mask token with probability `share`, drawn again for each text in each epoch.
 
     Word dropout, as in Iyyer et al. 2015 (Deep Unordered Composition Rivals Syntactic Methods), with the mask token
     that the model knows from its pre-training. Draws are keyed by (seed, epoch, text), so batching does not change
@@ -31,7 +31,7 @@ class TokenMasking:
         self._special = frozenset(tokenizer.all_special_ids)
 
     def rows(self, rows: Iterable[tuple[int, TokenRow]], epoch: int) -> list[TokenRow]:
-        """Return the (number, tokens) of texts with tokens hidden; special tokens stay."""
+        """Return the tokens of the (number, tokens) given, with some masked; special tokens stay."""
         return [self._hidden(number, row, epoch) if self._share else row for number, row in rows]
 
     def _hidden(self, number: int, row: TokenRow, epoch: int) -> TokenRow:

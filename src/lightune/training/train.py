@@ -1,6 +1,6 @@
-"""Training a loaded model by a method: from attaching it to the weights that are kept.
+"""Training a loaded model with a method: from attaching the method to the weights that are kept.
 
-Nobody else makes a Loop, so that every training is the one that `lightune run` does.
+A Loop is made only here, so that all training is the same as in `lightune run`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Texts:
-    """What a model is trained on, and what it is validated on after each epoch."""
+    """The texts that a model is trained on, and those that it is validated on after each epoch."""
 
     train: Examples
     validation: Examples
@@ -47,7 +47,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Tracked:
-    """What trackers are told: the name of the project, and its settings."""
+    """What trackers receive: the name of the project, and its settings."""
 
     project: str = "lightune"
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -55,9 +55,9 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is around a training and changes nothing that is learned.
+    """Settings of training that do not change the result.
 
-    The folder receives metrics.jsonl and, in between, checkpoints; `eval_batch_size` is that of the validations.
+    The folder receives metrics.jsonl and, during training, checkpoints; `eval_batch_size` is for validation.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Choices:
-    """What was settled while training, for environment.json; `cuda_graphs` only where passes may be recorded."""
+    """What was chosen during training, for environment.json; `cuda_graphs` only if passes may be recorded."""
 
     precision: Precision
     cache_frozen: CacheChoice
@@ -82,9 +82,9 @@ class Choices:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with the weights that are kept, in evaluation mode, and how it came to them.
+    """A trained model with the weights that are kept, in evaluation mode, and how it was trained.
 
-    `changed` are the modules that the method put in, as Attachment has them.
+    `changed` are the modules that the method added, as in Attachment.
     """
 
     model: nn.Module
@@ -95,7 +95,7 @@ class Trained:
 
     @property
     def section(self) -> Training:
-        """What the record says of it."""
+        """The section of the record about the training."""
         fitted = self.fitted
         return Training(
             **fitted.spent.record(fitted.samples, fitted.steps),
@@ -115,11 +115,11 @@ def train(
     surroundings: Surroundings,
     attachment: Attachment | None = None,
 ) -> Trained:
-    """Attach the method to the loaded model, which is changed by it, train it where it lies, and keep the best weights.
+    """Attach the method to the loaded model, in place, train it on its device, and keep the best weights.
 
-    The learning rate is the settings', or else the method's own. An `attachment` is of a method that was attached to
-    the model before, and is trained on as it is.
-    Raises what `Loop.fit` does, and RecipeError where method, settings and model do not go together.
+    The learning rate is the settings', or else the method's own. An `attachment` is from a method that is already
+    attached to the model; it is trained further.
+    Raises the errors of `Loop.fit`, and RecipeError if method, settings and model do not fit together.
     """
     attachment = attachment or attach(loaded, method, texts.train, settings)
     job = Job(attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, surroundings)
@@ -134,7 +134,7 @@ def train(
 
 
 def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: TrainingBlock) -> Attachment:
-    """Attach the method to the loaded model, where it lies, and start it from training texts if it needs them."""
+    """Attach the method to the loaded model, on its device, and initialize it from training texts if it needs them."""
     device = next(loaded.model.parameters()).device
     attachment = method.attach(loaded.model, loaded.anatomy, settings.seed)
     attachment.model.to(device)
@@ -146,7 +146,7 @@ def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: Tr
 
 @dataclass(frozen=True)
 class Job:
-    """A model with the method attached, and all that decides how it is trained."""
+    """A model with the method attached, and everything that determines how it is trained."""
 
     model: nn.Module
     method: Method
@@ -158,16 +158,16 @@ class Job:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
         return next(self.model.parameters()).device
 
     @property
     def learning_rate(self) -> float:
-        """What the schedule starts from."""
+        """The learning rate that the schedule starts from."""
         return learning_rate(self.settings, self.method)
 
     def precision(self) -> Precision:
-        """Settle the precision; `auto` measures for it on a CPU."""
+        """Return the precision; `auto` on a CPU measures to choose it."""
         tokens = round(np.mean(self.texts.train.encoded.lengths) * self.settings.per_device_train_batch_size)
         return training_precision(self.settings.precision, self.device, self.model, tokens)
 

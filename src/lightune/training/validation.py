@@ -27,7 +27,7 @@ class Validation:
     ranks: Ranks
 
     def metrics(self, around: Around | None = None) -> dict[str, float | None]:
-        """Return the metrics of the model as it is; the first rank measures, and the others decide by its figures.
+        """Return the metrics of the model as it is; the first rank measures, and the others use its figures.
 
         `around` makes a context for each call of the model, as in `predict_logits`.
         """

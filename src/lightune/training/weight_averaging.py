@@ -1,4 +1,4 @@
-"""Averaging the weights of the last steps: a better model than any single one of them, at no cost in time."""
+"""Averaging the weights of the last steps: often better than the weights of any one step, at no cost in time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class WeightAverage:
     """The mean of the trained tensors over the last `share` of `total` steps: mean += (w - mean) / n after each.
 
     Izmailov et al. 2018, arXiv:1803.05407, with the learning rate still falling, as in Kaddour 2022, arXiv:2209.14981.
-    At least the last step counts, so a share above 0 is never without effect on what the last epoch leaves. Share 0
-    averages nothing, and the weights stay as they are.
+    At least the last step counts, so a share above 0 always affects the final weights. Share 0 averages nothing, and
+    the weights stay as they are.
     """
 
     def __init__(self, trained: Sequence[torch.Tensor], share: float, total: int) -> None:
@@ -26,7 +26,7 @@ class WeightAverage:
         self.steps = 0
 
     def update(self, step: int) -> None:
-        """Take the weights after optimizer step `step` (from 1) into the mean, if it is one of the last."""
+        """Add the weights after optimizer step `step` (from 1) to the mean, if it is one of the last."""
         import torch
 
         if step < self._first:
@@ -40,7 +40,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the averaged weights for a while: they are what is evaluated and saved."""
+        """Give the model the averaged weights within the context: they are what is evaluated and saved."""
         latest = [value.detach().clone() for value in self._trained] if self._mean else []
         self.keep()
         try:
