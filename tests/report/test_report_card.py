@@ -6,8 +6,8 @@ import re
 
 import pytest
 import yaml
-from example_record import FIVE, example_record
 
+from example_record import FIVE, example_record
 from lightune.report.card import fenced, plain, render_card, sampling_noise
 
 
