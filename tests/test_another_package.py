@@ -160,6 +160,38 @@ def test_every_command_takes_the_run(site: Path, run: dict[str, Any], ratings: d
     assert answer(site, "check", ratings["train"], "--task", "ratings", "--label-column", "stars")["usable"]
 
 
+SAVED = """
+import json, sys, lightune
+one = lightune.load(sys.argv[1])
+said = one.predict("a superb film")
+one.save_pretrained(sys.argv[2])
+again = lightune.load(sys.argv[2])
+print(json.dumps([again.task == one.task, again.predict("a superb film")[0].label == said[0].label]))
+"""
+
+
+def test_a_stock_model_that_was_saved_is_of_the_same_task(site: Path, run: dict[str, Any], tmp_path: Path):
+    """Its configuration looks like that of a classifier with four labels, and says that it is none."""
+    done = python(site, "-c", SAVED, run["run_folder"], tmp_path / "stock")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True]
+    other = python(None, "-c", "import lightune, sys; lightune.load(sys.argv[1])", tmp_path / "stock")
+    assert 'trained for the task "ratings", which is not installed here' in other.stderr
+    head = python(site, "-m", "lightune", "run", "--model", tmp_path / "stock", "--train-examples", 40, "--epochs", 1,
+                  "--test-examples", 20, "--output", tmp_path / "run", "--task", "classification")  # fmt: skip
+    assert head.returncode == 0, head.stderr
+    assert "is for another task; a new one was" in head.stderr + head.stdout
+
+
+def test_settings_that_the_task_lacks_are_refused_before_anything_is_measured(site: Path, ratings: dict[str, Path]):
+    for setting, code in (("class_weights=auto", "RECIPE-017"), ("head_start=probe", "RECIPE-016")):
+        done = python(site, "-m", "lightune", "run", "--train", ratings["train"], "--label-column", "stars", "--task",
+                      "ratings", "--set", f"training.{setting}")  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert code in done.stderr
+        assert "Before:" not in done.stderr
+
+
 def test_without_the_package_a_run_says_what_is_missing(run: dict[str, Any]):
     done = python(None, "-m", "lightune", "predict", run["run_folder"], "a superb film")
     assert done.returncode == 4

@@ -69,7 +69,7 @@ class ArtifactConfig:
             base_sha256=fingerprint(source),
             method=recipe.method.name,
             method_options=method.options(),
-            task=loaded.task,
+            task=splits.task,
             max_length=loaded.max_length,
             text_columns=splits.text_columns,
             label_column=splits.label_column,

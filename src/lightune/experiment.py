@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +91,12 @@ class _Before:
 
 @dataclass(frozen=True)
 class _After:
-    """Measurements of the adapted model, which cannot be used any more: measuring the merged model changes it."""
+    """Measurements of the adapted model, which cannot be used any more: measuring the merged model changes it.
 
+    `splits` have the task as it was fitted after training.
+    """
+
+    splits: DataSplits
     scores: NDArray[Any]
     evaluation: Evaluation
     trainable: int
@@ -131,8 +135,9 @@ def run(
     if data is not None:
         tables = python_tables(data, recipe.data, recipe.task)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
-    wishes = Wishes(recipe.task, recipe.training.class_weights)
+    wishes = Wishes(recipe.task, recipe.training.class_weights, recipe.training.head_start)
     splits = load_splits(recipe.data, recipe.training.seed, wishes, tables)
+    splits.task.require(wishes)
     if runtime.rank():
         with ending_together():
             _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
@@ -181,7 +186,7 @@ def _carry_out(run: _Prepared) -> Outcome:
     after = _after(run, trained)
     return Outcome(
         recipe=run.recipe,
-        splits=run.splits,
+        splits=after.splits,
         environment={**runtime.environment(run.device), **trained.choices.as_json()},
         before=before.scores,
         after=after.scores,
@@ -200,7 +205,7 @@ def _before(run: _Prepared) -> _Before:
     model, splits = run.loaded.model, run.splits
     started = time.perf_counter()
     with FeatureRecorder(model, run.output_layer) as seen:
-        scores, evaluation = _evaluate(run, model)
+        scores, evaluation = _evaluate(run, model, run.splits)
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
     for name in ("train", "validation"):
         features[name] = watch_texts(model, run.output_layer, run.loaded.tokenizer, run.encoded[name], run.batch_size)
@@ -231,8 +236,9 @@ def _train(run: _Prepared) -> Trained:
 def _after(run: _Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
-    scores, evaluation = _evaluate(run, trained.model)
-    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, run.splits)
+    splits = _fitted(run, trained.model)
+    scores, evaluation = _evaluate(run, trained.model, splits)
+    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, splits)
     adapted = AdaptedModel(run.loaded, trained.model, run.method, config)
     known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
     adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
@@ -240,7 +246,17 @@ def _after(run: _Prepared, trained: Trained) -> _After:
     check, reason = _check_reload(run, trained.model)
     speeds, notes = measure_adapted_speed(adapted, run.loaded, run.splits.test.texts, run.batch_size)
     failed = (f"The reload check failed: {reason}.",) if reason else ()
-    return _After(scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *notes))
+    return _After(splits, scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *notes))
+
+
+def _fitted(run: _Prepared, model: Any) -> DataSplits:
+    """Return the splits with the task as it answers after training, fitted on the validation texts if it wants that."""
+
+    def validation() -> tuple[NDArray[Any], NDArray[Any]]:
+        logits = predict_logits(model, run.loaded.tokenizer, run.encoded["validation"], run.batch_size)
+        return logits, run.splits.validation.targets
+
+    return replace(run.splits, task=run.splits.task.fitted(validation))
 
 
 def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
@@ -262,10 +278,10 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
     return Measured(model, before.evaluation, trained.section, after.evaluation, inference, after.reload_check)
 
 
-def _evaluate(run: _Prepared, model: Any) -> tuple[NDArray[Any], Evaluation]:
-    labelled, texts = Labelled(run.splits.task, run.splits.test), run.encoded["test"]
+def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
+    labelled, texts = Labelled(splits.task, splits.test), run.encoded["test"]
     scores, found = evaluate(model, run.loaded.tokenizer, texts, labelled, run.batch_size, run.reporter)
-    known = {metric.title: found.metrics[metric.name] for metric in run.splits.task.metrics}
+    known = {metric.title: found.metrics[metric.name] for metric in splits.task.metrics}
     told = (f"{title} {value:.3f}" for title, value in known.items() if value is not None)
     run.reporter.note(f"test {', '.join(told)}")
     return scores, found

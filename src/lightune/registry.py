@@ -102,16 +102,20 @@ class Registry(Generic[T]):
             return self._objects
 
     def _take_in(self, point: EntryPoint) -> None:
-        """Load one plugin, completely or not at all."""
+        """Load one plugin, whole or not at all."""
         before = dict(self._objects)
         try:
             self._load(point, before)
-            new = {name: obj for name, obj in self._objects.items() if name not in before}
+            # Its module may have been imported, and have registered its objects, for another table.
+            brought = [name for name, obj in self._objects.items() if name not in before or _is_of(obj, point)]
+            new = {name: self._objects[name] for name in brought if name not in self._packages}
             for obj in new.values():
                 if self._check is not None:
                     self._check(obj)
         except (Exception, SystemExit) as error:  # another package's code may raise anything
-            self._objects = before
+            self._objects = {
+                name: obj for name, obj in before.items() if name in self._packages or not _is_of(obj, point)
+            }
             said = str(error).strip().partition("\n")[0].rstrip(".")
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             self._broken.append(BrokenPlugin(point.name, _package(point), reason))
@@ -134,6 +138,11 @@ def _entry_points(group: str) -> list[EntryPoint]:
     from importlib.metadata import entry_points  # imported here, because it takes longer than `--help`
 
     return sorted(entry_points(group=group), key=lambda point: (_package(point), point.name))
+
+
+def _is_of(obj: object, point: EntryPoint) -> bool:
+    """Say whether the module of an entry point defines the object."""
+    return getattr(obj, "__module__", None) == point.module
 
 
 def _package(point: EntryPoint) -> str:

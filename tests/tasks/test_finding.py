@@ -136,10 +136,3 @@ def test_a_task_that_is_not_installed_is_named_with_those_that_are():
     assert caught.value.code == "ARTIFACT-016"
     assert 'trained for the task "ranking"' in caught.value.message
     assert "Installed: classification" in caught.value.hint
-
-
-@pytest.mark.parametrize("labels", [["1.0", "2.0"], ["1", "2.0"]])
-def test_labels_as_older_versions_wrote_them_are_the_same_task_spelt_otherwise(labels: list[str]):
-    assert classes(labels).is_spelt_otherwise(classes(["1", "2"]))
-    assert not classes(labels).is_spelt_otherwise(classes(["1", "3"]))
-    assert not classes(labels).is_spelt_otherwise(classes(["2", "1"]))

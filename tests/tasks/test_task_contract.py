@@ -100,7 +100,14 @@ def test_its_configuration_names_every_output(case: TaskCase):
     assert transformers.DistilBertConfig(**config).num_labels == case.task.outputs
 
 
-def test_a_finished_model_with_its_configuration_is_one_of_the_same_task(case: TaskCase):
+def test_a_saved_model_says_which_task_it_does(case: TaskCase):
+    import transformers
+
+    config = transformers.DistilBertConfig(**case.task.config(), lightune_task=case.task.as_json())
+    assert task_of_checkpoint(json.loads(config.to_json_string(use_diff=False)), "here") == case.task
+
+
+def test_a_model_from_elsewhere_with_its_configuration_is_of_the_task_or_of_none(case: TaskCase):
     import transformers
 
     written = json.loads(transformers.DistilBertConfig(**case.task.config()).to_json_string(use_diff=False))

@@ -51,12 +51,14 @@ class Checked:
         return columns.guess_note(self.texts, self.label, self.guessed)
 
 
-def check_data(block: DataBlock, wishes: Wishes = ANY_TASK, tables: Tables | None = None) -> Checked:
+def check_data(
+    block: DataBlock, wishes: Wishes = ANY_TASK, tables: Tables | None = None, task: Task | None = None
+) -> Checked:
     """Read and check every file that a recipe's data block names; faults are collected, not raised.
 
-    `tables` replace the block's source.
+    `tables` replace the block's source. A `task` that is known already is not looked for.
     """
-    found, wishes = Checked(), replace(wishes, label_kind=block.label_kind)
+    found, wishes = Checked(task=task), replace(wishes, label_kind=block.label_kind)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
@@ -142,7 +144,7 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     label = _attempt(lambda: columns.label_column(train, block.label_column, named, usual), found.faults)
     if label is None:
         return False
-    task = _attempt(lambda: find_task(label_cells(train, label[0]), wishes), found.faults)
+    task = found.task or _attempt(lambda: find_task(label_cells(train, label[0]), wishes), found.faults)
     if texts is None or task is None:
         return False
     found.texts, found.label, found.guessed, found.task = texts[0], label[0], (texts[1], label[1]), task

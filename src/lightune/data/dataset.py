@@ -66,14 +66,15 @@ def load_splits(
     wishes: Wishes = ANY_TASK,
     tables: Tables | None = None,
     group_by: str | None = None,
+    task: Task | None = None,
 ) -> DataSplits:
     """Check and load the data a recipe names; DataError lists every fault with file and row.
 
     Training and validation rows are drawn by the seed, stratified by the task; test rows do not depend on it, so that
     runs with different seeds are compared on the same examples. `tables` replace the block's source. `group_by`
-    names a column to group by, whatever its values.
+    names a column to group by, whatever its values. A `task` that is known already is taken as it is.
     """
-    checked = check_data(block, wishes, tables)
+    checked = check_data(block, wishes, tables, task)
     raise_faults(checked.faults)
     return draw_splits(checked, block, seed, group_by)
 

@@ -21,6 +21,7 @@ from lightune.inference.merging import COMPARED, Merging, merged_model
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.load import LoadedModel
 from lightune.models.pretrained_classifier import load_finished
+from lightune.tasks import checkpoint_task
 from lightune.tasks.answers import Answer
 from lightune.tasks.base import Task
 
@@ -185,6 +186,8 @@ class Classifier:
                 raise RecipeError("RECIPE-094", message, "Keep the run folder: lightune.load reads it.")
             if not self._unmerged.shares_base:  # a merged adapter cannot be merged again
                 self._model, self._unmerged = model, None
+        if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
+            model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

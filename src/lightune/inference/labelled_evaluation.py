@@ -24,8 +24,7 @@ from lightune.recipe import DataBlock
 from lightune.record import RunRecord
 from lightune.record_file import RESULTS_FILE, read_record
 from lightune.sections import Evaluation
-from lightune.tasks import Task, task_from_json
-from lightune.tasks.columns import Wishes
+from lightune.tasks import Task
 from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing
 
@@ -75,7 +74,7 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
         )
     record = read_record(Path(folder), "Or pass --test FILE.")
     try:
-        splits = _as_measured(record, by)
+        splits = _as_measured(record, classifier.task, by)
     except DataError as error:
         raise _without_options(error) from error
     if splits.sha256() != record.data.sha256:
@@ -85,14 +84,12 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
     return _evaluate(classifier, Labelled(splits.task, test))
 
 
-def _as_measured(record: RunRecord, by: str | None) -> DataSplits:
-    """Read a run's data with the columns and label names of its record: an older version may have chosen others."""
+def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
+    """Read a run's data with the columns of its record and its own task: an older version may have chosen others."""
     data, columns = record.data, record.data.text_column
     stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
     block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
-    task = task_from_json({"name": record.task.name, "labels": record.task.labels}, record.run_folder)
-    splits = load_splits(block, record.recipe["training"]["seed"], Wishes(task.name), group_by=by)
-    return replace(splits, task=task) if task.is_spelt_otherwise(splits.task) else splits
+    return load_splits(block, record.recipe["training"]["seed"], group_by=by, task=task)
 
 
 def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:

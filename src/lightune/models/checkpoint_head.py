@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune.tasks.base import Task
+from lightune.tasks import Task, checkpoint_task
 from lightune.tasks.checkpoint_labels import label_names
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def own_head(raw: Mapping[str, Any], task: Task) -> OwnHead:
     """
     kind = ", ".join(map(str, raw.get("architectures") or ["of an unnamed kind"]))
     labels = list(task.config()["id2label"].values())
-    if task.head_class not in kind:
+    own = checkpoint_task(raw, "the checkpoint")
+    if task.head_class not in kind or (own is not None and type(own) is not type(task)):
         return OwnHead(None, f"The checkpoint's own head ({kind}) is for another task; a new one was initialized.")
     names = label_names(raw)
     folded, wanted = [_folded(name) for name in names], [_folded(label) for label in labels]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lightune.errors import ArtifactError
+from lightune.errors import ArtifactError, RecipeError, did_you_mean
 from lightune.tasks import classification  # noqa: F401  (registers itself)
 from lightune.tasks.base import Task
 from lightune.tasks.columns import LabelColumn, Wishes
@@ -18,6 +18,7 @@ __all__ = [
     "AUTO",
     "TASKS",
     "Task",
+    "checkpoint_task",
     "describe",
     "find_task",
     "label_columns",
@@ -65,17 +66,35 @@ def label_columns(task: str = AUTO) -> tuple[str, ...]:
 
 def require_task(name: str, metric: str | None = None) -> None:
     """Raise RecipeError unless the task exists (or is auto) and has the metric, where one is named."""
-    kinds = [kind for _, kind in TASKS.items()] if name == AUTO else [TASKS[name]]
-    if not any(metric in (None, *(found.name for found in kind.metrics)) for kind in kinds):
-        kinds[0].metric(metric)
+    kinds = dict(TASKS.items()) if name == AUTO else {name: TASKS[name]}
+    known = {task: [found.name for found in kind.metrics] for task, kind in kinds.items()}
+    if metric is None or any(metric in names for names in known.values()):
+        return
+    if len(known) == 1:
+        next(iter(kinds.values())).metric(metric)
+    listed = "; ".join(f"{task}: {', '.join(names)}" for task, names in known.items())
+    guess = did_you_mean(metric, [found for names in known.values() for found in names])
+    text = f'training.metric_for_best_model: no task has a metric "{metric}".'
+    raise RecipeError("RECIPE-015", text, f"{guess} Valid: {listed}.".strip())
+
+
+def checkpoint_task(config: Mapping[str, Any], where: str) -> Task | None:
+    """Return the task of a finished model from its config.json, or None where no task recognizes it.
+
+    A model that lightune saved says which it is. Of the others classification takes what no other task does.
+    """
+    named = config.get("lightune_task")
+    if isinstance(named, Mapping):
+        return task_from_json(named, where)
+    kinds = [*(kind for name, kind in TASKS.items() if name != USUAL), TASKS[USUAL]]
+    return next((found for kind in kinds if (found := kind.of_checkpoint(config)) is not None), None)
 
 
 def task_of_checkpoint(config: Mapping[str, Any], where: str) -> Task:
     """Return the task of a finished model from its config.json; ArtifactError when lightune does not have it."""
-    for _, kind in TASKS.items():
-        found = kind.of_checkpoint(config)
-        if found is not None:
-            return found
+    found = checkpoint_task(config, where)
+    if found is not None:
+        return found
     problem = config.get("problem_type")
     what = "several labels per text" if problem == "multi_label_classification" else "regression"
     hint = "Models that give each text one of two or more labels can be evaluated."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -91,10 +91,6 @@ class Task(ABC):
         """Return the same task with a file's names for its labels; for a model that was trained elsewhere."""
         return self
 
-    def is_spelt_otherwise(self, other: Task) -> bool:
-        """Say whether another task differs only in how its labels are written, as older versions wrote them."""
-        return False
-
     def targets(self, rows: int) -> Array:
         """Return an array for the targets of this many rows; the first axis is the row."""
         return np.zeros(rows, np.int32)
@@ -137,6 +133,7 @@ class Task(ABC):
             "num_labels": self.outputs,
             "id2label": dict(enumerate(names)),
             "label2id": {name: row for row, name in enumerate(names)},
+            "problem_type": None,
         }
 
     # Training
@@ -147,15 +144,29 @@ class Task(ABC):
 
         return torch.from_numpy(np.asarray(targets, np.int64))
 
+    def require(self, wishes: Wishes) -> None:
+        """Raise RecipeError for settings that the task does not have: class weights, a head start."""
+        if wishes.class_weights != "none":
+            text = f"training.class_weights: the task {self.name} has no classes to weight."
+            raise RecipeError("RECIPE-017", text, "Leave it out.")
+        if wishes.head_start != "random":
+            text = f"training.head_start: the task {self.name} has no linear model for a head to start from."
+            raise RecipeError("RECIPE-016", text, "Leave it out.")
+
     def weights(self, targets: Array, wishes: Wishes) -> Array | None:
         """Return the weight of each text in training, or None where all weigh the same.
 
         Raises RecipeError where class weights are asked for and the task has none.
         """
-        if wishes.class_weights != "none":
-            text = f"training.class_weights: the task {self.name} has no classes to weight."
-            raise RecipeError("RECIPE-017", text, "Leave it out.")
+        self.require(replace(wishes, head_start="random"))
         return None
+
+    def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> Task:
+        """Return the task as it answers after training, with thresholds for example; itself where nothing is fitted.
+
+        `validation` gives (logits, targets) of the validation texts, and computes them when it is called.
+        """
+        return self
 
     @abstractmethod
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

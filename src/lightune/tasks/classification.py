@@ -25,7 +25,6 @@ from lightune.tasks.label_reader import LabelReader
 from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
 from lightune.tasks.registry import register
-from lightune.values.label_text import label_text
 
 if TYPE_CHECKING:
     import torch
@@ -69,10 +68,6 @@ class Classification(Task):
         """Return the task with the file's names for its labels, matched by name, or by number where they have none."""
         return Classification(tuple(names_in_file(self.labels, column)))
 
-    def is_spelt_otherwise(self, other: Task) -> bool:
-        """Say whether the labels are the other's once 1.0 is written as 1."""
-        return tuple(map(label_text, self.labels)) == other.labels
-
     def tally(self, targets: Array) -> dict[str, int]:
         """Return how often each label occurs."""
         counts = np.bincount(targets, minlength=len(self.labels)).tolist()
@@ -107,6 +102,9 @@ class Classification(Task):
     def config(self) -> dict[str, Any]:
         """Return the labels, and that each text has one."""
         return super().config() | {"problem_type": "single_label_classification"}
+
+    def require(self, wishes: Wishes) -> None:
+        """Accept every setting."""
 
     def weights(self, targets: Array, wishes: Wishes) -> Array | None:
         """Return n / (k * n_c) for a text of label c: n texts, k labels, n_c of c (scikit-learn's "balanced")."""

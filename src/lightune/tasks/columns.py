@@ -19,6 +19,7 @@ class Wishes:
 
     task: str = "auto"
     class_weights: str = "none"
+    head_start: str = "random"
     label_kind: str = "auto"
 
 
