@@ -209,8 +209,8 @@ def test_an_older_record_is_read_and_shown_and_says_what_it_lacks(tmp_path):
     headline, *cautions = _shown(read).splitlines()[:2]
     assert headline.startswith(f"0.800 accuracy, 10.0 points above {PROBE}")
     assert cautions == [
-        "Word counts (TF-IDF): 0.850, linear probe: 0.700; an older lightune wrote this record and compared with the "
-        "latter alone."
+        "Word counts (TF-IDF): 0.850, linear probe: 0.700; an older lightune wrote this record and compared only "
+        "with the latter."
     ]
     assert read.figures()[1][0] == "over a baseline"
     assert [row[0] for row in tables.gained(read).rows] == ["over the linear probe", "over before (untrained head)"]
