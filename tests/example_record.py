@@ -84,7 +84,7 @@ def example_record(labels: tuple[str, ...] = TWO, predictions: Predictions | Non
         "run_folder": "runs/reviews-1",
         "recipe": RECIPE,
         "environment": ENVIRONMENT,
-        "task": {**TASK, "labels": list(labels), "outputs": len(labels)},
+        "task": {**TASK, "labels": list(labels), "outputs": len(labels), "describes": _describes(labels)},
         "data": _data(labels, len(rows)),
         "model": MODEL,
         "baselines": baselines,
@@ -97,6 +97,10 @@ def example_record(labels: tuple[str, ...] = TWO, predictions: Predictions | Non
         "notes": ["12 training rows were duplicates and were dropped.", "One seed: another gives other figures."],
     }
     return RunRecord.model_validate(fields | changes)
+
+
+def _describes(labels: tuple[str, ...]) -> str:
+    return f"A text classifier with {len(labels)} labels ({', '.join(labels)})."
 
 
 def with_accuracy(record: RunRecord, accuracy: float) -> RunRecord:
@@ -246,12 +250,13 @@ def _training(labels: tuple[str, ...]) -> dict[str, Any]:
 TASK = {
     "name": "classification",
     "metrics": [
-        {"name": "accuracy", "title": "accuracy", "unit": "share"},
-        {"name": "f1_macro", "title": "macro F1", "unit": "share"},
+        {"name": "accuracy", "title": "accuracy", "unit": "share", "hub_name": "accuracy"},
+        {"name": "f1_macro", "title": "macro F1", "unit": "share", "hub_name": "f1"},
         {"name": "loss", "title": "loss", "unit": "nats", "higher_is_better": False},
     ],
     "hub_tag": "text-classification",
     "model_class": "AutoModelForSequenceClassification",
+    "answer_columns": ["prediction", "confidence"],
 }
 RECIPE = {
     "name": "reviews",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from example_record import example_record
+from example_record import example_record, with_accuracy
 from lightune.record import RunRecord
-from lightune.sections import Evaluation
+from lightune.sections import Baseline, Evaluation
 from records_of_version_1 import last_of_version_1, paths
 
 # What differs from run to run, and is not of a fixed form.
@@ -92,3 +93,48 @@ def test_a_record_without_what_its_headline_compares_with_is_refused(record: Run
 def test_a_section_without_its_fields_says_so():
     with pytest.raises(AttributeError, match="Evaluation has no metrics"):
         _ = Evaluation.model_construct().accuracy
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("after", "accuracy"), 0.99, "accuracy is 0.99, but the other fields give 0.5"),
+        (("after", "accuracy"), None, "accuracy is None, but the other fields give 0.5"),
+        (("after", "confusion_matrix"), [[1, 1], [1, 1]], "confusion_matrix is "),
+        (("baselines", "probe", "C"), 3.0, "C is 3.0, but the other fields give "),
+        (("comparison", "probe_gain_ci95"), [0.1, 0.2], "probe_gain_ci95 is [0.1, 0.2], but the other fields give "),
+        (("training", "epochs", 0, "validation_accuracy"), 0.9, "but the other fields give 0.595"),
+    ],
+)
+def test_what_stands_beside_the_fields_has_to_follow_from_them(record: RunRecord, place, value, said):
+    record = with_accuracy(record, 0.5)
+    fields = json.loads(record.model_dump_json())
+    section: Any = fields
+    for name in place[:-1]:
+        section = section[name]
+    assert place[-1] in section
+    section[place[-1]] = value
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        RunRecord.model_validate(fields)
+
+
+def test_equal_as_json_is_equal():
+    fields = {"examples": 2, "metrics": {"kappa": float("nan"), "accuracy": 1}, "details": {"per_label": (1, 2)}}
+    beside = {"kappa": None, "accuracy": 1.0, "per_label": [1, 2]}
+    cost = {"runtime": 1.0, "samples_per_second": 2.0, "steps_per_second": 1.0}
+    assert Evaluation.model_validate({**fields, **beside, **cost}).accuracy == 1.0
+
+
+def test_a_detail_with_the_name_of_a_metric_is_refused_when_the_section_is_made():
+    with pytest.raises(ValidationError, match="kappa: a metric and a detail cannot have the same name"):
+        Baseline(title="the median", metrics={"kappa": 0.1, "mae": 1.0}, details={"kappa": [1]})
+
+
+def test_only_details_of_version_1_are_written_twice():
+    found = Baseline(title="x", metrics={"accuracy": 0.5}, details={"C": 0.1, "residuals": [1.0, 2.0]})
+    written = found.model_dump(mode="json")
+    assert written == {
+        "title": "x", "article": "", "runtime": None, "metrics": {"accuracy": 0.5}, "accuracy": 0.5, "C": 0.1,
+        "details": {"C": 0.1, "residuals": [1.0, 2.0]},
+    }  # fmt: skip
+    assert Baseline.model_validate(written) == found

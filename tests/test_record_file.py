@@ -38,6 +38,13 @@ def test_a_record_of_version_1_keeps_every_figure_under_its_name(tmp_path: Path)
     assert RunRecord.model_validate_json(record.model_dump_json()) == record
 
 
+def test_a_record_without_a_version_is_of_version_1(tmp_path: Path):
+    fields = last_of_version_1()
+    wanted = _read(tmp_path, fields)
+    del fields["schema_version"]
+    assert _read(tmp_path, fields) == wanted
+
+
 def test_version_1_was_classification(tmp_path: Path):
     record = _read(tmp_path, last_of_version_1())
     assert record.task == Classification(("negative", "positive")).record()

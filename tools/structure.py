@@ -40,6 +40,9 @@ CAPTIONS = {
     "src/lightune/recipes/rotten-tomatoes-tuned.yaml": "The same budget with settings of our own.",
     "src/lightune/report/templates/report.html.j2": "The HTML report.",
     "src/lightune/report/templates/report.css": "The page's style: light, dark, phone, print.",
+    "src/lightune/report/templates/labels.html.j2": "The HTML report's figures per label.",
+    "src/lightune/report/templates/confusion.html.j2": "The HTML report's confusion matrices.",
+    "src/lightune/report/templates/wrong.html.j2": "The HTML report's most confident mistakes.",
     "src/lightune/report/templates/card.md.j2": "The model card.",
 }
 

@@ -7,7 +7,8 @@ key, as in version 1: `after.accuracy` is `after.metrics.accuracy`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from reprlib import repr as shortened
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -18,7 +19,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_jsonable_python
 
 
 class Section(BaseModel):
@@ -27,7 +28,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     def beside(self) -> dict[str, Any]:
-        """Return derived values that are written and accessible beside the fields, and are not read back."""
+        """Return derived values that are written and accessible beside the fields; when read they have to agree."""
         return {}
 
     def __getattr__(self, name: str) -> Any:
@@ -46,38 +47,63 @@ class Section(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Read the fields; every other given key has to be a derived value."""
+        """Read the fields; every other given key has to be a derived value, and equal to it."""
         if not isinstance(given, Mapping):
             return handler(given)
         found = handler({name: value for name, value in given.items() if name in cls.model_fields})
-        strange = sorted(map(str, set(given) - set(cls.model_fields) - set(found.beside())))
+        derived = found.beside()
+        others = {name: value for name, value in given.items() if name not in cls.model_fields}
+        strange = sorted(map(str, set(others) - set(derived)))
         if strange:
             raise PydanticCustomError("extra_forbidden", "unknown: {names}", {"names": ", ".join(strange)})
+        for name, value in others.items():
+            if not _is_same(value, derived[name]):
+                shown = {"name": name, "given": shortened(value), "derived": shortened(derived[name])}
+                raise PydanticCustomError("disagrees", "{name} is {given}, but the other fields give {derived}", shown)
         return found
+
+
+def _is_same(given: Any, derived: Any) -> bool:
+    """Say whether two values are equal once they are JSON, which has no tuples and no NaN."""
+    if given == derived:  # most are, and a large matrix is not converted for it
+        return True
+    return bool(to_jsonable_python(given, inf_nan_mode="null") == to_jsonable_python(derived, inf_nan_mode="null"))
 
 
 class Metric(Section):
     """A metric of predictions: its key, its title in a table, its unit, and whether higher is better.
 
     The unit "share" is a part of a whole, whose differences are shown in percentage points; others are shown
-    unchanged.
+    unchanged. `hub_name` is the Hugging Face Hub's name of it, for the model card; "" where it has none.
     """
 
     name: str
     title: str
     unit: str = ""
     higher_is_better: bool = True
+    hub_name: str = ""
 
 
 class Measured(Section):
     """Figures of a set of predictions by the metrics' names, and details such as a confusion matrix, as JSON values.
 
-    A metric that cannot be computed is None; one that is not defined there is left out.
+    A metric that cannot be computed is None; one that is not defined there is left out. `details_of_version_1` names
+    the details that version 1 had as keys of the section; only they are also written there, because details are large.
     """
+
+    details_of_version_1: ClassVar[tuple[str, ...]] = ()
 
     metrics: dict[str, float | None]
     details: dict[str, Any] = Field(default_factory=dict)
 
     def beside(self) -> dict[str, Any]:
-        """Return each metric and each detail under its own name."""
-        return {**self.metrics, **self.details}
+        """Return each metric, and each detail that version 1 had, under its own name."""
+        return self.metrics | {name: self.details[name] for name in self.details_of_version_1 if name in self.details}
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Self:
+        """Refuse a detail that has the name of a metric: only one of them could be written under it."""
+        both = sorted(set(self.metrics) & set(self.details))
+        if both:
+            raise ValueError(f"{', '.join(both)}: a metric and a detail cannot have the same name; rename the detail")
+        return self

@@ -30,7 +30,8 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise damaged("ARTIFACT-032", path, f"not readable JSON ({error})", otherwise) from error
-    version = value.get("schema_version") if isinstance(value, dict) else None
+    # The first records had no version.
+    version = value.get("schema_version", 1) if isinstance(value, dict) else None
     if isinstance(version, int) and not 1 <= version <= SCHEMA_VERSION:
         message = f"{path}: schema_version {version}; this lightune reads versions 1 to {SCHEMA_VERSION}."
         raise ArtifactError("ARTIFACT-033", message, f"Use the lightune that wrote it. {otherwise}".strip())

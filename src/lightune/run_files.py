@@ -20,7 +20,7 @@ from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
-from lightune.safe_files import write_json
+from lightune.safe_files import json_text, write_json
 from lightune.sections import (
     Baseline,
     Comparison,
@@ -112,7 +112,8 @@ class Outcome:
         """Write all files except the adapter and the recipe into the working folder; the record names the final one."""
         record, rows = self.record(final), self.predictions()
         write_json(working / "environment.json", record.environment)
-        write_json(working / "results.json", record.model_dump(mode="json"))
+        results = json_text(record.model_dump(mode="json")) + "\n"
+        (working / "results.json").write_text(results, encoding="utf-8", newline="\n")
         with (working / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
             writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()

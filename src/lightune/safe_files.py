@@ -63,6 +63,21 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
+def json_text(value: Any, ensure_ascii: bool = False, indent: str = "") -> str:
+    """Return indented JSON with each list of numbers on one line: one for each row of a matrix, not for each cell."""
+    is_list = isinstance(value, list | tuple)
+    if not value or not (is_list or isinstance(value, dict)):
+        return json.dumps(value, ensure_ascii=ensure_ascii)
+    if is_list and all(isinstance(cell, int | float) for cell in value):
+        return json.dumps(value)
+    inner = f"{indent}  "
+    names = [""] * len(value) if is_list else [f"{json.dumps(str(key), ensure_ascii=ensure_ascii)}: " for key in value]
+    values = (json_text(found, ensure_ascii, inner) for found in (value if is_list else value.values()))
+    lines = ",\n".join(f"{inner}{name}{text}" for name, text in zip(names, values, strict=True))
+    opening, closing = "[]" if is_list else "{}"
+    return f"{opening}\n{lines}\n{indent}{closing}"
+
+
 def _manifest_bytes(files: dict[str, str]) -> bytes:
     """Return the manifest's only valid bytes; its own hash covers the list, so that any changed byte is detected."""
     listed = json.dumps(files, sort_keys=True)

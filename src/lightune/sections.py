@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,9 @@ class TaskRecord(Section):
     """What was learned: the name of the task, its labels (none for numbers) and its metrics, the headline first.
 
     `hub_tag` is the Hugging Face Hub's name of the task, `model_class` the class of transformers that has its head,
-    `target_column` the column of predictions.csv with the true label or value; `outputs` is the number of logits.
+    `outputs` is the number of logits. Of predictions.csv, `target_column` has the true label or value, and
+    `answer_columns` the answer, the first of them the answer itself. `describes` says in a sentence what a model of the
+    task is.
     """
 
     name: str
@@ -26,6 +28,8 @@ class TaskRecord(Section):
     hub_tag: str
     model_class: str
     target_column: str = "label"
+    answer_columns: list[str] = Field(min_length=1)
+    describes: str
 
     @property
     def headline(self) -> Metric:
@@ -87,6 +91,8 @@ class Baseline(Measured):
     regularization C that was chosen.
     """
 
+    details_of_version_1: ClassVar[tuple[str, ...]] = ("label", "C")
+
     title: str
     article: str = ""
     runtime: float | None = None
@@ -115,6 +121,8 @@ class Evaluation(Measured, Cost):
     `known_examples` counts the texts that the model was trained or validated on; `without_known` has the metrics on
     the others. Both are None without fingerprints; `without_known` is also None if every text is known.
     """
+
+    details_of_version_1: ClassVar[tuple[str, ...]] = ("confusion_matrix", "per_label")
 
     examples: int
     groups: dict[str, dict[str, PartMetrics]] = Field(default_factory=dict)

@@ -14,7 +14,8 @@ TEST = "paired bootstrap"
 
 def regression() -> RunRecord:
     """Numbers: R2 without a unit is the headline, an error and a loss are better when lower."""
-    metrics = [_metric("r2", "R2"), _metric("rmse", "RMSE", lower=True), _metric("loss", "loss", lower=True)]
+    r2 = {**_metric("r2", "R2"), "hub_name": "r_squared"}
+    metrics = [r2, _metric("rmse", "RMSE", lower=True), _metric("loss", "loss", lower=True)]
     mean = _baseline("always answering 2.5", {"r2": 0.0, "rmse": 1.2, "loss": 1.44})
     probe = {**_baseline("linear probe", {"r2": 0.41, "rmse": 0.92, "loss": 0.85}), "article": "the"}
     gains = {
@@ -70,6 +71,8 @@ def _record(
             "name": task, "labels": labels or [], "outputs": len(labels or "1"), "metrics": metrics,
             "hub_tag": "text-regression",
             "model_class": "AutoModelForSomething",
+            "answer_columns": ["prediction"],
+            "describes": f"Each text has something of {task}.",
         },
         "data": {
             "source": "scores.csv", "train_examples": 80, "validation_examples": 20, "test_examples": 3,

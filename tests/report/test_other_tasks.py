@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,13 +14,17 @@ from other_tasks import PREDICTIONS, grades, regression, without_baselines
 from rich.console import Console
 
 from example_record import example_predictions, example_record
+from lightune.errors import ArtifactError
 from lightune.measured import Metric
 from lightune.record import RunRecord
-from lightune.report import gains, tables
+from lightune.report import gains, tables, views
 from lightune.report.card import render_card
+from lightune.report.details_view import Part, View
 from lightune.report.files import read_run, write_reports
 from lightune.report.html import render_html
 from lightune.report.summary import print_evaluation, print_summary
+from lightune.report.tables import Table
+from lightune.report.usage import peft_code, python_code
 
 ALL = pytest.mark.parametrize("make", [regression, grades, without_baselines])
 
@@ -28,6 +33,14 @@ def _printed(record: RunRecord, width: int = 80) -> str:
     sink = io.StringIO()
     print_summary(record, Console(file=sink, width=width))
     return sink.getvalue()
+
+
+def _write_run(record: RunRecord, rows: list[dict[str, str]], folder: Path) -> None:
+    (folder / "results.json").write_text(record.model_dump_json(), encoding="utf-8")
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
+        writer = csv.DictWriter(sink, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +126,7 @@ def test_nothing_of_labels_is_shown_where_no_label_is_confused_with_another(make
 
 def test_tables_have_a_column_for_each_metric_and_a_dash_where_there_can_be_none():
     table = tables.results(grades())
-    assert table.columns == ["classifier", "mean absolute error", "weighted kappa"]
+    assert table.columns == ["model", "mean absolute error", "weighted kappa"]
     assert table.rows == [
         ["always answering 3", "0.900", "-"],
         ["before (untrained head)", "1.320", "0.000"],
@@ -171,8 +184,8 @@ def test_groups_of_an_error_have_no_bar_and_no_points():
 def test_the_card_names_task_metrics_and_code_of_its_own():
     card = render_card(regression())
     front = yaml.safe_load(card.split("---\n")[1])
-    assert (front["pipeline_tag"], front["metrics"]) == ("text-regression", ["r_squared", "rmse"])
-    assert "A model for regression:" in card
+    assert (front["pipeline_tag"], front["metrics"]) == ("text-regression", ["r_squared"])
+    assert "Each text has something of regression.\nThe model is minilm (" in card
     assert "text classifier" not in card
     assert "from transformers import AutoModelForSomething, AutoTokenizer" in card
     assert "num_labels=1)" in card
@@ -182,17 +195,13 @@ def test_the_card_names_task_metrics_and_code_of_its_own():
     assert "| labels |" not in card
     for block in re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL):
         compile(block, "card", "exec")
-    assert "A text classifier with 2 labels (PER, LOC)" in render_card(without_baselines())
+    assert "Each text has something of tokens." in render_card(without_baselines())
 
 
 @ALL
 def test_a_run_folder_is_written_and_read(make, tmp_path):
     record = make()
-    (tmp_path / "results.json").write_text(record.model_dump_json(), encoding="utf-8")
-    with (tmp_path / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
-        writer = csv.DictWriter(sink, list(PREDICTIONS[0]))
-        writer.writeheader()
-        writer.writerows(PREDICTIONS)
+    _write_run(record, PREDICTIONS, tmp_path)
     read, rows = read_run(tmp_path)
     assert (read, rows) == (record, PREDICTIONS)
     write_reports(read, rows, tmp_path)
@@ -229,3 +238,71 @@ def test_names_of_many_metrics_take_several_lines_before_anything_is_cut():
     text = _printed(record.model_copy(update={"task": record.task.model_copy(update={"metrics": long})}))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def _with_answers(record: RunRecord, *columns: str) -> RunRecord:
+    return record.model_copy(update={"task": record.task.model_copy(update={"answer_columns": list(columns)})})
+
+
+def test_which_python_is_shown_depends_on_the_columns_of_answers_and_on_the_outputs():
+    record = example_record()
+    assert "answer.label, answer.confidence" in python_code(record)
+    assert "print(labels[logits.argmax" in (peft_code(record) or "")
+    ordered = record.model_copy(update={"task": record.task.model_copy(update={"outputs": 1})})
+    assert "answer.label, answer.confidence" in python_code(ordered)
+    assert "num_labels=1)" in (peft_code(ordered) or "")
+    assert "print(logits.tolist())" in (peft_code(ordered) or "")
+    assert "print(answer)" in python_code(_with_answers(record, "prediction"))
+
+
+def test_a_group_column_named_confidence_is_not_a_confidence(tmp_path):
+    rows = [row | {"confidence": "high"} for row in PREDICTIONS]
+    assert "Most confidently wrong" not in render_html(regression(), rows)
+    _write_run(regression(), rows, tmp_path)
+    assert read_run(tmp_path)[1] == rows
+
+
+def test_the_first_column_of_answers_is_the_answer(tmp_path):
+    rows = [
+        {"answer" if key == "prediction" else key: value for key, value in row.items()} for row in example_predictions()
+    ]
+    record = _with_answers(example_record(predictions=example_predictions()), "answer", "confidence")
+    assert '<th scope="col">answer</th>' in render_html(record, rows)
+    _write_run(record, rows, tmp_path)
+    assert read_run(tmp_path)[1] == rows
+    _write_run(record, example_predictions(), tmp_path)
+    with pytest.raises(ArtifactError, match="it lacks the column answer"):
+        read_run(tmp_path)
+
+
+class Residuals(View):
+    """A view of details that lightune does not have yet."""
+
+    def __init__(self, widths: list[float]) -> None:
+        self.widths = widths
+
+    @classmethod
+    def of(cls, found, task):
+        return cls(found.details.get("residuals", []))
+
+    def brief(self):
+        return [Table("Residuals", ["quartile", "value"], [[str(width), "0"] for width in self.widths])]
+
+    @classmethod
+    def parts(cls, record, predictions):
+        table = cls.of(record.after, record.task).brief()[0]
+        return [Part("learning", "labels.html.j2", {"tables": [table], "long_list": False})]
+
+
+def test_a_view_is_one_class_and_one_name_in_the_list(monkeypatch):
+    monkeypatch.setattr(views, "VIEWS", (*views.VIEWS, Residuals))
+    record = regression()
+    after = record.after.model_copy(update={"details": {"residuals": [0.25, 0.75]}})
+    record = record.model_copy(update={"after": after})
+    page = render_html(record, PREDICTIONS)
+    assert page.index('id="learning"') < page.index("<caption>Residuals</caption>") < page.index('id="cost"')
+    assert "Residuals:\n\n| quartile | value |" in render_card(record)
+    assert "\nresiduals " in _printed(record)
+    sink = io.StringIO()
+    print_evaluation(record.after, record.task, [], Console(file=sink, width=80))
+    assert "\nresiduals " in sink.getvalue()

@@ -101,7 +101,7 @@ def test_a_wrong_field_is_named(folder):
 def test_details_that_cannot_be_drawn_are_named(folder, name, value, said):
     path = folder / "results.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
-    fields["after"]["details"][name] = value
+    fields["after"]["details"][name] = fields["after"][name] = value
     path.write_text(json.dumps(fields), encoding="utf-8")
     with pytest.raises(ArtifactError, match=re.escape(said)) as caught:
         read_run(folder)

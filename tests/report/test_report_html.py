@@ -102,7 +102,7 @@ def test_the_twenty_surest_mistakes():
         (row for row in rows if row["label"] != row["prediction"]), key=lambda row: -float(row["confidence"])
     )
     assert len(wrong) > 20
-    found = most_wrong(rows, "label")
+    found = most_wrong(rows, example_record().task)
     assert (found.rows, found.total) == (wrong[:20], len(wrong))
     text = _page(predictions=rows)
     part = text[text.index('id="wrong"') : text.index('id="recipe"')]
@@ -115,7 +115,7 @@ def test_the_twenty_surest_mistakes():
 def test_both_texts_of_a_pair_are_shown():
     rows = [row | {"text_pair": f"pair of {number}"} for number, row in enumerate(example_predictions())]
     data = example_record(predictions=rows).data.model_copy(update={"text_column": ["premise", "hypothesis"]})
-    surest = rows.index(most_wrong(rows, "label").rows[0])
+    surest = rows.index(most_wrong(rows, example_record().task).rows[0])
     assert f"pair of {surest}</td>" in _page(predictions=rows, data=data)
     assert "pair of" not in _page(predictions=rows)
 

@@ -15,10 +15,10 @@ from example_record import counted_predictions, example_predictions, example_rec
 from lightune.record import RunRecord
 from lightune.report import gains, tables
 from lightune.report.card import render_card
-from lightune.report.classification_view import per_label
 from lightune.report.files import read_run, write_reports
 from lightune.report.html import render_html
 from lightune.report.summary import print_evaluation, print_summary
+from lightune.report.views import brief
 from lightune.tasks.classification import Classification
 from lightune.tasks.schema1 import upgraded_record
 from records_of_version_1 import older
@@ -209,12 +209,12 @@ def test_an_older_record_is_read_and_shown_and_says_what_it_lacks(tmp_path):
     headline, *cautions = _shown(read).splitlines()[:2]
     assert headline.startswith(f"0.800 accuracy, 10.0 points above {PROBE}")
     assert cautions == [
-        "Word counts (TF-IDF): 0.850, linear probe: 0.700; an older lightune wrote this record and compared with the "
-        "latter alone."
+        "Word counts (TF-IDF): 0.850, linear probe: 0.700; an older lightune wrote this record and compared only "
+        "with the latter."
     ]
     assert read.figures()[1][0] == "over a baseline"
     assert [row[0] for row in tables.gained(read).rows] == ["over the linear probe", "over before (untrained head)"]
-    assert per_label(read.after, ["no", "yes"]).rows[0] == ["no", "0.800", "0.800", "0.800", "100", "100"]
+    assert brief(read.after, read.task)[0].rows[0] == ["no", "0.800", "0.800", "0.800", "100", "100"]
 
 
 def test_the_gains_table_has_a_row_for_each_baseline_and_the_headline_s_comes_first():
@@ -252,12 +252,12 @@ def test_every_label_has_its_figures(count):
     text = _shown(record)
     assert ("per label  " in text and "intent 1  " in text) == (count <= 10)
     if count > 10:
-        assert f"precision, recall and F1 of each of the {count} labels are in the report" in text
+        assert f"the figures of all {count} are in the report" in text
 
 
 def test_what_was_not_divided_is_a_dash():
     record = _record(SIX[:3], (10, 10, 0), after=(10, 0, 0), probe=(9, 9, 0))
-    assert per_label(record.after, SIX[:3]).rows[1:] == [
+    assert brief(record.after, record.task)[0].rows[1:] == [
         ["b", "-", "0.000", "0.000", "10", "0"],
         ["c", "-", "-", "-", "0", "0"],
     ]

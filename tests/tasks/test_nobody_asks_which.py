@@ -18,6 +18,8 @@ PACKAGE = Path(lightune.__file__).parent
 ADR = PACKAGE.parent.parent / "docs" / "adr" / "0014-tasks.md"
 # Names that a task has or will have; "ratings" is the one that docs/adding_a_task.md adds.
 NAMES = {*TASKS, "classification", "multi_label", "regression", "tokens", "generation", "ratings"}
+# A question about a metric of one task is a question about the task.
+METRICS = {metric.name for _, kind in TASKS.items() for metric in kind.metrics}
 # Words that mean something else where they stand: how a prefix starts.
 OTHER_MEANINGS = {"methods/prefix.py": {"tokens"}}
 OWN_MODULES = {kind.__module__ for _, kind in TASKS.items() if kind.__module__.startswith("lightune.")}
@@ -46,13 +48,17 @@ def questions(tree: ast.AST) -> Iterator[str]:
             sides = [node.left, *node.comparators]
             found = [part.value for side in sides for part in ast.walk(side) if is_name(part)]  # type: ignore[attr-defined]
             yield from (f"{node.lineno}: compares with {name!r}" for name in found)
+            if any(map(is_named, sides)):
+                yield from (f"{node.lineno}: compares with the metric {name!r}" for name in metrics_in(*sides))
             if any(is_task(side.value) and side.attr == "name" for side in sides if isinstance(side, ast.Attribute)):
                 yield f"{node.lineno}: compares a task's name"
         elif isinstance(node, ast.match_case):
             found = [part.value for part in ast.walk(node.pattern) if is_name(part)]  # type: ignore[attr-defined]
-            yield from (f"{node.pattern.lineno}: matches {name!r}" for name in found)
+            yield from (f"{node.pattern.lineno}: matches {name!r}" for name in found + metrics_in(node.pattern))
         elif isinstance(node, ast.Subscript) and is_name(node.slice):
             yield f"{node.lineno}: looks up {node.slice.value!r}"  # type: ignore[attr-defined]
+        elif isinstance(node, ast.Subscript) and metrics_in(node.slice):
+            yield f"{node.lineno}: looks up the metric {metrics_in(node.slice)[0]!r}"
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
             named = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(node.args[1])}
             yield from (f"{node.lineno}: asks for the class {name}" for name in sorted(named & OWN_CLASSES))
@@ -60,6 +66,18 @@ def questions(tree: ast.AST) -> Iterator[str]:
 
 def is_name(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in NAMES
+
+
+def metrics_in(*nodes: ast.AST) -> list[str]:
+    """Return the names of tasks' metrics that are written in an expression."""
+    written = [part.value for node in nodes for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return [value for value in written if isinstance(value, str) and value in METRICS]
+
+
+def is_named(node: ast.AST) -> bool:
+    """Say whether something in an expression is called a name or a metric: names, metric, headline.name."""
+    called = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(node)}
+    return any(word in one.lower() for one in called for word in ("name", "metric", "headline"))
 
 
 def is_task(node: ast.AST) -> bool:
@@ -100,6 +118,12 @@ def test_the_search_finds_what_it_looks_for():
         "isinstance(task, Classification)",
         "issubclass(kind, (int, base.Classification))",
         "TASKS['classification']",
+        "if headline.name != 'loss': pass",
+        "x = [name for name in names if name == 'accuracy']",
+        "if metric in ('loss', 'f1_macro'): pass",
+        "if 'accuracy' in found.metrics: pass",
+        "match metric:\n    case 'accuracy': pass",
+        "x = after.metrics['accuracy']",
     ]
     assert [line for line in asking if not list(questions(ast.parse(line)))] == []
     quiet = [
@@ -108,6 +132,8 @@ def test_the_search_finds_what_it_looks_for():
         "TASKS[name]",
         "isinstance(task, Task)",
         "'tokens'",
+        "epoch.metrics.get(headline.name)",
+        "if kind == 'loss': pass",
     ]
     assert [line for line in quiet if list(questions(ast.parse(line)))] == []
     assert list(branched_on(ast.parse("x = 1 if self._task.reads == 'text' else 2"))) == ["reads"]

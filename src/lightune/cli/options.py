@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import sys
 import textwrap
@@ -12,6 +11,7 @@ from typing import Any, TextIO
 import click
 
 from lightune.errors import DataError
+from lightune.safe_files import json_text
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
@@ -32,7 +32,7 @@ STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; where that is not UTF-8, JSON's own escapes keep every character."""
     is_utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    text = json.dumps(value, indent=2, ensure_ascii=not is_utf8)
+    text = json_text(value, ensure_ascii=not is_utf8)
     # Half a character cannot be printed; JSON has an escape for it.
     click.echo(text.encode(errors="backslashreplace").decode())
 

@@ -10,13 +10,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lightune.record import RunRecord
-from lightune.report import classification_view, gains, tables, usage, words
+from lightune.report import gains, tables, usage, views, words
 from lightune.report.tables import Table
 from lightune.sections import MCNEMAR
 
 MOST_GROUPS = 40
-# The Hugging Face Hub's names of metrics that have another name here; the loss is not one of its metrics.
-HUB_METRICS = {"f1_macro": "f1", "f1_micro": "f1", "r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
 
 
@@ -36,14 +34,14 @@ def render_card(record: RunRecord) -> str:
 
 
 def front_matter(record: RunRecord) -> str:
-    """Return the card's metadata as YAML; unknown values (licence, language) are left out."""
-    method, names = tables.method_name(record), [metric.name for metric in record.task.metrics]
+    """Return the card's metadata as YAML; what is unknown (licence, language) is left out."""
+    method, metrics = tables.method_name(record), record.task.metrics
     values: dict[str, Any] = {
         "base_model": usage.base_model(record),
         "library_name": "peft" if record.model.peft_loadable else "lightune",
         "pipeline_tag": record.task.hub_tag,
         "tags": ["lightune", method],
-        "metrics": list(dict.fromkeys(HUB_METRICS.get(name, name) for name in names if name != "loss")),
+        "metrics": list(dict.fromkeys(metric.hub_name for metric in metrics if metric.hub_name)),
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
 
@@ -97,7 +95,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "tables": tables,
         "usage": usage,
         "groups": tables.groups(record, MOST_GROUPS),
-        "per_label": classification_view.per_label(record.after, record.task.labels),
+        "details": views.brief(record.after, record.task),
         "sampling": sampling_sentence(record),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 from pydantic import BaseModel
 
 from lightune.measured import Measured
 from lightune.record import RunRecord
 from lightune.report import tables, words
+from lightune.report.details_view import Part, View
 from lightune.report.tables import NOTHING, Table
+from lightune.sections import TaskRecord
 
 MOST_WRONG = 20
+CONFIDENCE = "confidence"
 # With more labels than this the column names are vertical, and the matrices are below each other.
 FEW_LABELS = 5
 # A table with more labels than this is collapsed; it still contains all of them.
@@ -39,14 +42,6 @@ class LabelDetails(BaseModel):
 
     confusion_matrix: list[list[int]] | None = None
     per_label: dict[str, LabelScores] | None = None
-
-    @classmethod
-    def of(cls, found: Measured, labels: Sequence[str]) -> LabelDetails:
-        """Return those of an evaluation. Raises ValueError where they do not have the expected form."""
-        details, side = cls.model_validate(found.details), len(labels)
-        if details.confusion_matrix is not None and [*map(len, details.confusion_matrix)] != [side] * side:
-            raise ValueError(f"confusion_matrix: not {side} by {side}, as the labels are")
-        return details
 
 
 @dataclass(frozen=True)
@@ -77,35 +72,80 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Wrong:
-    """The wrong predictions, most confident first, and how many there are; `target` is the column of the true label."""
+    """The wrong predictions, most confident first, and how many there are.
 
+    `answer` is the column of the answer, `target` that of the true label.
+    """
+
+    answer: str
     target: str
     rows: list[dict[str, str]]
     total: int
 
 
-def one_label_each(record: RunRecord) -> bool:
-    """Say whether each prediction is one of several labels: only then is there a confusion matrix."""
-    return LabelDetails.of(record.after, record.task.labels).confusion_matrix is not None
+@dataclass(frozen=True)
+class LabelView(View):
+    """What is shown about labels; an evaluation without a confusion matrix or figures per label shows none."""
+
+    labels: list[str]
+    details: LabelDetails
+
+    @classmethod
+    def of(cls, found: Measured, task: TaskRecord) -> Self:
+        """Return the view of an evaluation. Raises ValueError where its details do not fit the labels."""
+        details, side = LabelDetails.model_validate(found.details), len(task.labels)
+        if details.confusion_matrix is not None and [*map(len, details.confusion_matrix)] != [side] * side:
+            raise ValueError(f"confusion_matrix: not {side} by {side}, as the labels are")
+        return cls(task.labels, details)
+
+    def brief(self) -> list[Table]:
+        """Return the figures of every label."""
+        return self.per_label("Per label")
+
+    def others(self) -> list[Table]:
+        """Return the confusion matrix."""
+        counts = self.details.confusion_matrix
+        if counts is None:
+            return []
+        rows = [[label, *map(words.count, row)] for label, row in zip(self.labels, counts, strict=True)]
+        return [Table("Confusion matrix", ["label / answered", *self.labels], rows)]
+
+    @classmethod
+    def parts(cls, record: RunRecord, predictions: list[dict[str, str]]) -> list[Part]:
+        """Return figures per label, confusion matrices, and the most confident mistakes, where there are any."""
+        before, after = (cls.of(found, record.task) for found in (record.before, record.after))
+        named = {f"Before: the {words.before_head(record)}": before, f"After: {tables.method_name(record)}": after}
+        each = [table for caption in reversed(named) for table in named[caption].per_label(caption)]
+        matrices = [matrix for caption, shown in named.items() for matrix in shown.matrices(caption)]
+        wrong, count = most_wrong(predictions, record.task), len(record.task.labels)
+        found = [Part("results", "labels.html.j2", {"tables": each, "long_list": count > LONG_LIST})] if each else []
+        if matrices:
+            found.append(Part("learning", "confusion.html.j2", {"matrices": matrices, "many": count > FEW_LABELS}))
+        return found + ([Part("cost", "wrong.html.j2", {"wrong": wrong})] if wrong else [])
+
+    def matrices(self, caption: str) -> list[Matrix]:
+        """Return the confusion matrix to draw, where there is one."""
+        counts = self.details.confusion_matrix
+        return [] if counts is None else [confusion(counts, self.labels, caption)]
+
+    def per_label(self, caption: str) -> list[Table]:
+        """Return precision, recall, F1, examples and predictions of every label, where there are such figures.
+
+        A dash means that the label was never predicted or has no examples.
+        """
+        rows = [[name, *_figures(label)] for name, label in (self.details.per_label or {}).items()]
+        columns = ["label", "precision", "recall", "F1", "examples", "answered"]
+        return [Table(caption, columns, rows)] if rows else []
 
 
-def view(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, Any]:
-    """Return what the page shows about labels; missing parts are empty."""
-    labels = record.task.labels
-    shown = {
-        f"Before: the {words.before_head(record)}": record.before,
-        f"After: {tables.method_name(record)}": record.after,
-    }
-    details = {caption: LabelDetails.of(found, labels) for caption, found in shown.items()}
-    matrices = {caption: found.confusion_matrix for caption, found in details.items()}
-    each = [per_label(shown[caption], labels, caption) for caption in reversed(shown)]
-    return {
-        "matrices": [confusion(counts, labels, caption) for caption, counts in matrices.items() if counts is not None],
-        "many_labels": len(labels) > FEW_LABELS,
-        "long_list": len(labels) > LONG_LIST,
-        "per_label": [table for table in each if table is not None],
-        "wrong": most_wrong(predictions, record.task.target_column),
-    }
+def _figures(label: LabelScores) -> list[str]:
+    return [
+        words.score(label.precision) if label.answered else NOTHING,
+        words.score(label.recall) if label.examples else NOTHING,
+        words.score(label.f1) if label.answered or label.examples else NOTHING,
+        words.count(label.examples),
+        words.count(label.answered),
+    ]
 
 
 def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], caption: str) -> Matrix:
@@ -119,40 +159,10 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], caption: s
     return Matrix(caption, rows)
 
 
-def confusion_table(found: Measured, labels: Sequence[str]) -> Table | None:
-    """Return the confusion matrix of an evaluation as a table, or None where it has none."""
-    counts = LabelDetails.of(found, labels).confusion_matrix
-    if counts is None:
-        return None
-    rows = [[label, *map(words.count, row)] for label, row in zip(labels, counts, strict=True)]
-    return Table("Confusion matrix", ["label / answered", *labels], rows)
-
-
-def per_label(found: Measured, labels: Sequence[str], caption: str = "Per label") -> Table | None:
-    """Return precision, recall, F1, examples and predictions of every label, or None where there are no such figures.
-
-    A dash means that the label was never predicted or has no examples.
-    """
-    scores = LabelDetails.of(found, labels).per_label
-    if scores is None:
-        return None
-    rows = [
-        [
-            name,
-            words.score(label.precision) if label.answered else NOTHING,
-            words.score(label.recall) if label.examples else NOTHING,
-            words.score(label.f1) if label.answered or label.examples else NOTHING,
-            words.count(label.examples),
-            words.count(label.answered),
-        ]
-        for name, label in scores.items()
-    ]
-    return Table(caption, ["label", "precision", "recall", "F1", "examples", "answered"], rows)
-
-
-def most_wrong(predictions: list[dict[str, str]], target: str) -> Wrong | None:
+def most_wrong(predictions: list[dict[str, str]], task: TaskRecord) -> Wrong | None:
     """Return the wrong predictions with the highest confidence; None where predictions have no confidence."""
-    if not predictions or "confidence" not in predictions[0]:
+    if CONFIDENCE not in task.answer_columns or not predictions or CONFIDENCE not in predictions[0]:
         return None
-    wrong = [row for row in predictions if row["prediction"] != row[target]]
-    return Wrong(target, sorted(wrong, key=lambda row: -float(row["confidence"]))[:MOST_WRONG], len(wrong))
+    answer, target = task.answer_columns[0], task.target_column
+    wrong = [row for row in predictions if row[answer] != row[target]]
+    return Wrong(answer, target, sorted(wrong, key=lambda row: -float(row[CONFIDENCE]))[:MOST_WRONG], len(wrong))

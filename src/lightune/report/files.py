@@ -9,7 +9,8 @@ from pathlib import Path
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
-from lightune.report.classification_view import LabelDetails
+from lightune.report.classification_view import CONFIDENCE
+from lightune.report.views import views
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -39,7 +40,7 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
     record = read_record(folder)
     for name, found in (("before", record.before), ("after", record.after)):
         try:
-            LabelDetails.of(found, record.task.labels)
+            views(found, record.task)
         except ValueError as error:
             what = f"not the record of a run: {first_fault(error, name, 'details')}"
             raise damaged("ARTIFACT-034", folder / RESULTS_FILE, what) from error
@@ -53,12 +54,14 @@ def _read_predictions(path: Path, record: RunRecord) -> Predictions:
         rows = _read_rows(path)
     except (OSError, ValueError, csv.Error) as error:
         raise damaged("ARTIFACT-036", path, f"not a readable CSV file ({error})") from error
-    required = ("text", record.task.target_column, "prediction")
+    task = record.task
+    required = ("text", task.target_column, task.answer_columns[0])
     missing = [name for name in required if rows and name not in rows[0]]
     if missing:
         raise damaged("ARTIFACT-037", path, f"it lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}")
     for index, row in enumerate(rows, start=1):
-        if None in row or None in row.values() or not _is_number(row.get("confidence", "0")):
+        confidence = row.get(CONFIDENCE, "0") if CONFIDENCE in task.answer_columns else "0"
+        if None in row or None in row.values() or not _is_number(confidence):
             raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is not a number")
     if len(rows) != record.after.examples:
         found = f"it holds {len(rows)} predictions, {RESULTS_FILE} counts {record.after.examples}"

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lightune.record import RunRecord
-from lightune.report import classification_view, gains, plots, tables, usage, words
+from lightune.report import gains, plots, tables, usage, views, words
 from lightune.sections import MCNEMAR, Gain
 
 MOST_GROUPS = 40
@@ -46,7 +46,7 @@ def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, 
         "groups": tables.groups(record, MOST_GROUPS),
         "plots": _plots(record),
         "gain_plot": Markup(plots.interval_plot(_gains(record), record.task.headline)),
-        **classification_view.view(record, predictions),
+        "parts": views.parts(record, predictions),
         "short": partial(words.shortened, longest=LONGEST_TEXT),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }
@@ -56,7 +56,7 @@ def _plots(record: RunRecord) -> list[Markup]:
     """Return the learning curves: the losses, and the headline metric where it was measured after each epoch."""
     training, headline = record.training, record.task.headline
     drawn = [plots.loss_plot(training)]
-    if headline.name != "loss" and all(headline.name in epoch.metrics for epoch in training.epochs):
+    if all(headline.name in epoch.metrics for epoch in training.epochs):
         drawn.append(plots.metric_plot(training, headline))
     return [Markup(plot) for plot in drawn]
 

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lightune.record import RunRecord
-from lightune.report import classification_view, gains, tables, usage, words
+from lightune.report import gains, tables, usage, views, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.tables import Table
 from lightune.sections import Evaluation, TaskRecord
@@ -19,7 +19,7 @@ from lightune.sections import Evaluation, TaskRecord
 FIRST_COLUMN = 24
 MOST_GROUPS = 6
 MOST_GROUPINGS = 1
-MOST_LABELS = 10
+MOST_ROWS = 10
 LONGEST_NAME = 34
 
 
@@ -31,21 +31,19 @@ def print_summary(record: RunRecord, console: Console) -> None:
     print_text(console, gains.before_sentence(record))
     if record.status == "reload_failed":
         print_text(console, f"Reload check {words.reload_sentence(record)}", "bold red")
-    for table in _tables(record):
+    details = views.brief(record.after, record.task)
+    for table in _tables(record, details):
         console.print()
         console.print(drawn(table, console.width))
     console.print()
-    for name, text in _lines(record):
+    for name, text in _lines(record, details):
         print_line(console, name, text)
 
 
-def _tables(record: RunRecord) -> Iterator[Table]:
+def _tables(record: RunRecord, details: list[Table]) -> Iterator[Table]:
     results = tables.results(record)
-    # The caption replaces the first column's name, which saves a line.
-    yield Table("", [_lowered(results.caption), *results.columns[1:]], results.rows)
-    each = classification_view.per_label(record.after, record.task.labels)
-    if each and len(each.rows) <= MOST_LABELS:
-        yield _renamed(each)
+    yield _captioned(results)
+    yield from (_captioned(table) for table in details if len(table.rows) <= MOST_ROWS)
     for group in tables.groups(record, MOST_GROUPS)[:MOST_GROUPINGS]:
         found = len(record.after.groups[group.columns[0]])
         cut = f" ({MOST_GROUPS} of {found})" if found > MOST_GROUPS else ""
@@ -57,10 +55,10 @@ def _tables(record: RunRecord) -> Iterator[Table]:
     yield tables.inference(record)
 
 
-def _lines(record: RunRecord) -> Iterator[tuple[str, str]]:
-    each = classification_view.per_label(record.after, record.task.labels)
-    if each and len(each.rows) > MOST_LABELS:
-        yield "per label", f"precision, recall and F1 of each of the {len(each.rows)} labels are in the report"
+def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]:
+    for table in details:
+        if len(table.rows) > MOST_ROWS:
+            yield _lowered(table.caption), f"the figures of all {len(table.rows)} are in the report"
     for row in tables.sizes(record).rows:
         yield row[0], row[1]
     training = record.training
@@ -119,16 +117,15 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
     """Print one evaluation: cautions, figures, also per label and by group, the confusion matrix, known texts."""
     for sentence in cautions:
         print_text(console, sentence, "yellow")
-    each = classification_view.per_label(found, task.labels)
-    matrix = classification_view.confusion_table(found, task.labels)
-    shown = [tables.evaluation(found, task.metrics), *([_renamed(each)] if each else [])]
-    shown += [*tables.evaluation_groups(found, task.metrics), *([matrix] if matrix else [])]
-    for table in shown:
+    shown = views.views(found, task)
+    parts = [tables.evaluation(found, task.metrics), *(_captioned(table) for view in shown for table in view.brief())]
+    parts += tables.evaluation_groups(found, task.metrics)
+    for table in [*parts, *(table for view in shown for table in view.others())]:
         console.print(drawn(table, console.width))
         console.print()
     print_text(console, words.known_texts(found, task.headline))
 
 
-def _renamed(each: Table) -> Table:
-    """Return the table of labels for the terminal: the first column's name replaces the caption."""
-    return Table("", ["per label", *each.columns[1:]], each.rows)
+def _captioned(table: Table) -> Table:
+    """Return a table for the terminal: the caption replaces the first column's name, which saves a line."""
+    return Table("", [_lowered(table.caption), *table.columns[1:]], table.rows)

@@ -44,7 +44,7 @@ def results(record: RunRecord) -> Table:
     ]
     rows = [[name, *(figure(found, metric) for metric in metrics)] for name, found in measured]
     caption = f"On the same {words.count(record.after.examples)} test examples"
-    return Table(caption, ["classifier", *(metric.title for metric in metrics)], rows)
+    return Table(caption, ["model", *(metric.title for metric in metrics)], rows)
 
 
 def figure(found: Measured, metric: Metric) -> str:

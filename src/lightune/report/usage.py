@@ -9,11 +9,13 @@ from pathlib import PurePath
 from lightune.models.embedded import HUB_NAME
 from lightune.models.embedded import NAME as EMBEDDED_NAME
 from lightune.record import RunRecord
-from lightune.report.classification_view import one_label_each
+
+# The columns of a `Prediction`, which has a label and a confidence.
+PREDICTION = ["prediction", "confidence"]
 
 
 def is_pair(record: RunRecord) -> bool:
-    """Say whether the classifier reads pairs of texts."""
+    """Say whether the model reads pairs of texts."""
     return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
 
 
@@ -23,7 +25,7 @@ def base_model(record: RunRecord) -> str:
 
 
 def predict_command(record: RunRecord) -> str:
-    """Return the command that classifies a text with the adapted model, or a file's texts when they come in pairs."""
+    """Return the command that answers a text with the adapted model, or a file's texts when they come in pairs."""
     folder = shlex.quote(record.run_folder)
     if is_pair(record):
         return f"lightune predict {folder} --file pairs.csv"
@@ -38,11 +40,12 @@ def rerun_command(record: RunRecord) -> str:
 def python_code(record: RunRecord) -> str:
     """Return Python that loads the run with lightune."""
     text = '("First text.", "Second text.")' if is_pair(record) else '"A text to classify."'
-    shown = "answer.label, answer.confidence" if one_label_each(record) else "answer"
+    is_prediction = record.task.answer_columns == PREDICTION
+    shown = "answer.label, answer.confidence" if is_prediction else "answer"
     return (
         "import lightune\n\n"
-        f"classifier = lightune.load({_quoted(record.run_folder)})\n"
-        f"answer = classifier.predict([{text}])[0]\n"
+        f"model = lightune.load({_quoted(record.run_folder)})\n"
+        f"answer = model.predict([{text}])[0]\n"
         f"print({shown})\n"
     )
 
@@ -75,9 +78,11 @@ with torch.inference_mode():
 
 def _outputs(record: RunRecord) -> tuple[str, str, str]:
     """Return code for: the number of outputs, their names, and the prediction."""
-    if not one_label_each(record):
-        return str(record.task.outputs), "", "print(logits.tolist())"
-    named = f"labels = {json.dumps(record.task.labels, ensure_ascii=False)}\n"
+    task = record.task
+    # An answer is the largest output where each output is a label, and a label can be confused with another.
+    if "confusion_matrix" not in record.after.details or len(task.labels) != task.outputs:
+        return str(task.outputs), "", "print(logits.tolist())"
+    named = f"labels = {json.dumps(task.labels, ensure_ascii=False)}\n"
     return "len(labels)", named, "print(labels[logits.argmax(dim=-1).item()])"
 
 

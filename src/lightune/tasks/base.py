@@ -252,6 +252,10 @@ class Task(ABC):
         return {"name": self.name, **{key: list(value) if isinstance(value, tuple) else value
                                       for key, value in asdict(self).items()}}  # fmt: skip
 
+    def described(self) -> str:
+        """Say in a sentence what a model of this task is; by default the first line of the task's docstring."""
+        return (type(self).__doc__ or self.name).strip().splitlines()[0]
+
     def record(self) -> TaskRecord:
         """Return what the record says about the task."""
         return TaskRecord(
@@ -262,4 +266,6 @@ class Task(ABC):
             hub_tag=self.hub_tag,
             model_class=f"AutoModel{self.head_class}",
             target_column=self.target_column,
+            answer_columns=list(self.answer_columns),
+            describes=self.described(),
         )

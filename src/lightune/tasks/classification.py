@@ -40,8 +40,8 @@ class Classification(Task):
 
     name: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric(name="accuracy", title="accuracy", unit="share"),
-        Metric(name="f1_macro", title="macro F1", unit="share"),
+        Metric(name="accuracy", title="accuracy", unit="share", hub_name="accuracy"),
+        Metric(name="f1_macro", title="macro F1", unit="share", hub_name="f1"),
         Metric(name="loss", title="loss", unit="nats", higher_is_better=False),
     )
     label_columns: ClassVar[tuple[str, ...]] = (
@@ -167,6 +167,10 @@ class Classification(Task):
     def counts(self, logits: Array, targets: Array) -> Array:
         """Return 1 for each right answer: (texts, 1)."""
         return (logits.argmax(axis=1) == targets).astype(float)[:, None]
+
+    def described(self) -> str:
+        """Return how many labels there are, and which."""
+        return f"A text classifier with {len(self.labels)} labels ({', '.join(self.labels)})."
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
         """Return sentences on labels that are never found, and on baselines that are ahead by another figure."""
