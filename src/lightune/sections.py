@@ -191,23 +191,26 @@ class Inference(Section):
 class Gain(Section):
     """How far the adapted model is above another one: 95% bootstrap interval, p-value of the named test, verdict.
 
-    Above zero is better, whether or not a higher metric is better.
+    Above zero is better, whether or not a higher metric is better. All are None where one of the models has no such
+    metric; only the interval is None where too many resamples of the texts have none.
     """
 
     metric: str
     unit: str = "share"
-    value: float
-    ci95: tuple[float, float]
-    p_value: float
+    value: float | None
+    ci95: tuple[float, float] | None
+    p_value: float | None
     test: str = MCNEMAR
     verdict: Verdict
 
     def __str__(self) -> str:
         """Return the gain with its interval and its verdict: shares in percentage points, others as they are."""
+        if self.value is None:
+            return "not measured"
         scale, decimals, noun = (100, 1, " points") if self.unit == "share" else (1, 3, f" {self.unit}".rstrip())
-        value, low, high = (f"{scale * number:.{decimals}f}" for number in (self.value, *self.ci95))
+        value, *ends = (f"{scale * number:.{decimals}f}" for number in (self.value, *(self.ci95 or ())))
         sign = "" if self.value < 0 else "+"
-        return f"{sign}{value}{noun} (95%: {low} to {high}): {self.verdict}"
+        return f"{sign}{value}{noun} (95%: {' to '.join(ends) or 'not measured'}): {self.verdict}"
 
 
 class Comparison(Section):

@@ -69,7 +69,10 @@ def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
     """Describe the plot of gains in words."""
     unit = gains.gain_unit(metric).replace(",", "")
     shown = "; ".join(
-        f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})" for name, found in rows
+        f"{name} {words.NOT_MEASURED}"
+        if found.value is None
+        else f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})"
+        for name, found in rows
     )
     return f"{words.capital(gains.gain_in(metric))} with 95% intervals: {shown}."
 
@@ -115,10 +118,12 @@ def _ends(name: str, values: Sequence[float]) -> str:
 
 
 def _draw_interval(axes: Axes, height: int, found: Gain, scale: int, colour: str) -> None:
-    low, high = (scale * bound for bound in found.ci95)
-    axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
-    axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
-    axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
+    if found.ci95 is not None:
+        low, high = (scale * bound for bound in found.ci95)
+        axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
+        axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
+    if found.value is not None:
+        axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
 
 
 def _kept(training: Training) -> str:
