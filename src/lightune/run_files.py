@@ -97,8 +97,8 @@ class Outcome:
         """Return one row per test example: text, target, predictions after, before and of fitted baselines, groups."""
         task, test = self.splits.task, self.splits.test
         others = {"before": self.before, **{name: self.baselines[name].scores for name in FITTED & set(self.baselines)}}
-        answered = [answer.cells() for answer in task.decode(self.after)]
-        beside = {name: [answer.cells()[0] for answer in task.decode(others[name])] for name in sorted(others)}
+        answered = list(task.cells(self.after))
+        beside = {name: [cells[0] for cells in task.cells(others[name])] for name in sorted(others)}
         rows = []
         for row, text in enumerate(test.texts):
             parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
