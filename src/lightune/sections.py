@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lightune.measured import Measured, Metric, Section
 
@@ -144,16 +144,27 @@ class LabelledFile(Measured):
 
 
 class Epoch(Section):
-    """One pass over the training examples, and the validation after it; `metrics` are of the validation."""
+    """One pass over the training examples, and the validation after it; `metrics` are of the validation.
+
+    `validation_loss` is the metric "loss" where the task has one; None in a record that has neither.
+    """
 
     epoch: int
     train_loss: float
     metrics: dict[str, float | None]
     learning_rate: float
+    validation_loss: float | None = Field(default=None, exclude=True)  # written once, beside
+
+    @model_validator(mode="after")
+    def _loss_of_metrics(self) -> Self:
+        if self.validation_loss is None:
+            self.validation_loss = self.metrics.get("loss")
+        return self
 
     def beside(self) -> dict[str, Any]:
-        """Return each metric as `validation_<name>`."""
-        return {f"validation_{name}": value for name, value in self.metrics.items()}
+        """Return each metric as `validation_<name>`, and the validation loss."""
+        found = {f"validation_{name}": value for name, value in self.metrics.items()}
+        return found if self.validation_loss is None else {**found, "validation_loss": self.validation_loss}
 
 
 class Resumed(Section):

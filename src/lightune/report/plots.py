@@ -78,9 +78,9 @@ def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
 
 
 def loss_plot(training: Training) -> str:
-    """Draw the loss after each epoch: of training, and of validation where the loss is one of the metrics."""
+    """Draw the loss after each epoch: of training, and of validation where the record has it."""
     train = [epoch.train_loss for epoch in training.epochs]
-    validation = _on_validation(training, "loss")
+    validation = _plotted([epoch.validation_loss for epoch in training.epochs])
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, train, "training", ACCENT, "o-")
@@ -94,7 +94,7 @@ def loss_plot(training: Training) -> str:
 
 def metric_plot(training: Training, metric: Metric) -> str:
     """Draw a metric on the validation texts after each epoch."""
-    values = _on_validation(training, metric.name)
+    values = _plotted([epoch.metrics.get(metric.name) for epoch in training.epochs])
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, values, "validation", WARM, "s--")
@@ -103,9 +103,8 @@ def metric_plot(training: Training, metric: Metric) -> str:
     return _svg("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
 
 
-def _on_validation(training: Training, metric: str) -> list[float]:
-    """Return a metric after each epoch, NaN (a gap) where it is undefined; nothing where no epoch has it."""
-    found = [epoch.metrics.get(metric) for epoch in training.epochs]
+def _plotted(found: Sequence[float | None]) -> list[float]:
+    """Return figures of the epochs, NaN (a gap in the curve) where one is undefined; nothing where no epoch has one."""
     return [] if all(value is None for value in found) else [math.nan if value is None else value for value in found]
 
 

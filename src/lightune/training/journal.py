@@ -51,7 +51,7 @@ class Journal:
         """
         self._log.flush()
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
-        shown = {name: found.metrics.get(name) for name in ("loss", headline)}
+        shown = {"loss": found.validation_loss, headline: found.metrics.get(headline)}
         known = [(name.replace("_", " "), value) for name, value in shown.items() if value is not None]
         told = "".join(f", validation {name} {value:.3f}" for name, value in known)
         self.reporter.note(f"epoch {found.epoch}: train loss {found.train_loss:.3f}{told}")
