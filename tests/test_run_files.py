@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from lightune.evaluation.baselines import PROBE, TFIDF, Fitted, constant
 from lightune.measured import Metric
 from lightune.recipe import Recipe
 from lightune.record import RunRecord
+from lightune.report.card import render_card
+from lightune.report.html import render_html
 from lightune.run_files import Measured, Outcome, advice, best_baseline
 from lightune.sections import Baseline, Epoch, Evaluation, Inference, ModelRecord, ReloadCheck, Training
 from tiny import classes
@@ -135,6 +139,68 @@ def test_the_best_baseline_is_the_lowest_where_the_metric_goes_down(losses, best
     """Of equal ones the last; one without the metric does not count."""
     sections = {name: Baseline(title=name, metrics={"loss": loss}) for name, loss in losses.items()}
     assert best_baseline(Losing(("no", "yes")), sections) == best
+
+
+@dataclass(frozen=True)
+class Varied(type(classes(["no", "yes"]))):
+    """A task whose headline is undefined where all answers are the same: the deviation of right from wrong answers."""
+
+    metrics = (Metric(name="score", title="score", unit="share"),)
+
+    def measure(self, logits, targets):
+        """Return the headline."""
+        found = float(self.headline(self.counts(logits, targets).sum(axis=0), len(targets)))
+        return {"score": found if np.isfinite(found) else None}
+
+    def counts(self, logits, targets):
+        """Return what 1 - share of the most common answer of two needs, and whether the answer is right."""
+        answers = logits.argmax(axis=1)
+        return np.stack([answers, 1 - answers, answers == targets], axis=1).astype(float)
+
+    def headline(self, sums, texts):
+        """Return the share of right answers, or 0 / 0 where all answers are the same."""
+        varied = (sums[..., 0] > 0) & (sums[..., 1] > 0)
+        return np.where(varied, sums[..., 2] / texts, np.nan)
+
+    def cautions(self, after, baselines, best):
+        """Return none."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("constant_one", "lacking"), [("before", {"before"}), ("after", {"probe", "before"}), (None, set())]
+)
+def test_a_gain_that_cannot_be_measured_is_null_and_a_note_says_why(constant_one, lacking):
+    """results.json is JSON: it has no NaN; and everything that shows the gain says that it was not measured."""
+    task, targets = Varied(("no", "yes")), np.array([0, 1] * 20)
+    split = Split([(f"text {row}",) for row in range(40)], targets)
+    splits = DataSplits("made up", None, ["text"], "label", task, split, split, split, [])
+    scores = {"before": _scores([0, 1] * 20, (12, 10)), "after": _scores([0, 1] * 20, (18, 19)),
+              "probe": _scores([0, 1] * 20, (15, 15))}  # fmt: skip
+    if constant_one:
+        scores[constant_one] = np.tile([[1.0, 0.0]], (40, 1))
+    found = {name: task.measure(value, targets) for name, value in scores.items()}
+    seen = {name: Evaluation(examples=40, metrics=found[name], **COST) for name in ("before", "after")}
+    fitted = Fitted(scores["probe"], Baseline(title="linear probe", article="the", metrics=found["probe"]))
+    measured = Measured(
+        MODEL, seen["before"], TRAINING.model_copy(update={"epochs": []}), seen["after"], INFERENCE, CHECK
+    )
+    outcome = Outcome(Recipe(), splits, {}, scores["before"], scores["after"], {"probe": fitted}, measured, 0, 128, [])
+    record = outcome.record(Path("runs/made-up-1"))
+    written = json.dumps(record.model_dump(mode="json"), allow_nan=False)
+    assert RunRecord.model_validate_json(written) == record
+    gains = record.comparison.gains
+    assert {name for name, gain in gains.items() if gain.value is gain.ci95 is gain.p_value is None} == lacking
+    whose = "the trained model" if constant_one == "after" else "before"
+    named = {"probe": "the linear probe", "before": "before"}
+    assert record.notes == [
+        f"The gain in score over {named[name]} was not measured: score is undefined for {whose}."
+        for name in gains
+        if name in lacking
+    ]
+    shown = [str(record), render_html(record, []), render_card(record)]
+    assert all(("not measured" in text) >= bool(lacking) for text in shown)
+    assert all(str(gains[name]) == "not measured" for name in lacking)
 
 
 def test_p_values_of_the_gains_by_hand():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import DataSplits
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
-from lightune.evaluation.significance import Difference, compare
+from lightune.evaluation.significance import Difference, compare, not_compared
 from lightune.methods import make_method
 from lightune.models.load import ModelSource
 from lightune.recipe import Recipe
@@ -90,14 +91,14 @@ class Outcome:
             reload_check=measured.reload_check,
         )
         advised = advice(lost_to(record), measured.training, usual_rate)
-        return record.model_copy(update={"notes": [*advised, *self.notes]})
+        return record.model_copy(update={"notes": [*advised, *self.notes, *not_measured(record)]})
 
     def predictions(self) -> list[dict[str, str]]:
         """Return one row per test example: text, target, predictions after, before and of fitted baselines, groups."""
         task, test = self.splits.task, self.splits.test
         others = {"before": self.before, **{name: self.baselines[name].scores for name in FITTED & set(self.baselines)}}
-        answered = [answer.cells() for answer in task.decode(self.after)]
-        beside = {name: [answer.cells()[0] for answer in task.decode(others[name])] for name in sorted(others)}
+        answered = list(task.cells(self.after))
+        beside = {name: [cells[0] for cells in task.cells(others[name])] for name in sorted(others)}
         rows = []
         for row, text in enumerate(test.texts):
             parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
@@ -142,20 +143,28 @@ class Outcome:
         task, targets = self.splits.task, self.splits.test.targets
         after = task.counts(self.after, targets)
         others = {name: found.scores for name, found in self.baselines.items()} | {"before": self.before}
-        gains = {
-            name: _gain(task, compare(task, after, task.counts(scores, targets))) for name, scores in others.items()
-        }
         sections = {name: found.section for name, found in self.baselines.items()}
+        measured, name = (
+            {**sections, "before": self.measured.before, "after": self.measured.after},
+            task.metrics[0].name,
+        )
+        known = {who for who, found in measured.items() if found.metrics.get(name) is not None}
+        gains = {
+            who: compare(task, after, task.counts(scores, targets)) if {who, "after"} <= known else not_compared()
+            for who, scores in others.items()
+        }
         best = best_baseline(task, sections)
-        return Comparison(gains=gains, best_baseline=best, cautions=task.cautions(self.measured.after, sections, best))
+        cautions = task.cautions(self.measured.after, sections, best)
+        named = {who: _gain(task, found) for who, found in gains.items()}
+        return Comparison(gains=named, best_baseline=best, cautions=cautions)
 
 
 def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
-    """Return the baseline with the best headline metric, the last of equal ones; None where there is none."""
+    """Return the baseline with the best headline metric, the last of equal ones; None where none has a finite one."""
     metric = task.metrics[0]
     sign = 1 if metric.higher_is_better else -1
     known = {name: found.metrics.get(metric.name) for name, found in baselines.items()}
-    values = {name: sign * value for name, value in known.items() if value is not None}
+    values = {name: sign * value for name, value in known.items() if value is not None and math.isfinite(value)}
     return max(reversed(values), key=values.__getitem__) if values else None
 
 
@@ -190,6 +199,27 @@ def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[s
     more = f"more may help, e.g. --epochs {3 * len(training.epochs)}"
     cheap = "a baseline that costs almost nothing"
     return [f"Worse than {lost_to}, {cheap}, after {training.steps} steps: {more}.{low}"]
+
+
+def not_measured(record: RunRecord) -> list[str]:
+    """Return which gains, or which intervals of gains, could not be measured, and why."""
+    headline, said = record.task.headline, []
+    for name, gain in record.comparison.gains.items():
+        other, named = (
+            (record.baselines[name], record.baselines[name].named)
+            if name in record.baselines
+            else (record.before, name)
+        )
+        over = f"The gain in {headline.title} over {named}"
+        if gain.value is None:
+            both = ("the trained model", record.after), (named, other)
+            lacking = [who for who, found in both if found.metrics.get(headline.name) is None]
+            whose = " and for ".join(lacking) or "one of the two"
+            said.append(f"{over} was not measured: {headline.title} is undefined for {whose}.")
+        elif gain.ci95 is None:
+            why = f"{headline.title} is undefined for more than 5% of the resamples of the test examples"
+            said.append(f"{over} has no 95% interval: {why}.")
+    return said
 
 
 def _gain(task: Task, found: Difference) -> Gain:

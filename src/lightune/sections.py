@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lightune.measured import Measured, Metric, Section
 
@@ -152,16 +152,27 @@ class LabelledFile(Measured):
 
 
 class Epoch(Section):
-    """One pass over the training examples, and the validation after it; `metrics` are of the validation."""
+    """One pass over the training examples, and the validation after it; `metrics` are of the validation.
+
+    `validation_loss` is the metric "loss" where the task has one; None in a record that has neither.
+    """
 
     epoch: int
     train_loss: float
     metrics: dict[str, float | None]
     learning_rate: float
+    validation_loss: float | None = Field(default=None, exclude=True)  # written once, beside
+
+    @model_validator(mode="after")
+    def _loss_of_metrics(self) -> Self:
+        if self.validation_loss is None:
+            self.validation_loss = self.metrics.get("loss")
+        return self
 
     def beside(self) -> dict[str, Any]:
-        """Return each metric as `validation_<name>`."""
-        return {f"validation_{name}": value for name, value in self.metrics.items()}
+        """Return each metric as `validation_<name>`, and the validation loss."""
+        found = {f"validation_{name}": value for name, value in self.metrics.items()}
+        return found if self.validation_loss is None else {**found, "validation_loss": self.validation_loss}
 
 
 class Resumed(Section):
@@ -199,23 +210,26 @@ class Inference(Section):
 class Gain(Section):
     """How far the adapted model is above another one: 95% bootstrap interval, p-value of the named test, verdict.
 
-    Above zero is better, whether or not a higher metric is better.
+    Above zero is better, whether or not a higher metric is better. All are None where one of the models has no such
+    metric; only the interval is None where too many resamples of the texts have none.
     """
 
     metric: str
     unit: str = "share"
-    value: float
-    ci95: tuple[float, float]
-    p_value: float
+    value: float | None
+    ci95: tuple[float, float] | None
+    p_value: float | None
     test: str = MCNEMAR
     verdict: Verdict
 
     def __str__(self) -> str:
         """Return the gain with its interval and its verdict: shares in percentage points, others as they are."""
+        if self.value is None:
+            return "not measured"
         scale, decimals, noun = (100, 1, " points") if self.unit == "share" else (1, 3, f" {self.unit}".rstrip())
-        value, low, high = (f"{scale * number:.{decimals}f}" for number in (self.value, *self.ci95))
+        value, *ends = (f"{scale * number:.{decimals}f}" for number in (self.value, *(self.ci95 or ())))
         sign = "" if self.value < 0 else "+"
-        return f"{sign}{value}{noun} (95%: {low} to {high}): {self.verdict}"
+        return f"{sign}{value}{noun} (95%: {' to '.join(ends) or 'not measured'}): {self.verdict}"
 
 
 class Comparison(Section):

@@ -55,6 +55,24 @@ class F1(Classification):
         return 2 * sums[..., 0] / (sums[..., 1] + sums[..., 2])
 
 
+@dataclass(frozen=True)
+class Pearson(Classification):
+    """Pearson's r of answers and truths, from the sums of x, y, x^2, y^2, x y; undefined for equal answers."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric(name="pearson", title="Pearson's r"),)
+
+    def headline(self, sums: Any, texts: int) -> Any:
+        """Return n S_xy - S_x S_y over the root of the product of n S_xx - S_x^2 and the same of y."""
+        x, y, xx, yy, xy = np.moveaxis(np.asarray(sums), -1, 0)
+        return (texts * xy - x * y) / np.sqrt((texts * xx - x * x) * (texts * yy - y * y))
+
+
+def of_pearson(answers: Any, truths: Any) -> np.ndarray:
+    """What each answer adds to the sums."""
+    x, y = np.asarray(answers, float), np.asarray(truths, float)
+    return np.stack([x, y, x * x, y * y, x * y], axis=1)
+
+
 def by_hand(task: Any, counts: np.ndarray) -> float:
     """The metric, written once more, from the counts of all texts."""
     if isinstance(task, F1):
@@ -203,6 +221,42 @@ def test_errors_that_are_all_0_or_1_are_no_right_and_wrong_answers_unless_the_me
     assert (found.gain, found.test) == (pytest.approx(0.4 - 0.6), "permutation test")
     mean = compare(Error(), ours, theirs)
     assert (mean.gain, mean.test) == (pytest.approx(4 / 25 - 9 / 25), "McNemar's test")
+
+
+def test_a_model_without_the_metric_cannot_be_compared():
+    """A constant answer has no correlation, whichever of the two gives it: no number, no p-value, no NaN."""
+    draw = np.random.default_rng(4)
+    truths = draw.integers(1, 6, 40)
+    good, constant = of_pearson(truths + draw.normal(0, 0.5, 40), truths), of_pearson([3] * 40, truths)
+    for ours, theirs in ((good, constant), (constant, good), (constant, constant)):
+        found = compare(Pearson(), ours, theirs)
+        assert (found.gain, found.ci95, found.p_value, found.verdict) == (None, None, None, "no clear difference")
+
+
+@pytest.mark.parametrize(("others", "has_interval"), [(2, False), (5, True)])
+def test_too_many_resamples_without_the_metric_leave_no_interval(others: int, has_interval: bool):
+    """All but some of 40 answers are the same: a resample lacks k certain texts with (1 - k / 40)^40: 13% for 2."""
+    draw = np.random.default_rng(6)
+    truths = draw.integers(1, 6, 40)
+    answers = np.full(40, 3)
+    answers[:others] = truths[:others] = np.arange(others) * 2
+    share = (1 - others / 40) ** 40
+    assert (share > 0.05) == (not has_interval)
+    ours = of_pearson(answers, truths)
+    found = compare(Pearson(), ours, of_pearson(truths + draw.normal(0, 0.5, 40), truths))
+    assert found.gain is not None
+    assert 0 < found.p_value <= 1
+    assert found.verdict in ("no clear difference", "worse")
+    assert (found.ci95 is not None) == has_interval
+
+
+def test_exchanges_without_the_metric_count_as_different():
+    """Each model is right on one of two texts: two of the four exchanges leave both with equal answers."""
+    truths = [1, 2]
+    found = compare(Pearson(), of_pearson([1, 2], truths), of_pearson([2, 1], truths))
+    assert found.gain == 2
+    # Both kept and both exchanged differ by 2; the other two leave a model with two equal answers.
+    assert found.p_value == 1
 
 
 def test_many_sums_take_no_more_memory_than_few():

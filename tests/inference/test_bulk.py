@@ -238,7 +238,7 @@ def test_every_row_is_answered_or_counted(classifier, tmp_path):
 
 
 def test_all_faults_are_told_at_once_and_before_any_answer(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "predict", None)
+    monkeypatch.setattr(classifier, "logits", None)
     rows = "".join(f"fine film,{row}\n" for row in range(5000))
     error = refused(classifier, _raw(tmp_path, f"text,id\n ,1\n{rows}alone\n,2\n"))
     assert error.message.startswith("3 faults:")

@@ -63,6 +63,29 @@ def test_the_headline_has_the_metric_s_unit_and_direction(make, expected):
     assert expected in render_card(record).replace("\\", "")
 
 
+@pytest.mark.parametrize("changed", [{"value": None, "ci95": None, "p_value": None}, {"ci95": None}])
+def test_a_gain_without_a_figure_is_shown_as_not_measured(changed):
+    record = regression()
+    measured = {
+        name: gain.model_copy(update={**changed, "verdict": "no clear difference"})
+        for name, gain in record.comparison.gains.items()
+    }
+    comparison = record.comparison.model_copy(update={"gains": measured})
+    record = record.model_copy(update={"comparison": comparison})
+    expected = (
+        "0.530 R2; the gain over the linear probe was not measured."
+        if "value" in changed
+        else "0.530 R2, 0.120 above a linear probe of the untouched model (95%: not measured): no clear difference."
+    )
+    assert gains.headline(record) == expected
+    assert "not measured" in gains.before_sentence(record)
+    assert tables.gained(record).rows[0][2] == "not measured"
+    for text in (_printed(record), str(record), render_html(record, PREDICTIONS), render_card(record)):
+        assert "not measured" in text
+        assert "None" not in text.replace("<p>None.</p>", "")
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+
+
 def test_before_is_said_once():
     assert gains.before_sentence(without_baselines()) == ""
     assert _printed(without_baselines(), 300).count("can only guess") == 1

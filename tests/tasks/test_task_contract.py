@@ -21,6 +21,7 @@ from lightune.evaluation.significance import compare
 from lightune.faults import Fault
 from lightune.sections import Baseline, Evaluation, TaskRecord
 from lightune.tasks import TASKS, Task, find_task, label_columns, task_from_json, task_of_checkpoint
+from lightune.tasks.base import CHUNK
 from lightune.tasks.columns import Wishes
 from task_cases import EXAMPLES, NAMES, OWN, WIDTH, TaskCase
 
@@ -283,6 +284,16 @@ def test_every_text_gets_an_answer_with_the_cells_that_the_task_names(case: Task
         assert json.dumps(asdict(answer), allow_nan=False)
         assert json.loads(json.dumps(case.task.answer_object(cells), allow_nan=False))
     assert list(case.task.decode(case.logits()[:0])) == []
+
+
+def test_the_cells_for_a_file_are_those_of_its_answers(case: TaskCase):
+    """Also of more texts than are answered at a time."""
+    few = case.logits()
+    logits = np.concatenate([few] * (CHUNK // len(few) + 2))
+    wanted = [answer.cells() for answer in case.task.decode(logits)]
+    assert list(case.task.cells(logits)) == wanted
+    assert len(wanted) > CHUNK
+    assert list(case.task.cells(logits[:0])) == []
 
 
 def test_an_answer_depends_on_no_other_text(case: TaskCase):

@@ -22,7 +22,7 @@ from lightune.evaluation.evaluate import predict_logits
 from lightune.progress import Silent
 from lightune.training.checkpoint import load_checkpoint, load_optimizer
 from lightune.training.optimizer import make_optimizer
-from lightune.training.validation import Validation
+from lightune.training.validation import Validated, Validation
 
 MakeLoop = Callable[..., Any]
 Weights = dict[str, torch.Tensor]
@@ -111,6 +111,18 @@ def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: 
         optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
         load_optimizer(folder / f"step-{step:06d}", optimizer)
         assert {int(entry["step"]) for entry in optimizer.state_dict()["state"].values()} == {step}
+
+
+def test_a_loop_that_is_not_used_opens_no_file(make_loop: MakeLoop) -> None:
+    """Whatever fails between making a loop and fitting it leaves nothing open."""
+    loop = make_loop()
+    assert loop.loop.journal.reporter is loop.reporter
+    assert not (loop.folder / "metrics.jsonl").exists()
+    with loop.loop.journal as journal:
+        journal.step({"step": 1})
+    assert (loop.folder / "metrics.jsonl").read_text() == '{"step": 1}\n'
+    with pytest.raises(AssertionError):
+        journal.step({"step": 2})
 
 
 def read_events(path: Path) -> Any:
@@ -299,8 +311,13 @@ def test_adalora_keeps_no_epoch_that_has_more_ranks_than_its_budget(
     """Each epoch is worse than the one before; after the seventh of ten, 12 layers have 8 entries each. Patience counts
     from there."""
     losses = (float(number) for number in range(1, 11))
-    measure = Validation.metrics
-    monkeypatch.setattr(Validation, "metrics", lambda self, around: {**measure(self, around), "loss": next(losses)})
+    measure = Validation.measure
+
+    def worse(self: Validation, around: Any) -> Validated:
+        loss = next(losses)
+        return Validated({**measure(self, around).metrics, "loss": loss}, loss)
+
+    monkeypatch.setattr(Validation, "measure", worse)
     options = {"num_train_epochs": 10, "metric_for_best_model": "loss", "early_stopping_patience": 2}
     loop = make_loop(method="adalora", learning_rate=2e-2, load_best_model_at_end=keep_best, **options)
     fitted = loop.fit()

@@ -36,12 +36,13 @@ class Answers:
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         try:
-            found = self._classifier.predict(list(unknown.values()))
+            logits = self._classifier.logits(list(unknown.values())) if unknown else None
         except NoTokensError as error:
             number = keys.index(list(unknown)[error.index])
             raise NoTokensError(number, places[number] if places else "") from error
-        new = {key: answer.cells() for key, answer in zip(unknown, found, strict=True)}
-        answers = [new.get(key) or self._known[key] for key in keys]
+        found = () if logits is None else self._classifier.task.cells(logits)
+        new = dict(zip(unknown, found, strict=True))
+        answers = [new[key] if key in new else self._known[key] for key in keys]
         for key, answer in zip(keys, answers, strict=True):
             self._known[key] = answer
             self._known.move_to_end(key)

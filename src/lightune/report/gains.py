@@ -16,8 +16,10 @@ def headline(record: RunRecord) -> str:
     metric, rival = record.task.headline, record.comparison.rival
     gain = record.comparison.gains[rival]
     reached = f"{words.score(record.after.metrics.get(metric.name))} {metric.title}"
+    if gain.value is None:
+        return f"{reached}; the gain over {compared_name(record, rival)} was {words.NOT_MEASURED}."
     found = f"{reached}, {position(gain.value, metric)} {_beaten(record, rival)}"
-    low, high = gain.ci95
+    low, high = gain.ci95 or (0, 0)
     is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
     why = f", because {gain.test} gives {words.p_value(gain.p_value)}" if is_split else ""
     return f"{found} ({interval(gain)}): {gain.verdict}{why}."
@@ -28,6 +30,8 @@ def before_sentence(record: RunRecord) -> str:
     if record.comparison.rival == BEFORE:
         return ""
     gain = record.comparison.gains[BEFORE]
+    if gain.value is None:
+        return f"The gain over {compared_name(record, BEFORE)} was {words.NOT_MEASURED}."
     place = words.capital(position(gain.value, record.task.headline))
     return f"{place} {_beaten(record, BEFORE)} ({interval(gain)}): {gain.verdict}."
 
@@ -59,6 +63,8 @@ def position(gain: float, metric: Metric) -> str:
 
 def interval(gain: Gain) -> str:
     """Return the 95% interval of a gain in its unit, for example "95%: -0.3 to 4.5"."""
+    if gain.ci95 is None:
+        return f"95%: {words.NOT_MEASURED}"
     low, high = (amount(end, gain.unit) for end in gain.ci95)
     return f"95%: {low} to {high}"
 
@@ -68,8 +74,10 @@ def amount(value: float | None, unit: str) -> str:
     return words.points(value) if unit == SHARE else words.score(value)
 
 
-def difference(value: float, unit: str) -> str:
+def difference(value: float | None, unit: str) -> str:
     """Return a difference with its unit: "2.1 points", "0.120 nats", "0.120"."""
+    if value is None:
+        return words.NOT_MEASURED
     return f"{amount(value, unit)} {'points' if unit == SHARE else unit}".rstrip()
 
 

@@ -69,15 +69,18 @@ def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
     """Describe the plot of gains in words."""
     unit = gains.gain_unit(metric).replace(",", "")
     shown = "; ".join(
-        f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})" for name, found in rows
+        f"{name} {words.NOT_MEASURED}"
+        if found.value is None
+        else f"{name} {gains.amount(found.value, found.unit)}{unit} ({gains.interval(found)})"
+        for name, found in rows
     )
     return f"{words.capital(gains.gain_in(metric))} with 95% intervals: {shown}."
 
 
 def loss_plot(training: Training) -> str:
-    """Draw the loss after each epoch: of training, and of validation where the loss is one of the metrics."""
+    """Draw the loss after each epoch: of training, and of validation where the record has it."""
     train = [epoch.train_loss for epoch in training.epochs]
-    validation = _on_validation(training, "loss")
+    validation = _plotted([epoch.validation_loss for epoch in training.epochs])
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, train, "training", ACCENT, "o-")
@@ -91,7 +94,7 @@ def loss_plot(training: Training) -> str:
 
 def metric_plot(training: Training, metric: Metric) -> str:
     """Draw a metric on the validation texts after each epoch."""
-    values = _on_validation(training, metric.name)
+    values = _plotted([epoch.metrics.get(metric.name) for epoch in training.epochs])
 
     def draw(axes: Axes) -> None:
         _curve(axes, training, values, "validation", WARM, "s--")
@@ -100,9 +103,8 @@ def metric_plot(training: Training, metric: Metric) -> str:
     return _svg("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
 
 
-def _on_validation(training: Training, metric: str) -> list[float]:
-    """Return a metric after each epoch, NaN (a gap) where it is undefined; nothing where no epoch has it."""
-    found = [epoch.metrics.get(metric) for epoch in training.epochs]
+def _plotted(found: Sequence[float | None]) -> list[float]:
+    """Return figures of the epochs, NaN (a gap in the curve) where one is undefined; nothing where no epoch has one."""
     return [] if all(value is None for value in found) else [math.nan if value is None else value for value in found]
 
 
@@ -115,10 +117,12 @@ def _ends(name: str, values: Sequence[float]) -> str:
 
 
 def _draw_interval(axes: Axes, height: int, found: Gain, scale: int, colour: str) -> None:
-    low, high = (scale * bound for bound in found.ci95)
-    axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
-    axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
-    axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
+    if found.ci95 is not None:
+        low, high = (scale * bound for bound in found.ci95)
+        axes.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
+        axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
+    if found.value is not None:
+        axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
 
 
 def _kept(training: Training) -> str:

@@ -6,7 +6,7 @@ A new task is one file. All other code calls these methods and never asks which 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 # The code of a target that the training file lacks; data.on_unseen_label says what happens to such rows.
 UNSEEN = "DATA-014"
+CHUNK = 2048  # texts whose answers are made at a time
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,11 @@ class Task(ABC):
     @abstractmethod
     def decode(self, logits: Array) -> Sequence[Answer]:
         """Return the answer to each text from its logits."""
+
+    def cells(self, logits: Array) -> Iterator[tuple[str, ...]]:
+        """Yield the cells of each text's answer, as those of `decode`; override it where a file needs no objects."""
+        for start in range(0, len(logits), CHUNK):
+            yield from (answer.cells() for answer in self.decode(logits[start : start + CHUNK]))
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
         """Return an answer as JSON values from its cells in a file."""

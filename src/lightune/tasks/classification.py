@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ from lightune.measured import Metric
 from lightune.sections import Baseline, Evaluation
 from lightune.tasks import class_scores
 from lightune.tasks.answers import Prediction
-from lightune.tasks.base import Array, Task
+from lightune.tasks.base import CHUNK, Array, Task
 from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
 from lightune.tasks.joined_labels import joined_labels
@@ -138,6 +138,13 @@ class Classification(Task):
             shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
             found.append(Prediction(self.labels[best], float(row[best]), shares))
         return found
+
+    def cells(self, logits: Array) -> Iterator[tuple[str, ...]]:
+        """Yield the likeliest label of each text and its probability, without the probabilities of the others."""
+        for start in range(0, len(logits), CHUNK):
+            shares = class_scores.probabilities(logits[start : start + CHUNK].astype(np.float64))
+            for best, share in zip(shares.argmax(axis=1).tolist(), shares.max(axis=1).tolist(), strict=True):
+                yield self.labels[best], f"{share:.6f}"
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
         """Return {label, confidence}, as for a single text."""

@@ -11,17 +11,20 @@ from lightune.measured import Metric
 
 @dataclass
 class Best:
-    """The best epoch so far by the metric; ties are broken by the lower validation loss, where there is one."""
+    """The best epoch so far by the metric; ties are broken by the lower validation loss."""
 
     metric: Metric
     epoch: int = 0
     value: tuple[float, float] = (-math.inf, -math.inf)
 
-    def improved(self, epoch: int, found: Mapping[str, float | None]) -> bool:
-        """Record the epoch if it is the best so far, and return whether it is."""
-        first, loss = found[self.metric.name], found.get("loss")
-        signed = -math.inf if first is None else first if self.metric.higher_is_better else -first
-        value = (signed, 0.0 if loss is None else -loss)
+    def improved(self, epoch: int, found: Mapping[str, float | None], loss: float) -> bool:
+        """Record the epoch if it is the best so far, and return whether it is.
+
+        A metric that is None or not finite is worse than any other: NaN would compare as neither better nor worse.
+        """
+        first = found[self.metric.name]
+        sign = 1 if self.metric.higher_is_better else -1
+        value = (-math.inf if first is None or not math.isfinite(first) else sign * first, -loss)
         if value <= self.value:
             return False
         self.epoch, self.value = epoch, value

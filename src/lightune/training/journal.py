@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lightune.progress import Reporter
 from lightune.sections import Epoch
@@ -19,29 +19,36 @@ if TYPE_CHECKING:
 class Journal:
     """metrics.jsonl in the folder, which gets one line per step, the accelerator's trackers, and the reporter.
 
-    Like a file it is open from its creation, and closed at the end of its context. Of several processes only the first
-    has a file and trackers.
+    The file is open in its context, and empty at the beginning. Of several processes only the first has a file and
+    trackers.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter) -> None:
         self.reporter = reporter
         self._accelerator = accelerator
-        path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
-        self._log = path.open("w", encoding="utf-8")
+        self._path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
+        self._log: TextIO | None = None
 
     def __enter__(self) -> Journal:
-        """Return the journal, which is already open."""
+        """Open the file."""
+        self._log = self._path.open("w", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file."""
-        self._log.close()
+        self._open.close()
+        self._log = None
+
+    @property
+    def _open(self) -> TextIO:
+        assert self._log, "steps and epochs are logged in the journal's context"
+        return self._log
 
     def step(self, line: dict[str, Any]) -> None:
         """Log a step; `line` has its number as "step"."""
-        self._log.write(json.dumps(line) + "\n")
+        self._open.write(json.dumps(line) + "\n")
         self._track("train", line, line["step"])
 
     def epoch(self, found: Epoch, headline: str, step: int) -> None:
@@ -49,9 +56,9 @@ class Journal:
 
         The steps so far are then on disk.
         """
-        self._log.flush()
+        self._open.flush()
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
-        shown = {name: found.metrics.get(name) for name in ("loss", headline)}
+        shown = {"loss": found.validation_loss, headline: found.metrics.get(headline)}
         known = [(name.replace("_", " "), value) for name, value in shown.items() if value is not None]
         told = "".join(f", validation {name} {value:.3f}" for name, value in known)
         self.reporter.note(f"epoch {found.epoch}: train loss {found.train_loss:.3f}{told}")

@@ -25,7 +25,7 @@ from lightune.training.forward_backward import Passes, recomputing
 from lightune.training.interrupt import StopRequest
 from lightune.training.journal import Journal
 from lightune.training.step import Step
-from lightune.training.validation import Validation
+from lightune.training.validation import Validated, Validation
 
 
 @dataclass(frozen=True)
@@ -175,20 +175,22 @@ class _Epochs:
         return losses / len(lengths)
 
     def _validate(self, epoch: int, train_loss: float) -> None:
-        step, found = self.loop.step, self.loop.validation.metrics(self.cached.validation)
-        loss = found.get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise step.diverged(f"epoch {epoch}: the validation loss is {loss}; training was stopped.")
-        rate = step.learning_rate
-        self.done.append(Epoch(epoch=epoch, train_loss=train_loss, metrics=found, learning_rate=rate))
-        step.schedule.after_validation(train_loss if loss is None else loss)
+        step, found = self.loop.step, self.loop.validation.measure(self.cached.validation)
+        if not math.isfinite(found.loss):
+            raise step.diverged(f"epoch {epoch}: the validation loss is {found.loss}; training was stopped.")
+        figures, rate = found.metrics, step.learning_rate
+        self.done.append(
+            Epoch(epoch=epoch, train_loss=train_loss, metrics=figures, learning_rate=rate, validation_loss=found.loss)
+        )
+        step.schedule.after_validation(found.loss)
         self.loop.journal.epoch(self.done[-1], self.loop.validation.task.metrics[0].name, step.count)
         self._keep_if_best(epoch, found)
 
-    def _keep_if_best(self, epoch: int, found: dict[str, float | None]) -> None:
+    def _keep_if_best(self, epoch: int, found: Validated) -> None:
         settings, step = self.loop.settings, self.loop.step
         is_settled = step.passes.method.is_settled(step.passes.plain_model, step.count)
-        if is_settled and self.best.improved(epoch, found) and settings.load_best_model_at_end:
+        is_best = is_settled and self.best.improved(epoch, found.metrics, found.loss)
+        if is_best and settings.load_best_model_at_end:
             self._save(BEST)
 
     def _save(self, name: str, optimizer: Any = None) -> Path:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightune.evaluation.evaluate import Around, predict_logits
-from lightune.tasks.base import Task
+from lightune.tasks.base import CHUNK, Array, Task
 from lightune.training.batch_loss import Examples
 from lightune.training.distributed import Ranks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The task's metrics and the mean loss on the validation texts."""
+
+    metrics: dict[str, float | None]
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -26,15 +35,41 @@ class Validation:
     batch_size: int
     ranks: Ranks
 
-    def metrics(self, around: Around | None = None) -> dict[str, float | None]:
-        """Return the metrics of the model as it is; the first rank measures, and the others use its figures.
+    def measure(self, around: Around | None = None) -> Validated:
+        """Return metrics and loss of the model as it is; the first rank measures, and the others use its figures.
 
         `around` makes a context for each call of the model, as in `predict_logits`.
         """
         if not self.ranks.is_first:
-            told: dict[str, float | None] = json.loads(self.ranks.broadcast_text())
-            return told
+            return Validated(**json.loads(self.ranks.broadcast_text()))
         logits = predict_logits(self.model, self.tokenizer, self.examples.encoded, self.batch_size, around=around)
-        found = self.task.measure(logits, self.examples.targets)
-        self.ranks.broadcast_text(json.dumps(found))
+        found = validated(self.task, logits, self.examples.targets)
+        self.ranks.broadcast_text(json.dumps(asdict(found)))
         return found
+
+
+def validated(task: Task, logits: Array, targets: Array) -> Validated:
+    """Return the metrics of logits, and their loss: the metric of that name, or else the mean of the task's losses.
+
+    Logits that have no finite loss are not measured: metrics are None.
+    """
+    if any(metric.name == "loss" for metric in task.metrics):
+        metrics = task.measure(logits, targets)
+        loss = metrics["loss"]
+        return Validated(metrics, mean_loss(task, logits, targets) if loss is None else loss)
+    loss = mean_loss(task, logits, targets)
+    unknown: dict[str, float | None] = dict.fromkeys(metric.name for metric in task.metrics)
+    return Validated(task.measure(logits, targets) if math.isfinite(loss) else unknown, loss)
+
+
+def mean_loss(task: Task, logits: Array, targets: Array) -> float:
+    """Return the mean of the task's losses of texts, computed on the CPU from logits (texts, ...)."""
+    import torch
+
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(logits), CHUNK):
+            part = torch.from_numpy(logits[start : start + CHUNK])
+            wanted = task.collate(targets[start : start + CHUNK], part.shape[1])
+            total += task.losses(part, wanted).double().sum().item()
+    return total / len(logits)
