@@ -116,6 +116,9 @@ def test_a_run_learns_reports_and_reloads_in_a_fresh_process(run: dict[str, Any]
     assert run["reload_check"]["passed"]
     assert (run["task"]["name"], run["task"]["labels"]) == ("ratings", list("12345"))
     assert run["recipe"]["task"] == "ratings"
+    assert run["task"]["package"] == "lightune-ratings"
+    card = (Path(run["run_folder"]) / "README.md").read_text(encoding="utf-8")
+    assert "comes from the package lightune-ratings" in card
     assert set(run["after"]["metrics"]) == {"mae", "kappa", "loss"}
     assert run["after"]["mae"] < run["before"]["mae"]
     assert list(run["baselines"]) == ["median", "tfidf", "probe"]

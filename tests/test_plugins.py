@@ -143,7 +143,7 @@ def test_a_table_without_a_group_looks_for_nothing(site: Path) -> None:
 )
 def test_what_is_no_method_is_not_taken_for_one(kind: Any) -> None:
     with pytest.raises((TypeError, AttributeError)):
-        _check(kind)
+        _check("any", kind)
 
 
 SCRIPT = """
@@ -224,3 +224,65 @@ def test_a_broken_one_is_told_by_name_and_by_doctor(answers: dict[str, Any]) -> 
 def test_without_packages_of_others_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     assert "from other packages" not in capsys.readouterr().out
+
+
+TASK = """
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+from lightune.measured import Metric
+from lightune.tasks import TASKS
+Classification = TASKS["classification"]
+
+@dataclass(frozen=True)
+class Odd(Classification):
+    {doc}
+    name: ClassVar = "odd"
+    metrics: ClassVar = (Metric(name="mae", title="error"),)
+    {more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "doc", "reason"),
+    [
+        ("metrics: ClassVar = ()", "'Odd.'", "TypeError: Odd.metrics is not a tuple of one Metric or more"),
+        ("metrics: ClassVar = ('mae',)", "'Odd.'", "TypeError: Odd.metrics is not a tuple of one Metric or more"),
+        ("metrics: ClassVar = metrics * 2", "'Odd.'", "ValueError: Odd.metrics: mae occurs twice"),
+        ("metrics: ClassVar = (Metric(name='runtime', title=''),)", "'Odd.'", "ValueError: Odd.metrics: runtime"),
+        ("name: ClassVar = 'other'", "'Odd.'", "ValueError: Odd.name is not the name under which it is registered"),
+        ("", "", "ValueError: Odd has no docstring"),
+        ("count = abstractmethod(lambda self, cells, target: ())", "'Odd.'", "TypeError: Odd lacks count"),
+    ],
+)
+def test_a_task_that_lacks_what_every_task_has_is_a_broken_plugin(
+    site: Path, monkeypatch: pytest.MonkeyPatch, more: str, doc: str, reason: str
+) -> None:
+    """It is left out, and told by the doctor and by `lightune tasks`; other tasks work."""
+    from lightune import diagnosis, tasks
+    from lightune.tasks.registry import _check as check
+
+    code = TASK.format(doc=doc or "pass", more=more)
+    install(site, "odd-one", {"odd": "odd_mod:Odd"}, "lightune.tasks", odd_mod=code)
+    found: Registry[Any] = Registry("task", entry_points="lightune.tasks", check=check)
+    found.register("classification")(tasks.TASKS["classification"])
+    assert list(found) == ["classification"]
+    (broken,) = found.broken()
+    assert (broken.package, broken.reason[: len(reason)]) == ("odd-one", reason)
+    monkeypatch.setattr(diagnosis, "TASKS", found)
+    assert [finding.name for finding in diagnosis._broken_plugins()] == ["task odd"]
+    monkeypatch.setattr(tasks, "TASKS", found)
+    with pytest.raises(RecipeError, match="of the package odd-one cannot be used"):
+        tasks.task_from_json({"name": "odd", "labels": []}, "here")
+
+
+def test_a_package_with_a_task_and_a_method_in_one_module_is_named_for_both(site: Path, things: Registry[Any]) -> None:
+    other: Registry[Any] = Registry("other", entry_points="lightune.others")
+    sys.modules["host"].OTHERS = other
+    one, two = "@THINGS.register('one')\nclass One: pass", "@OTHERS.register('two')\nclass Two: pass"
+    code = f"from host import OTHERS, THINGS\n{one}\n{two}"
+    install(site, "both-of-them", {"one": "both_mod"}, both_mod=code)
+    about = site / "both_of_them-1.0.dist-info" / "entry_points.txt"
+    about.write_text(about.read_text(encoding="utf-8") + "[lightune.others]\ntwo = both_mod\n", encoding="utf-8")
+    assert things.package("one") == "both-of-them"
+    assert other.package("two") == "both-of-them"

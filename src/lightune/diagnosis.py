@@ -10,6 +10,7 @@ from lightune import runtime
 from lightune.errors import LightuneError
 from lightune.methods import METHODS
 from lightune.models import embedded, hub
+from lightune.tasks import TASKS
 
 GIGABYTE = 10**9
 
@@ -40,7 +41,7 @@ def diagnose() -> list[Finding]:
         Finding("disk", free > 2 * GIGABYTE, f"{free / GIGABYTE:.1f} GB free here"),
         _embedded_model(),
         _hub(),
-        *_broken_methods(),
+        *_broken_plugins(),
     ]  # fmt: skip
 
 
@@ -62,9 +63,10 @@ def _hub() -> Finding:
     )
 
 
-def _broken_methods() -> list[Finding]:
-    """Return a finding for each method of another package that cannot be used."""
+def _broken_plugins() -> list[Finding]:
+    """Return a finding for each method or task of another package that cannot be used."""
+    broken = [(kind, plugin) for kind, table in (("method", METHODS), ("task", TASKS)) for plugin in table.broken()]
     return [
-        Finding(f"method {plugin.name}", False, f"the package {plugin.package} cannot be used: {plugin.reason}")
-        for plugin in METHODS.broken()
+        Finding(f"{kind} {plugin.name}", False, f"the package {plugin.package} cannot be used: {plugin.reason}")
+        for kind, plugin in broken
     ]

@@ -39,6 +39,10 @@ class Section(BaseModel):
             return beside[name]
         raise AttributeError(f"{type(self).__name__} has no {name}")
 
+    def __dir__(self) -> list[str]:
+        """List the derived values too."""
+        return [*super().__dir__(), *self.beside()]
+
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)

@@ -35,7 +35,7 @@ class Registry(Generic[T]):
     reported when its name is requested; the others are not affected.
     """
 
-    def __init__(self, kind: str, entry_points: str = "", check: Callable[[T], None] | None = None) -> None:
+    def __init__(self, kind: str, entry_points: str = "", check: Callable[[str, T], None] | None = None) -> None:
         self.kind = kind
         self._group, self._check = entry_points, check
         self._objects: dict[str, T] = {}
@@ -109,9 +109,9 @@ class Registry(Generic[T]):
             # Its module may have been imported, and have registered its objects, for another table.
             brought = [name for name, obj in self._objects.items() if name not in before or _is_of(obj, point)]
             new = {name: self._objects[name] for name in brought if name not in self._packages}
-            for obj in new.values():
+            for name, obj in new.items():
                 if self._check is not None:
-                    self._check(obj)
+                    self._check(name, obj)
         except (Exception, SystemExit) as error:  # another package's code may raise anything
             self._objects = {
                 name: obj for name, obj in before.items() if name in self._packages or not _is_of(obj, point)

@@ -34,7 +34,7 @@ from lightune.sections import (
     Rows,
     Training,
 )
-from lightune.tasks.base import Task
+from lightune.tasks import TASKS, Task
 
 # Baselines whose predictions are in predictions.csv.
 FITTED = {PROBE[0], TFIDF[0]}
@@ -72,14 +72,14 @@ class Outcome:
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will be in `folder`."""
-        measured, method = self.measured, self.recipe.method
+        measured, method, task = self.measured, self.recipe.method, self.splits.task
         usual_rate = make_method(method.name, method.options).default_learning_rate
         record = RunRecord(
             status="completed" if measured.reload_check.passed else "reload_failed",
             run_folder=folder.as_posix(),
             recipe=self.recipe.model_dump(mode="json"),
             environment=self.environment,
-            task=self.splits.task.record(),
+            task=task.record().model_copy(update={"package": TASKS.package(task.name)}),
             data=self._data(),
             model=measured.model,
             baselines={name: found.section for name, found in self.baselines.items()},

@@ -18,7 +18,7 @@ class TaskRecord(Section):
     `hub_tag` is the Hugging Face Hub's name of the task, `model_class` the class of transformers that has its head,
     `outputs` is the number of logits. Of predictions.csv, `target_column` has the true label or value, and
     `answer_columns` the answer, the first of them the answer itself. `describes` says in a sentence what a model of the
-    task is.
+    task is. `package` is the one that brought the task, "" for lightune's own.
     """
 
     name: str
@@ -28,6 +28,7 @@ class TaskRecord(Section):
     hub_tag: str
     model_class: str
     target_column: str = "label"
+    package: str = ""
     answer_columns: list[str] = Field(min_length=1)
     describes: str
 

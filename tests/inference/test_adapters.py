@@ -218,7 +218,7 @@ def test_adapters_on_weights_in_bf16_share_them(tiny_models, tmp_path):
     weights = [dict(bank[name].model.named_parameters())[query] for name in folders]
     assert weights[0].dtype == torch.bfloat16
     assert weights[0].data_ptr() == weights[1].data_ptr()
-    with pytest.raises(ArtifactError, match=r"held in fp32; those in memory are bf16") as caught:
+    with pytest.raises(ArtifactError, match=r"stored in fp32; those in memory are bf16") as caught:
         bank.add("c", make_adapter(base, tmp_path / "c", "head", LABELS[2]))
     assert caught.value.code == "ARTIFACT-041"
 

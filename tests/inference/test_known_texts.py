@@ -406,7 +406,13 @@ def test_predict_says_the_accuracy_with_and_without_known_texts(run, half, new, 
     found = json.loads(capsys.readouterr().out)
     assert [row["label"] for row in found["predictions"]] == [row["prediction"] for row in rows]
     accuracy, accuracy_without = pytest.approx(with_known), pytest.approx(without)
-    metric = {"name": "accuracy", "title": "accuracy", "unit": "share", "higher_is_better": True}
+    metric = {
+        "name": "accuracy",
+        "title": "accuracy",
+        "unit": "share",
+        "higher_is_better": True,
+        "hub_name": "accuracy",
+    }
     assert found["known"] == {
         "label_column": "label", "examples": 77, "known_examples": 37, "unknown_labels": 0, "missing_labels": 0,
         "metric": metric, "metrics": {"accuracy": accuracy}, "details": {}, "accuracy": accuracy,

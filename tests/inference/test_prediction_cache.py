@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,18 @@ class Asked:
 
     def __init__(self) -> None:
         self.texts: list[Any] = []
+        self.task = self
 
-    def predict(self, texts: Sequence[Any]) -> list[Any]:
-        """Return each text as its label, its length as the confidence."""
+    def logits(self, texts: Sequence[Any]) -> np.ndarray:
+        """Return the numbers of the texts among all that were asked for."""
+        first = len(self.texts)
         self.texts.extend(texts)
-        return [Prediction(str(text), float(len(text)), {}) for text in texts]
+        return np.arange(first, len(self.texts))
+
+    def cells(self, logits: np.ndarray) -> Iterator[tuple[str, ...]]:
+        """Yield each text as its label, its length as the confidence."""
+        texts = (self.texts[number] for number in logits)
+        return (Prediction(str(text), float(len(text)), {}).cells() for text in texts)
 
 
 def test_each_text_is_asked_once_within_a_call_and_across_calls() -> None:
@@ -76,8 +83,8 @@ def test_a_file_of_repeated_rows_is_computed_once_across_chunks(
     classifier = lightune.load(tiny_run.folder)
     wanted = dict(zip(TEXTS, classifier.predict(TEXTS), strict=True))
     computed: list[Any] = []
-    inner = classifier.predict
-    monkeypatch.setattr(classifier, "predict", lambda texts: computed.extend(texts) or inner(texts))
+    inner = classifier.logits
+    monkeypatch.setattr(classifier, "logits", lambda texts: computed.extend(texts) or inner(texts))
     monkeypatch.setattr(bulk, "CHUNK_ROWS", 5)
     rows = [(text, "x") for text in [*TEXTS, *TEXTS[::-1], *TEXTS[:3]]]
     _, *found = answered_rows(classifier, write_csv(tmp_path / "in.csv", rows))

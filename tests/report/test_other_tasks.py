@@ -47,7 +47,7 @@ def _write_run(record: RunRecord, rows: list[dict[str, str]], folder: Path) -> N
     ("make", "expected"),
     [
         (regression, "0.530 R2, 0.120 above a linear probe of the untouched model (95%: 0.050 to 0.190): better."),
-        (grades, "1.020 mean absolute error, 0.120 higher than always answering 3 (95%: -0.190 to -0.050): worse."),
+        (grades, "1.020 mean absolute error, 0.120 higher than always answering 3 (95%: +0.050 to +0.190): worse."),
         (
             without_baselines,
             "0.810 entity F1, 12.0 points above before, the untrained head, which can only guess "
@@ -89,7 +89,7 @@ def test_a_gain_without_a_figure_is_shown_as_not_measured(changed):
 def test_before_is_said_once():
     assert gains.before_sentence(without_baselines()) == ""
     assert _printed(without_baselines(), 300).count("can only guess") == 1
-    lower = "0.300 lower than before, the untrained head, which can only guess (95%: 0.100 to 0.500): better."
+    lower = "0.300 lower than before, the untrained head, which can only guess (95%: -0.500 to -0.100): better."
     assert gains.before_sentence(grades()) == lower
 
 
@@ -177,7 +177,9 @@ def test_gains_are_named_by_direction_and_test():
     comparison = mixed.comparison.model_copy(update={"gains": {**mixed.comparison.gains, "before": other}})
     mixed = mixed.model_copy(update={"comparison": comparison})
     assert tables.gained(mixed).columns[3] == "p-value"
-    assert "the p-value is of: paired bootstrap and sign test." in " ".join(render_html(mixed, PREDICTIONS).split())
+    assert "the p-value comes from a paired bootstrap and sign test." in " ".join(
+        render_html(mixed, PREDICTIONS).split()
+    )
     assert tables.gained(example_record()).columns[3] == "McNemar's test"
 
 

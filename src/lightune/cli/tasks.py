@@ -19,7 +19,7 @@ def command(as_json: bool) -> int:
 
     `task: auto`, the default, looks at the column and says which task it chose.
     """
-    from lightune.tasks import describe
+    from lightune.tasks import TASKS, describe
 
     rows = describe()
     if as_json:
@@ -36,4 +36,6 @@ def command(as_json: bool) -> int:
         print_line(console, "", f"its column is usually called {', '.join(row['label_columns'])}")
         if row["package"]:
             print_line(console, "", f"from the package {row['package']}")
+    for plugin in TASKS.broken():
+        print_line(console, plugin.name, f"of the package {plugin.package} cannot be used: {plugin.reason}")
     return 0

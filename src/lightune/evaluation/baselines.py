@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.evaluation.evaluate import figures
 from lightune.sections import Baseline
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def constant(splits: DataSplits) -> tuple[str, Fitted | None]:
     if found is None:
         return "", None
     scores = np.tile(found.scores, (len(splits.test), 1))
-    metrics = splits.task.measure(scores, splits.test.targets)
+    metrics = figures(splits.task.measure(scores, splits.test.targets))
     kept = {name: value for name, value in metrics.items() if name not in found.without}
     return found.name, Fitted(scores, Baseline(title=found.title, metrics=kept, details=dict(found.details)))
 
@@ -89,7 +90,7 @@ def _linear(
     if model is None:
         return None
     scores = model.scores(test)
-    metrics = splits.task.measure(scores, splits.test.targets)
+    metrics = figures(splits.task.measure(scores, splits.test.targets))
     spent = time.perf_counter() - started
     return Fitted(
         scores, Baseline(title=title, article=article, metrics=metrics, details=dict(model.details), runtime=spent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ def evaluate(
     spent = meter.spent.record(len(split), sum(1 for _ in length_sorted_batches(encoded, batch_size)))
     found = Evaluation(
         examples=len(split),
-        metrics=task.measure(logits, split.targets),
+        metrics=figures(task.measure(logits, split.targets)),
         details=task.details(logits, split.targets),
         groups=measure_by_group(task, logits, split),
         **spent,
@@ -136,6 +136,12 @@ def measure_by_group(task: Task, logits: NDArray[Any], split: Split) -> dict[str
     return result
 
 
+def figures(measured: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return metrics as plain numbers, None for one that is undefined: a task may give those of numpy, or NaN."""
+    known = {name: None if value is None else float(value) for name, value in measured.items()}
+    return {name: value if value is not None and np.isfinite(value) else None for name, value in known.items()}
+
+
 def measure_part(task: Task, logits: NDArray[Any], targets: NDArray[Any]) -> PartMetrics:
     """Return the metrics of a part of the texts."""
-    return PartMetrics(examples=len(targets), metrics=task.measure_part(logits, targets))
+    return PartMetrics(examples=len(targets), metrics=figures(task.measure_part(logits, targets)))

@@ -8,7 +8,7 @@ from lightune.methods.base import Method
 from lightune.registry import Registry
 
 
-def _check(kind: type[Method]) -> None:
+def _check(name: str, kind: type[Method]) -> None:
     """Raise for what is not a method, or has defaults that do not work; another package may register anything."""
     if not (isinstance(kind, type) and issubclass(kind, Method) and is_dataclass(kind)):
         raise TypeError(f"{kind!r} is not a dataclass that derives from lightune.methods.Method")

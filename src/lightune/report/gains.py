@@ -22,7 +22,7 @@ def headline(record: RunRecord) -> str:
     low, high = gain.ci95 or (0, 0)
     is_split = gain.verdict == "no clear difference" and not low <= 0 <= high
     why = f", because {gain.test} gives {words.p_value(gain.p_value)}" if is_split else ""
-    return f"{found} ({interval(gain)}): {gain.verdict}{why}."
+    return f"{found} ({reached_interval(gain, metric)}): {gain.verdict}{why}."
 
 
 def before_sentence(record: RunRecord) -> str:
@@ -33,7 +33,7 @@ def before_sentence(record: RunRecord) -> str:
     if gain.value is None:
         return f"The gain over {compared_name(record, BEFORE)} was {words.NOT_MEASURED}."
     place = words.capital(position(gain.value, record.task.headline))
-    return f"{place} {_beaten(record, BEFORE)} ({interval(gain)}): {gain.verdict}."
+    return f"{place} {_beaten(record, BEFORE)} ({reached_interval(gain, record.task.headline)}): {gain.verdict}."
 
 
 def _beaten(record: RunRecord, rival: str) -> str:
@@ -59,6 +59,17 @@ def position(gain: float, metric: Metric) -> str:
         return "level with"
     better, worse = ("above", "below") if metric.higher_is_better else ("lower than", "higher than")
     return f"{difference(abs(gain), metric.unit)} {better if gain > 0 else worse}"
+
+
+def reached_interval(gain: Gain, metric: Metric) -> str:
+    """Return the 95% interval as it stands behind `position`: where lower is better, that of the metric's change.
+
+    For example "95%: -0.190 to -0.050" behind "0.120 lower than".
+    """
+    if metric.higher_is_better or gain.ci95 is None:
+        return interval(gain)
+    low, high = (signed(-end, gain.unit) for end in reversed(gain.ci95))
+    return f"95%: {low} to {high}"
 
 
 def interval(gain: Gain) -> str:

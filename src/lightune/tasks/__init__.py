@@ -53,9 +53,30 @@ def find_task(column: LabelColumn, wishes: Wishes) -> Task:
     Raises DataError when the column cannot be used for it.
     """
     if wishes.task != AUTO:
-        return TASKS[wishes.task].of(column, wishes)
-    claiming = (kind for _, kind in TASKS.items() if kind.claims(column))
-    return next(claiming, TASKS[USUAL]).of(column, wishes)
+        return _sound(TASKS[wishes.task].of(column, wishes))
+    claiming = (kind for name, kind in TASKS.items() if _claims(name, kind, column))
+    return _sound(next(claiming, TASKS[USUAL]).of(column, wishes))
+
+
+def _claims(name: str, kind: type[Task], column: LabelColumn) -> bool:
+    """Ask a task whether it claims the column. Raises RecipeError for a task of another package that fails at it."""
+    try:
+        return kind.claims(column)
+    except Exception as error:
+        if not TASKS.package(name):
+            raise
+        text = f'the task "{name}" of the package {TASKS.package(name)} failed: {type(error).__name__}: {error}.'
+        raise RecipeError("RECIPE-012", text, "Name the task you want with --task, or remove that package.") from error
+
+
+def _sound(task: Task) -> Task:
+    """Return the task. Raises RecipeError where a file of answers would have two columns of one name."""
+    names = ["text", "text_pair", task.target_column, *task.answer_columns]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        text = f'the task {task.name} calls a column of its answers "{twice}", which is the name of another one.'
+        raise RecipeError("RECIPE-018", text, "Rename it in answer_columns.")
+    return task
 
 
 def label_columns(task: str = AUTO) -> tuple[str, ...]:
@@ -106,6 +127,7 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
     options = dict(value)
     name = str(options.pop("name", ""))
     if name not in TASKS:
+        TASKS.require_sound(name)
         text = f'{where}: trained for the task "{name}", which is not installed here.'
         raise ArtifactError("ARTIFACT-016", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
     strange = sorted(set(options) - {field.name for field in fields(TASKS[name])})

@@ -101,15 +101,20 @@ class Task(ABC):
         return self.labels[int(target)] if self.labels else str(target)
 
     def tally(self, targets: Array) -> dict[str, int]:
-        """Return how often each label occurs; nothing where there are no labels."""
-        return {}
+        """Return how often each label occurs, where targets are label numbers; nothing for a task without labels."""
+        if not self.labels:
+            return {}
+        return dict(zip(self.labels, np.bincount(targets, minlength=len(self.labels)).tolist(), strict=True))
 
     def strata(self, targets: Array) -> NDArray[np.int64]:
-        """Return the stratum of each target; rows are drawn in proportion from each stratum."""
-        return np.zeros(len(targets), np.int64)
+        """Return a number for each target: rows are drawn so that each number keeps its proportion.
+
+        By default the label's, and one for all where there are no labels.
+        """
+        return np.asarray(targets, np.int64) if self.labels else np.zeros(len(targets), np.int64)
 
     def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target; targets that agree have the same number."""
+        """Return a number for each target, which is equal for two that agree; by default those that are equal."""
         return np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets)).astype(np.int64)
 
     def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:

@@ -68,15 +68,6 @@ class Classification(Task):
         """Return the task with the file's names for its labels, matched by name, or by number where they have none."""
         return Classification(tuple(names_in_file(self.labels, column)))
 
-    def tally(self, targets: Array) -> dict[str, int]:
-        """Return how often each label occurs."""
-        counts = np.bincount(targets, minlength=len(self.labels)).tolist()
-        return dict(zip(self.labels, counts, strict=True))
-
-    def strata(self, targets: Array) -> NDArray[np.int64]:
-        """Return the labels' numbers: each is drawn in proportion."""
-        return np.asarray(targets, np.int64)
-
     def same(self, targets: Array) -> NDArray[np.int64]:
         """Return the labels' numbers: two texts agree when they have one label."""
         return np.asarray(targets, np.int64)

@@ -59,6 +59,8 @@ class RowLoss:
             loss = self._task.mean_loss(logits, targets)
             return loss, loss.detach()
         losses = self._task.losses(logits, targets)
+        if losses.shape != (len(rows),):  # which would be multiplied with the weights all the same
+            raise ValueError(f"losses of the task {self._task.name}: {tuple(losses.shape)}, not one of each text")
         given = torch.tensor(self._weights[list(rows)].tolist(), dtype=losses.dtype, device=losses.device)
         return (losses * given).sum() / given.sum(), losses.mean().detach()
 

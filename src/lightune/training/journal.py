@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lightune.measured import Metric
 from lightune.progress import Reporter
 from lightune.sections import Epoch
 from lightune.training.distributed import all_ranks
@@ -51,15 +52,15 @@ class Journal:
         self._open.write(json.dumps(line) + "\n")
         self._track("train", line, line["step"])
 
-    def epoch(self, found: Epoch, headline: str, step: int) -> None:
+    def epoch(self, found: Epoch, headline: Metric, step: int) -> None:
         """Report the validation after optimizer step `step`, by the loss and the headline metric.
 
         The steps so far are then on disk.
         """
         self._open.flush()
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
-        shown = {"loss": found.validation_loss, headline: found.metrics.get(headline)}
-        known = [(name.replace("_", " "), value) for name, value in shown.items() if value is not None]
+        shown = {"loss": found.validation_loss, headline.title: found.metrics.get(headline.name)}
+        known = [(title, value) for title, value in shown.items() if value is not None]
         told = "".join(f", validation {name} {value:.3f}" for name, value in known)
         self.reporter.note(f"epoch {found.epoch}: train loss {found.train_loss:.3f}{told}")
 

@@ -149,7 +149,8 @@ class _Epochs:
             self.meter.resume()
             patience = settings.early_stopping_patience
             if patience and self.best.epoch and epoch - self.best.epoch >= patience:
-                reporter.note(f"stopped early: {patience} epochs without a better {self.best.metric.name}")
+                noun = "epoch" if patience == 1 else "epochs"
+                reporter.note(f"stopped early: {patience} {noun} without a better {self.best.metric.title}")
                 return
 
     def _train(self, epoch: int) -> float:
@@ -183,7 +184,7 @@ class _Epochs:
             Epoch(epoch=epoch, train_loss=train_loss, metrics=figures, learning_rate=rate, validation_loss=found.loss)
         )
         step.schedule.after_validation(found.loss)
-        self.loop.journal.epoch(self.done[-1], self.loop.validation.task.metrics[0].name, step.count)
+        self.loop.journal.epoch(self.done[-1], self.loop.validation.task.metrics[0], step.count)
         self._keep_if_best(epoch, found)
 
     def _keep_if_best(self, epoch: int, found: Validated) -> None:

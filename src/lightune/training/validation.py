@@ -7,7 +7,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune.evaluation.evaluate import Around, predict_logits
+import numpy as np
+
+from lightune.evaluation.evaluate import Around, figures, predict_logits
 from lightune.tasks.base import CHUNK, Array, Task
 from lightune.training.batch_loss import Examples
 from lightune.training.distributed import Ranks
@@ -51,15 +53,13 @@ class Validation:
 def validated(task: Task, logits: Array, targets: Array) -> Validated:
     """Return the metrics of logits, and their loss: the metric of that name, or else the mean of the task's losses.
 
-    Logits that have no finite loss are not measured: metrics are None.
+    Logits that are not finite are not measured: their loss is NaN, and the metrics are None.
     """
-    if any(metric.name == "loss" for metric in task.metrics):
-        metrics = task.measure(logits, targets)
-        loss = metrics["loss"]
-        return Validated(metrics, mean_loss(task, logits, targets) if loss is None else loss)
-    loss = mean_loss(task, logits, targets)
-    unknown: dict[str, float | None] = dict.fromkeys(metric.name for metric in task.metrics)
-    return Validated(task.measure(logits, targets) if math.isfinite(loss) else unknown, loss)
+    if not np.isfinite(logits).all():
+        return Validated(dict.fromkeys(metric.name for metric in task.metrics), math.nan)
+    metrics = figures(task.measure(logits, targets))
+    loss = metrics.get("loss")
+    return Validated(metrics, mean_loss(task, logits, targets) if loss is None else loss)
 
 
 def mean_loss(task: Task, logits: Array, targets: Array) -> float:
