@@ -18,6 +18,7 @@ LEFT_OUT = {
     "memory": ("*memory*", "peak_*"),
     "versions": ("environment.versions.*", "environment.commit"),
     "timings of the precision probe": ("environment.precision.*.why",),
+    "sentences": ("notes.*", "environment.cache_frozen.reason"),
     # A base model is recorded by name since format 2 of an adapter, before that by its path; its hash is compared.
     "paths and the form of files": ("run_folder", "base_model", "format_version", "schema_version"),
 }
