@@ -55,7 +55,7 @@ class Watch:
 
     def _is_batch(self, value: Any) -> bool:
         if isinstance(value, dict) and "input_ids" in value:
-            self._batch = dict(value)
+            self._batch = {name: part for name, part in value.items() if type(part).__name__ == "Tensor"}
             return True
         return any(value is part for part in self._batch.values())
 
