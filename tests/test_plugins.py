@@ -286,3 +286,22 @@ def test_a_package_with_a_task_and_a_method_in_one_module_is_named_for_both(site
     about.write_text(about.read_text(encoding="utf-8") + "[lightune.others]\ntwo = both_mod\n", encoding="utf-8")
     assert things.package("one") == "both-of-them"
     assert other.package("two") == "both-of-them"
+
+
+def test_a_plugin_that_fails_while_it_runs_is_named(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightune.cli.main import _failed
+    from lightune.tasks import TASKS
+
+    code = TASK.format(doc="'Odd.'", more="def shown(self, target): return 1 / 0")
+    install(site, "odd-one", {"odd": "odd_mod:Odd"}, "lightune.tasks", odd_mod=code)
+    found: Registry[Any] = Registry("task", entry_points="lightune.tasks")
+    found.register("classification")(TASKS["classification"])
+    monkeypatch.setattr("lightune.tasks.registry.TASKS", found)
+    for fails, says in ((found["odd"]().shown, "PLUGIN-001 the package odd-one failed: ZeroDivisionError"),
+                        (int, "BUG-001 this is a bug of lightune: ValueError")):  # fmt: skip
+        with pytest.raises((ZeroDivisionError, ValueError)) as caught:
+            fails("no number")
+        assert _failed(caught.value, debug=False) == 1
+        assert says in capsys.readouterr().err

@@ -79,6 +79,11 @@ class Registry(Generic[T]):
         self._read()
         return self._packages.get(name, "")
 
+    def package_of_module(self, module: str) -> str:
+        """Return the package whose objects the module defines, "" for any other; nothing is loaded to find out."""
+        defined = (name for name, obj in self._objects.items() if getattr(obj, "__module__", None) == module)
+        return next((self._packages[name] for name in defined if name in self._packages), "")
+
     def broken(self) -> list[BrokenPlugin]:
         """Return the entry points that could not be used."""
         self._read()

@@ -139,8 +139,20 @@ def _failed(error: BaseException, debug: bool) -> int:
         is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
         status = 128 + known.signal_number if isinstance(known, InterruptedRunError) else known.exit_code
         return status if is_told else _say(str(known), status)
-    text = f"BUG-001 this is a bug of lightune: {type(error).__name__}: {error}"
+    said, package = f"{type(error).__name__}: {error}", _plugin_of(error)
+    text = (
+        f"PLUGIN-001 the package {package} failed: {said}" if package else f"BUG-001 this is a bug of lightune: {said}"
+    )
     return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
+
+
+def _plugin_of(error: BaseException) -> str:
+    """Return the package that brought the method or task in which an error came up, "" where lightune's own did."""
+    tables = [sys.modules.get(f"lightune.{name}.registry") for name in ("tasks", "methods")]
+    known = [getattr(table, name) for table, name in zip(tables, ("TASKS", "METHODS"), strict=True) if table]
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = (table.package_of_module(module) for module in reversed(frames) for table in known)
+    return next(filter(None, found), "")
 
 
 def _resource_error(error: BaseException) -> ResourceError | None:
