@@ -1,4 +1,4 @@
-"""Tiny models built from configs, and sentences whose label hangs on one word."""
+"""Tiny models built from configs, and sentences whose label depends on one word."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def classes(labels: Sequence[str]) -> Task:
 
 
 def sentences(count: int, seed: int) -> list[tuple[str, str]]:
-    """Return (text, label) pairs whose label hangs on one word; no two texts are alike."""
+    """Return (text, label) pairs whose label depends on one word; no two texts are alike."""
     draw = random.Random(seed)
     rows: dict[str, str] = {}
     while len(rows) < count:

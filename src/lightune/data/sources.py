@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lightune.data.hub_data import hub_tables
 from lightune.data.tables import READERS, Table, join, read_table, report
+from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.recipe import DataBlock, Files
 
@@ -161,9 +162,7 @@ def _unread_splits(folder: Path) -> list[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - FIRST_SHOWN} more" if len(found) > FIRST_SHOWN else ""
-    return ", ".join(found[:FIRST_SHOWN]) + more
+    return shortlist(list(names), FIRST_SHOWN)
 
 
 def _from_files(files: Files, faults: list[Fault]) -> Tables:

@@ -38,7 +38,7 @@ class ModelSource:
     revision: str | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class LoadedModel:
     """A classifier with its tokenizer, the names of its parts, and the longest text it takes (tokens).
 
@@ -120,9 +120,7 @@ def load_model(
     _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit, task)
-    if is_held:
-        settle_head(found, loaded)
-    return loaded
+    return with_own_head(found, loaded) if is_held else loaded
 
 
 def text_limit(
@@ -132,12 +130,13 @@ def text_limit(
     return cut_at(token_limit(model.config.to_dict(), tokenizer.model_max_length) - reserved, wanted)
 
 
-def settle_head(found: OwnHead, loaded: LoadedModel) -> None:
-    """Use the checkpoint's own head if it is complete, and note whether it was used."""
-    if found.order is not None and not loaded.anatomy.new_modules:
+def with_own_head(found: OwnHead, loaded: LoadedModel) -> LoadedModel:
+    """Return the model with the checkpoint's own head in use if it is complete, and a note on whether it is."""
+    is_used = found.order is not None and not loaded.anatomy.new_modules
+    if is_used:
         found.arrange(loaded.model.get_submodule(loaded.anatomy.output_layer))
-        loaded.head = "checkpoint"
-    loaded.notes = (found.note if found.order is None or loaded.head == "checkpoint" else INCOMPLETE,)
+    note = found.note if is_used or found.order is None else INCOMPLETE
+    return replace(loaded, head="checkpoint" if is_used else "new", notes=(note,))
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:

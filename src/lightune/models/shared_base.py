@@ -16,7 +16,7 @@ from torch import nn
 from lightune.models.checkpoint_head import own_head
 from lightune.models.config import read_config
 from lightune.models.drawing import draw_anew
-from lightune.models.load import LoadedModel, ModelSource, load_model, settle_head, text_limit
+from lightune.models.load import LoadedModel, ModelSource, load_model, text_limit, with_own_head
 from lightune.models.weight_files import holds
 from lightune.tasks.base import Task
 
@@ -61,9 +61,7 @@ class SharedBase:
         anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
         limit = text_limit(model, base.tokenizer, max_length)
         made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit, task)
-        if self.holds_head:
-            settle_head(found, made)
-        return made
+        return with_own_head(found, made) if self.holds_head else made
 
 
 def load_base(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lightune.errors import RecipeError
+from lightune.errors import RecipeError, shortlist
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,11 +23,10 @@ def require_embeddings(name: str, vocabulary: Mapping[str, int], pad: str | None
     if not beyond:
         return
     highest = max(vocabulary.values())
-    shown = ", ".join(token for _, token in beyond[:MOST_SHOWN])
-    more = f" and {len(beyond) - MOST_SHOWN:,} more" if len(beyond) > MOST_SHOWN else ""
+    shown = shortlist([token for _, token in beyond], MOST_SHOWN)
     message = (
         f"{name}: the tokenizer has {len(vocabulary):,} tokens (ids up to {highest:,}), the model {rows:,} embeddings. "
-        f"Without one: {shown}{more}."
+        f"Without one: {shown}."
     )
     hint = (
         "Use the tokenizer that was saved with this model. If the tokens were added on purpose, give the model "
