@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -164,7 +164,7 @@ class Task(ABC):
 
         Raises RecipeError where class weights are asked for and the task has none.
         """
-        self.require(replace(wishes, head_start="random"))
+        self.require(wishes)
         return None
 
     def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> Task:
