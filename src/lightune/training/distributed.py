@@ -5,6 +5,7 @@ Gradients are summed once per step, in one call, instead of by DistributedDataPa
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,15 @@ def join(device: torch.device) -> None:
     with _together():
         # The ranks' messages are on the CPU, so that waiting for them keeps no GPU busy.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    # A group that is still there when the interpreter ends can abort the process, if another rank is gone by then.
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
