@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +14,8 @@ import torch
 
 from lightune.faults import Fault
 from lightune.tasks import TASKS, Task
-from lightune.tasks.base import UNSEEN
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.targets import UNSEEN
 
 WIDTH = 6  # positions of the padded texts, for tasks that answer for each token
 
@@ -48,6 +49,21 @@ EXAMPLES: dict[str, Example] = {
         ("good", "bad", "so-so"),
         {"dreadful": UNSEEN, None: "DATA-013", " ": "DATA-013"},
         reads_alike=((" good ", "good"),),
+    ),
+    "multi_label": Example(
+        (["food"], ["food", "price"], ["food"], [], ["staff", "food"]),
+        {"dreadful": UNSEEN, ("food", "dreadful"): UNSEEN, None: "DATA-013", (("food",), "price"): "DATA-013"},
+        reads_alike=(
+            ("food|price", ["price", "food"]),
+            (" food ", ["food"]),
+            ("", []),
+            ("['food', 'price']", ("food", "price")),
+        ),
+    ),
+    "regression": Example(
+        (1, 2.5, "3", 4.25, 2.5, Decimal("4.5"), 1.25),
+        {"good": "DATA-013", None: "DATA-013", "": "DATA-013", "3,5": "DATA-013", True: "DATA-013", (1, 2): "DATA-013"},
+        reads_alike=((" 2.50 ", 2.5), ("1e0", 1)),
     ),
 }
 # A package beside lightune gives the example of its task in the task's module.
@@ -132,5 +148,5 @@ class TaskCase:
     @cached_property
     def features(self) -> Any:
         """Features (texts, width) from which a linear model can tell the targets apart, with a little noise."""
-        groups = np.unique(self.task.same(self.targets), return_inverse=True)[1]
-        return np.eye(groups.max() + 1)[groups] * 3 + np.random.default_rng(1).normal(size=(self.texts, 1)) * 0.1
+        groups = np.unique(self.targets, axis=0, return_inverse=True)[1].reshape(self.texts)
+        return np.eye(groups.max() + 1)[groups] * 3 + np.random.default_rng(1).normal(size=(self.texts, 1)) * 0.02

@@ -105,7 +105,7 @@ def test_both_are_listed_with_the_package_that_they_come_from(site: Path):
     methods = {row["name"]: row for row in answer(site, "methods")["methods"]}
     tasks = {row["name"]: row for row in answer(site, "tasks")["tasks"]}
     assert methods["output_scale"]["package"] == tasks["ratings"]["package"] == "lightune-ratings"
-    assert list(tasks) == ["classification", "ratings"]
+    assert list(tasks) == ["classification", "multi_label", "regression", "ratings"]
     assert [metric["name"] for metric in tasks["ratings"]["metrics"]] == ["mae", "kappa", "loss"]
     shown = python(site, "-m", "lightune", "tasks").stdout
     assert "from the package lightune-ratings" in shown

@@ -35,7 +35,7 @@ data:   {source: cornell-movie-review-data/rotten_tomatoes, text_column: text, l
 method: {name: lora, rank: 8, alpha: 16, dropout: 0.0, roles: [query, key, value, attention_out, ffn_in, ffn_out]}
 training: {num_train_epochs: 5, per_device_train_batch_size: 16, gradient_accumulation_steps: 1,
            learning_rate: 5.0e-5, weight_decay: 0.01, warmup_steps: 0.1, lr_scheduler_type: linear,
-           max_grad_norm: 1.0, seed: 42, precision: auto, head_start: random, metric_for_best_model: accuracy,
+           max_grad_norm: 1.0, seed: 42, precision: auto, head_start: auto, metric_for_best_model: accuracy,
            early_stopping_patience: null, save_steps: null}
 evaluation: {per_device_eval_batch_size: 64}
 """

@@ -66,7 +66,7 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     labels = [index for index, count in enumerate(examples) for _ in range(count)]
     task, targets = classes(names), np.array(labels)
     split = Split([(f"text {row}",) for row in range(len(labels))], targets)
-    splits = DataSplits("made up", None, ["text"], "label", task, split, split, split, [])
+    splits = DataSplits("made up", None, ["text"], ["label"], task, split, split, split, [])
     scores = {name: _scores(labels, counts) for name, counts in right.items()}
     found = {name: task.measure(value, targets) for name, value in scores.items()}
     articles = {TFIDF: "", PROBE: "the"}
@@ -86,7 +86,7 @@ def _record(examples: tuple[int, ...], **right: tuple[int, ...]) -> RunRecord:
     training = TRAINING.model_copy(update={"epochs": []})
     measured = Measured(MODEL, seen["before"], training, seen["after"], INFERENCE, CHECK)
     outcome = Outcome(
-        Recipe(), splits, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
+        Recipe(), splits, task, {}, scores["before"], scores["after"], baselines, measured, 0, 128, ["told on the way"]
     )
     return outcome.record(Path("runs/made-up-1"))
 
@@ -174,7 +174,7 @@ def test_a_gain_that_cannot_be_measured_is_null_and_a_note_says_why(constant_one
     """results.json is JSON: it has no NaN; and everything that shows the gain says that it was not measured."""
     task, targets = Varied(("no", "yes")), np.array([0, 1] * 20)
     split = Split([(f"text {row}",) for row in range(40)], targets)
-    splits = DataSplits("made up", None, ["text"], "label", task, split, split, split, [])
+    splits = DataSplits("made up", None, ["text"], ["label"], task, split, split, split, [])
     scores = {"before": _scores([0, 1] * 20, (12, 10)), "after": _scores([0, 1] * 20, (18, 19)),
               "probe": _scores([0, 1] * 20, (15, 15))}  # fmt: skip
     if constant_one:
@@ -185,7 +185,9 @@ def test_a_gain_that_cannot_be_measured_is_null_and_a_note_says_why(constant_one
     measured = Measured(
         MODEL, seen["before"], TRAINING.model_copy(update={"epochs": []}), seen["after"], INFERENCE, CHECK
     )
-    outcome = Outcome(Recipe(), splits, {}, scores["before"], scores["after"], {"probe": fitted}, measured, 0, 128, [])
+    outcome = Outcome(
+        Recipe(), splits, task, {}, scores["before"], scores["after"], {"probe": fitted}, measured, 0, 128, []
+    )
     record = outcome.record(Path("runs/made-up-1"))
     written = json.dumps(record.model_dump(mode="json"), allow_nan=False)
     assert RunRecord.model_validate_json(written) == record

@@ -15,6 +15,8 @@ from lightune.recipes.compose import compose, read_recipe
 EXEMPT = {
     "name": "which configuration, of data sets that have several: this one has one",
     "revision": "a commit of one data set can be no default",
+    "label_columns": "another way to name the labels, and label_column is stated",
+    "label_separator": "parts the labels of a cell, and the task that has one label in each is stated",
     "label_kind": "which columns are refused as labels; what is accepted is the same",
     "fingerprints": "what is kept beside the adapter",
     "gradient_checkpointing": "computes the same with less memory",
@@ -30,6 +32,7 @@ DATA: dict[str, Any] = {
     "source": "cornell-movie-review-data/rotten_tomatoes", "name": None, "revision": None, "text_column": "text",
     "label_column": "label", "train_examples": 500, "validation_examples": None, "test_examples": 500,
     "max_length": None, "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto", "fingerprints": True,
+    "label_columns": None, "label_separator": None,
 }  # fmt: skip
 LORA: dict[str, Any] = {
     "rank": 8, "alpha": 16, "dropout": 0.0,

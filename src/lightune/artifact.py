@@ -54,7 +54,7 @@ class ArtifactConfig:
     task: Task
     max_length: int
     text_columns: list[str]
-    label_column: str
+    label_column: str | list[str]
     seed: int
     model_precision: str = "fp32"
 
@@ -72,7 +72,7 @@ class ArtifactConfig:
             task=splits.task,
             max_length=loaded.max_length,
             text_columns=splits.text_columns,
-            label_column=splits.label_column,
+            label_column=splits.label_columns[0] if len(splits.label_columns) == 1 else splits.label_columns,
             seed=recipe.training.seed,
             model_precision=recipe.model_precision,
         )

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
+from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.evaluation.baselines import Fitted, baselines
+from lightune.evaluation.answering import answering_task
+from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
+from lightune.evaluation.every_baseline import all_baselines
 from lightune.evaluation.features import FeatureRecorder, watch_texts
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
@@ -36,8 +39,7 @@ from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
-from lightune.tasks import require_task
-from lightune.tasks.columns import Wishes
+from lightune.tasks import Task, require_task
 from lightune.training.accelerate_setup import require_installed
 from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
@@ -93,10 +95,10 @@ class _Before:
 class _After:
     """Measurements of the adapted model, which cannot be used any more: measuring the merged model changes it.
 
-    `splits` have the task as it was fitted after training.
+    `task` is the one that was fitted after training.
     """
 
-    splits: DataSplits
+    task: Task
     scores: NDArray[Any]
     evaluation: Evaluation
     trainable: int
@@ -135,9 +137,8 @@ def run(
     if data is not None:
         tables = python_tables(data, recipe.data, recipe.task)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=NO_SOURCE)})
-    wishes = Wishes(recipe.task, recipe.training.class_weights, recipe.training.head_start)
-    splits = load_splits(recipe.data, recipe.training.seed, wishes, tables)
-    splits.task.require(wishes)
+    splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe), tables)
+    splits.task.require(wishes_of(recipe))
     if runtime.rank():
         with ending_together():
             _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
@@ -157,21 +158,22 @@ def _prepare(
     """Load the model and encode the texts; raise errors for unusable settings before anything is measured."""
     device = runtime.choose_device(recipe.device)
     source = find_model(recipe.model, recipe.model_revision)
-    task = splits.task
-    metric = task.metric(recipe.training.metric_for_best_model).name
-    recipe = recipe.pinned(source.revision, splits.revision).for_task(task.name, metric)
+    task, wanted = splits.task, recipe.training.metric_for_best_model
+    recipe = recipe.pinned(source.revision, splits.revision)
+    recipe = recipe.for_task(task.name, task.metric(wanted).name, task.usual_head_start)
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
     loaded = load_model(source, task, seed, longest, precision, method.virtual_tokens)
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
+    splits = replace(splits, task=loaded.task)
     # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     encoded = encode_splits(loaded.tokenizer, {name: getattr(splits, name) for name in SPLITS}, loaded.max_length)
     require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
     notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length))
-    sizes = ", ".join(f"{len(encoded[name])} {name}" for name in SPLITS)
-    reporter.note(f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples")
-    for note in notes:
+    sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
+    start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
+    for note in (start, *notes):
         reporter.note(note)
     return _Prepared(recipe, method, device, splits, loaded, encoded, folder, reporter, notes)
 
@@ -186,7 +188,8 @@ def _carry_out(run: _Prepared) -> Outcome:
     after = _after(run, trained)
     return Outcome(
         recipe=run.recipe,
-        splits=after.splits,
+        splits=run.splits,
+        task=after.task,
         environment={**runtime.environment(run.device), **trained.choices.as_json()},
         before=before.scores,
         after=after.scores,
@@ -207,12 +210,13 @@ def _before(run: _Prepared) -> _Before:
     with FeatureRecorder(model, run.output_layer) as seen:
         scores, evaluation = _evaluate(run, model, run.splits)
     features = {"test": seen.features(run.encoded["test"], run.batch_size)}
-    for name in ("train", "validation"):
+    for name in SPLITS[:2]:
         features[name] = watch_texts(model, run.output_layer, run.loaded.tokenizer, run.encoded[name], run.batch_size)
+    pooled = {name: found.pooled for name, found in features.items()}
     return _Before(
         scores=scores,
         evaluation=evaluation,
-        baselines=baselines({name: found.pooled for name, found in features.items()}, splits, started),
+        baselines=all_baselines(run.loaded, splits, pooled, started, run.batch_size),
         head_inputs=features["train"].head_inputs,
         parameters=count_parameters(model),
         weight_bytes=weight_bytes(model),
@@ -236,27 +240,28 @@ def _train(run: _Prepared) -> Trained:
 def _after(run: _Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
-    splits = _fitted(run, trained.model)
+    task, fitted = _fitted(run, trained.model)
+    loaded, splits = replace(run.loaded, task=task), replace(run.splits, task=task)
     scores, evaluation = _evaluate(run, trained.model, splits)
-    config = ArtifactConfig.of(run.recipe, run.loaded, run.method, splits)
-    adapted = AdaptedModel(run.loaded, trained.model, run.method, config)
+    config = ArtifactConfig.of(run.recipe, loaded, run.method, splits)
+    adapted = AdaptedModel(loaded, trained.model, run.method, config)
     known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
     adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
-    check, reason = _check_reload(run, trained.model)
-    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.splits.test.texts, run.batch_size)
-    failed = (f"The reload check failed: {reason}.",) if reason else ()
-    return _After(splits, scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *notes))
+    check, reason = _check_reload(run, trained.model, task)
+    speeds, notes = measure_adapted_speed(adapted, loaded, run.splits.test.texts, run.batch_size)
+    failed = [f"The reload check failed: {reason}."] * bool(reason)
+    return _After(task, scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *fitted, *notes))
 
 
-def _fitted(run: _Prepared, model: Any) -> DataSplits:
-    """Return the splits with the task as it answers after training, fitted on the validation texts if it wants that."""
+def _fitted(run: _Prepared, model: Any) -> tuple[Task, list[str]]:
+    """Return (the task as the trained model answers, notes on what was fitted)."""
 
     def validation() -> tuple[NDArray[Any], NDArray[Any]]:
         logits = predict_logits(model, run.loaded.tokenizer, run.encoded["validation"], run.batch_size)
         return logits, run.splits.validation.targets
 
-    return replace(run.splits, task=run.splits.task.fitted(validation))
+    return answering_task(run.splits.task, model, run.loaded.anatomy.output_layer, validation)
 
 
 def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
@@ -279,18 +284,17 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
 
 
 def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
-    labelled, texts = Labelled(splits.task, splits.test), run.encoded["test"]
-    scores, found = evaluate(model, run.loaded.tokenizer, texts, labelled, run.batch_size, run.reporter)
-    known = {metric.title: found.metrics[metric.name] for metric in splits.task.metrics}
-    told = (f"{title} {value:.3f}" for title, value in known.items() if value is not None)
-    run.reporter.note(f"test {', '.join(told)}")
+    labelled = Labelled(splits.task, splits.test)
+    scores, found = evaluate(model, run.loaded.tokenizer, run.encoded["test"], labelled, run.batch_size, run.reporter)
+    known = [(metric.title, found.metrics[metric.name]) for metric in splits.task.metrics]
+    run.reporter.note(f"test {', '.join(f'{title} {value:.3f}' for title, value in known if value is not None)}")
     return scores, found
 
 
-def _check_reload(run: _Prepared, model: Any) -> tuple[ReloadCheck, str]:
+def _check_reload(run: _Prepared, model: Any, task: Task) -> tuple[ReloadCheck, str]:
     """Check the reload against the logits of the same texts in the same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
     texts = run.splits.test.texts[:EXAMPLES]
     encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length)
     logits = predict_logits(model, run.loaded.tokenizer, encoded, 64)
-    return check_reload(run.folder / "adapter", texts, logits, run.device.type)
+    return check_reload(run.folder / "adapter", texts, logits, run.device.type, task.tolerance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     Tag,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from lightune.errors import RecipeError, did_you_mean
@@ -81,7 +82,9 @@ class DataBlock(Block):
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None
+    label_columns: tuple[str, ...] | None = None  # several: one of 0 and 1 for each label, or one number each
     label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
+    label_separator: Annotated[str, Field(min_length=1, max_length=3)] | None = None  # between the labels of a cell
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None
@@ -89,6 +92,22 @@ class DataBlock(Block):
     on_unseen_label: Literal["error", "drop"] = "error"
     on_duplicate: Literal["drop", "keep", "error"] = "drop"
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
+
+    @field_validator("label_columns", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.label_column is not None and self.label_columns is not None:
+            raise ValueError("label_column names one column and label_columns several: give one of the two")
+        return self
+
+    @property
+    def named_labels(self) -> tuple[str, ...] | None:
+        """The column or columns of the labels, where they are named."""
+        return self.label_columns if self.label_column is None else (self.label_column,)
 
 
 class MethodBlock(BaseModel):
@@ -124,7 +143,7 @@ class TrainingBlock(Block):
     cuda_graphs: bool = True  # record the passes of a step and replay them, if a GPU and the method allow it
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    head_start: Literal["random", "probe"] = "random"
+    head_start: Literal["auto", "random", "probe"] = "auto"  # auto: what the task starts from
     class_weights: Literal["none", "auto"] = "none"
     metric_for_best_model: str | None = None  # None: the task's first one, which the recorded recipe names
     load_best_model_at_end: bool = True
@@ -189,9 +208,10 @@ class Recipe(Block):
     def _method_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    def for_task(self, name: str, metric: str) -> Recipe:
-        """Return the recipe with the values chosen by `auto`: the task, and the metric that selects the best epoch."""
-        training = self.training.model_copy(update={"metric_for_best_model": metric})
+    def for_task(self, name: str, metric: str, head_start: str = "random") -> Recipe:
+        """Return the recipe with what `auto` chose: task, metric that selects the best epoch, head start."""
+        start = head_start if self.training.head_start == "auto" else self.training.head_start
+        training = self.training.model_copy(update={"metric_for_best_model": metric, "head_start": start})
         return self.model_copy(update={"task": name, "training": training})
 
     def pinned(self, model_revision: str | None, data_revision: str | None) -> Recipe:

@@ -57,10 +57,12 @@ class Outcome:
     """A finished run.
 
     `before` and `after` are logits on the test split, (texts, outputs); `baselines` have their names in the record.
+    `task` is that of the trained model; the other logits belong to the task of the splits.
     """
 
     recipe: Recipe
     splits: DataSplits
+    task: Task
     environment: dict[str, Any]
     before: NDArray[Any]
     after: NDArray[Any]
@@ -72,7 +74,7 @@ class Outcome:
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will be in `folder`."""
-        measured, method, task = self.measured, self.recipe.method, self.splits.task
+        measured, method, task = self.measured, self.recipe.method, self.task
         usual_rate = make_method(method.name, method.options).default_learning_rate
         record = RunRecord(
             status="completed" if measured.reload_check.passed else "reload_failed",
@@ -95,10 +97,10 @@ class Outcome:
 
     def predictions(self) -> list[dict[str, str]]:
         """Return one row per test example: text, target, predictions after, before and of fitted baselines, groups."""
-        task, test = self.splits.task, self.splits.test
+        task, first, test = self.task, self.splits.task, self.splits.test
         others = {"before": self.before, **{name: self.baselines[name].scores for name in FITTED & set(self.baselines)}}
         answered = list(task.cells(self.after))
-        beside = {name: [cells[0] for cells in task.cells(others[name])] for name in sorted(others)}
+        beside = {name: [cells[0] for cells in first.cells(others[name])] for name in sorted(others)}
         rows = []
         for row, text in enumerate(test.texts):
             parts = {"text": text[0]} if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
@@ -130,27 +132,25 @@ class Outcome:
             train_examples=len(splits.train),
             validation_examples=len(splits.validation),
             test_examples=len(splits.test),
-            labels=list(splits.task.labels),
+            labels=list(self.task.labels),
             sha256=splits.sha256(),
             truncated_examples=self.truncated_examples,
             max_length=self.max_length,
             text_column=splits.text_columns[0] if len(splits.text_columns) == 1 else splits.text_columns,
-            label_column=splits.label_column,
+            label_column=splits.label_columns[0] if len(splits.label_columns) == 1 else splits.label_columns,
             rows={name: Rows.model_validate(counts.as_json()) for name, counts in splits.rows.items()},
         )
 
     def _comparison(self) -> Comparison:
-        task, targets = self.splits.task, self.splits.test.targets
+        task, first, targets = self.task, self.splits.task, self.splits.test.targets
         after = task.counts(self.after, targets)
         others = {name: found.scores for name, found in self.baselines.items()} | {"before": self.before}
         sections = {name: found.section for name, found in self.baselines.items()}
-        measured, name = (
-            {**sections, "before": self.measured.before, "after": self.measured.after},
-            task.metrics[0].name,
-        )
+        measured = {**sections, "before": self.measured.before, "after": self.measured.after}
+        name = task.metrics[0].name
         known = {who for who, found in measured.items() if found.metrics.get(name) is not None}
         gains = {
-            who: compare(task, after, task.counts(scores, targets)) if {who, "after"} <= known else not_compared()
+            who: compare(task, after, first.counts(scores, targets)) if {who, "after"} <= known else not_compared()
             for who, scores in others.items()
         }
         best = best_baseline(task, sections)

@@ -18,7 +18,8 @@ class TaskRecord(Section):
     `hub_tag` is the Hugging Face Hub's name of the task, `model_class` the class of transformers that has its head,
     `outputs` is the number of logits. Of predictions.csv, `target_column` has the true label or value, and
     `answer_columns` the answer, the first of them the answer itself. `describes` says in a sentence what a model of the
-    task is. `package` is the one that brought the task, "" for lightune's own.
+    task is. `package` is the one that brought the task, "" for lightune's own. `reads_logits` are lines of Python that
+    print the answer from the `logits` of one text, (1, outputs).
     """
 
     name: str
@@ -31,6 +32,7 @@ class TaskRecord(Section):
     package: str = ""
     answer_columns: list[str] = Field(min_length=1)
     describes: str
+    reads_logits: list[str] = Field(default_factory=list)
 
     @property
     def headline(self) -> Metric:
@@ -51,7 +53,7 @@ class DataRecord(Section):
     truncated_examples: int
     max_length: int
     text_column: str | list[str]
-    label_column: str
+    label_column: str | list[str]
     rows: dict[str, Rows] = Field(default_factory=dict)
 
 

@@ -203,7 +203,7 @@ def test_labels_joined_in_one_cell_look_like_several(check: Check):
     rows[2:6] = [(text, "action|comedy" if n % 2 else "comedy|drama") for n, (text, _) in enumerate(rows[2:6])]
     warning = the(check(train=rows), "DATA-107")
     assert warning["place"] == "train.csv:5"
-    assert "several labels for one text are not supported" in warning["hint"]
+    assert "--task multi_label reads them as several labels" in warning["hint"]
 
 
 def test_texts_that_are_html_or_a_character_or_endless_are_named(check: Check, monkeypatch: pytest.MonkeyPatch):

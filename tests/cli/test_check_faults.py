@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lightune.cli.main import main
+from planted import NAMES, ROWS, Plant, Row, csv, jsonl, parquet, records
 
 pytestmark = pytest.mark.usefixtures("hashed_once")
 
-NAMES = ("negative", "positive")
-# Line 1 is the header; row n stands on line n + 1.
-ROWS = [(f"a review with number {number}", NAMES[number % 2]) for number in range(1, 21)]
 OTHERS = [(f"another review, the {number}th", NAMES[number % 2]) for number in range(1, 9)]
-Row = tuple[Any, ...]
-Content = bytes | Callable[[Path], None]
-
-
-def csv(*rows: Row, header: str = "text,label", mark: str = ",") -> bytes:
-    """Return the rows as they stand, quoted where they hold a comma."""
-    cells = [[f'"{cell}"' if "," in str(cell) else str(cell) for cell in row] for row in rows]
-    return "\n".join([header, *(mark.join(row) for row in cells), ""]).encode()
-
-
-def jsonl(*rows: dict[str, Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def records(*rows: Row) -> list[dict[str, Any]]:
-    return [{"text": text, "label": label} for text, label in rows]
 
 
 def with_row(line: int, *row: Any) -> list[Row]:
@@ -41,37 +22,11 @@ def with_row(line: int, *row: Any) -> list[Row]:
     return [*ROWS[: line - 2], row, *ROWS[line - 1 :]]
 
 
-GOOD = csv(*ROWS)
-
-
-def parquet(texts: list[str], labels: list[int], names: list[str]) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        import datasets
-
-        features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
-        datasets.Dataset.from_dict({"text": texts, "label": labels}, features=features).to_parquet(str(path))
-
-    return write
-
-
-@dataclass(frozen=True)
-class Plant:
-    """Files to write, further arguments, and what has to be said: code, place, and a word of the reason or remedy."""
-
-    name: str
-    code: str
-    place: str
-    word: str
-    train: Content = GOOD
-    more: dict[str, Content] = field(default_factory=dict)
-    kind: str = "csv"
-    arguments: tuple[str, ...] = ()
-
-
 def in_test(*rows: Row) -> dict[str, Any]:
     return {"test.csv": csv(*OTHERS, *rows)}
 
 
+SINGLE = ("--task", "classification")
 PAIR = ("--set", "data.text_column=[premise,hypothesis]")
 PLANTS = [
     # Files
@@ -103,12 +58,13 @@ PLANTS = [
           jsonl(*[{"text": ["a", "b"], "label": [0, 1]}] * 4), kind="jsonl"),
     # Labels
     Plant("scores with fractions", "DATA-020", "train.csv", "regression",
-          csv(*[(text, number / 8) for number, (text, _) in enumerate(ROWS)])),
+          csv(*[(text, number / 8) for number, (text, _) in enumerate(ROWS)]), arguments=SINGLE),
     Plant("scores as JSON numbers", "DATA-020", "train.jsonl", "regression",
-          jsonl(*records(*[(text, number / 8) for number, (text, _) in enumerate(ROWS)])), kind="jsonl"),
-    Plant("several labels a row", "DATA-021", "train.jsonl", "multi-label",
-          jsonl(*records(*[(text, [label]) for text, label in ROWS])), kind="jsonl"),
-    Plant("labels as objects", "DATA-021", "train.jsonl", "one label",
+          jsonl(*records(*[(text, number / 8) for number, (text, _) in enumerate(ROWS)])), kind="jsonl",
+          arguments=SINGLE),
+    Plant("several labels a row", "DATA-021", "train.jsonl", "multi_label",
+          jsonl(*records(*[(text, [label]) for text, label in ROWS])), kind="jsonl", arguments=SINGLE),
+    Plant("labels as objects", "DATA-021", "train.jsonl", "objects",
           jsonl(*records(*[(text, {label: 1}) for text, label in ROWS])), kind="jsonl"),
     Plant("one label only", "DATA-022", "train.csv", "1 label", csv(*[(text, "same") for text, _ in ROWS])),
     Plant("no label anywhere", "DATA-022", "train.csv", "0 label", csv(*[(text, "") for text, _ in ROWS])),
@@ -177,18 +133,7 @@ PLANTS = [
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Plant], list[str]]:
     """Return a function that writes a plant's files and returns the arguments that name them."""
     monkeypatch.chdir(tmp_path)
-
-    def write(plant: Plant) -> list[str]:
-        given = list(plant.arguments)
-        for name, content in {f"train.{plant.kind}": plant.train, **plant.more}.items():
-            if callable(content):
-                content(tmp_path / name)
-            else:
-                (tmp_path / name).write_bytes(content)
-            given += [f"--{Path(name).stem}", name]
-        return given
-
-    return write
+    return lambda plant: plant.written(tmp_path)
 
 
 def test_there_are_forty_plants_and_more():
@@ -196,31 +141,20 @@ def test_there_are_forty_plants_and_more():
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
-def test_check_names_the_planted_fault(plant: Plant, arguments: Callable[[Plant], list[str]], capsys: Any):
-    assert main(["check", *arguments(plant), "--json"]) == 3
-    printed = capsys.readouterr()
-    found = json.loads(printed.out)
-    assert found["usable"] is False
-    fitting = [fault for fault in found["faults"] if (fault["code"], fault["place"]) == (plant.code, plant.place)]
-    assert any(plant.word in f"{fault['text']} {fault['hint']}" for fault in fitting), found["faults"]
-    assert "Traceback" not in printed.err
+def test_check_names_the_planted_fault(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    plant.is_named_by_check(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
 def test_run_refuses_the_planted_fault_before_it_reads_a_model(
-    plant: Plant, arguments: Callable[[Plant], list[str]], capsys: Any, tmp_path: Path
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """There is no such model: the data is looked at first."""
-    given = arguments(plant)
-    before = sorted(tmp_path.iterdir())
-    assert main(["run", *given, "--model", "./no-such-model", "--output", "out"]) == 3
-    printed = capsys.readouterr()
-    said = " ".join(printed.err.split())
-    assert plant.code in said
-    assert f"{plant.place}: " in said
-    assert plant.word in said
-    assert "Traceback" not in printed.err
-    assert sorted(tmp_path.iterdir()) == before
+    monkeypatch.chdir(tmp_path)
+    plant.is_refused_by_run(tmp_path, capsys)
 
 
 def test_the_faults_of_all_files_are_named_at_once(arguments: Callable[[Plant], list[str]], capsys: Any):

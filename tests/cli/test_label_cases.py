@@ -24,6 +24,7 @@ from lightune.values.label_text import class_index, label_text
 pytestmark = pytest.mark.usefixtures("hashed_once")
 
 Check = Callable[..., dict[str, Any]]
+SINGLE = ("--task", "classification")
 ONE_TRUTH = "true is one label, whatever holds it"
 ONE_LABEL = "a whole number is one label, whatever holds it (docs/data.md)"
 
@@ -453,7 +454,7 @@ def test_codes_that_are_one_number_can_be_stated(check: Check):
 def test_one_mark_does_not_hide_another(check: Check):
     given = rows(["a", "b", "a;b", "b;a"], 160)
     given[0], given[1] = (given[0][0], "a|b"), (given[1][0], "a|b")
-    assert codes(check(given))[:2] == ["DATA-036", "DATA-107"]
+    assert codes(check(given, "csv", *SINGLE))[:2] == ["DATA-036", "DATA-107"]
 
 
 @case(
@@ -473,6 +474,7 @@ def test_an_unseen_label_is_written_out(check: Check):
 
 
 SEVERAL = "a|b looks like two labels; each combination would be a class"
+DETECTED = "several labels a text; DATA-036 with --task classification"
 
 
 @pytest.mark.parametrize(
@@ -480,31 +482,31 @@ SEVERAL = "a|b looks like two labels; each combination would be a class"
     [
         pytest.param(
             ["food", "price", "food|price", "food", "price"],
-            (),
+            SINGLE,
             "DATA-036",
             id="bar",
-            marks=case("food|price in a fifth of the rows", "3 classes, no word", "DATA-036", SEVERAL),
+            marks=case("food|price in a fifth of the rows", "3 classes, no word", DETECTED, SEVERAL),
         ),
         pytest.param(
             ["food", "food;price", "price", "price;food"],
-            (),
+            SINGLE,
             "DATA-036",
             id="semicolon",
-            marks=case("food;price and price;food", "a warning", "DATA-036", SEVERAL),
+            marks=case("food;price and price;food", "a warning", DETECTED, SEVERAL),
         ),
         pytest.param(
             ["food", "food, price", "price", "service", "service, food"],
-            (),
+            SINGLE,
             "DATA-036",
             id="comma",
-            marks=case("food, price beside service, food", "a warning", "DATA-036", SEVERAL),
+            marks=case("food, price beside service, food", "a warning", DETECTED, SEVERAL),
         ),
         pytest.param(
             ["['food']", "['food', 'price']", "['price']"],
-            (),
+            SINGLE,
             "DATA-036",
             id="list",
-            marks=case("Python lists in a csv cell", "3 classes, no word", "DATA-036", "a list holds several labels"),
+            marks=case("Python lists in a csv cell", "3 classes, no word", DETECTED, "a list holds several labels"),
         ),
         pytest.param(
             ["food", "food|price", "price"],
@@ -537,6 +539,11 @@ def test_several_labels_in_one_cell(check: Check, labels: list[str], further: tu
     assert found["status"] == (3 if outcome == "DATA-036" else 0)
     if outcome == "DATA-036":
         assert "--label-kind class" in found["faults"][0]["hint"]
+        assert "--task multi_label" in found["faults"][0]["hint"]
+        detected = check(rows(labels, 60))
+        assert (detected["status"], codes(detected)) == (0, [])
+        named = {name for name in ("food", "price", "service") if name in " ".join(labels)}
+        assert set(detected["labels"]["train"]) == named
 
 
 NUMBER = "so many whole numbers without names are a quantity"
@@ -547,11 +554,14 @@ NUMBER = "so many whole numbers without names are a quantity"
     [
         pytest.param(
             list(range(21)),
-            (),
+            SINGLE,
             "DATA-035",
             id="21",
             marks=case(
-                "21 different whole numbers as labels", "21 classes, no word", "DATA-035, looks like a quantity", NUMBER
+                "21 different whole numbers as labels",
+                "21 classes, no word",
+                "numbers to predict; DATA-035 with --task classification",
+                NUMBER,
             ),
         ),
         pytest.param(
@@ -570,10 +580,15 @@ NUMBER = "so many whole numbers without names are a quantity"
         ),
         pytest.param(
             [*range(30), "unknown"],
-            (),
+            SINGLE,
             "DATA-035",
             id="and-a-word",
-            marks=case("30 whole numbers and the word unknown", "31 classes, no word", "DATA-035", NUMBER),
+            marks=case(
+                "30 whole numbers and the word unknown",
+                "31 classes, no word",
+                "DATA-013 with the lines of the word; DATA-035 with --task classification",
+                NUMBER,
+            ),
         ),
         pytest.param(
             [f"c{number}" for number in range(30)],
@@ -597,6 +612,15 @@ def test_whole_numbers_without_names(check: Check, labels: list[Any], further: t
     if code:
         assert "looks like a quantity" in found["faults"][0]["text"]
         assert "--label-kind class" in found["faults"][0]["hint"]
+        assert "--task regression" in found["faults"][0]["hint"]
+
+
+def test_a_quantity_is_predicted_as_a_number_and_words_in_it_are_named_with_their_lines(check: Check):
+    assert codes(check(rows(list(range(21)), 210))) == []
+    found = check(rows([*range(30), "unknown"], 310))
+    assert {(fault["code"], fault["place"]) for fault in found["faults"]} == {
+        ("DATA-013", f"train.csv:{line}") for line in range(32, 312, 31)
+    }
 
 
 @case(
@@ -605,7 +629,7 @@ def test_whole_numbers_without_names(check: Check, labels: list[Any], further: t
 def test_numbers_with_class_names_are_classes():
     names = [f"intent {number}" for number in range(77)]
     table = Table("a.parquet", {"label": list(range(77)) * 3}, range(231), {"label": names})
-    assert names_in_column(label_cells(table, "label")) == names
+    assert names_in_column(label_cells(table, ["label"])) == names
 
 
 @pytest.mark.parametrize(
@@ -653,4 +677,4 @@ def test_a_list_far_down_is_refused(check: Check):
 
 def test_python_lists_fold_numbers_too():
     table = python_tables([("a text", 1), ("b text", "1.0"), ("c text", Decimal("0")), ("d text", 0.0)]).train
-    assert names_in_column(label_cells(table, "label")) == ["0", "1"]
+    assert names_in_column(label_cells(table, ["label"])) == ["0", "1"]

@@ -23,7 +23,7 @@ from lightune.data.dataset import load_splits
 from lightune.data.describe import check_and_describe
 from lightune.errors import DataError
 from lightune.inference.bulk import Tally, answered_rows
-from lightune.recipe import DataBlock, Files
+from lightune.recipe import DataBlock, Files, Recipe
 from reloading_here import reloading_here
 from tiny import sentences
 
@@ -111,7 +111,7 @@ def check_one(
             files["test"] = write(Path(place) / f"test.{kinds[1]}", test, blanks)
         named = Files(train=str(files["train"].path), test=str(files["test"].path) if test is not None else None)
         block = DataBlock(source=named, on_unseen_label="drop", **options)
-        found = check_and_describe(block, 1, None).as_json()
+        found = check_and_describe(Recipe(data=block), None).as_json()
         for name, written in files.items():
             adds_up(found["rows"][name], written)
         if not found["usable"]:

@@ -18,6 +18,7 @@ from lightune.data.tables import Table, read_table
 from lightune.errors import DataError
 from lightune.faults import Fault
 from lightune.recipe import DataBlock
+from tiny import classes
 
 SHORT = [("book0", "neg"), ("chair1", "pos"), ("chair2", "neg"), ("film3", "pos"), ("soup4", "neg"), ("lamp5", "pos")]
 
@@ -65,7 +66,7 @@ def test_a_first_row_of_data_is_refused(tmp_path: Path, name: str, rows: list[tu
     assert "text,label" in faults[0].hint
     table, _ = read(path)
     with pytest.raises(DataError, match="looks like data"):
-        labelled_split(table, DataBlock(), ["a", "b"])
+        labelled_split(table, DataBlock(), classes("ab"))
 
 
 @case("columns called spam and msg, a label spam", "read as it is", "DATA-006, and read once both columns are named",
@@ -76,7 +77,7 @@ def test_a_doubtful_header_can_be_confirmed(tmp_path: Path):
     (fault,) = check_data(DataBlock(source=str(path))).faults
     assert (fault.code, "--text-column" in fault.hint) == ("DATA-006", True)
     checked = check_data(DataBlock(source=str(path), text_column="msg", label_column="spam"))
-    assert (checked.faults, checked.texts, checked.label) == ([], ["msg"], "spam")
+    assert (checked.faults, checked.texts, checked.labels) == ([], ["msg"], ["spam"])
     assert checked.rows["train"].rows_in == 20
 
 

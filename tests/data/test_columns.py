@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from lightune import tasks
 from lightune.data import columns
+from lightune.data.label_columns import label_columns
 from lightune.data.tables import Table
 from lightune.errors import DataError
-from lightune.tasks import label_columns
 
-USUAL = label_columns()
+USUAL = tasks.label_columns()
 
 
 def table_of(**given: list[Any]) -> Table:
@@ -39,26 +40,22 @@ def table_named(*names: str) -> Table:
 def test_the_columns_are_guessed_by_name_then_by_width(names: tuple[str, ...], text: str, label: str):
     table = table_named(*names)
     assert columns.text_columns(table, None) == ([text], True)
-    assert columns.label_column(table, None, [text], USUAL) == (label, True)
+    assert label_columns(table, None, [text], USUAL) == ([label], True)
 
 
 def test_stated_columns_are_taken_as_stated():
     table = table_named("text", "label", "premise", "hypothesis", "answer")
     assert columns.text_columns(table, "premise") == (["premise"], False)
     assert columns.text_columns(table, ("premise", "hypothesis")) == (["premise", "hypothesis"], False)
-    assert columns.label_column(table, "answer", ["premise"], USUAL) == ("answer", False)
+    assert label_columns(table, ["answer"], ["premise"], USUAL) == (["answer"], False)
 
 
 @pytest.mark.parametrize(("kind", "wrong", "right"), [("text", "haedline", "headline"), ("label", "verdct", "verdict")])
 def test_a_misspelt_column_is_answered_with_the_closest_and_all_of_them(kind: str, wrong: str, right: str):
     table = table_named("headline", "verdict")
-    find = (
-        columns.text_columns
-        if kind == "text"
-        else functools.partial(columns.label_column, texts=["headline"], usual=USUAL)
-    )
+    find = columns.text_columns if kind == "text" else functools.partial(label_columns, texts=["headline"], usual=USUAL)
     with pytest.raises(DataError) as caught:
-        find(table, wrong)
+        find(table, wrong if kind == "text" else [wrong])
     assert str(caught.value) == (
         f'DATA-024 a.csv: there is no {kind} column "{wrong}".\nDid you mean "{right}"? Columns: headline, verdict.'
     )
@@ -66,7 +63,7 @@ def test_a_misspelt_column_is_answered_with_the_closest_and_all_of_them(kind: st
 
 def test_a_label_that_no_name_tells_apart_has_to_be_stated():
     with pytest.raises(DataError, match="the names do not show which column is the label") as caught:
-        columns.label_column(table_named("text", "this", "that"), None, ["text"], USUAL)
+        label_columns(table_named("text", "this", "that"), None, ["text"], USUAL)
     assert "--label-column" in caught.value.hint
 
 

@@ -49,6 +49,9 @@ def load(tmp_path: Path) -> Load:
     return make
 
 
+CLASSES = "Task: classification; column label holds 2 labels, one in each row."
+
+
 def texts_of(split: Split) -> set[str]:
     return {text for (text,) in split.texts}
 
@@ -175,7 +178,7 @@ def test_without_duplicates_nothing_is_said(load: Load, policy: str):
     splits = load(
         numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2), on_duplicate=policy
     )
-    assert splits.notes == ["Columns guessed: text = text, label = label."]
+    assert splits.notes == ["Columns guessed: text = text, label = label.", CLASSES]
     assert len(splits.train) == 16
 
 
@@ -192,8 +195,8 @@ def test_a_column_to_group_by_is_kept_whatever_its_values(tmp_path: Path):
 
 def test_only_what_was_guessed_is_called_so(load: Load):
     rows = (numbered("a", no=8, yes=8), numbered("v", no=1, yes=1), numbered("t", no=2, yes=2))
-    assert load(*rows, text_column="text").notes == ["Columns guessed: label = label."]
-    assert load(*rows, text_column="text", label_column="label").notes == []
+    assert load(*rows, text_column="text").notes == ["Columns guessed: label = label.", CLASSES]
+    assert load(*rows, text_column="text", label_column="label").notes == [CLASSES]
 
 
 @pytest.mark.parametrize(

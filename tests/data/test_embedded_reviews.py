@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 SIZES = {"train": 2000, "validation": 500, "test": 1500}
+TOPICS = ("food", "service", "price", "place", "story", "acting", "music", "look", "writing", "build", "use", "battery")
+STARS = {"0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4", "4.5", "5"}
 KINDS = ("plain", "negation", "mixed", "implied", "irony")
 SHA256 = {
-    "train": "33e7cd9d958d79502374ac5fcc420c3e4ca6df552582f173b5d0026427e157e3",
-    "validation": "15bbc1befc83f7a277606848fa351a279de60716998c3670a37dcd557662489f",
-    "test": "53a9208b838300e86d09da91078b2f1135cebecc4235730573e8867d91a4ffd2",
+    "train": "d2691ba787f48593e96db881957246269abcc4a18c6fd28b2eb7aab7796f8fc1",
+    "validation": "e0bcfafa303242d25031560362ee36d3bc36e2689e0abdcee8013724ae8b9487",
+    "test": "d2dc94a23d13bceccf18a68b8beca06c2740d03bb786dc0773a8bc0152da9fd9",
 }
 FILES = {name: (resources.files("lightune.data") / "reviews" / f"{name}.csv").read_bytes() for name in SIZES}
 SPLITS = {name: list(csv.DictReader(io.StringIO(data.decode(), newline=""))) for name, data in FILES.items()}
@@ -45,9 +47,25 @@ def test_the_files_are_frozen(split: str):
 def test_every_row_has_a_text_a_label_and_a_kind(split: str):
     rows = SPLITS[split]
     assert len(rows) == SIZES[split]
-    assert all(list(row) == ["text", "label", "kind"] for row in rows)
+    assert all(list(row) == ["text", "label", "kind", "topics", "stars"] for row in rows)
     assert {row["kind"] for row in rows} == set(KINDS)
     assert all(row["text"] == row["text"].strip() and row["text"].isprintable() for row in rows)
+
+
+@each_split
+def test_every_row_has_topics_and_stars(split: str):
+    """None to four of twelve topics in their order, and half a star to five; stars and label point one way."""
+    apart = 0
+    for row in SPLITS[split]:
+        topics = row["topics"].split("|") if row["topics"] else []
+        assert topics == [topic for topic in TOPICS if topic in topics]
+        assert len(topics) <= 4
+        assert row["stars"] in STARS
+        apart += (float(row["stars"]) > 2.5) != (row["label"] == "positive")
+    assert apart <= 1
+    having = Counter(topic for row in SPLITS[split] for topic in row["topics"].split("|"))
+    assert min(having[topic] for topic in TOPICS) >= 5
+    assert 0.05 < having[""] / len(SPLITS[split]) < 0.12
 
 
 @each_split

@@ -50,7 +50,7 @@ def test_texts_are_one_here_exactly_where_the_check_of_data_finds_duplicates():
     """The scan of a table and the fingerprints beside an adapter share the normal form."""
     written = ["Fine.", "fine", " FINE ", "(fine)", "fi ne", "...", ". . .", "straße", "STRASSE!", "ﬁne", "İ", "i̇"]
     table = Table("t", {"text": written, "label": ["a"] * len(written)}, range(len(written)))
-    normal = scan("train", table, Wanted(["text"], "label", classes(["a"]))).normal
+    normal = scan("train", table, Wanted(["text"], ["label"], classes(["a"]))).normal
     for place, text in enumerate(written):
         found = Fingerprints.of([(text,)], "").known([(other,) for other in written])
         assert found.tolist() == (normal == normal[place]).tolist()

@@ -239,7 +239,7 @@ def test_a_column_is_found_with_blanks_around_its_name_or_without(kind: Callable
     data = kind({"Remark ": TEXTS, " Verdict": LABELS, "more": list("abcd")})
     block = DataBlock(source="<python>", text_column="Remark ", label_column="Verdict")
     splits = load_splits(block, 1, tables=python_tables(data, block))
-    assert (splits.text_columns, splits.label_column) == (["Remark"], "Verdict")
+    assert (splits.text_columns, splits.label_columns) == (["Remark"], ["Verdict"])
     assert splits.task.labels == ("neg", "pos")
 
 

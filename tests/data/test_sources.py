@@ -18,7 +18,7 @@ from lightune.data.sources import Tables, find_tables, read_source
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.faults import Fault
-from lightune.recipe import DataBlock
+from lightune.recipe import DataBlock, Recipe
 
 Rows = list[tuple[str, str]]
 
@@ -279,7 +279,7 @@ def test_a_hub_data_set_whose_training_split_is_empty_is_refused(monkeypatch: py
     assert found == [("DATA-030", "someone/films[train]", "the train split is empty.")]
     with pytest.raises(DataError, match="DATA-030"):
         load_splits(block, 1)
-    assert not find_and_check(block, 1, None).usable
+    assert not find_and_check(Recipe(data=block), None).usable
 
 
 def test_a_file_without_a_good_row_has_its_own_faults_alone(tmp_path: Path):

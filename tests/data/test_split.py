@@ -43,10 +43,10 @@ def test_drawing_rows_reads_no_text_and_reading_reads_those_rows_alone():
 def test_a_pass_reads_each_text_once():
     texts, labels = Counting([f"text {number}" for number in range(100)]), Counting(["a", "b"] * 50)
     table = Table("a.csv", {"text": texts, "label": labels}, list(range(2, 102)))  # type: ignore[dict-item]
-    found = scan("train", table, Wanted(["text"], "label", AB))
+    found = scan("train", table, Wanted(["text"], ["label"], AB))
     assert found.faults == []
     assert (texts.read, labels.read) == (100, 100)
-    split = split_of(found, found.rows[:3], ["text"], "label")
+    split = split_of(found, found.rows[:3], ["text"], ["label"])
     assert split.texts[1] == ("text 1",)
     assert split.texts[:2] == [("text 0",), ("text 1",)]
     assert split.targets.tolist() == [0, 1, 0]

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lightune
@@ -119,17 +120,19 @@ def test_a_model_without_a_head_is_refused(tiny_models):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "task"),
     [
-        ({"problem_type": "multi_label_classification"}, "several labels per text"),
+        ({}, "classification"),
+        ({"problem_type": "single_label_classification"}, "classification"),
+        ({"problem_type": "multi_label_classification"}, "multi_label"),
         ({"problem_type": "regression"}, "regression"),
-        ({"id2label": {"0": "score"}, "label2id": {"score": 0}}, "regression"),
     ],
 )
-def test_models_of_other_tasks_are_refused_by_name(stock, tmp_path, changes, said):
-    with pytest.raises(ArtifactError, match=said) as caught:
-        lightune.load(_with_config(stock, tmp_path / "model", **changes))
-    assert caught.value.code == "ARTIFACT-015"
+def test_a_model_does_the_task_that_its_configuration_names(stock, tmp_path, changes, task):
+    classifier = lightune.load(_with_config(stock, tmp_path / "model", **changes))
+    assert classifier.task.name == task
+    wanted = lightune.load(stock).logits(TEXTS)
+    np.testing.assert_allclose(classifier.logits(TEXTS), wanted, atol=1e-6)
 
 
 def test_more_labels_than_the_head_has_are_refused(stock, tmp_path):

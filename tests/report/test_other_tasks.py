@@ -280,6 +280,17 @@ def test_which_python_is_shown_depends_on_the_columns_of_answers_and_on_the_outp
     assert "print(answer)" in python_code(_with_answers(record, "prediction"))
 
 
+def test_python_that_a_task_gives_for_its_logits_is_shown():
+    record = example_record()
+    lines = ["cut = 0.5", "print([share >= cut for share in logits.sigmoid()[0].tolist()])"]
+    told = record.model_copy(update={"task": record.task.model_copy(update={"reads_logits": lines})})
+    code = peft_code(told) or ""
+    assert code.endswith("\n    logits = model(**batch).logits\n" + "\n".join(lines) + "\n")
+    assert "num_labels=2)" in code
+    assert "argmax" not in code
+    compile(code, "card", "exec")
+
+
 def test_a_group_column_named_confidence_is_not_a_confidence(tmp_path):
     rows = [row | {"confidence": "high"} for row in PREDICTIONS]
     assert "Most confidently wrong" not in render_html(regression(), rows)

@@ -13,7 +13,7 @@ from lightune.report.classification_view import confusion, most_wrong
 from lightune.report.html import render_html
 
 XSS = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-VOID = {"meta", "br", "hr", "img", "input", "link"}
+VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}
 
 
 class Page(HTMLParser):

@@ -26,9 +26,9 @@ class Marks(Classification):
     label_columns: ClassVar[tuple[str, ...]] = ("mark", "label")
 
     @classmethod
-    def claims(cls, column: LabelColumn) -> bool:
-        """Say whether there are marks alone."""
-        return set(column.values) <= set("ABCDEF")
+    def claims(cls, column: LabelColumn, wishes: Wishes) -> str:
+        """Say that there are marks alone."""
+        return "holds marks alone" * (set(column.values) <= set("ABCDEF"))
 
 
 @pytest.fixture(autouse=True)
@@ -48,25 +48,25 @@ def column(*values: Any) -> LabelColumn:
 
 
 def test_a_column_that_no_task_claims_is_classification():
-    assert find_task(column("good", "bad"), Wishes()) == classes(["bad", "good"])
-    assert find_task(column("A", "B"), Wishes()) == classes(["A", "B"])
+    assert find_task(column("good", "bad"), Wishes()).task == classes(["bad", "good"])
+    assert find_task(column("A", "B"), Wishes()).task == classes(["A", "B"])
 
 
 def test_a_task_that_claims_a_column_comes_before_classification(marks: None):
-    assert find_task(column("A", "B"), Wishes()) == Marks(("A", "B"))
-    assert find_task(column("good", "bad"), Wishes()) == classes(["bad", "good"])
+    assert find_task(column("A", "B"), Wishes()).task == Marks(("A", "B"))
+    assert find_task(column("good", "bad"), Wishes()).task == classes(["bad", "good"])
 
 
 def test_the_task_that_a_recipe_names_is_taken_whatever_claims_the_column(marks: None):
-    assert find_task(column("A", "B"), Wishes("classification")) == classes(["A", "B"])
-    assert find_task(column("good", "bad"), Wishes("marks")) == Marks(("bad", "good"))
+    assert find_task(column("A", "B"), Wishes("classification")).task == classes(["A", "B"])
+    assert find_task(column("good", "bad"), Wishes("marks")).task == Marks(("bad", "good"))
 
 
 def test_a_column_that_no_task_can_use_is_refused_as_labels_are():
     with pytest.raises(DataError, match="fractions") as caught:
         find_task(column(0.5, 1.5), Wishes())
     assert caught.value.code == "DATA-020"
-    assert find_task(column(0.5, 1.5), Wishes(label_kind="class")) == classes(["0.5", "1.5"])
+    assert find_task(column(0.5, 1.5), Wishes(label_kind="class")).task == classes(["0.5", "1.5"])
 
 
 def test_the_usual_names_of_all_tasks_are_known_each_once(marks: None):

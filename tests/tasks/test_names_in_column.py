@@ -42,8 +42,8 @@ def test_the_files_own_class_names_keep_their_order_and_unused_ones():
     [
         ([0.5, 1.0, 0.5, 2.0], "DATA-020", "regression"),
         (["0.5", "1.0", "0.5", "2"], "DATA-020", "regression"),
-        ([["a"], ["a", "b"], ["b"]], "DATA-021", "multi-label"),
-        ([{"a": 1}, {"b": 1}], "DATA-021", "multi-label"),
+        ([["a"], ["a", "b"], ["b"]], "DATA-021", "--task multi_label"),
+        ([{"a": 1}, {"b": 1}], "DATA-021", "holds objects"),
         (["a", "a", "a"], "DATA-022", "two or more"),
         (["", None, "a"], "DATA-022", "two or more"),
         ([f"text {number}" for number in range(40)], "DATA-023", "40 different labels in 40 rows"),

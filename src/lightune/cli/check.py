@@ -24,6 +24,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @click.option("--task", help="Task to train for; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
+@click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @click.option(
     "--label-kind",
     type=click.Choice(["auto", "class"]),
@@ -42,7 +43,6 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     from lightune.errors import RecipeError
     from lightune.models.token_counter import embedded_is_here, token_counter
     from lightune.recipes.compose import compose
-    from lightune.tasks.columns import Wishes
 
     if not data and not flags["train"]:
         data = None  # an empty argument is a variable that was not set, not this folder
@@ -53,8 +53,7 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     recipe = compose(None, {**flags, "data": data, "model": model}, settings).recipe
     counted = model is not None or embedded_is_here()
     counter = token_counter(recipe.model, recipe.model_revision, recipe.data.max_length) if counted else None
-    wishes = Wishes(recipe.task, recipe.training.class_weights)
-    found = check_and_describe(recipe.data, recipe.training.seed, counter, wishes)
+    found = check_and_describe(recipe, counter)
     if as_json:
         print_json(found.as_json())
     else:

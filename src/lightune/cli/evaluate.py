@@ -22,6 +22,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.option("--test", metavar="FILE", help="Labelled file, pattern or folder; default: the run's own test split.")
 @click.option("--text-column", help="Column of the text.")
 @click.option("--label-column", help="Column of the label.")
+@click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @click.option("--by", metavar="COLUMN", help="Also the metrics for each value of another column.")
 @base_model
 @device
@@ -34,10 +35,7 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
 
     Texts that a run was trained or validated on are counted, and the metrics without them are shown too.
     """
-    if test is None and (how["text_column"] or how["label_column"]):
-        raise click.UsageError(
-            "--text-column and --label-column need --test; a run knows the columns of its own test split."
-        )
+    labels = _labels(test, **how)
 
     from lightune.inference.classifier import load
     from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
@@ -47,7 +45,7 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     if test is None:
         result = evaluate_own_test(classifier, run, how["by"])
     else:
-        columns = how["text_column"], how["label_column"], how["by"]
+        columns = how["text_column"], labels or None, how["by"]
         result = evaluate_file(classifier, test, *columns, reporter=default_reporter())
     if as_json:
         print_json(result.model_dump(mode="json"))
@@ -59,3 +57,15 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     task = classifier.task
     print_evaluation(result, task.record(), task.cautions(result, {}, None), Console(highlight=False))
     return 0
+
+
+def _labels(test: str | None, **how: Any) -> list[str]:
+    """Return the label columns that are named; UsageError where they have no file, or are named in two ways."""
+    if test is None and (how["text_column"] or how["label_column"] or how["label_columns"]):
+        named = "--text-column, --label-column and --label-columns"
+        raise click.UsageError(f"{named} need --test; a run knows the columns of its own test split.")
+    if how["label_column"] and how["label_columns"]:
+        raise click.UsageError("--label-column names one column and --label-columns several: give one of the two.")
+    return (
+        how["label_columns"].split(",") if how["label_columns"] else [how["label_column"]] * bool(how["label_column"])
+    )

@@ -27,6 +27,7 @@ lightune run quickstart --json > results.json
 @click.option("--task", help="Task to train for; see `lightune tasks`.  [default: auto]")
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
+@click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @click.option(
     "--label-kind",
     type=click.Choice(["auto", "class"]),

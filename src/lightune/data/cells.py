@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lightune.data.tables import Table
-from lightune.tasks.columns import LabelColumn
+from lightune.tasks.columns import Beside, LabelColumn
 
 CHUNK = 4096
 
@@ -18,17 +18,27 @@ def cells(table: Table, column: str) -> Iterator[Any]:
         yield from values[start : start + CHUNK]
 
 
-class Cells:
-    """The values of a column, which can be iterated more than once."""
+def target_cells(table: Table, names: Sequence[str]) -> Iterator[Any]:
+    """Yield the cell of each row that holds its target; of several columns, their cells beside each other."""
+    if len(names) == 1:
+        yield from cells(table, names[0])
+        return
+    for values in zip(*(cells(table, name) for name in names), strict=True):
+        yield Beside(values)
 
-    def __init__(self, table: Table, column: str) -> None:
-        self._table, self._column = table, column
+
+class Cells:
+    """The values of one or more columns, which can be iterated more than once."""
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._table, self._names = table, names
 
     def __iter__(self) -> Iterator[Any]:
-        return cells(self._table, self._column)
+        return target_cells(self._table, self._names)
 
 
-def label_cells(table: Table, column: str) -> LabelColumn:
-    """Return a column of a table in the form that a task reads."""
-    names = table.class_names.get(column, ())
-    return LabelColumn(column, table.origin, Cells(table, column), len(table), names)
+def label_cells(table: Table, names: Sequence[str]) -> LabelColumn:
+    """Return the label column of a table, or its label columns, in the form that a task reads."""
+    parts = tuple(names) if len(names) > 1 else ()
+    class_names = () if parts else table.class_names.get(names[0], ())
+    return LabelColumn(", ".join(names), table.origin, Cells(table, names), len(table), class_names, parts)

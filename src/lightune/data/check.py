@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from lightune.data import columns, text_warnings
 from lightune.data.cells import label_cells
 from lightune.data.duplicates import find_duplicates
+from lightune.data.label_columns import columns_of_target, label_columns
 from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
-from lightune.recipe import DataBlock
-from lightune.tasks import Task, find_task, label_columns
-from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
+from lightune.recipe import DataBlock, Recipe
+from lightune.tasks import Chosen, Task, find_task
+from lightune.tasks import label_columns as usual_names
+from lightune.tasks.columns import ANY_TASK, LabelColumn, SplitTargets, Wishes
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class Checked:
 
     tables: Tables | None = None
     texts: list[str] = field(default_factory=list)
-    label: str = ""
+    labels: list[str] = field(default_factory=list)
     guessed: tuple[bool, bool] = (False, False)
     task: Task | None = None
     scans: dict[str, Scan] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Checked:
     @property
     def guess(self) -> str:
         """Which columns were guessed, as a note; empty when none was."""
-        return columns.guess_note(self.texts, self.label, self.guessed)
+        return columns.guess_note(self.texts, self.labels, self.guessed)
 
 
 def check_data(
@@ -58,7 +60,8 @@ def check_data(
 
     `tables` replace the block's source. A `task` that is known already is not looked for.
     """
-    found, wishes = Checked(task=task), replace(wishes, label_kind=block.label_kind)
+    found = Checked(task=task)
+    wishes = replace(wishes, label_kind=block.label_kind, label_separator=block.label_separator)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
@@ -66,7 +69,7 @@ def check_data(
     for name, table in _tables(found.tables).items():
         found.rows[name] = rows_of(table)
         found.warnings += table.warnings
-        if not (block.text_column and block.label_column):
+        if not (block.text_column and block.named_labels):
             found.faults += table.doubts
         found.notes += reading_notes(table.origin, table.skipped, ())
     if not len(found.tables.train):
@@ -82,6 +85,11 @@ def check_data(
     return found
 
 
+def wishes_of(recipe: Recipe) -> Wishes:
+    """Return what a recipe says about the task."""
+    return Wishes(recipe.task, recipe.training.class_weights, recipe.training.head_start)
+
+
 def _tables(tables: Tables) -> dict[str, Table]:
     named = {"train": tables.train, "validation": tables.validation, "test": tables.test}
     return {name: table for name, table in named.items() if table is not None}
@@ -91,7 +99,7 @@ def _scan(found: Checked, block: DataBlock) -> None:
     """Scan every split; a guessed column that another file lacks is reported for the training file."""
     assert found.tables is not None
     assert found.task is not None
-    wanted = Wanted(found.texts, found.label, found.task, block.on_unseen_label)
+    wanted = Wanted(found.texts, found.labels, found.task, block.on_unseen_label)
     tables = _tables(found.tables)
     odd = _oddly_named(found, tables)
     found.faults += odd
@@ -108,13 +116,13 @@ def _scan(found: Checked, block: DataBlock) -> None:
 
 def _oddly_named(found: Checked, tables: dict[str, Table]) -> list[Fault]:
     """Return a fault for each column that was guessed by elimination in training and is missing from another file."""
-    guessed = [*(found.texts if found.guessed[0] else ()), *((found.label,) if found.guessed[1] else ())]
+    guessed = [*(found.texts if found.guessed[0] else ()), *(found.labels if found.guessed[1] else ())]
     faults = []
     for name in guessed:
-        lacking = [table for table in tables.values() if table.columns and name not in table.columns]
+        lacking = [table for table in tables.values() if table.columns and name not in _standing_in(found, table)]
         if columns.is_usual(name) or not lacking:
             continue
-        kind, other = "label" if name == found.label else "text", lacking[0]
+        kind, other = "label" if name in found.labels else "text", lacking[0]
         text = f'the {kind} column was guessed to be "{name}", but {other.origin} has no such column.'
         hint = f"Use the same name in both files. Columns of {other.origin}: {', '.join(other.columns)}."
         faults.append(Fault("DATA-024", tables["train"].origin, text, hint))
@@ -138,19 +146,33 @@ def _count_rows(found: Checked) -> None:
 def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wishes) -> bool:
     """Find the columns and the task; without them nothing else can be checked."""
     texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
-    if texts is None and block.label_column is None:  # which columns are left for the label is not known either
+    if texts is None and block.named_labels is None:  # which columns are left for the label is not known either
         return False
-    named, usual = texts[0] if texts else [], label_columns(wishes.task)
-    label = _attempt(lambda: columns.label_column(train, block.label_column, named, usual), found.faults)
-    if label is None:
+    named, usual = texts[0] if texts else [], usual_names(wishes.task)
+    labels = _attempt(lambda: label_columns(train, block.named_labels, named, usual), found.faults)
+    if labels is None:
         return False
-    task = found.task or _attempt(lambda: find_task(label_cells(train, label[0]), wishes), found.faults)
-    if texts is None or task is None:
+    chosen = _attempt(lambda: _task(found, label_cells(train, labels[0]), wishes), found.faults)
+    if texts is None or chosen is None:
         return False
-    found.texts, found.label, found.guessed, found.task = texts[0], label[0], (texts[1], label[1]), task
+    found.texts, found.labels, found.guessed, found.task = texts[0], labels[0], (texts[1], labels[1]), chosen.task
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
+    elif chosen.why:
+        found.notes.append(chosen.why)
     return True
+
+
+def _task(found: Checked, column: LabelColumn, wishes: Wishes) -> Chosen:
+    """Return the task that is known already, else the one for the column."""
+    return find_task(column, wishes) if found.task is None else Chosen(found.task)
+
+
+def _standing_in(found: Checked, table: Table) -> set[str]:
+    """Return the names that a table has, with those of label columns in whose place it has others."""
+    assert found.task is not None
+    instead = found.labels if columns_of_target(table, found.labels, found.task) != found.labels else ()
+    return {*table.columns, *instead}
 
 
 def _empty(name: str, origin: str, hint: str) -> Fault:
@@ -208,5 +230,5 @@ def _targets(found: Checked, name: str) -> SplitTargets:
         kept=found.kept[name],
         place=split.table.place,
         has_faults=bool(split.faults),
-        has_class_names=found.label in split.table.class_names,
+        has_class_names=found.labels[0] in split.table.class_names,
     )

@@ -1,4 +1,4 @@
-"""Which column is the text, which is the label, and which others are groups."""
+"""Which column is the text, and which others are groups; label_columns.py finds the labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightune.data.cells import CHUNK, cells
 from lightune.data.header import wrong_separator
 from lightune.data.names import PAIR_NAMES, TEXT_NAMES, clean_name
 from lightune.data.tables import Table
-from lightune.errors import DataError, did_you_mean
+from lightune.errors import DataError, did_you_mean, shortlist
 from lightune.faults import data_error
 from lightune.tasks import label_columns
 from lightune.values.label_text import label_text
@@ -24,8 +24,10 @@ SECOND = {"1": "2", "a": "b"}
 # Columns that only identify a row: id, review_id, ReviewId, index, uuid.
 IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
+FRACTION = re.compile(r"\s*[+-]?[0-9]*\.[0-9]*[1-9][0-9]*\s*")  # of a quantity, not the name of a group
 ONE_TEXT = "Each row has one text, or a pair of texts, each of them a string."
 FEWEST_JUDGED = 5
+MOST_NAMED = 6
 
 
 def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
@@ -35,49 +37,27 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
     column. A column of numbers, or an id column without words, is never the text.
     """
     if wanted is not None:
-        stated = [_readable(table, _existing(table, name, "text")) for name in _stated(table, wanted)]
+        stated = [_readable(table, existing_column(table, name, "text")) for name in _stated(table, wanted)]
         if len(set(stated)) < len(stated):
             text = f"column {stated[0]} cannot be both texts of a pair."
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return stated, False
-    known = _by_lower(_named(table))
+    known = by_lower(named_columns(table))
     pair = _known_pair(table, known)
     if pair:
         return [_readable(table, name) for name in pair], True
     for name in TEXT_NAMES:
         if name in known:
-            return [_readable(table, _only(table, known[name], "text"))], True
+            return [_readable(table, only_column(table, known[name], "text"))], True
     return [_widest(table)], True
 
 
-def guess_note(texts: Sequence[str], label: str, guessed: tuple[bool, bool]) -> str:
+def guess_note(texts: Sequence[str], labels: Sequence[str], guessed: tuple[bool, bool]) -> str:
     """Return a note on which columns (text, label) were guessed; empty when both were stated."""
-    named = (f"text = {' + '.join(texts)}", f"label = {label}")
+    shape = f" ({len(labels)} columns of 0 and 1)" if len(labels) > 1 else ""
+    named = (f"text = {' + '.join(texts)}", f"label = {shortlist(labels, MOST_NAMED)}{shape}")
     taken = ", ".join(name for name, is_guess in zip(named, guessed, strict=True) if is_guess)
     return f"Columns guessed: {taken}." if taken else ""
-
-
-def label_column(table: Table, wanted: str | None, texts: Sequence[str], usual: Sequence[str]) -> tuple[str, bool]:
-    """Return (the label column, whether it was guessed by its `usual` names); DataError when there is none."""
-    if wanted is not None:
-        name = _existing(table, wanted, "label")
-        if name in texts:
-            text = f"column {name} cannot be both the text and the label."
-            raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
-        return name, False
-    named = label_by_name(table, texts, usual)
-    if named is not None:
-        return named, True
-    others = [name for name in _named(table) if name not in texts]
-    if len(others) != 1:
-        raise _no_column(table, "label")
-    return others[0], True
-
-
-def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the column with the first of the `usual` names, text columns left out, or None."""
-    known = _by_lower(name for name in _named(table) if name not in texts)
-    return next((_only(table, known[name], "label") for name in usual if name in known), None)
 
 
 def is_usual(name: str) -> bool:
@@ -97,7 +77,7 @@ def _is_grouping(table: Table, name: str, most: int) -> bool:
         if not all(isinstance(value, str) for value in chunk):
             return False
         counts.update(chunk)
-        if len(counts) > most or "" in counts:
+        if len(counts) > most or "" in counts or any(map(FRACTION.fullmatch, counts)):
             return False
     return len(counts) >= 2 and min(counts.values()) >= 5 and all(map(is_writable, [name, *counts]))
 
@@ -110,7 +90,8 @@ def _stated(table: Table, wanted: str | tuple[str, str]) -> list[str]:
     return [name] if name in table.columns or len(parts) != 2 or not all(parts) else parts
 
 
-def _existing(table: Table, wanted: str, kind: str) -> str:
+def existing_column(table: Table, wanted: str, kind: str) -> str:
+    """Return the column of this name; DataError with the nearest one when there is none."""
     name = clean_name(wanted)
     if name in table.columns and is_writable(name):
         return name
@@ -118,19 +99,20 @@ def _existing(table: Table, wanted: str, kind: str) -> str:
     raise data_error("DATA-024", table.origin, f'there is no {kind} column "{name}".', hint)
 
 
-def _named(table: Table) -> list[str]:
+def named_columns(table: Table) -> list[str]:
     """Return the columns whose names can be written as UTF-8."""
     return [name for name in table.columns if is_writable(name)]
 
 
-def _by_lower(names: Iterable[str]) -> dict[str, list[str]]:
+def by_lower(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names by their form without case."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(name.casefold(), []).append(name)
     return found
 
 
-def _only(table: Table, names: Sequence[str], kind: str) -> str:
+def only_column(table: Table, names: Sequence[str], kind: str) -> str:
     """Return the only column with a usual name, or, of several that differ by case, the one in lower case."""
     if len(names) == 1:
         return names[0]
@@ -158,12 +140,12 @@ def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, 
 
 def _widest(table: Table) -> str:
     """Return the column with the longest texts; DataError when the names and the first rows do not show one."""
-    names = [name for name in _named(table) if name.casefold() not in label_columns()]
+    names = [name for name in named_columns(table) if name.casefold() not in label_columns()]
     heads = {name: table.columns[name][:50] for name in names}
     strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
     widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
     if not widths or len(table.columns) == 1:
-        raise _no_column(table, "text")
+        raise no_column(table, "text")
     # An address or a hash is longer than a headline but has no spaces.
     words = {name: width for name, width in widths.items() if _holds_words(heads[name])}
     return max(words or widths, key=lambda name: widths[name])
@@ -200,8 +182,8 @@ def _unreadable(table: Table, name: str) -> str:
     return ""
 
 
-def _no_column(table: Table, kind: str) -> DataError:
-    return data_error(
-        "DATA-025", table.origin, f"the names do not show which column is the {kind}.",
-        wrong_separator(list(table.columns)) or f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.",
-    )  # fmt: skip
+def no_column(table: Table, kind: str, also: str = "") -> DataError:
+    """Return the error of a table whose names do not show the column of this kind; `also` is added to its hint."""
+    named = f"Columns: {', '.join(table.columns)}. Name it with --{kind}-column.{also}"
+    text = f"the names do not show which column is the {kind}."
+    return data_error("DATA-025", table.origin, text, wrong_separator(list(table.columns)) or named)

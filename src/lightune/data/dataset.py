@@ -12,6 +12,7 @@ from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
+from lightune.data.label_columns import label_columns
 from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
@@ -36,7 +37,7 @@ class DataSplits:
     source: str
     revision: str | None
     text_columns: list[str]
-    label_column: str
+    label_columns: list[str]
     task: Task
     train: Split
     validation: Split
@@ -97,7 +98,7 @@ def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | N
             hint = " ".join([*found.notes, "Give more rows."])
             raise data_error("DATA-030", found.source, f"the {name} split is empty.", hint)
     raise_faults(found.task.drawn(found.train.targets, found.source))
-    return found
+    return replace(found, task=found.task.for_training(found.train.targets))
 
 
 def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, list[str]]:
@@ -105,15 +106,17 @@ def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, l
 
     The task is already known (that of a trained model, for example).
     """
-    if not (block.text_column and block.label_column):
+    instead = list(task.instead_of_column(list(table.columns)))
+    if not (block.text_column and block.named_labels) and not instead:
         raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
     texts, guessed_text = columns.text_columns(table, block.text_column)
-    label, guessed_label = columns.label_column(table, block.label_column, texts, task.label_columns)
-    found = scan("test", table, Wanted(texts, label, task, block.on_unseen_label))
+    wanted = block.named_labels or instead or None
+    labels, guessed_label = label_columns(table, wanted, texts, task.label_columns)
+    found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label))
     raise_faults(found.faults)
-    guess = columns.guess_note(texts, label, (guessed_text, guessed_label))
+    guess = columns.guess_note(texts, labels, (guessed_text, guessed_label))
     notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
-    return split_of(found, found.rows, texts, label), notes
+    return split_of(found, found.rows, texts, labels), notes
 
 
 def _whole(checked: Checked, group_by: str | None) -> DataSplits:
@@ -122,7 +125,7 @@ def _whole(checked: Checked, group_by: str | None) -> DataSplits:
     assert checked.task is not None
     empty = Split([], checked.task.targets(0))
     splits = {
-        name: split_of(scan, checked.kept[name], checked.texts, checked.label, group_by)
+        name: split_of(scan, checked.kept[name], checked.texts, checked.labels, group_by)
         for name, scan in checked.scans.items()
     }
     warnings = [as_note(fault) for fault in checked.warnings if fault.code not in COUNTED]
@@ -130,7 +133,7 @@ def _whole(checked: Checked, group_by: str | None) -> DataSplits:
         source=checked.tables.name,
         revision=checked.tables.revision,
         text_columns=checked.texts,
-        label_column=checked.label,
+        label_columns=checked.labels,
         task=checked.task,
         train=splits["train"],
         validation=splits.get("validation", empty),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data import columns
-from lightune.data.check import Checked, check_data
+from lightune.data.check import Checked, check_data, wishes_of
 from lightune.data.dataset import draw_splits
 from lightune.data.encoding import bare_fault
 from lightune.data.findings import Findings, Lengths
@@ -19,8 +19,8 @@ from lightune.data.split import Joined
 from lightune.errors import DataError
 from lightune.faults import Fault, as_note, faults_of
 from lightune.models.token_counter import TokenCounter
-from lightune.recipe import DataBlock, Files
-from lightune.tasks.columns import ANY_TASK, Wishes
+from lightune.recipe import Files, Recipe
+from lightune.tasks.overview import Overview
 
 # Rows spread evenly over the file: enough for a percentile and for a language.
 MOST_TOKENIZED = 20_000
@@ -28,28 +28,26 @@ MOST_READ = 2_000
 CHUNK = 512
 
 
-def check_and_describe(
-    block: DataBlock, seed: int, counter: TokenCounter | None, wishes: Wishes = ANY_TASK
-) -> Findings:
+def check_and_describe(recipe: Recipe, counter: TokenCounter | None) -> Findings:
     """Check the data of a recipe as a run would, down to the splits it would draw, and describe it."""
-    checked = check_data(block, wishes)
+    checked = check_data(recipe.data, wishes_of(recipe))
     faults, notes, rows = list(checked.faults), list(checked.notes), checked.rows
     if not faults:
         try:
-            splits = draw_splits(checked, block, seed)
-        except DataError as error:
-            faults += faults_of(error)
-        else:
+            splits = draw_splits(checked, recipe.data, recipe.training.seed)
             told = {checked.guess, *map(as_note, checked.warnings)}
             notes, rows = [note for note in splits.notes if note not in told], splits.rows
+        except DataError as error:
+            faults += faults_of(error)
     tokens, bare = _tokens(checked, counter) if counter and not faults else ({}, [])
     return Findings(
-        source=block.source.train if isinstance(block.source, Files) else block.source,
+        source=recipe.data.source.train if isinstance(recipe.data.source, Files) else recipe.data.source,
         faults=faults + bare,
         warnings=checked.warnings,
         notes=notes,
         columns=_columns(checked),
         labels=_labels(checked),
+        overviews=_overviews(checked),
         rows=rows,
         words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
         tokens=tokens,
@@ -67,14 +65,22 @@ def _labels(checked: Checked) -> dict[str, dict[str, int]]:
     return {split: found for split, found in counts.items() if found}
 
 
+def _overviews(checked: Checked) -> list[Overview]:
+    """Return the task's own tables of the usable rows of each file, before duplicates are dropped."""
+    if checked.task is None:
+        return []
+    found = {split: scan.targets[scan.rows] for split, scan in checked.scans.items() if len(scan.rows)}
+    return checked.task.overview(found) if found else []
+
+
 def _columns(checked: Checked) -> dict[str, Any] | None:
     if checked.tables is None or checked.task is None:
         return None
-    train, used = checked.tables.train, [*checked.texts, checked.label]
+    train, used = checked.tables.train, [*checked.texts, *checked.labels]
     return {
         "text": checked.texts,
         "text_guessed": checked.guessed[0],
-        "label": checked.label,
+        "label": checked.labels[0] if len(checked.labels) == 1 else checked.labels,
         "label_guessed": checked.guessed[1],
         "groups": columns.group_columns(train, used),
         "others": [name for name in train.columns if name not in used],

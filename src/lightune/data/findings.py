@@ -7,6 +7,7 @@ from typing import Any
 
 from lightune.data.row_counts import RowCounts
 from lightune.faults import Fault
+from lightune.tasks.overview import Overview
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     columns: dict[str, Any] | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    overviews: list[Overview] = field(default_factory=list)
     rows: dict[str, RowCounts] = field(default_factory=dict)
     words: dict[str, Lengths] = field(default_factory=dict)
     tokens: dict[str, Lengths] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Findings:
             "notes": self.notes,
             "columns": self.columns,
             "labels": {split: _with_shares(counts) for split, counts in self.labels.items()},
+            "overviews": [asdict(table) for table in self.overviews],
             "rows": {split: counts.as_json() for split, counts in self.rows.items()},
             "lengths": {
                 "words": {split: asdict(found) for split, found in self.words.items()},

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightune.data import columns
 from lightune.data.hub_data import class_names
+from lightune.data.label_columns import label_columns
 from lightune.data.names import TEXT_NAMES
 from lightune.data.python_columns import column_table, is_structured
 from lightune.data.python_values import (
@@ -28,7 +29,8 @@ from lightune.data.tables import Table, report
 from lightune.errors import DataError, did_you_mean
 from lightune.faults import Fault, data_error, raise_faults
 from lightune.recipe import DataBlock
-from lightune.tasks import AUTO, label_columns
+from lightune.tasks import AUTO
+from lightune.tasks import label_columns as usual_names
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
@@ -78,11 +80,11 @@ def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
     except DataError:  # the check reports it, with all other faults
         return
     try:
-        label: str | None = columns.label_column(tables.train, block.label_column, texts, label_columns(task))[0]
+        labels = label_columns(tables.train, block.named_labels, texts, usual_names(task))[0]
     except DataError:
-        label = None
+        labels = []
     present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
-    raise_faults([fault for table in present for fault in value_faults(table, texts, label)])
+    raise_faults([fault for table in present for fault in value_faults(table, texts, labels)])
 
 
 def _holds_columns(data: Mapping[Any, Any]) -> bool:
@@ -91,7 +93,7 @@ def _holds_columns(data: Mapping[Any, Any]) -> bool:
     Names decide where they can: the name of a split means rows, unless all values are flat and another name is usual
     for a column.
     """
-    known = {*TEXT_NAMES, *label_columns()}
+    known = {*TEXT_NAMES, *usual_names()}
     usual = any(column_name(name).casefold() in known for name in data)
     rows = [_holds_rows(values) for values in data.values()]
     if any(str(name) in SPLIT_NAMES for name in data):

@@ -110,14 +110,14 @@ def column_name(name: Any) -> str:
     return "" if found is None or found != found else clean_name(str(found))
 
 
-def value_faults(table: Table, texts: Sequence[str], label: str | None) -> list[Fault]:
+def value_faults(table: Table, texts: Sequence[str], labels: Sequence[str]) -> list[Fault]:
     """Return the faults of cells that are neither texts nor labels: `str` would accept anything.
 
     Lists of labels are not among them: the check of the label column names the tasks that use them.
     """
     found = (
         _fault(table.place(row), name, reason, "text" if name in texts else "label")
-        for name in dict.fromkeys([*texts, *([] if label is None else [label])])
+        for name in dict.fromkeys([*texts, *labels])
         if name in table.columns
         for row, value in enumerate(_cells(table.columns[name]))
         if (reason := not_plain(value)) and (name in texts or not isinstance(value, list | dict))

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.data.cells import cells
+from lightune.data.cells import cells, target_cells
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
+from lightune.data.label_columns import columns_of_target
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean
 from lightune.faults import Fault
-from lightune.tasks.base import UNSEEN, Task
+from lightune.tasks.base import Task
+from lightune.tasks.targets import UNSEEN
 from lightune.values.missing import MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
@@ -32,7 +34,7 @@ class Wanted:
     """Which columns to read, and the task that says what a target is."""
 
     texts: list[str]
-    label: str
+    labels: list[str]
     task: Task
     on_unseen_label: str = "error"
 
@@ -75,16 +77,17 @@ class Scan:
 def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     """Read every row of a table once; rows that cannot be used are faults (or dropped, if asked for)."""
     found = Scan.of(name, table, wanted.task)
-    for column in (*wanted.texts, wanted.label):
+    labels = columns_of_target(table, wanted.labels, wanted.task)
+    for column in (*wanted.texts, *labels):
         if column not in table.columns:
             hint = f"{did_you_mean(column, table.columns)} Columns: {', '.join(table.columns)}.".strip()
             found.faults.append(Fault("DATA-024", table.origin, f'there is no column "{column}".', hint))
     if found.faults:
         found.unread = len(table)
         return found
-    read = wanted.task.reader(table.class_names.get(wanted.label, []))
+    read = wanted.task.reader(table.class_names.get(labels[0], []))
     parts = [cells(table, column) for column in wanted.texts]
-    for row, (value, *texts) in enumerate(zip(cells(table, wanted.label), *parts, strict=True)):
+    for row, (value, *texts) in enumerate(zip(target_cells(table, labels), *parts, strict=True)):
         _take(found, row, texts, _text_fault(wanted.texts, texts) or read(value), wanted)
         if len(found.faults) == MOST_FAULTS:
             text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."

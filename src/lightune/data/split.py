@@ -116,13 +116,13 @@ class Split:
         return Split(_take(self.texts, rows), targets, groups, _take(self.places, rows) if self.places else ())
 
 
-def split_of(scan: Scan, rows: Rows, texts: Sequence[str], label: str, group_by: str | None = None) -> Split:
+def split_of(scan: Scan, rows: Rows, texts: Sequence[str], labels: Sequence[str], group_by: str | None = None) -> Split:
     """Return rows of a scanned table: texts, targets, and the columns that suggest groups.
 
     `group_by` names a further column to keep, if the table has it.
     """
     table = scan.table
-    grouped = {*columns.group_columns(table, [*texts, label]), *({group_by} & set(table.columns))}
+    grouped = {*columns.group_columns(table, [*texts, *labels]), *({group_by} & set(table.columns))}
     return Split(
         Picked(Joined([table.columns[name] for name in texts]), rows),
         scan.targets[rows],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lightune.evaluation.evaluate import figures
 from lightune.sections import Baseline
+from lightune.tasks.linear import LinearModel
 
 if TYPE_CHECKING:
     from lightune.data.dataset import DataSplits
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PROBE_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 TFIDF_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 PROBE, TFIDF = ("probe", "linear probe"), ("tfidf", "word counts (TF-IDF)")
+COSINE = "cosine", "cosine of the two texts"
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,18 @@ class Fitted:
 
 
 def baselines(
-    pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None
+    features: Mapping[str, NDArray[Any]],
+    splits: DataSplits,
+    started: float | None = None,
+    cosines: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, Fitted]:
-    """Return the task's baselines by their names in the record; see `probe` for the arguments."""
-    probed = probe(pooled, splits, started)  # first, because its clock is already running
-    found = [constant(splits), (TFIDF[0], tfidf(splits)), (PROBE[0], probed)]
+    """Return the task's baselines by their names in the record; see `probe` for the arguments.
+
+    `cosines` are those of the texts of each pair, (texts, 1), by split; only pairs have them.
+    """
+    probed = probe(features, splits, started)  # first, because its clock is already running
+    alike = cosine(cosines, splits) if cosines else None
+    found = [constant(splits), (TFIDF[0], tfidf(splits)), (COSINE[0], alike), (PROBE[0], probed)]
     return {name: fitted for name, fitted in found if fitted is not None}
 
 
@@ -60,16 +69,31 @@ def tfidf(splits: DataSplits) -> Fitted | None:
     return _linear(TFIDF[1], features, splits, TFIDF_STRENGTHS, started)
 
 
-def probe(pooled: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None) -> Fitted | None:
-    """Fit a linear model on standardised mean-pooled features of the base model before training, one array per split.
+def cosine(cosines: Mapping[str, NDArray[Any]], splits: DataSplits) -> Fitted | None:
+    """Fit the task's answer to the cosine of the mean-pooled features of a pair's two texts, each encoded apart."""
+    started = time.perf_counter()
+    model = splits.task.cosine(_fitting(cosines), _targets(splits))
+    return None if model is None else _fitted(COSINE[1], "the", model, cosines["test"], splits, started)
 
+
+def probe(features: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None) -> Fitted | None:
+    """Fit a linear model on standardised features of the base model before training, one array per split.
+
+    They are mean-pooled features of a text, or those of `PairFeatures`.
     Like the adapted model, it uses all labels that the run may use for fitting or choosing (training and validation
     rows); the test split is only predicted. `started` (of time.perf_counter) is when computing the features began:
     their time is part of the probe's cost.
     """
     started = time.perf_counter() if started is None else started
-    features = np.concatenate([pooled["train"], pooled["validation"]]), pooled["test"]
-    return _linear(PROBE[1], features, splits, PROBE_STRENGTHS, started, article="the")
+    return _linear(PROBE[1], (_fitting(features), features["test"]), splits, PROBE_STRENGTHS, started, article="the")
+
+
+def _fitting(features: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([features["train"], features["validation"]])
+
+
+def _targets(splits: DataSplits) -> NDArray[Any]:
+    return np.concatenate([splits.train.targets, splits.validation.targets])
 
 
 def _linear(
@@ -85,13 +109,15 @@ def _linear(
     Dense features are standardised.
     """
     fitting, test = features
-    targets = np.concatenate([splits.train.targets, splits.validation.targets])
-    model = splits.task.linear(fitting, targets, strengths, scaled=isinstance(fitting, np.ndarray))
-    if model is None:
-        return None
+    model = splits.task.linear(fitting, _targets(splits), strengths, scaled=isinstance(fitting, np.ndarray))
+    return None if model is None else _fitted(title, article, model, test, splits, started)
+
+
+def _fitted(title: str, article: str, model: LinearModel, test: Any, splits: DataSplits, started: float) -> Fitted:
+    """Return a fitted model's scores on the test split, and its section; its time began at `started`."""
     scores = model.scores(test)
     metrics = figures(splits.task.measure(scores, splits.test.targets))
+    kept = {name: value for name, value in metrics.items() if name not in model.without}
     spent = time.perf_counter() - started
-    return Fitted(
-        scores, Baseline(title=title, article=article, metrics=metrics, details=dict(model.details), runtime=spent)
-    )
+    section = Baseline(title=title, article=article, metrics=kept, details=dict(model.details), runtime=spent)
+    return Fitted(scores, section)

@@ -40,7 +40,7 @@ class Signature:
 
     task: Task
     text_columns: list[str]
-    label_column: str
+    label_columns: list[str]
     finished_elsewhere: bool = False
 
 
@@ -100,9 +100,14 @@ class Classifier:
         return list(self.signature.text_columns)
 
     @property
+    def label_columns(self) -> list[str]:
+        """The label column of the training data, or its label columns."""
+        return list(self.signature.label_columns)
+
+    @property
     def label_column(self) -> str:
-        """The label column of the training data."""
-        return self.signature.label_column
+        """The label column of the training data; of several, their names with commas."""
+        return ", ".join(self.signature.label_columns)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -195,8 +200,8 @@ class Classifier:
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
     """Return an adapted model as a classifier on the device."""
     config = adapted.config
-    texts, label = list(map(clean_name, config.text_columns)), clean_name(config.label_column)
-    signature = Signature(config.task, texts, label)
+    labels = [config.label_column] if isinstance(config.label_column, str) else config.label_column
+    signature = Signature(config.task, list(map(clean_name, config.text_columns)), list(map(clean_name, labels)))
     return Classifier(adapted.loaded, adapted.model.to(device), signature, adapted, precision)
 
 
@@ -218,5 +223,5 @@ def load(
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is not one.")
     loaded = load_finished(str(folder))
-    signature = Signature(loaded.task, ["text"], "label", finished_elsewhere=True)
+    signature = Signature(loaded.task, ["text"], [loaded.task.target_column], finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.cells import CHUNK
-from lightune.data.columns import label_by_name
+from lightune.data.label_columns import label_by_name
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.evaluation.evaluate import measure_part
 from lightune.faults import Fault
 from lightune.sections import LabelledFile, PartMetrics
+from lightune.tasks.columns import Beside
 from lightune.values.missing import is_missing
 
 Array = NDArray[Any]
@@ -37,12 +38,13 @@ def known_fields(classifier: Classifier, split: Split, logits: NDArray[Any]) -> 
     return {"known_examples": sum(known), "without_known": without}
 
 
-def _usual(header: Sequence[str], texts: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the column with a usual name for labels; None without one, and where two differ only by case."""
+def _usual(header: Sequence[str], texts: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return the column with a usual name for labels; none without one, and where two differ only by case."""
     try:
-        return label_by_name(Table("", dict.fromkeys(header, ()), []), texts, usual)
+        found = label_by_name(Table("", dict.fromkeys(header, ()), []), texts, usual)
     except DataError:
-        return None
+        return []
+    return [] if found is None else [found]
 
 
 class LabelledRows:
@@ -55,45 +57,47 @@ class LabelledRows:
         """Start with empty counts."""
         self._classifier = classifier
         self._read = classifier.task.reader(())
-        self._column: tuple[int, str] | None = None
+        self._columns: dict[str, int] = {}  # those of the labels, with their place in a row
         self._sums: dict[bool, Array] = {}  # the sums for the headline metric, by whether the text is known
         self._rows: Counter[bool] = Counter()
         self._missing = self._unknown = 0
 
     def begin(self, header: Sequence[str], texts: Sequence[str]) -> None:
         """Choose the label column: the one of training, else one with a usual name; never a text column."""
-        own, usual = self._classifier.label_column, self._classifier.task.label_columns
-        name = own if own in header and own not in texts else _usual(header, texts, usual)
-        if name is not None and self._classifier.has_fingerprints:
-            self._column = header.index(name), name
+        own, task = self._classifier.label_columns, self._classifier.task
+        names = own if set(own) <= set(header) - set(texts) else list(task.instead_of_column(header))
+        names = names or _usual(header, texts, task.label_columns)
+        if self._classifier.has_fingerprints:
+            self._columns = {name: header.index(name) for name in names}
 
     def take(self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[Sequence[str]]) -> None:
         """Score some rows: their cells, their texts, and the cells of each prediction."""
-        known = self._classifier.known(texts) if self._column is not None else None
-        if self._column is None or known is None:
+        known = self._classifier.known(texts) if self._columns else None
+        if known is None:
             return
         for cells, is_known, answer in zip(rows, known, answers, strict=True):
-            cell = cells[self._column[0]]
+            found = Beside(cells[place] for place in self._columns.values())
+            cell = found if len(found) > 1 else found[0]
             target = self._read(cell)
             if not isinstance(target, Fault):
                 counts = np.array(self._classifier.task.count(answer, target))
                 self._sums[is_known] = self._sums.get(is_known, 0) + counts
                 self._rows[is_known] += 1
-            elif is_missing(cell):
+            elif all(map(is_missing, found)):
                 self._missing += 1
             else:
                 self._unknown += 1
 
     def summary(self) -> LabelledFile | None:
         """Return the metrics and counts, or None without a label column."""
-        if self._column is None:
+        if not self._columns:
             return None
         metric, examples = self._classifier.task.metrics[0], self._rows.total()
         # The other metrics cannot be had from sums.
         unknown: dict[str, float | None] = dict.fromkeys(found.name for found in self._classifier.task.metrics)
         without = unknown | self._headline([False])
         return LabelledFile(
-            label_column=self._column[1],
+            label_column=", ".join(self._columns),
             metric=metric,
             metrics=self._headline([True, False]),
             examples=examples,

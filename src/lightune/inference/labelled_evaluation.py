@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.cells import label_cells
-from lightune.data.columns import label_column, text_columns
+from lightune.data.columns import text_columns
 from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.encoding import encode_splits
+from lightune.data.label_columns import label_columns
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
@@ -33,7 +34,7 @@ def evaluate_file(
     classifier: Classifier,
     path: Path | str,
     text_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     by: str | None = None,
     reporter: Reporter | None = None,
 ) -> Evaluation:
@@ -46,9 +47,10 @@ def evaluate_file(
     table = read_source(str(path), split="test")
     names, is_guess = file_columns(classifier, table, text_column)
     text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
-    if label_column is None and classifier.label_column in table.columns:
-        label_column = classifier.label_column
-    block = DataBlock(text_column=text, label_column=label_column)
+    labels = [label_column] if isinstance(label_column, str) else label_column
+    if labels is None and set(classifier.label_columns) <= set(table.columns):
+        labels = classifier.label_columns
+    block = DataBlock(text_column=text, label_columns=None if labels is None else tuple(labels))
     try:
         task = _task_in(classifier, table, block)
         split, notes = labelled_split(table, block, task)
@@ -87,8 +89,11 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
 def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
     """Read a run's data with the columns of its record and its own task: an older version may have chosen others."""
     data, columns = record.data, record.data.text_column
-    stated = {"text_column": columns, "label_column": data.label_column, "label_kind": "class"}
-    block = DataBlock.model_validate({**record.recipe["data"], "revision": data.revision, **stated})
+    stated = {"text_column": columns, "label_kind": "class"}
+    labels = [data.label_column] if isinstance(data.label_column, str) else data.label_column
+    stated |= {"label_columns": labels}
+    given = {**record.recipe["data"], "revision": data.revision, "label_column": None}
+    block = DataBlock.model_validate(given | stated)
     return load_splits(block, record.recipe["training"]["seed"], group_by=by, task=task)
 
 
@@ -110,8 +115,8 @@ def _task_in(classifier: Classifier, table: Table, block: DataBlock) -> Task:
     if not classifier.signature.finished_elsewhere:
         return task
     texts, _ = text_columns(table, block.text_column)
-    column, _ = label_column(table, block.label_column, texts, task.label_columns)
-    return task.in_words_of(label_cells(table, column))
+    names, _ = label_columns(table, block.named_labels, texts, task.label_columns)
+    return task.in_words_of(label_cells(table, names))
 
 
 def _evaluate(classifier: Classifier, labelled: Labelled) -> Evaluation:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # With an adapter on all roles, merging has saved its own time after about 100 texts; docs/LOG.md has the figures.
 MERGE_FROM = 256
 # Model and merged copy must agree on this many texts; rounding errors grow with extreme weights.
-COMPARED, TOLERANCE = 8, 1e-4
+COMPARED = 8
 _MERGING = threading.Lock()
 
 
@@ -88,8 +88,9 @@ def merged_model(adapted: AdaptedModel) -> nn.Module | None:
 
 
 def agree(task: Task, one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether logits, (texts, outputs), agree within 1e-4, and the predictions agree."""
-    return np.allclose(one, other, rtol=0, atol=TOLERANCE) and task.agree(one, other)
+    """Whether logits, (texts, outputs), agree within the task's tolerance, and the predictions agree."""
+    is_near = np.allclose(one, other, rtol=0, atol=task.tolerance)
+    return is_near and task.agree(one, other)
 
 
 def merged_copy(adapted: AdaptedModel) -> nn.Module | None:

@@ -21,11 +21,12 @@ TIMEOUT_SECONDS = 900
 
 
 def check_reload(
-    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str
+    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str, tolerance: float = TOLERANCE
 ) -> tuple[ReloadCheck, str]:
     """Return (the result of the check, why it failed or "").
 
-    `logits` are this process's for the same texts in the same batches, so that any difference comes from saving.
+    `logits` are this process's for the same texts in the same batches, so that any difference comes from saving; they
+    may differ by `tolerance`.
     """
     request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
     # -P: a file in the current folder with the name of a module must not be imported instead of it.
@@ -41,12 +42,12 @@ def check_reload(
         return _check(len(texts), None), f"the fresh process failed: {last[0]}"
     again = np.asarray(json.loads(answer.stdout.splitlines()[-1]))
     largest = float(np.abs(again - logits).max())
-    reason = "" if largest <= TOLERANCE else f"the logits differ by up to {largest:.2g}"
-    return _check(len(texts), largest), reason
+    reason = "" if largest <= tolerance else f"the logits differ by up to {largest:.2g}"
+    return _check(len(texts), largest, tolerance), reason
 
 
-def _check(examples: int, largest: float | None) -> ReloadCheck:
-    passed = largest is not None and largest <= TOLERANCE
+def _check(examples: int, largest: float | None, tolerance: float = TOLERANCE) -> ReloadCheck:
+    passed = largest is not None and largest <= tolerance
     return ReloadCheck(passed=passed, examples=examples, largest_logit_difference=largest)
 
 

@@ -119,6 +119,7 @@ def load_model(
     tokenizer = load_tokenizer(source)
     _agree(source.name, model, tokenizer)
     limit = text_limit(model, tokenizer, max_length, reserved)
+    task = task.for_head(model.get_submodule(anatomy.output_layer).bias is not None)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit, task)
     return with_own_head(found, loaded) if is_held else loaded
 
@@ -134,7 +135,9 @@ def with_own_head(found: OwnHead, loaded: LoadedModel) -> LoadedModel:
     """Return the model with the checkpoint's own head in use if it is complete, and a note on whether it is."""
     is_used = found.order is not None and not loaded.anatomy.new_modules
     if is_used:
-        found.arrange(loaded.model.get_submodule(loaded.anatomy.output_layer))
+        layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
+        found.arrange(layer)
+        loaded.task.into_targets(layer)
     note = found.note if is_used or found.order is None else INCOMPLETE
     return replace(loaded, head="checkpoint" if is_used else "new", notes=(note,))
 

@@ -60,6 +60,7 @@ class SharedBase:
         draw_anew(model, new, seed)
         anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
         limit = text_limit(model, base.tokenizer, max_length)
+        task = task.for_head(model.get_submodule(output_layer).bias is not None)
         made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit, task)
         return with_own_head(found, made) if self.holds_head else made
 

@@ -32,6 +32,7 @@ FLAGS: dict[str, str] = {
     "test": "data.source.test",
     "text_column": "data.text_column",
     "label_column": "data.label_column",
+    "label_columns": "data.label_columns",
     "label_kind": "data.label_kind",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",

@@ -11,8 +11,10 @@ from lightune.faults import MOST_SHOWN, Fault
 from lightune.report import words
 from lightune.report.summary import drawn, print_line, print_text
 from lightune.report.tables import Table
+from lightune.tasks.overview import Overview
 
-MOST_LABELS = 20
+BLOCK, HALF = "█▌"  # of bars
+SHORTEST_BAR = 4
 
 
 def print_findings(found: Findings, console: Console) -> None:
@@ -20,7 +22,7 @@ def print_findings(found: Findings, console: Console) -> None:
     print_text(console, _verdict(found), "bold" if found.usable else "bold red")
     for title, faults in (("fault", found.faults), ("warning", found.warnings)):
         _print_faults(console, title, faults)
-    for table in _tables(found):
+    for table in _tables(found, console.width):
         console.print()
         console.print(drawn(table, console.width))
     console.print()
@@ -54,31 +56,30 @@ def _print_faults(console: Console, title: str, faults: Sequence[Fault]) -> None
             print_line(console, "", f"and {words.count(len(kind) - MOST_SHOWN)} more")
 
 
-def _tables(found: Findings) -> Iterator[Table]:
-    if any(found.labels.values()):
-        yield _labels(found)
+def _tables(found: Findings, width: int) -> Iterator[Table]:
+    yield from (_overview(table, width) for table in found.overviews)
     if found.words:
         yield _lengths("words a text", found.words)
     if found.tokens:
         yield _lengths(f"tokens of {found.model}", found.tokens, found.limit)
 
 
-def _labels(found: Findings) -> Table:
-    totals = {split: sum(counts.values()) for split, counts in found.labels.items()}
-    names = list(next(iter(found.labels.values())))
-    most = max(found.labels, key=lambda split: totals[split])
-    names.sort(key=lambda name: -found.labels[most][name]) if len(names) > MOST_LABELS else None
-    left = f" ({MOST_LABELS} of {len(names)})" if len(names) > MOST_LABELS else ""
-    rows = [
-        [name, *(cell for split, counts in found.labels.items() for cell in _cells(counts[name], totals[split]))]
-        for name in names[:MOST_LABELS]
-    ]
-    rows.append(["all", *(cell for total in totals.values() for cell in (words.count(total), ""))])
-    return Table("", [f"label{left}", *(cell for split in found.labels for cell in (split, "share"))], rows)
+def _overview(found: Overview, width: int) -> Table:
+    """Return a table of an overview; its bars, in columns without a name, are shortened until the figures fit too."""
+    columns = list(zip(found.columns, *found.rows, strict=True))
+    bars = [place for place, name in enumerate(found.columns) if place and not name.strip()]
+    if not bars:
+        return Table("", found.columns, found.rows)
+    figures = sum(2 + max(7, *map(len, column)) for place, column in enumerate(columns) if place not in bars)
+    longest = max(len(cell.rstrip()) for place in bars for cell in columns[place])
+    scale = min(1.0, max(SHORTEST_BAR, (width - figures) // len(bars) - 2) / max(longest, 1))
+    rows = [[_bar(cell, scale) if place in bars else cell for place, cell in enumerate(row)] for row in found.rows]
+    return Table("", found.columns, rows)
 
 
-def _cells(count: int, total: int) -> tuple[str, str]:
-    return words.count(count), words.percent(count / total if total else None)
+def _bar(bar: str, scale: float) -> str:
+    halves = round(scale * (2 * bar.count(BLOCK) + bar.count(HALF)))
+    return BLOCK * (halves // 2) + HALF * (halves % 2)
 
 
 def _lengths(title: str, splits: dict[str, Lengths], limit: int | None = None) -> Table:

@@ -21,6 +21,7 @@ from lightune.sections import TaskRecord
 
 MOST_WRONG = 20
 CONFIDENCE = "confidence"
+THRESHOLD = "threshold"
 # With more labels than this the column names are vertical, and the matrices are below each other.
 FEW_LABELS = 5
 # A table with more labels than this is collapsed; it still contains all of them.
@@ -28,13 +29,17 @@ LONG_LIST = 20
 
 
 class LabelScores(BaseModel):
-    """Figures of one label: how many examples it has, how often it was predicted, and how often that was right."""
+    """Figures of one label: how many examples it has, how often it was predicted, and how often that was right.
+
+    `threshold` is the probability from which on it is answered, where each label has one.
+    """
 
     precision: float
     recall: float
     f1: float
     examples: int
     answered: int
+    threshold: float | None = None
 
 
 class LabelDetails(BaseModel):
@@ -118,10 +123,16 @@ class LabelView(View):
         each = [table for caption in reversed(named) for table in named[caption].per_label(caption)]
         matrices = [matrix for caption, shown in named.items() for matrix in shown.matrices(caption)]
         wrong, count = most_wrong(predictions, record.task), len(record.task.labels)
-        found = [Part("results", "labels.html.j2", {"tables": each, "long_list": count > LONG_LIST})] if each else []
+        drawn = {"tables": each, "long_list": count > LONG_LIST}
+        found = [Part("results", "labels.html.j2", drawn)] if each else []
         if matrices:
             found.append(Part("learning", "confusion.html.j2", {"matrices": matrices, "many": count > FEW_LABELS}))
         return found + ([Part("cost", "wrong.html.j2", {"wrong": wrong})] if wrong else [])
+
+    @classmethod
+    def figures(cls, record: RunRecord) -> dict[str, int]:
+        """Return the column of the confidence, where answers have one."""
+        return dict.fromkeys({CONFIDENCE} & set(record.task.answer_columns), 1)
 
     def matrices(self, caption: str) -> list[Matrix]:
         """Return the confusion matrix to draw, where there is one."""
@@ -131,10 +142,15 @@ class LabelView(View):
     def per_label(self, caption: str) -> list[Table]:
         """Return precision, recall, F1, examples and predictions of every label, where there are such figures.
 
-        A dash means that the label was never predicted or has no examples.
+        A dash means that the label was never predicted or has no examples. Thresholds are shown where labels have them.
         """
-        rows = [[name, *_figures(label)] for name, label in (self.details.per_label or {}).items()]
+        found = self.details.per_label or {}
+        rows = [[name, *_figures(label)] for name, label in found.items()]
         columns = ["label", "precision", "recall", "F1", "examples", "answered"]
+        if any(label.threshold is not None for label in found.values()):
+            columns.append(THRESHOLD)
+            for row, label in zip(rows, found.values(), strict=True):
+                row.append(NOTHING if label.threshold is None else words.score(label.threshold))
         return [Table(caption, columns, rows)] if rows else []
 
 

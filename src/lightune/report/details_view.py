@@ -38,6 +38,11 @@ class View(ABC):
         return []
 
     @classmethod
+    def figures(cls, record: RunRecord) -> dict[str, int]:
+        """Return the columns of predictions that the sections take numbers from, and how many numbers a cell has."""
+        return {}
+
+    @classmethod
     def parts(cls, record: RunRecord, predictions: list[dict[str, str]]) -> list[Part]:
         """Return the sections of the page."""
         return []

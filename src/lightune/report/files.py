@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
-from lightune.report.classification_view import CONFIDENCE
-from lightune.report.views import views
+from lightune.report import views, words
+from lightune.tasks.number_column import JOIN
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -40,7 +39,7 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
     record = read_record(folder)
     for name, found in (("before", record.before), ("after", record.after)):
         try:
-            views(found, record.task)
+            views.views(found, record.task)
         except ValueError as error:
             what = f"not the record of a run: {first_fault(error, name, 'details')}"
             raise damaged("ARTIFACT-034", folder / RESULTS_FILE, what) from error
@@ -59,10 +58,10 @@ def _read_predictions(path: Path, record: RunRecord) -> Predictions:
     missing = [name for name in required if rows and name not in rows[0]]
     if missing:
         raise damaged("ARTIFACT-037", path, f"it lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}")
+    figures = views.figures(record)
     for index, row in enumerate(rows, start=1):
-        confidence = row.get(CONFIDENCE, "0") if CONFIDENCE in task.answer_columns else "0"
-        if None in row or None in row.values() or not _is_number(confidence):
-            raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or its confidence is not a number")
+        if None in row or None in row.values() or not _has_figures(row, figures):
+            raise damaged("ARTIFACT-038", path, f"prediction {index} is incomplete or a figure in it is not a number")
     if len(rows) != record.after.examples:
         found = f"it holds {len(rows)} predictions, {RESULTS_FILE} counts {record.after.examples}"
         raise damaged("ARTIFACT-039", path, found)
@@ -78,8 +77,10 @@ def _read_rows(path: Path) -> Predictions:
         csv.field_size_limit(previous)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def _has_figures(row: dict[str, str], figures: dict[str, int]) -> bool:
+    """Say whether a row's cells of figures hold as many numbers as they should."""
+    for name in figures.keys() & row.keys():
+        numbers = row[name].split(JOIN) if figures[name] > 1 else [row[name]]
+        if len(numbers) != figures[name] or not all(map(words.is_number, numbers)):
+            return False
+    return True

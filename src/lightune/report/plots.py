@@ -62,7 +62,7 @@ def interval_plot(measured: Sequence[tuple[str, Gain]], metric: Metric) -> str:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"{gains.gain_in(metric)}{gains.gain_unit(metric)}")
 
-    return _svg("gain", 55 * (1 + len(rows)), _spoken(rows, metric), draw)
+    return drawing("gain", 55 * (1 + len(rows)), _spoken(rows, metric), draw)
 
 
 def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
@@ -89,7 +89,7 @@ def loss_plot(training: Training) -> str:
         _finish_curves(axes, training, "loss")
 
     after = f", {_ends('validation loss', validation)}" if validation else ""
-    return _svg("loss", 250, f"{_ends('Training loss', train)}{after}; {_kept(training)}.", draw)
+    return drawing("loss", 250, f"{_ends('Training loss', train)}{after}; {_kept(training)}.", draw)
 
 
 def metric_plot(training: Training, metric: Metric) -> str:
@@ -100,7 +100,7 @@ def metric_plot(training: Training, metric: Metric) -> str:
         _curve(axes, training, values, "validation", WARM, "s--")
         _finish_curves(axes, training, metric.title)
 
-    return _svg("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
+    return drawing("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
 
 
 def _plotted(found: Sequence[float | None]) -> list[float]:
@@ -155,7 +155,7 @@ def _finish_curves(axes: Axes, training: Training, name: str) -> None:
     )  # fmt: skip
 
 
-def _svg(name: str, height: int, spoken: str, draw: Callable[[Axes], None]) -> str:
+def drawing(name: str, height: int, spoken: str, draw: Callable[[Axes], None]) -> str:
     """Return the figure as an SVG element whose ids start with the name, so that no two figures share an id."""
     import matplotlib
     from matplotlib.figure import Figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from textwrap import wrap
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -20,7 +21,7 @@ FIRST_COLUMN = 24
 MOST_GROUPS = 6
 MOST_GROUPINGS = 1
 MOST_ROWS = 10
-LONGEST_NAME = 34
+LONGEST_NAME, SHORTEST_NAME = 34, 12
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
@@ -74,24 +75,31 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
 
 
 def drawn(table: Table, width: int) -> RichTable:
-    """Return a table for rich: figures aligned right, long names cut."""
-    figures = sum(2 + max(7, *map(len, column)) for column in list(zip(table.columns, *table.rows, strict=True))[1:])
+    """Return a table for rich: figures aligned right, bars (a column without a name) left, long names cut."""
+    names, *rows = ([words.printable(cell) for cell in row] for row in [table.columns, *table.rows])
+    figures = _width_of_figures([names, *rows])
     # The tables' first columns have the same width, unless a table needs the space.
     first = FIRST_COLUMN if FIRST_COLUMN + figures <= width else None
-    longest = max(len(words.shortened(row[0], LONGEST_NAME)) for row in [table.columns, *table.rows])
-    # If even that is too wide, column names of several words take several lines.
-    gap = " " if longest + figures <= width else "\n"
+    if max(len(words.shortened(row[0], LONGEST_NAME)) for row in [names, *rows]) + figures > width:
+        # If even that is too wide, column names of several words take several lines, and then names are cut.
+        names[1:] = [name.replace(" ", "\n") for name in names[1:]]
+        figures = _width_of_figures([names, *rows])
+    room = max(width - figures, SHORTEST_NAME)
     result = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index, name in enumerate(table.columns):
-        result.add_column(
-            Text(words.printable(name).replace(" ", gap if index else " ")),
-            justify="right" if index else "left",
-            min_width=7 if index else first,
-            no_wrap=True,
-        )
-    for row in table.rows:
-        result.add_row(*(Text(words.shortened(words.printable(cell), LONGEST_NAME)) for cell in row))
+    for index, name in enumerate(names):
+        justify: Literal["right", "left"] = "right" if index and name else "left"
+        shown = name if index else words.shortened(name, room)
+        result.add_column(Text(shown), justify=justify, min_width=7 if index else first, no_wrap=True)
+    for name, *cells in rows:
+        shown_cells = (words.shortened(cell, LONGEST_NAME) for cell in cells)
+        result.add_row(Text(words.shortened(name, room)), *map(Text, shown_cells))
     return result
+
+
+def _width_of_figures(rows: Sequence[Sequence[str]]) -> int:
+    """Return the width of all columns but the first; a cell may have several lines."""
+    columns = list(zip(*rows, strict=True))[1:]
+    return sum(2 + max(7, *(len(line) for cell in column for line in cell.split("\n"))) for column in columns)
 
 
 def print_text(console: Console, text: str, style: str = "") -> None:

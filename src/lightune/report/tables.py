@@ -217,7 +217,7 @@ def data(record: RunRecord) -> Table:
         ["source", found.source],
         *([["source revision", found.revision]] if found.revision else []),
         ["text column" + ("s" if len(columns) > 1 else ""), ", ".join(columns)],
-        ["label column", found.label_column],
+        *_label_columns(found.label_column),
         *([["labels", ", ".join(found.labels)]] if found.labels else []),
         ["training examples", words.count(found.train_examples)],
         ["validation examples", words.count(found.validation_examples)],
@@ -227,6 +227,10 @@ def data(record: RunRecord) -> Table:
         ["SHA-256 of texts and labels", found.sha256],
     ]
     return Table("Data", ["data", "value"], rows)
+
+
+def _label_columns(found: str | list[str]) -> list[list[str]]:
+    return [["label column", found]] if isinstance(found, str) else [["label columns", ", ".join(found)]]
 
 
 def surroundings(record: RunRecord) -> Table:

@@ -79,6 +79,10 @@ with torch.inference_mode():
 def _outputs(record: RunRecord) -> tuple[str, str, str]:
     """Return code for: the number of outputs, their names, and the prediction."""
     task = record.task
+    answer = "\n".join(task.reads_logits)
+    if answer:
+        return str(task.outputs), "", answer
+    # Records of earlier versions do not say how logits are read.
     # An answer is the largest output where each output is a label, and a label can be confused with another.
     if "confusion_matrix" not in record.after.details or len(task.labels) != task.outputs:
         return str(task.outputs), "", "print(logits.tolist())"

@@ -6,10 +6,12 @@ from lightune.measured import Measured
 from lightune.record import RunRecord
 from lightune.report.classification_view import LabelView
 from lightune.report.details_view import Part, View
+from lightune.report.label_sets_view import LabelSetsView
+from lightune.report.numbers_view import NumbersView
 from lightune.report.tables import Table
 from lightune.sections import TaskRecord
 
-VIEWS: tuple[type[View], ...] = (LabelView,)
+VIEWS: tuple[type[View], ...] = (LabelView, LabelSetsView, NumbersView)
 
 
 def views(found: Measured, task: TaskRecord) -> list[View]:
@@ -25,3 +27,8 @@ def brief(found: Measured, task: TaskRecord) -> list[Table]:
 def parts(record: RunRecord, predictions: list[dict[str, str]]) -> list[Part]:
     """Return the sections of the page about details and single predictions."""
     return [part for kind in VIEWS for part in kind.parts(record, predictions)]
+
+
+def figures(record: RunRecord) -> dict[str, int]:
+    """Return the columns of predictions that hold numbers, and how many numbers each of their cells has."""
+    return {name: count for kind in VIEWS for name, count in kind.figures(record).items()}

@@ -95,6 +95,14 @@ def number(value: float | None, decimals: int) -> str:
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
+def is_number(text: str) -> bool:
+    """Say whether a cell holds a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def score(value: float | None) -> str:
     """Return an accuracy, loss or F1 with three decimals."""
     return number(value, 3)

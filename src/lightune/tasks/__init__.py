@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
-from lightune.tasks import classification  # noqa: F401  (registers itself)
+from lightune.tasks import classification, multi_label, regression  # noqa: F401  (they register themselves)
 from lightune.tasks.base import Task
 from lightune.tasks.columns import LabelColumn, Wishes
 from lightune.tasks.registry import TASKS
@@ -17,6 +17,7 @@ from lightune.tasks.registry import TASKS
 __all__ = [
     "AUTO",
     "TASKS",
+    "Chosen",
     "Task",
     "checkpoint_task",
     "describe",
@@ -47,21 +48,32 @@ def describe() -> list[dict[str, Any]]:
     ]
 
 
-def find_task(column: LabelColumn, wishes: Wishes) -> Task:
+@dataclass(frozen=True)
+class Chosen:
+    """A task, and a sentence on why it was chosen; "" where it was known before."""
+
+    task: Task
+    why: str = ""
+
+
+def find_task(column: LabelColumn, wishes: Wishes) -> Chosen:
     """Return the task that a recipe names, or under `auto` the first that claims the column, else classification.
 
     Raises DataError when the column cannot be used for it.
     """
     if wishes.task != AUTO:
-        return _sound(TASKS[wishes.task].of(column, wishes))
-    claiming = (kind for name, kind in TASKS.items() if _claims(name, kind, column))
-    return _sound(next(claiming, TASKS[USUAL]).of(column, wishes))
+        return Chosen(_sound(TASKS[wishes.task].of(column, wishes)))
+    claims = ((name, _claims(name, kind, column, wishes)) for name, kind in TASKS.items())
+    name, why = next(((name, why) for name, why in claims if why), (USUAL, ""))
+    task = _sound(TASKS[name].of(column, wishes))
+    reason = f"{column.named} {why}" if why else f"{column.named} holds {len(task.labels)} labels, one in each row"
+    return Chosen(task, f"Task: {name}; {reason}.")
 
 
-def _claims(name: str, kind: type[Task], column: LabelColumn) -> bool:
+def _claims(name: str, kind: type[Task], column: LabelColumn, wishes: Wishes) -> str:
     """Ask a task whether it claims the column. Raises RecipeError for a task of another package that fails at it."""
     try:
-        return kind.claims(column)
+        return kind.claims(column, wishes)
     except Exception as error:
         if not TASKS.package(name):
             raise

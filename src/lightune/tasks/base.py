@@ -5,125 +5,41 @@ A new task is one file. All other code calls these methods and never asks which 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lightune.errors import RecipeError, did_you_mean
-from lightune.faults import Fault
-from lightune.measured import Metric
+from lightune.errors import RecipeError
 from lightune.sections import Baseline, Evaluation, TaskRecord
 from lightune.tasks.answers import Answer
-from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.columns import Wishes
 from lightune.tasks.linear import Constant, HeadStart, LinearModel
+from lightune.tasks.targets import Array, Targets
 
 if TYPE_CHECKING:
     import torch
 
-Array = NDArray[Any]
-# The code of a target that the training file lacks; data.on_unseen_label says what happens to such rows.
-UNSEEN = "DATA-014"
 CHUNK = 2048  # texts whose answers are made at a time
 
 
 @dataclass(frozen=True)
-class Task(ABC):
+class Task(Targets):
     """The base of every task; an instance knows its labels, if it has any.
 
     - `auto_model`: transformers' MODEL_FOR_<...>_MAPPING has the model's class; `head_class` is the end of its name.
     - `peft_type`: PEFT's task type. `hub_tag`: what the Hugging Face Hub calls the task.
     - `reads`: whether a head answers once for a "text", or for each of its "tokens".
-    - `metrics`: the first is the headline, and chooses the best epoch unless a recipe says otherwise.
-    - `label_columns`: the usual names of its column. `target_column`: its name in predictions.csv.
+    - `metrics`, `label_columns`, `target_column`, and what a file's cells are: see `Targets`.
     """
 
-    name: ClassVar[str]
     auto_model: ClassVar[str] = "SEQUENCE_CLASSIFICATION"
     head_class: ClassVar[str] = "ForSequenceClassification"
     peft_type: ClassVar[str] = "SEQ_CLS"
     hub_tag: ClassVar[str] = "text-classification"
     reads: ClassVar[Literal["text", "tokens"]] = "text"
-    metrics: ClassVar[tuple[Metric, ...]]
-    label_columns: ClassVar[tuple[str, ...]] = ()
-    target_column: ClassVar[str] = "label"
-
-    labels: tuple[str, ...] = ()
-
-    @classmethod
-    def metric(cls, name: str | None) -> Metric:
-        """Return the metric of this name, the headline when none is named. Raises RecipeError for an unknown one."""
-        found = {metric.name: metric for metric in cls.metrics}
-        if name is None:
-            return cls.metrics[0]
-        if name not in found:
-            text = f'training.metric_for_best_model: "{name}" is not a metric of the task {cls.name}.'
-            raise RecipeError("RECIPE-015", text, f"{did_you_mean(name, found)} Valid: {', '.join(found)}.".strip())
-        return found[name]
-
-    # What a file holds
-
-    @classmethod
-    def claims(cls, column: LabelColumn) -> bool:
-        """Say whether `task: auto` takes the column for this task; the first task that claims a column gets it."""
-        return False
-
-    @classmethod
-    @abstractmethod
-    def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
-        """Return the task of a training file's column. Raises DataError when its cells cannot be such targets."""
-
-    @classmethod
-    def of_checkpoint(cls, config: Mapping[str, Any]) -> Task | None:
-        """Return the task of a finished model from its config.json, or None when it is not this one."""
-        return None
-
-    @abstractmethod
-    def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
-        """Return a function that turns a cell into a target, or into the Fault that says why it is not one.
-
-        `class_names` are the file's own names for class indices. A target that training lacks has the code UNSEEN.
-        """
-
-    def in_words_of(self, column: LabelColumn) -> Task:
-        """Return the same task with a file's names for its labels; for a model that was trained elsewhere."""
-        return self
-
-    def targets(self, rows: int) -> Array:
-        """Return an array for the targets of this many rows; the first axis is the row."""
-        return np.zeros(rows, np.int32)
-
-    def shown(self, target: Any) -> str:
-        """Return a target as people write it: the label of that number, or the number where there are no labels."""
-        return self.labels[int(target)] if self.labels else str(target)
-
-    def tally(self, targets: Array) -> dict[str, int]:
-        """Return how often each label occurs, where targets are label numbers; nothing for a task without labels."""
-        if not self.labels:
-            return {}
-        return dict(zip(self.labels, np.bincount(targets, minlength=len(self.labels)).tolist(), strict=True))
-
-    def strata(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target: rows are drawn so that each number keeps its proportion.
-
-        By default the label's, and one for all where there are no labels.
-        """
-        return np.asarray(targets, np.int64) if self.labels else np.zeros(len(targets), np.int64)
-
-    def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target, which is equal for two that agree; by default those that are equal."""
-        return np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets)).astype(np.int64)
-
-    def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
-        """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
-        return [], []
-
-    def drawn(self, targets: Array, origin: str) -> list[Fault]:
-        """Return what is wrong with the targets that were drawn for training."""
-        return []
 
     # The model
 
@@ -155,34 +71,54 @@ class Task(ABC):
         if wishes.class_weights != "none":
             text = f"training.class_weights: the task {self.name} has no classes to weight."
             raise RecipeError("RECIPE-017", text, "Leave it out.")
-        if wishes.head_start != "random":
+        if wishes.head_start not in {"auto", "random"}:
             text = f"training.head_start: the task {self.name} has no linear model for a head to start from."
             raise RecipeError("RECIPE-016", text, "Leave it out.")
 
     def weights(self, targets: Array, wishes: Wishes) -> Array | None:
-        """Return the weight of each text in training, or None where all weigh the same.
+        """Return the weight of each loss in training, in the shape of `losses`, or None where all weigh the same.
 
         Raises RecipeError where class weights are asked for and the task has none.
         """
         self.require(wishes)
         return None
 
-    def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> Task:
-        """Return the task as it answers after training, with thresholds for example; itself where nothing is fitted.
+    def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
+        """Return (the task as it answers after training, with thresholds for example; notes on what was fitted).
 
-        `validation` gives (logits, targets) of the validation texts, and computes them when it is called.
+        `validation` gives (logits, targets) of the validation texts, and computes them when it is called. By default
+        nothing is fitted.
+        """
+        return self, []
+
+    def for_head(self, has_bias: bool) -> Task:
+        """Return the task for a model whose output layer has a bias or none; by default itself."""
+        return self
+
+    def into_answers(self, output_layer: Callable[[], Any]) -> Task:
+        """Change the output layer of a trained model so that it gives answers; return the task of that model.
+
+        `output_layer` returns the layer. By default it gives answers already.
         """
         return self
 
+    def into_targets(self, output_layer: Any) -> None:
+        """Change a checkpoint's own output layer, which gives answers, into one for `losses`; by default it is one."""
+
     @abstractmethod
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of each text: (texts,)."""
+        """Return the loss of each text, (texts,), or of each of its outputs, (texts, outputs), to be minimised."""
 
     def mean_loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of texts that weigh the same."""
         return self.losses(logits, targets).mean()
 
     # Answers and metrics
+
+    @property
+    def tolerance(self) -> float:
+        """How much two logits may differ that are computed from the same weights in another way."""
+        return 1e-4
 
     @property
     def answer_columns(self) -> tuple[str, ...]:
@@ -252,9 +188,18 @@ class Task(ABC):
         """
         return None
 
+    def cosine(self, cosines: Array, targets: Array) -> LinearModel | None:
+        """Fit an answer to the cosine of a pair's two texts, (texts, 1); None where that is no baseline."""
+        return None
+
     def head_start(self, inputs: Array, targets: Array, has_bias: bool) -> HeadStart | None:
         """Fit initial weights of an output layer to its inputs, (texts, width); None where the task has none."""
         return None
+
+    @property
+    def usual_head_start(self) -> str:
+        """What `training.head_start: auto` means: "random" or "probe"."""
+        return "random"
 
     # On disk
 
@@ -266,6 +211,10 @@ class Task(ABC):
     def described(self) -> str:
         """Say in a sentence what a model of this task is; by default the first line of the task's docstring."""
         return (type(self).__doc__ or self.name).strip().splitlines()[0]
+
+    def reads_logits(self) -> list[str]:
+        """Return Python that prints the answer from `logits`, a tensor (1, outputs), without lightune."""
+        return ["print(logits.tolist())"]
 
     def record(self) -> TaskRecord:
         """Return what the record says about the task."""
@@ -279,4 +228,5 @@ class Task(ABC):
             target_column=self.target_column,
             answer_columns=list(self.answer_columns),
             describes=self.described(),
+            reads_logits=self.reads_logits(),
         )

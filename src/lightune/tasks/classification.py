@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,10 @@ from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
+from lightune.tasks.label_table import label_table
 from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
+from lightune.tasks.overview import Overview
 from lightune.tasks.registry import register
 
 if TYPE_CHECKING:
@@ -49,12 +52,12 @@ class Classification(Task):
     )  # fmt: skip
 
     @classmethod
-    def of(cls, column: LabelColumn, wishes: Wishes) -> Task:
+    def of(cls, column: LabelColumn, wishes: Wishes) -> Self:
         """Return the task of a column of words, whole numbers or true/false. Raises DataError for any other."""
         return cls(tuple(names_in_column(column, wishes.label_kind)))
 
     @classmethod
-    def of_checkpoint(cls, config: Mapping[str, Any]) -> Task | None:
+    def of_checkpoint(cls, config: Mapping[str, Any]) -> Self | None:
         """Return the task of a model with two labels or more, unless it says that it is for something else."""
         names = label_names(config)
         is_other = config.get("problem_type") in {"regression", "multi_label_classification"}
@@ -64,9 +67,9 @@ class Classification(Task):
         """Return what finds the number of a label."""
         return LabelReader(self.labels, class_names)
 
-    def in_words_of(self, column: LabelColumn) -> Task:
+    def in_words_of(self, column: LabelColumn) -> Self:
         """Return the task with the file's names for its labels, matched by name, or by number where they have none."""
-        return Classification(tuple(names_in_file(self.labels, column)))
+        return replace(self, labels=tuple(names_in_file(self.labels, column)))
 
     def same(self, targets: Array) -> NDArray[np.int64]:
         """Return the labels' numbers: two texts agree when they have one label."""
@@ -81,6 +84,10 @@ class Classification(Task):
         if not train.has_faults:  # rows that cannot be used yet may be the ones that are missing
             faults += rare
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
+
+    def overview(self, splits: Mapping[str, Array]) -> list[Overview]:
+        """Return how many texts have each label."""
+        return [label_table(self.labels, splits)]
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
         """Return a fault where no row of a label was drawn."""
@@ -169,6 +176,13 @@ class Classification(Task):
     def described(self) -> str:
         """Return how many labels there are, and which."""
         return f"A text classifier with {len(self.labels)} labels ({', '.join(self.labels)})."
+
+    def reads_logits(self) -> list[str]:
+        """Return code that prints the likeliest label."""
+        return [
+            f"labels = {json.dumps(self.labels, ensure_ascii=False)}",
+            "print(labels[logits.argmax(dim=-1).item()])",
+        ]
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
         """Return sentences on labels that are never found, and on baselines that are ahead by another figure."""

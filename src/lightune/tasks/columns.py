@@ -12,25 +12,34 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a recipe says about the task: its name or auto, whether rare labels weigh more, and what numbers are.
+    """What a recipe says about the task: its name or auto, whether rare labels weigh more, and how cells are read.
 
-    `label_kind` "class" says that each number, and each a|b, is a label of its own.
+    `label_kind` "class" says that each number, and each a|b, is a label of its own; `label_separator` stands between
+    the labels of a cell.
     """
 
     task: str = "auto"
     class_weights: str = "none"
-    head_start: str = "random"
+    head_start: str = "auto"
     label_kind: str = "auto"
+    label_separator: str | None = None
 
 
 ANY_TASK = Wishes()
+
+
+class Beside(tuple[Any, ...]):
+    """The cells of one row in several label columns, in the order of the columns: they are one target together."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
 class LabelColumn:
     """The label column of a file as it was read, before its cells are interpreted.
 
-    `values` can be iterated more than once; `class_names` are the file's own names for class indices.
+    `values` can be iterated more than once; `class_names` are the file's own names for class indices. `parts` names
+    the columns where several together are the target; each value is then a `Beside`.
     """
 
     name: str
@@ -38,6 +47,12 @@ class LabelColumn:
     values: Iterable[Any]
     rows: int
     class_names: Sequence[str] = ()
+    parts: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> str:
+        """The column for the start of a sentence: "column stars", "columns anger, joy"."""
+        return f"column{'s' if self.parts else ''} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -64,5 +79,9 @@ class SplitTargets:
 
     def place_of(self, label: int) -> str:
         """Return `file:line` of the first row with a label, where targets are label numbers."""
-        rows = self.usable[self.values[self.usable] == label]
+        return self.first_of(self.values[self.usable] == label)
+
+    def first_of(self, chosen: NDArray[np.bool_]) -> str:
+        """Return `file:line` of the first of the usable rows that are chosen, the file where none is."""
+        rows = self.usable[chosen]
         return self.place(int(rows[0])) if len(rows) else self.origin

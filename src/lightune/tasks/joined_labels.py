@@ -30,19 +30,36 @@ def joined_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> tupl
     is_fault = kind == "auto" and not split.has_class_names
     counts = dict(zip(labels, split.counts(len(labels)), strict=True))
     for mark in ("[]", *MARKS):
-        joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
-        alone = any(all(part.strip() in counts for part in name.split(mark)) for name in joined)
-        if len(joined) < (1 if alone and len(mark) == 1 else LEAST_JOINED.get(mark, 2)):
+        joined = _joined_by(mark, counts)
+        if not joined:
             continue
         text = _told(joined, mark, counts)
         place = split.place_of(labels.index(joined[0]))
-        if is_fault and sum(counts[name] for name in joined) >= FAULT_SHARE * sum(counts.values()):
-            hint = f"Several labels for one text are not supported. If each combination is a class, {AS_CLASSES}."
+        if is_fault and _is_usual(joined, counts):
+            hint = f"For several labels a text: --task multi_label. If each combination is a class, {AS_CLASSES}."
             faults.append(Fault("DATA-036", place, text, hint))
         else:
-            hint = "Each combination counts as a class of its own; several labels for one text are not supported."
+            hint = "Each combination counts as a class of its own; --task multi_label reads them as several labels."
             warnings.append(Fault("DATA-107", place, text, hint))
     return faults, warnings
+
+
+def joining_mark(counts: Mapping[str, int]) -> str:
+    """Return the mark that joins several labels in a tenth of the rows or more, or ""; `counts` are rows by label."""
+    return next((mark for mark in MARKS if _is_usual(_joined_by(mark, counts), counts)), "")
+
+
+def _joined_by(mark: str, counts: Mapping[str, int]) -> list[str]:
+    """Return the labels that look like several joined by the mark, or none where these are too few to tell."""
+    labels = list(counts)
+    joined = _lists(labels) if mark == "[]" else _joined(labels, mark)
+    known = {name.rstrip(f"{mark} ") for name in labels}
+    alone = any(all(part.strip() in known for part in name.rstrip(f"{mark} ").split(mark)) for name in joined)
+    return [] if len(joined) < (1 if alone and len(mark) == 1 else LEAST_JOINED.get(mark, 2)) else joined
+
+
+def _is_usual(joined: Sequence[str], counts: Mapping[str, int]) -> bool:
+    return bool(joined) and sum(counts[name] for name in joined) >= FAULT_SHARE * sum(counts.values())
 
 
 def _told(joined: Sequence[str], mark: str, counts: Mapping[str, int]) -> str:
@@ -57,8 +74,11 @@ def _lists(labels: Sequence[str]) -> list[str]:
 
 
 def _joined(labels: Sequence[str], mark: str) -> list[str]:
-    """Return the labels whose parts all occur elsewhere, alone or in another label; of `a|b` one part is enough."""
-    parts = {name: [part.strip() for part in name.split(mark)] for name in labels}
+    """Return the labels whose parts all occur elsewhere, alone or in another label; of `a|b` one part is enough.
+
+    A mark at the end parts nothing: `a;b;`.
+    """
+    parts = {name: [part.strip() for part in name.rstrip(f"{mark} ").split(mark)] for name in labels}
     known = Counter(part for found in parts.values() for part in set(found))
     enough = any if mark == "|" else all
     return [

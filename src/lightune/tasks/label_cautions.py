@@ -11,7 +11,10 @@ LONGEST_LABEL = 40
 
 @dataclass(frozen=True)
 class Reached:
-    """What a classifier reached on the test examples; `name` is its name in a sentence, with its article."""
+    """What a classifier reached on the test examples; `name` is its name in a sentence, with its article.
+
+    `accuracy` is the headline metric of its task.
+    """
 
     name: str
     accuracy: float
@@ -75,8 +78,10 @@ def never_found(counts: Sequence[Counts]) -> list[str]:
     return sentences
 
 
-def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[Counts]) -> list[str]:
-    """Return a sentence where macro F1 is below that of a baseline that is no more accurate, else none.
+def behind_in_f1(
+    found: Reached, baselines: Sequence[Reached], counts: Sequence[Counts], headline: str = "accuracy"
+) -> list[str]:
+    """Return a sentence where macro F1 is below that of a baseline whose headline metric is no better, else none.
 
     The baseline furthest ahead is named, and the label that is answered worst. A gap that would be shown as 0.0 points
     does not count.
@@ -91,7 +96,7 @@ def behind_in_f1(found: Reached, baselines: Sequence[Reached], counts: Sequence[
     worst = min((label for label in counts if label.examples), key=lambda label: label.f1)
     weak = f'it does worst on "{shortened(worst.label)}" (F1 {worst.f1:.3f})'
     gap = f"{gap} points below {other.name}"
-    return [f"Macro F1 is {found.f1_macro:.3f}, {gap}, though accuracy is not: {weak}."]
+    return [f"Macro F1 is {found.f1_macro:.3f}, {gap}, though {headline} is not: {weak}."]
 
 
 def shortened(label: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ MOST_NUMBERS = 20
 LEAST_NUMBERS_SHARE = 0.9
 # A column of a million ids need not be counted to the end to know that it does not hold labels.
 MOST_COUNTED = 100_000
-SUPPORTED = "Each row has one text (or a pair) and one label: a word, a whole number, or true/false."
+SUPPORTED = "A label is a word, a whole number, or true/false."
 AS_CLASSES = "pass --label-kind class (data.label_kind)"
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
@@ -44,7 +44,7 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
     _refuse_fractions(column, names, kind)
     _refuse_number_of_labels(column, names)
     _refuse_quantity(column, names, kind)
-    return sorted(names, key=_number_or_word)
+    return in_order(names)
 
 
 def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
@@ -52,8 +52,7 @@ def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
     counts = Counter[tuple[type, Any]]()
     for value in column.values:
         if isinstance(value, list | tuple | dict):
-            text = f"column {column.name} holds lists; multi-label and token tasks are not supported."
-            raise data_error("DATA-021", column.origin, text, SUPPORTED)
+            raise _refused(column, value)
         if not isinstance(value, KINDS):  # its str() is a label that nobody wrote: b'pos'
             text = f"column {column.name} holds {type(value).__name__}, which is not a label."
             raise data_error("DATA-021", column.origin, text, SUPPORTED)
@@ -63,12 +62,21 @@ def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
     return counts
 
 
+def _refused(column: LabelColumn, value: Any) -> DataError:
+    """Return the error of a column of lists or objects, or of several columns."""
+    if isinstance(value, dict):
+        return data_error("DATA-021", column.origin, f"{column.named} holds objects, not labels.", SUPPORTED)
+    text = f"{column.named} {'are one target together, not one label' if column.parts else 'holds lists'}."
+    hint = f"For several labels a text: --task multi_label. {SUPPORTED}"
+    return data_error("DATA-021", column.origin, text, hint)
+
+
 def _refuse_fractions(column: LabelColumn, names: Counter[str], kind: str) -> None:
     numbers = [number(name) for name in names]
     if kind == "class" or None in numbers or all(number.is_integer() for number in numbers if number is not None):
         return
-    text = f"column {column.name} holds fractions; regression is not supported."
-    hint = f"Labels are classes: words, whole numbers or true/false. If each value is one, {AS_CLASSES}."
+    text = f"column {column.name} holds fractions, which are no classes."
+    hint = f"To predict the number: --task regression. If each value is a class, {AS_CLASSES}."
     raise data_error("DATA-020", column.origin, text, hint)
 
 
@@ -93,8 +101,13 @@ def _refuse_quantity(column: LabelColumn, names: Counter[str], kind: str) -> Non
     if kind == "class" or len(numbers) <= MOST_NUMBERS or len(numbers) < LEAST_NUMBERS_SHARE * len(names):
         return
     text = f"column {column.name} holds {len(numbers)} different whole numbers, no names: it looks like a quantity."
-    hint = f"Regression is not supported. If each number is a class, {AS_CLASSES}."
+    hint = f"To predict the number: --task regression. If each number is a class, {AS_CLASSES}."
     raise data_error("DATA-035", column.origin, text, hint)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names in order: numbers by size, then words."""
+    return sorted(names, key=_number_or_word)
 
 
 def _number_or_word(name: str) -> tuple[int, float, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightune.errors import did_you_mean, shortlist
 from lightune.faults import Fault
-from lightune.tasks.base import UNSEEN
+from lightune.tasks.targets import UNSEEN
 from lightune.values.label_text import class_index, label_text
 from lightune.values.lookalikes import alike_key, spelled_out
 from lightune.values.missing import character_fault, is_missing

@@ -25,21 +25,28 @@ def alike_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> list[
 
     With `kind` "class", labels that are the same number, 007 and 7, are two classes.
     """
+    counts, found = split.counts(len(labels)), []
+    for group in alike_groups(labels):
+        common, *others = sorted(group, key=lambda index: -counts[index])
+        text = alike_text([labels[index] for index in (common, *others)], kind)
+        if text:
+            hint = f'Write "{labels[common]}" everywhere.' + (f" If they differ, {AS_CLASSES}." * (ONE_NUMBER in text))
+            found.append(Fault("DATA-033", split.place_of(others[0]), text, hint))
+    return found + _mixed_truths(split, labels)
+
+
+def alike_groups(labels: Sequence[str]) -> list[list[int]]:
+    """Return the places of labels that look the same, or are the same number, two or more together."""
     groups = defaultdict(list)
     for index, name in enumerate(labels):
         groups[alike_key(name)].append(index)
-    counts, found = split.counts(len(labels)), []
-    for group in groups.values():
-        if len(group) > 1:
-            common, *others = sorted(group, key=lambda index: -counts[index])
-            names = [labels[index] for index in (common, *others)]
-            how = _alikeness(names)
-            if how == ONE_NUMBER and kind == "class":
-                continue
-            hint = f'Write "{labels[common]}" everywhere.' + (f" If they differ, {AS_CLASSES}." * (how == ONE_NUMBER))
-            place = split.place_of(others[0])
-            found.append(Fault("DATA-033", place, f"the labels {described(names)} {how}.", hint))
-    return found + _mixed_truths(split, labels)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def alike_text(names: Sequence[str], kind: str) -> str:
+    """Return how labels are alike, as a sentence; "" where they are the same number and `kind` "class" allows it."""
+    how = _alikeness(names)
+    return "" if how == ONE_NUMBER and kind == "class" else f"the labels {described(names)} {how}."
 
 
 def _mixed_truths(split: SplitTargets, labels: Sequence[str]) -> list[Fault]:

@@ -31,10 +31,14 @@ class Constant:
 
 @dataclass(frozen=True)
 class LinearModel:
-    """A fitted linear model of given features: `scores` takes (texts, width) and gives (texts, outputs)."""
+    """A fitted linear model of given features: `scores` takes (texts, width) and gives (texts, outputs).
+
+    `without` lists metrics that such scores do not have, such as the loss where they are shifted by a threshold.
+    """
 
     scores: Callable[[Any], Array]
     details: Mapping[str, Any]
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

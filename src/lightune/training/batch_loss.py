@@ -59,11 +59,13 @@ class RowLoss:
             loss = self._task.mean_loss(logits, targets)
             return loss, loss.detach()
         losses = self._task.losses(logits, targets)
-        if losses.shape != (len(rows),):  # which would be multiplied with the weights all the same
-            raise ValueError(f"losses of the task {self._task.name}: {tuple(losses.shape)}, not one of each text")
         given = torch.tensor(self._weights[list(rows)].tolist(), dtype=losses.dtype, device=losses.device)
+        if losses.shape != given.shape:  # which would be multiplied with the weights all the same
+            raise ValueError(
+                f"losses of the task {self._task.name}: {tuple(losses.shape)}, weights {tuple(given.shape)}"
+            )
         return (losses * given).sum() / given.sum(), losses.mean().detach()
 
     def weight(self, rows: Sequence[int]) -> float:
         """Return the weight of rows in their step: their number, or the sum of their weights."""
-        return len(rows) if self._weights is None else sum(self._weights[list(rows)].tolist())
+        return len(rows) if self._weights is None else sum(self._weights[list(rows)].ravel().tolist())

@@ -66,10 +66,11 @@ def mean_loss(task: Task, logits: Array, targets: Array) -> float:
     """Return the mean of the task's losses of texts, computed on the CPU from logits (texts, ...)."""
     import torch
 
-    total = 0.0
+    total, count = 0.0, 0
     with torch.no_grad():
         for start in range(0, len(logits), CHUNK):
             part = torch.from_numpy(logits[start : start + CHUNK])
             wanted = task.collate(targets[start : start + CHUNK], part.shape[1])
-            total += task.losses(part, wanted).double().sum().item()
-    return total / len(logits)
+            losses = task.losses(part, wanted).double()
+            total, count = total + losses.sum().item(), count + losses.numel()
+    return total / count

@@ -1,0 +1,106 @@
+"""Which column of a table holds the labels, or which several columns hold one label or one number each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from lightune.data.cells import cells
+from lightune.data.columns import by_lower, existing_column, named_columns, no_column, only_column
+from lightune.data.tables import Table
+from lightune.faults import Fault, data_error
+from lightune.tasks.base import Task
+from lightune.values.label_text import label_text
+from lightune.values.missing import is_missing
+from lightune.values.numerals import NUMBER
+
+FLAGS = {"0", "1", "true", "false"}
+FEWEST_FLAGS = 2
+MOST_LOOKED_AT = 1000
+MOST_NAMED = 6
+
+
+def label_columns(
+    table: Table, wanted: Sequence[str] | None, texts: Sequence[str], usual: Sequence[str]
+) -> tuple[list[str], bool]:
+    """Return (the label column, or several; whether they were guessed); DataError when there is none.
+
+    Unless stated, it is the first with one of the `usual` names, else the only column beside the texts, else the two
+    or more columns that hold nothing but 0 and 1.
+    """
+    if wanted is not None:
+        return _stated(table, wanted, texts), False
+    named = label_by_name(table, texts, usual)
+    if named is not None:
+        return [named], True
+    others = [name for name in named_columns(table) if name not in texts]
+    flags = others if len(others) == 1 else [name for name in others if _holds_flags(table, name)]
+    if len(flags) == 1 < len(others) or not flags:
+        raise no_column(table, "label", _how_to_name(table, others))
+    return flags, True
+
+
+def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> str | None:
+    """Return the column with the first of the `usual` names, text columns left out, or None."""
+    known = by_lower(name for name in named_columns(table) if name not in texts)
+    return next((only_column(table, known[name], "label") for name in usual if name in known), None)
+
+
+def columns_of_target(table: Table, wanted: Sequence[str], task: Task) -> list[str]:
+    """Return the columns of a table that hold the task's targets: the wanted ones, unless it has others instead.
+
+    A file may have one column for each label where training had lists, and the other way round.
+    """
+    if all(name in table.columns for name in wanted):
+        return list(wanted)
+    return list(task.instead_of_column(list(table.columns))) or _in_one(table, wanted, task) or list(wanted)
+
+
+def _in_one(table: Table, wanted: Sequence[str], task: Task) -> list[str]:
+    """Return the only column with a usual name that holds in its first row what several columns hold in training."""
+    known = by_lower(named_columns(table))
+    found = [known[name][0] for name in task.label_columns if len(known.get(name, ())) == 1]
+    if len(wanted) < FEWEST_FLAGS or set(wanted) & set(table.columns) or not found or not len(table):
+        return []
+    read = task.reader(table.class_names.get(found[0], ()))
+    return found[:1] if not isinstance(read(table.columns[found[0]][0]), Fault) else []
+
+
+def _stated(table: Table, wanted: Sequence[str], texts: Sequence[str]) -> list[str]:
+    names = [existing_column(table, name, "label") for name in wanted]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        text = f"the label column {twice} is named twice."
+        raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
+    both = next((name for name in names if name in texts), None)
+    if both is not None:
+        text = f"column {both} cannot be both the text and the label."
+        raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
+    return names
+
+
+def _holds_flags(table: Table, name: str) -> bool:
+    """Say whether a column holds nothing but 0 and 1 (or true and false)."""
+    values = cells(table, name)
+    while chunk := list(islice(values, MOST_LOOKED_AT)):
+        if not all(map(_is_flag, chunk)):
+            return False
+    return len(table) > 0
+
+
+def _is_flag(value: Any) -> bool:
+    return not isinstance(value, list | dict) and label_text(value).casefold() in FLAGS
+
+
+def _how_to_name(table: Table, others: Sequence[str]) -> str:
+    """Return how several columns of numbers are named together, where there are such columns; else an empty string."""
+    numbers = [name for name in others if _holds_numbers(table, name)]
+    if len(numbers) < FEWEST_FLAGS or len(numbers) > MOST_NAMED:
+        return ""
+    return f" To predict several numbers together: --label-columns {','.join(numbers)}"
+
+
+def _holds_numbers(table: Table, name: str) -> bool:
+    held = [str(value) for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
+    return bool(held) and all(map(NUMBER.fullmatch, held))

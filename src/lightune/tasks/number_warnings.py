@@ -1,0 +1,90 @@
+"""What is wrong or odd with numbers to predict: all equal, far from all others, few different ones, other ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightune.errors import shortlist
+from lightune.faults import Fault
+from lightune.tasks.answers import short_number
+from lightune.tasks.columns import SplitTargets
+
+FAR = 10.0  # times the range of the middle half, beyond it
+FEW_DIFFERENT = 3
+MOST_NAMED = 5
+
+
+def number_warnings(splits: Mapping[str, SplitTargets], names: Sequence[str]) -> tuple[list[Fault], list[Fault]]:
+    """Return (faults, warnings) of the targets of all splits."""
+    train = splits["train"]
+    faults = [] if train.has_faults else _equal(train, names)
+    return faults, [] if faults else [*_far(train, names), *_few(train, names), *_beyond(splits, names)]
+
+
+def all_equal(targets: NDArray[Any], names: Sequence[str], origin: str) -> list[Fault]:
+    """Return a fault where all targets that were drawn for training are equal."""
+    equal = [name for name, ends in zip(names, np.ptp(targets, axis=0), strict=True) if not ends]
+    if not equal:
+        return []
+    text = f"all {len(targets):,} training examples have the same {' and the same '.join(equal)}."
+    return [Fault("DATA-032", origin, text, "Raise data.train_examples, or give rows with other numbers.")]
+
+
+def _equal(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
+    values = split.values[split.kept]
+    found = [place for place in range(len(names)) if len(values) and not np.ptp(values[:, place])]
+    hint = "Give rows with other numbers, or name the right column: --label-column."
+    return [
+        Fault("DATA-022", split.origin, f"{names[place]} is {values[0, place]:g} in every training row.", hint)
+        for place in found
+    ]
+
+
+def _far(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
+    """A number such as -999 or 9999 often stands for a missing one."""
+    found = []
+    for place, name in enumerate(names):
+        values = split.values[split.usable][:, place]
+        low, high = np.quantile(values, [0.25, 0.75])
+        margin = FAR * max(high - low, 1e-12 * max(abs(low), abs(high)))
+        is_far = (values < low - margin) | (values > high + margin) if high > low else np.zeros(len(values), bool)
+        if is_far.any():
+            shown = shortlist([short_number(value) for value in np.unique(values[is_far]).tolist()], MOST_NAMED)
+            rows = f"{int(is_far.sum()):,} training row{'s' * int(is_far.sum() > 1)}"
+            text = f"{name} is far from all others in {rows}: {shown} (half of them are {low:g} to {high:g})."
+            found.append(
+                Fault("DATA-119", split.first_of(is_far), text, "Leave the row out if it means a missing one.")
+            )
+    return found
+
+
+def _few(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
+    found = []
+    for place, name in enumerate(names):
+        different = np.unique(split.values[split.usable][:, place])
+        if len(different) <= FEW_DIFFERENT:
+            shown = ", ".join(f"{value:g}" for value in different.tolist())
+            hint = "If each is a class: --task classification."
+            found.append(Fault("DATA-120", split.origin, f"{name} has only the values {shown}.", hint))
+    return found
+
+
+def _beyond(splits: Mapping[str, SplitTargets], names: Sequence[str]) -> list[Fault]:
+    known, found = splits["train"].values[splits["train"].usable], []
+    for split in ("validation", "test"):
+        if split not in splits or not len(splits[split].usable):
+            continue
+        for place, name in enumerate(names):
+            low, high = known[:, place].min(), known[:, place].max()
+            values = splits[split].values[splits[split].usable][:, place]
+            out = (values < low) | (values > high)
+            if out.any():
+                rows = f"{int(out.sum()):,} {split} row{'s' * int(out.sum() > 1)}"
+                text = f"{name} is beyond the training rows' {short_number(low)} to {short_number(high)} in {rows}."
+                hint = "A model seldom answers beyond what it has seen. Check that both have one unit."
+                found.append(Fault("DATA-121", splits[split].first_of(out), text, hint))
+    return found
