@@ -41,6 +41,10 @@ A dot means that all contract tests pass: the start, padding, gradients, frozen 
 saving, strict loading, merging, switching off. A number refers to the reason why not. A separate test checks that a
 fresh process reloads every method (`pytest -m long tests/methods -k fresh_process`).
 
+The table is about one label a text. With several labels, and with numbers far from zero, every method is trained,
+folded, saved, loaded strictly and read by PEFT alone on distilbert, gpt2 and llama, and lora on all 17 architectures
+(`tests/methods/test_tasks.py`).
+
 """
 
 AFTER = """

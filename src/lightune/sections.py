@@ -32,7 +32,8 @@ class TaskRecord(Section):
     package: str = ""
     answer_columns: list[str] = Field(min_length=1)
     describes: str
-    reads_logits: list[str] = Field(default_factory=list)
+    # A record of an earlier version does not say how they are read.
+    reads_logits: list[str] = Field(default_factory=lambda: ["print(logits.tolist())"])
 
     @property
     def headline(self) -> Metric:

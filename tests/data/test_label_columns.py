@@ -12,6 +12,7 @@ import pytest
 from lightune.data.check import check_data
 from lightune.data.dataset import labelled_split, load_splits
 from lightune.data.label_columns import columns_of_target, label_columns
+from lightune.data.python_data import python_tables
 from lightune.data.sources import read_source
 from lightune.data.tables import Table
 from lightune.errors import DataError
@@ -204,3 +205,25 @@ def test_rows_that_are_wrong_in_one_column_are_named(files: Callable[..., DataBl
         ("train.csv:7", 'anger is "2", neither 0 nor 1'),
         ("train.csv:11", "joy is missing"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "dataset"])
+@pytest.mark.parametrize("width", [2, 3])
+def test_lists_of_class_numbers_have_the_names_that_stand_in_the_file(tmp_path: Path, kind: str, width: int):
+    """As the Hub's go_emotions: Sequence(ClassLabel), of which [0, 1] is the first class and the second."""
+    import datasets
+
+    names, numbers = ["ape", "bee", "owl"][:width], [[0], [0, 1], [], [1], [width - 1, 0]]
+    inner = datasets.Sequence(datasets.ClassLabel(names=names))
+    features = datasets.Features({"text": datasets.Value("string"), "labels": inner})
+    given = {"text": [row[0] for row in rows(40)], "labels": [numbers[row % 5] for row in range(40)]}
+    data = datasets.Dataset.from_dict(given, features=features)
+    if kind == "parquet":
+        data.to_parquet(str(tmp_path / "train.parquet"))
+        splits = load_splits(DataBlock.model_validate({"source": {"train": str(tmp_path / "train.parquet")}}), 1)
+    else:
+        splits = load_splits(DataBlock(source="<python>"), 1, tables=python_tables(data, DataBlock(source="<python>")))
+    assert splits.task.labels == tuple(names)
+    wanted = {text: {names[number] for number in numbers[row % 5]} for row, text in enumerate(given["text"])}
+    for (text,), target in zip(splits.train.texts, splits.train.targets, strict=True):
+        assert set(splits.task.shown(target).split("|")) - {""} == wanted[text]

@@ -248,6 +248,12 @@ def test_a_cell_of_another_file_may_be_written_otherwise(cell: Any, labels: set[
     assert set(TASK.shown(found).split("|")) - {""} == labels
 
 
+def test_labels_joined_as_in_a_file_of_answers_are_read_whatever_joins_them_in_training():
+    task = MultiLabel(("food", "price", "staff"), separator=";")
+    for cell in ("food;staff", "food|staff", "food; staff;", "['food', 'staff']"):
+        assert task.reader(())(cell).tolist() == [1, 0, 1]
+
+
 def test_labels_called_0_and_1_are_names():
     task = MultiLabel(("0", "1", "2"))
     assert task.reader(())([0, 1, 1]).tolist() == [1, 1, 0]

@@ -11,7 +11,7 @@ from lightune.cli.options import as_json, base_model, device, example, print_jso
 EXAMPLES = example("""
 lightune evaluate runs/quickstart-1                     # its own test split again
 lightune evaluate runs/quickstart-1 --test other.csv
-lightune evaluate runs/quickstart-1 --by kind           # accuracy, macro F1 and loss for each kind
+lightune evaluate runs/quickstart-1 --by kind           # the metrics for each kind
 lightune evaluate runs/quickstart-1 --test other.csv --text-column review --label-column stars --json
 lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 """)
@@ -28,7 +28,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @device
 @as_json
 def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
-    """Measure a classifier on labelled data: accuracy, loss, macro F1, confusion matrix, cost.
+    """Measure a model on labelled data: the metrics of its task, their details, and what it cost.
 
     MODEL is a run folder, or any sequence classifier with a head of its own: a folder or a name on the Hugging Face
     Hub. The labels of such a model are matched with the file's by name, LABEL_0, LABEL_1, ... also by number.

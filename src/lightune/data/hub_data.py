@@ -47,9 +47,17 @@ def dataset_table(origin: str, rows: datasets.Dataset) -> Table:
 
 
 def class_names(features: Any) -> dict[str, list[str]]:
-    """Return the label names of the ClassLabel columns; one inside another feature is not a column."""
-    kinds = {column_name(key): feature for key, feature in (features or {}).items()}
+    """Return the label names of the columns that hold a ClassLabel, or a list of them in each row."""
+    kinds = {column_name(key): _inner(feature) for key, feature in (features or {}).items()}
     return {key: list(feature.names) for key, feature in kinds.items() if is_a(feature, "datasets.ClassLabel")}
+
+
+def _inner(feature: Any) -> Any:
+    """Return the feature of the items of a list: of Sequence, List, or a feature in brackets."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    is_list = is_a(feature, "datasets.Sequence", "datasets.List", "datasets.LargeList")
+    return feature.feature if is_list else feature
 
 
 def arrow_column(values: pa.ChunkedArray) -> Column:

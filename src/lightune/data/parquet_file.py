@@ -131,8 +131,13 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     for key in ("info", "features"):
         found = found.get(key) if isinstance(found, dict) else None
     features = found if isinstance(found, dict) else {}
-    return {
-        clean_name(name): kind["names"]
-        for name, kind in features.items()
-        if isinstance(kind, dict) and kind.get("names")
-    }
+    named = {clean_name(name): _of_items(kind) for name, kind in features.items()}
+    return {name: kind["names"] for name, kind in named.items() if isinstance(kind, dict) and kind.get("names")}
+
+
+def _of_items(kind: Any) -> Any:
+    """Return what is written about the items of a list, for a column of lists."""
+    if isinstance(kind, list) and len(kind) == 1:
+        return kind[0]
+    inner = kind.get("feature") if isinstance(kind, dict) else None
+    return inner if isinstance(inner, dict) else kind

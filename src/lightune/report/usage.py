@@ -58,15 +58,15 @@ def peft_code(record: RunRecord) -> str | None:
     known, register = ("from lightune import tuners\n", "tuners.register_all()\n") if is_ours else ("", "")
     name, revision = _quoted(base_model(record)), _revision(record)
     text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
-    outputs, named, answer = _outputs(record)
+    answer = "\n".join(record.task.reads_logits)
     model_class = record.task.model_class
     return f"""import torch
 {known}from peft import PeftModel
 from transformers import {", ".join(sorted([model_class, "AutoTokenizer"]))}
 
-{register}{named}name = {name}
+{register}name = {name}
 tokenizer = AutoTokenizer.from_pretrained(name{revision})
-base = {model_class}.from_pretrained(name{revision}, num_labels={outputs})
+base = {model_class}.from_pretrained(name{revision}, num_labels={record.task.outputs})
 model = PeftModel.from_pretrained(base, {_quoted(_inside(record, "adapter"))}).eval()
 
 batch = tokenizer({text}, truncation=True, max_length={record.data.max_length}, return_tensors="pt")
@@ -74,20 +74,6 @@ with torch.inference_mode():
     logits = model(**batch).logits
 {answer}
 """
-
-
-def _outputs(record: RunRecord) -> tuple[str, str, str]:
-    """Return code for: the number of outputs, their names, and the prediction."""
-    task = record.task
-    answer = "\n".join(task.reads_logits)
-    if answer:
-        return str(task.outputs), "", answer
-    # Records of earlier versions do not say how logits are read.
-    # An answer is the largest output where each output is a label, and a label can be confused with another.
-    if "confusion_matrix" not in record.after.details or len(task.labels) != task.outputs:
-        return str(task.outputs), "", "print(logits.tolist())"
-    named = f"labels = {json.dumps(task.labels, ensure_ascii=False)}\n"
-    return "len(labels)", named, "print(labels[logits.argmax(dim=-1).item()])"
 
 
 def _revision(record: RunRecord) -> str:

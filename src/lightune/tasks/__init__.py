@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
 from lightune.tasks import classification, multi_label, regression  # noqa: F401  (they register themselves)
 from lightune.tasks.base import Task
+from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, Wishes
 from lightune.tasks.registry import TASKS
 
@@ -128,10 +129,9 @@ def task_of_checkpoint(config: Mapping[str, Any], where: str) -> Task:
     found = checkpoint_task(config, where)
     if found is not None:
         return found
-    problem = config.get("problem_type")
-    what = "several labels per text" if problem == "multi_label_classification" else "regression"
-    hint = "Models that give each text one of two or more labels can be evaluated."
-    raise ArtifactError("ARTIFACT-015", f"{where}: this model is made for {what}.", hint)
+    known = f"problem_type {config.get('problem_type')!r}, {len(label_names(config))} labels"
+    hint = "Models that give each text one label of two or more, several labels, or numbers can be evaluated."
+    raise ArtifactError("ARTIFACT-015", f"{where}: no task has such a model ({known}).", hint)
 
 
 def task_from_json(value: Mapping[str, Any], where: str) -> Task:

@@ -189,7 +189,8 @@ def kind_of(value: Any) -> str:
 def split_cell(value: Any, form: str, known: Container[str] = ()) -> Sequence[Any] | None:
     """Return the items of a cell of one column; None for a cell that cannot hold labels.
 
-    `known` are labels; a text in brackets that is none of them is a list.
+    `known` are labels; a text in brackets that is none of them is a list, and a bar joins them as it does in files of
+    answers.
     """
     if isinstance(value, list | tuple):
         return value
@@ -197,13 +198,15 @@ def split_cell(value: Any, form: str, known: Container[str] = ()) -> Sequence[An
         return None
     if not isinstance(value, str):
         return (value,)
-    text = value.strip()
-    may_be = bool(known) or form in {LISTS, VECTORS}
-    if text not in known and (is_list(text) or (may_be and is_bracketed(text))):
+    text, mark = value.strip(), separator_of(form)
+    joined = text.replace(JOIN, mark) if known else text  # no label has a bar in it
+    parts = [part for part in map(str.strip, joined.split(mark)) if part]
+    if known and all(part in known for part in parts):
+        return parts
+    is_beside_lists = bool(known) or form in {LISTS, VECTORS}
+    if is_list(text) or (is_beside_lists and is_bracketed(text)):
         return written_items(text)
-    if may_be and text not in known and is_unclosed(text):
-        return None
-    return [part for part in map(str.strip, text.split(separator_of(form))) if part]
+    return None if is_beside_lists and is_unclosed(text) else parts
 
 
 def _name(item: Any, class_names: Sequence[str]) -> str:

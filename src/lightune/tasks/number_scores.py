@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.tasks.answers import short_number
+from lightune.tasks.answers import aligned_number, short_number
 from lightune.tasks.overview import Overview, by_split
 
 Array = NDArray[Any]
@@ -146,8 +146,8 @@ def _histogram(name: str, splits: Mapping[str, Array]) -> Overview:
         counts = np.histogram(found, edges)[0]
         bars = [_bar(count / max(counts.max(), 1)) for count in counts.tolist()]
         rows[split] = {at: [f"{count:,}", bar] for at, count, bar in zip(shown, counts.tolist(), bars, strict=True)}
-        rows[split]["mean"] = [short_number(float(found.mean())), ""]
-        rows[split]["deviation"] = [short_number(float(found.std())), ""]
+        rows[split]["mean"] = [aligned_number(float(found.mean())), ""]
+        rows[split]["deviation"] = [aligned_number(float(found.std())), ""]
     return by_split(name, rows, ["", " "])
 
 
