@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -65,6 +66,9 @@ def measured(given: Namespace, method: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             ours.append(experiment.run(recipe, Path(folder) / "run", Silent()))
         peers.append(plain(recipe))
+        name = ours[0].task.headline.name
+        reached = f"lightune {ours[-1].after.metrics[name]:.4f}, Trainer {peers[-1]['metrics'][name]:.4f}"
+        print(f"{given.train}, {method}, seed {seed}: {name} {reached}", file=sys.stderr, flush=True)
     headline = ours[0].task.headline.name
     baselines = {name: [run.baselines[name].metrics.get(headline) for run in ours] for name in ours[0].baselines}
     return {

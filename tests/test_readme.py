@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ from lightune import experiment
 from lightune.cli.main import main
 from lightune.inference import speed
 from lightune.sections import ReloadCheck
+from tiny import BAD, GOOD, sentences, write_csv
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 # The quickstart with few examples: the same code on the same model in seconds.
@@ -25,7 +27,8 @@ SMALL = ["--train-examples", "40", "--validation-examples", "20", "--test-exampl
 
 def _commands() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if "lightune" in line and "pip" not in line]
+    lines = [re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines()]
+    return [line for line in lines if "lightune" in line and "pip" not in line]
 
 
 def _execute(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> int:
@@ -42,10 +45,26 @@ def _execute(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return status
 
 
+def _write_other_tasks(folder: Path) -> None:
+    """Write the files of several labels and of numbers that the commands name."""
+    texts = [text for text, _ in sentences(96, seed=12)]
+    kinds = {"anger": BAD, "fear": ["film", "story", "waiter"], "joy": GOOD}
+    labels = [[kind for kind, words in kinds.items() if set(words) & set(text.split())] for text in texts]
+    lines = [json.dumps({"text": text, "labels": found}) for text, found in zip(texts, labels, strict=True)]
+    (folder / "intents.jsonl").write_text("\n".join(lines[:64]), encoding="utf-8")
+    (folder / "more.jsonl").write_text("\n".join(lines[64:]), encoding="utf-8")
+    rows = [(text, *(int(kind in found) for kind in kinds)) for text, found in zip(texts, labels, strict=True)]
+    write_csv(folder / "moods.csv", rows, ("text", *kinds))
+    pairs = [(text, other, abs(len(text) - len(other)) / 10) for text, other in itertools.pairwise(texts)]
+    write_csv(folder / "pairs.csv", pairs[:64], ("sentence1", "sentence2", "score"))
+    write_csv(folder / "pairs_test.csv", pairs[64:], ("sentence1", "sentence2", "score"))
+
+
 def test_the_commands_of_the_readme_work(tmp_path, tiny_data, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, split in (("train", "train"), ("test", "test"), ("reviews", "validation")):
         (tmp_path / f"{name}.csv").write_text(tiny_data[split].read_text(encoding="utf-8"), encoding="utf-8")
+    _write_other_tasks(tmp_path)
     for name in ("WARM_UP", "SINGLE_TEXTS", "BULK_TEXTS"):
         monkeypatch.setattr(speed, name, 1)  # measured on two texts instead of 300, three times a run
     commands = _commands()

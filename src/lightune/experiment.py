@@ -45,7 +45,7 @@ from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.feasibility import require_feasible
-from lightune.training.probe_head import start_from_probe
+from lightune.training.probe_head import start_from_probe, usual_head_start
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
 
 if TYPE_CHECKING:
@@ -158,11 +158,11 @@ def _prepare(
     """Load the model and encode the texts; raise errors for unusable settings before anything is measured."""
     device = runtime.choose_device(recipe.device)
     source = find_model(recipe.model, recipe.model_revision)
-    task, wanted = splits.task, recipe.training.metric_for_best_model
-    recipe = recipe.pinned(source.revision, splits.revision)
-    recipe = recipe.for_task(task.name, task.metric(wanted).name, task.usual_head_start)
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
-    loaded = load_model(source, task, seed, longest, precision, method.virtual_tokens)
+    loaded = load_model(source, splits.task, seed, longest, precision, method.virtual_tokens)
+    metric = loaded.task.metric(recipe.training.metric_for_best_model).name
+    recipe = recipe.pinned(source.revision, splits.revision)
+    recipe = recipe.for_task(loaded.task.name, metric, usual_head_start(loaded))
     require_feasible(recipe.training, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
     splits = replace(splits, task=loaded.task)

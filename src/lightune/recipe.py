@@ -208,7 +208,7 @@ class Recipe(Block):
     def _method_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    def for_task(self, name: str, metric: str, head_start: str = "random") -> Recipe:
+    def for_task(self, name: str, metric: str, head_start: str) -> Recipe:
         """Return the recipe with what `auto` chose: task, metric that selects the best epoch, head start."""
         start = head_start if self.training.head_start == "auto" else self.training.head_start
         training = self.training.model_copy(update={"metric_for_best_model": metric, "head_start": start})

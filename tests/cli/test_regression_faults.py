@@ -89,6 +89,8 @@ PLANTS = [
           parquet(TEXTS, [0, 1] * 15, ["ape", "bee"]), kind="parquet", arguments=REGRESSION),
     Plant("no number in any row", "DATA-022", "train.jsonl", "--label-column", **every([None, ""], *REGRESSION)),
     Plant("one number everywhere", "DATA-022", "train.jsonl", "2.5 in every training row", **every([2.5])),
+    Plant("numbers that fp32 cannot tell apart", "DATA-038", "train.csv", "Subtract 1e+08 from all",
+          csv(*[(text, 100_000_000 + row / 10) for row, text in enumerate(TEXTS)])),
     Plant("numbers of the rows", "DATA-023", "train.csv", "ids", csv(*[(text, row) for row, text in enumerate(TEXTS)])),
     Plant("codes such as 007", "DATA-023", "train.csv", "ids",
           csv(*[(text, f"{row:03d}") for row, text in enumerate(TEXTS)])),

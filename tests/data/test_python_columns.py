@@ -324,11 +324,13 @@ def test_the_transform_of_a_dataset_is_applied():
     assert python_tables(shouted).train.columns["text"] == ["FINE", "DULL", "SWEET", "FLAT"]
 
 
-def test_label_names_inside_other_features_are_no_columns():
-    tags = datasets.List(datasets.ClassLabel(names=["x", "y"]))
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.Value("string"), "tags": tags})
-    data = datasets.Dataset.from_dict({**COLUMNS, "tags": [[0], [1], [], [0]]}, features=features)
-    assert python_tables(data).train.class_names == {}
+def test_label_names_inside_lists_are_the_columns_and_inside_other_features_nobodys():
+    tag = datasets.ClassLabel(names=["x", "y"])
+    kinds = {"tags": datasets.List(tag), "about": {"tag": tag}, "pairs": datasets.List(datasets.List(tag))}
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.Value("string"), **kinds})
+    more = {"tags": [[0], [1], [], [0]], "about": [{"tag": 0}] * 4, "pairs": [[[0]]] * 4}
+    data = datasets.Dataset.from_dict({**COLUMNS, **more}, features=features)
+    assert python_tables(data).train.class_names == {"tags": ["x", "y"]}
 
 
 def test_an_iterable_dataset_is_read_once():

@@ -66,8 +66,12 @@ def is_usual(name: str) -> bool:
 
 
 def group_columns(table: Table, used: Sequence[str], most: int = 12) -> list[str]:
-    """Return the other columns with few, repeated values, for metrics by group (such as `kind` in the reviews)."""
-    return [name for name in table.columns if name not in used and _is_grouping(table, name, most)]
+    """Return the other columns with few, repeated values, for metrics by group (such as `kind` in the reviews).
+
+    Those with a usual name of a label come last: they are another answer to the same texts.
+    """
+    found = [name for name in table.columns if name not in used and _is_grouping(table, name, most)]
+    return sorted(found, key=lambda name: name.casefold() in label_columns())
 
 
 def _is_grouping(table: Table, name: str, most: int) -> bool:

@@ -45,6 +45,10 @@ class Findings:
         """Say whether a run could use the data."""
         return not self.faults
 
+    def _texts(self, split: str) -> int:
+        """Return how many usable texts a split has."""
+        return self.words[split].counted if split in self.words else 0
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that --json prints."""
         return {
@@ -54,7 +58,7 @@ class Findings:
             "warnings": [asdict(fault) for fault in self.warnings],
             "notes": self.notes,
             "columns": self.columns,
-            "labels": {split: _with_shares(counts) for split, counts in self.labels.items()},
+            "labels": {split: _with_shares(counts, self._texts(split)) for split, counts in self.labels.items()},
             "overviews": [asdict(table) for table in self.overviews],
             "rows": {split: counts.as_json() for split, counts in self.rows.items()},
             "lengths": {
@@ -67,6 +71,6 @@ class Findings:
         }
 
 
-def _with_shares(counts: dict[str, int]) -> dict[str, dict[str, float]]:
-    total = sum(counts.values())
+def _with_shares(counts: dict[str, int], total: int) -> dict[str, dict[str, float]]:
+    """Return how many of the texts have each label, and their share."""
     return {name: {"count": count, "share": count / total if total else 0.0} for name, count in counts.items()}

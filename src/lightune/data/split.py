@@ -122,11 +122,13 @@ def split_of(scan: Scan, rows: Rows, texts: Sequence[str], labels: Sequence[str]
     `group_by` names a further column to keep, if the table has it.
     """
     table = scan.table
-    grouped = {*columns.group_columns(table, [*texts, *labels]), *({group_by} & set(table.columns))}
+    grouped = columns.group_columns(table, [*texts, *labels])
+    if group_by is not None and group_by in table.columns and group_by not in grouped:
+        grouped.append(group_by)
     return Split(
         Picked(Joined([table.columns[name] for name in texts]), rows),
         scan.targets[rows],
-        {name: Picked(table.columns[name], rows) for name in table.columns if name in grouped},
+        {name: Picked(table.columns[name], rows) for name in grouped},
         Picked(Places(table), rows),
     )
 

@@ -13,7 +13,7 @@ from lightune.data.cells import CHUNK
 from lightune.data.label_columns import label_by_name
 from lightune.data.tables import Table
 from lightune.errors import DataError
-from lightune.evaluation.evaluate import measure_part
+from lightune.evaluation.evaluate import figures, measure_part
 from lightune.faults import Fault
 from lightune.sections import LabelledFile, PartMetrics
 from lightune.tasks.columns import Beside
@@ -111,4 +111,4 @@ class LabelledRows:
         """Return the headline metric over rows of these kinds; None where there are none."""
         task, rows = self._classifier.task, sum(self._rows[part] for part in parts)
         sums = sum((self._sums[part] for part in parts if part in self._sums), np.zeros(1))
-        return {task.metrics[0].name: float(task.headline(np.asarray(sums), rows)) if rows else None}
+        return figures({task.metrics[0].name: float(task.headline(np.asarray(sums), rows)) if rows else None})

@@ -15,13 +15,14 @@ from lightune.tasks.columns import SplitTargets
 
 FAR = 10.0  # times the range of the middle half, beyond it
 FEW_DIFFERENT = 3
+FINEST = 0.05  # of the deviation: the steps of fp32 may take no larger part of it
 MOST_NAMED = 5
 
 
 def number_warnings(splits: Mapping[str, SplitTargets], names: Sequence[str]) -> tuple[list[Fault], list[Fault]]:
     """Return (faults, warnings) of the targets of all splits."""
     train = splits["train"]
-    faults = [] if train.has_faults else _equal(train, names)
+    faults = [] if train.has_faults else [*_equal(train, names), *_too_fine(train, names)]
     return faults, [] if faults else [*_far(train, names), *_few(train, names), *_beyond(splits, names)]
 
 
@@ -42,6 +43,20 @@ def _equal(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
         Fault("DATA-022", split.origin, f"{names[place]} is {values[0, place]:g} in every training row.", hint)
         for place in found
     ]
+
+
+def _too_fine(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
+    """An answer in fp32 cannot tell numbers apart that are far larger than their differences."""
+    found = []
+    for place, name in enumerate(names):
+        values = split.values[split.kept][:, place]
+        if len(values) and np.ptp(values):
+            step, deviation = float(np.spacing(np.abs(values).max().astype(np.float32))), float(values.std())
+            if step > FINEST * deviation:
+                text = f"{name} varies by {deviation:.3g} around {values.mean():.6g}, where fp32 has steps of {step:g}."
+                hint = f"Subtract {values.mean():.6g} from all of them, in every file."
+                found.append(Fault("DATA-038", split.origin, text, hint))
+    return found
 
 
 def _far(split: SplitTargets, names: Sequence[str]) -> list[Fault]:

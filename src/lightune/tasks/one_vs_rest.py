@@ -13,7 +13,7 @@ from lightune.tasks.linear import FOLDS
 
 Array = NDArray[Any]
 MOST_ITERATIONS = 300
-QUICK, THOROUGH = 1e-4, 1e-8  # the parts of the objective by which a step has to lower it
+QUICK, THOROUGH = 2e-5, 1e-9  # the parts of the objective by which a step has to lower it
 MOST_TURNED = 3000  # directions; the time to find them grows with their cube
 
 
@@ -92,25 +92,21 @@ def _fit(
 
     labels, width = targets.shape[1], features.shape[1]
     signs = np.where(targets > 0, 1.0, -1.0)
-    # A coordinate's curvature at the base rates; in units of its root all coordinates curve alike.
-    squares = np.asarray(features.power(2).sum(axis=0) if hasattr(features, "power") else (features**2).sum(axis=0))
-    rates = targets.mean(axis=0)
-    unit = 1 / np.sqrt(1 + strength * np.outer(rates * (1 - rates), squares.ravel()))
 
     def objective(flat: Array) -> tuple[float, Array]:
-        weight, bias = unit * flat[: labels * width].reshape(labels, width), flat[labels * width :]
+        weight, bias = flat[: labels * width].reshape(labels, width), flat[labels * width :]
         margins = signs * _logits(features, weight, bias)
         slope = -signs * np.exp(-np.logaddexp(0, margins))  # the derivative of each loss by its logit
         value = 0.5 * (weight**2).sum() + strength * np.logaddexp(0, -margins).sum()
-        step = unit * (weight + strength * np.asarray(features.T @ slope).T)
+        step = weight + strength * np.asarray(features.T @ slope).T
         return float(value), np.concatenate([step.ravel(), strength * slope.sum(axis=0) * intercept])
 
     if start is None:
         start = np.zeros((labels, width)), _log_odds(targets) if intercept else np.zeros(labels)
     options = {"maxiter": MOST_ITERATIONS, "ftol": tolerance}
-    first = np.concatenate([(start[0] / unit).ravel(), start[1]])
+    first = np.concatenate([start[0].ravel(), start[1]])
     found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
-    return unit * found[: labels * width].reshape(labels, width), found[labels * width :]
+    return found[: labels * width].reshape(labels, width), found[labels * width :]
 
 
 def _log_odds(targets: Array) -> Array:

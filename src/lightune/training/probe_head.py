@@ -11,7 +11,13 @@ from lightune.errors import RecipeError
 if TYPE_CHECKING:
     from torch import nn
 
+    from lightune.models.load import LoadedModel
     from lightune.tasks.base import Task
+
+
+def usual_head_start(loaded: LoadedModel) -> str:
+    """Return what `training.head_start: auto` means: the task's choice, unless the checkpoint has a head."""
+    return loaded.task.usual_head_start if loaded.head == "new" else "random"
 
 
 def start_from_probe(output_layer: nn.Module, inputs: NDArray[Any], targets: NDArray[Any], task: Task) -> str:
