@@ -58,6 +58,7 @@ def value_at(recipe: Any, key: str) -> Any:
         ("text_column", "body", "data.text_column"),
         ("label_column", "stars", "data.label_column"),
         ("label_columns", ("anger", "joy"), "data.label_columns"),
+        ("label_separator", ";", "data.label_separator"),
         ("label_kind", "class", "data.label_kind"),
         ("train_examples", 7, "data.train_examples"),
         ("validation_examples", 8, "data.validation_examples"),
@@ -88,7 +89,6 @@ def test_every_flag_is_tried_above():
     assert {flag: key for flag, _, key in tried} == FLAGS
 
 
-@pytest.mark.xfail(strict=True, reason="what the recipe says of the labels stays beside the flag")
 @pytest.mark.parametrize(
     ("stated", "flags", "named"),
     [

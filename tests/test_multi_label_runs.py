@@ -169,6 +169,7 @@ def test_a_finished_head_is_used_where_the_labels_agree_in_any_order(runner: Any
 
     found = runner("again", model=published, method="head", row=columns, num_train_epochs=1, learning_rate=1e-9)
     assert found.record.model.head == "checkpoint"
+    assert found.record.recipe["training"]["head_start"] == "random", "a linear model would replace it"
     assert tuple(found.record.task.labels) == tuple(label.upper() for label in reversed(LABELS))
     wanted = full.classifier.logits(UNSEEN)[:, ::-1]
     np.testing.assert_allclose(found.classifier.logits(UNSEEN), wanted, rtol=1e-3, atol=1e-3)

@@ -164,6 +164,7 @@ def test_a_finished_head_is_used_where_the_numbers_agree_in_any_order(runner: An
     swapped = {"label_columns": ["length", "score"]}
     found = runner("again", model=published, method="head", data=swapped, num_train_epochs=1, learning_rate=1e-9)
     assert found.record.model.head == "checkpoint"
+    assert found.record.recipe["training"]["head_start"] == "random", "a linear model would replace it"
     np.testing.assert_allclose(
         found.classifier.logits(UNSEEN), two.classifier.logits(UNSEEN)[:, ::-1], rtol=1e-4, atol=1e-2
     )

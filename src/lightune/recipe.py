@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    StringConstraints,
     Tag,
     ValidationError,
     field_validator,
@@ -36,6 +37,7 @@ TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Separator = Annotated[str, StringConstraints(min_length=1, max_length=3, strip_whitespace=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -84,7 +86,7 @@ class DataBlock(Block):
     label_column: str | None = None
     label_columns: tuple[str, ...] | None = None  # several: one of 0 and 1 for each label, or one number each
     label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
-    label_separator: Annotated[str, Field(min_length=1, max_length=3)] | None = None  # between the labels of a cell
+    label_separator: Separator | None = None  # between the labels of a cell
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None

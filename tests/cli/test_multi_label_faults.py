@@ -101,7 +101,7 @@ PLANTS = [
     Plant("two separators, of which one is stated", "DATA-036", "train.csv:4", "State the one that stands between",
           csv(*joined(TEXTS[:2], "#"), *[(text, "price;food") for text in TEXTS[2:9]], *joined(TEXTS[9:], "#")),
           arguments=("--set", 'data.label_separator="#"')),
-    Plant("a separator that is stated beside bars", "DATA-037", "train.csv", "data.label_separator=", JOINED,
+    Plant("a separator that is stated beside bars", "DATA-037", "train.csv", "--label-separator", JOINED,
           arguments=("--set", "data.label_separator=;")),
     Plant("joined labels said to be single ones", "DATA-036", "train.csv:3", "--task multi_label", JOINED,
           arguments=("--task", "classification")),

@@ -62,13 +62,24 @@ AS_COLUMNS = (("text", *LABELS), rows(24, "closing"))
 
 
 def test_columns_of_0_and_1_are_found_by_their_shape_and_said(files: Callable[..., DataBlock]):
-    given = (("id", "text", *LABELS, "votes"), [(f"x{row}", *cells, row % 7) for row, cells in enumerate(rows())])
+    given = (("id", "text", *LABELS, "votes"), [(f"x{row}", *cells, f"v{row}") for row, cells in enumerate(rows())])
     found = check_data(files(train=given))
     assert (found.faults, found.labels, found.guessed) == ([], list(LABELS), (True, True))
     assert found.guess == "Columns guessed: text = text, label = anger, joy (2 columns of 0 and 1)."
     told = "Task: multi_label; columns anger, joy hold 0 or 1, one column for each of 2 labels."
     assert told in found.notes
     assert found.scans["train"].targets.tolist() == [list(flags) for flags in FLAGS] * 10
+
+
+def test_columns_of_0_and_1_beside_what_may_be_the_label_have_to_be_named(files: Callable[..., DataBlock]):
+    """verified and helpful beside a mood: which of them is to be learnt is not for us to say."""
+    moods = ("glad", "sad", "calm")
+    given = (("text", *LABELS, "mood"), [(*cells, moods[row % 3]) for row, cells in enumerate(rows())])
+    (fault,) = check_data(files(train=given)).faults
+    assert fault.code == "DATA-025"
+    assert fault.hint.endswith("If each of these is a label: --label-columns anger,joy")
+    named = files(train=given).model_copy(update={"label_columns": LABELS})
+    assert check_data(named).labels == list(LABELS)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ lightune run quickstart --json > results.json
     type=click.Choice(["auto", "class"]),
     help="class: each number, each a|b is a class.  [default: auto]",
 )
+@click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("--train-examples", type=int, help="How many labels the run may use for training and validation.")
 @click.option("--validation-examples", type=int)
 @click.option("--test-examples", type=int)

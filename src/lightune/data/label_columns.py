@@ -27,7 +27,7 @@ def label_columns(
     """Return (the label column, or several; whether they were guessed); DataError when there is none.
 
     Unless stated, it is the first with one of the `usual` names, else the only column beside the texts, else the two
-    or more columns that hold nothing but 0 and 1.
+    or more columns that hold nothing but 0 and 1, unless another column has values that repeat and may be the label.
     """
     if wanted is not None:
         return _stated(table, wanted, texts), False
@@ -35,9 +35,12 @@ def label_columns(
     if named is not None:
         return [named], True
     others = [name for name in named_columns(table) if name not in texts]
-    flags = others if len(others) == 1 else [name for name in others if _holds_flags(table, name)]
-    if len(flags) == 1 < len(others) or not flags:
-        raise no_column(table, "label", _how_to_name(table, others))
+    if len(others) == 1:
+        return others, True
+    flags = [name for name in others if _holds_flags(table, name)]
+    rivals = [name for name in others if name not in flags and _repeats(table, name)]
+    if len(flags) < FEWEST_FLAGS or rivals:
+        raise no_column(table, "label", _how_to_name(table, others, flags))
     return flags, True
 
 
@@ -93,8 +96,17 @@ def _is_flag(value: Any) -> bool:
     return not isinstance(value, list | dict) and label_text(value).casefold() in FLAGS
 
 
-def _how_to_name(table: Table, others: Sequence[str]) -> str:
-    """Return how several columns of numbers are named together, where there are such columns; else an empty string."""
+def _repeats(table: Table, name: str) -> bool:
+    """Say whether a column has values that occur more than once, as labels do and names of rows do not."""
+    held = [str(value) for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
+    return 1 < len(set(held)) < len(held)
+
+
+def _how_to_name(table: Table, others: Sequence[str], flags: Sequence[str]) -> str:
+    """Return how several columns are named together, where there are such columns; else an empty string."""
+    if len(flags) >= FEWEST_FLAGS:
+        more = ",..." if len(flags) > MOST_NAMED else ""
+        return f" If each of these is a label: --label-columns {','.join(flags[:MOST_NAMED])}{more}"
     numbers = [name for name in others if _holds_numbers(table, name)]
     if len(numbers) < FEWEST_FLAGS or len(numbers) > MOST_NAMED:
         return ""

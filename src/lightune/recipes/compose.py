@@ -34,6 +34,7 @@ FLAGS: dict[str, str] = {
     "label_column": "data.label_column",
     "label_columns": "data.label_columns",
     "label_kind": "data.label_kind",
+    "label_separator": "data.label_separator",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",
@@ -171,6 +172,9 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
             notes.append(f"The recipe's learning rate {rate} was for {before}; {wanted} uses its own default.")
     elif isinstance(block, str):
         mapping["method"] = {"name": block}
+    for key, other in (("label_column", "label_columns"), ("label_columns", "label_column")):
+        if given.get(f"data.{key}") is not None and f"data.{other}" not in given:
+            mapping["data"] = {**_block(mapping, "data"), other: None}
     if any(key == "data.source" or key == "data.source.train" for key in given):
         # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (

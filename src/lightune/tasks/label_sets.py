@@ -29,7 +29,7 @@ MOST_NAMED, LONGEST = 5, 40
 LEAST_SHARE, LEAST_LISTS = 0.9, 0.1
 DECIMAL, SLASHED = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?"), re.compile(r"[0-9]+(?:/[0-9]+)*")
 SHAPES = LISTS, VECTORS, COLUMNS = "lists", "vectors", "columns"
-VALID = "Valid: a list of labels, labels joined by a separator (data.label_separator), or a column of 0 and 1 for each."
+VALID = "Valid: a list of labels, labels joined by a separator (--label-separator), or a column of 0 and 1 for each."
 
 
 def form_of(column: LabelColumn, separator: str | None) -> str:
@@ -167,7 +167,7 @@ def _refuse(column: LabelColumn, names: Sequence[str], form: str) -> None:
         text = f'there is a "{JOIN}" in {shortlist(joined, MOST_NAMED)}.'
         hint = f'Labels are joined by "{JOIN}" in files of answers: write them without it.'
         if form not in SHAPES:
-            hint += f" If it parts labels: --set 'data.label_separator=\"{JOIN}\"'."
+            hint += f" If it parts labels: --label-separator '{JOIN}'."
         raise data_error("DATA-037", column.origin, text, hint)
 
 

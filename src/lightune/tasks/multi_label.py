@@ -32,6 +32,7 @@ from lightune.tasks.thresholds import FEWEST_POSITIVES, FEWEST_TEXTS, USUAL, bes
 if TYPE_CHECKING:
     import torch
 
+HEAD_DROPOUT = 0.1  # the usual rate before an output layer
 HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEVER, ALWAYS = -30.0, 30.0  # logits of an answer without doubt
 
@@ -269,7 +270,7 @@ class MultiLabel(Task):
 
     def head_start(self, inputs: Array, targets: Array, has_bias: bool) -> HeadStart | None:
         """Fit logistic regression for each label; without anything to learn its bias is the label's log odds."""
-        found = fit_one_vs_rest(inputs, targets, HEAD_STRENGTHS, intercept=has_bias)
+        found = fit_one_vs_rest(inputs, targets, HEAD_STRENGTHS, intercept=has_bias, dropout=HEAD_DROPOUT)
         note = f"the head starts as a logistic regression for each label on what it receives (C = {found.strength:g})"
         return HeadStart(found.weight, found.bias, note)
 
