@@ -84,7 +84,9 @@ class DataBlock(Block):
     revision: str | None = None
     text_column: TextColumn | None = None
     label_column: str | None = None
-    label_columns: tuple[str, ...] | None = None  # several: one of 0 and 1 for each label, or one number each
+    label_columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = (
+        None  # several: one of 0 and 1 for each label, or one number each
+    )
     label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
     label_separator: Separator | None = None  # between the labels of a cell
     train_examples: Count | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lightune.data.dataset import labelled_split, load_splits
 from lightune.data.label_columns import columns_of_target, label_columns
 from lightune.data.python_data import python_tables
 from lightune.data.sources import read_source
-from lightune.data.tables import Table
+from lightune.data.tables import Table, read_table
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 from lightune.tasks.columns import Wishes
@@ -238,3 +239,30 @@ def test_lists_of_class_numbers_have_the_names_that_stand_in_the_file(tmp_path: 
     wanted = {text: {names[number] for number in numbers[row % 5]} for row, text in enumerate(given["text"])}
     for (text,), target in zip(splits.train.texts, splits.train.targets, strict=True):
         assert set(splits.task.shown(target).split("|")) - {""} == wanted[text]
+
+
+@pytest.mark.parametrize("name", ["multi_label", "regression"])
+def test_columns_of_a_trained_model_are_read_by_their_names_in_any_order(name: str, tmp_path: Path):
+    """Targets are read by position: named the other way round, joy must not be taken for anger."""
+    path = tmp_path / "test.csv"
+    path.write_text("text,joy,anger\n" + "".join(f"text {row},{row % 2},0\n" for row in range(8)), encoding="utf-8")
+    task = MultiLabel(("anger", "joy")) if name == "multi_label" else Regression(columns=("anger", "joy"))
+    for stated in (("joy", "anger"), ("anger", "joy"), None):
+        split, _ = labelled_split(read_table(path), DataBlock(label_columns=stated), task)
+        assert split.targets.tolist() == [[0, row % 2] for row in range(8)]
+    path.write_text(path.read_text(encoding="utf-8").replace("anger", "text2"), encoding="utf-8")
+    with pytest.raises(DataError, match="the columns joy, text2 are not those of the model"):
+        labelled_split(read_table(path), DataBlock(label_columns=("joy", "text2")), task)
+
+
+def test_a_trained_model_finds_the_same_contradictions_as_its_training_did(tmp_path: Path):
+    """Nearly equal numbers of a text agree, whatever ends the drawn rows had: the same rows are kept again."""
+    rows = [(f"text {row // 2}", str(row % 20 / 2 + (row % 2) * 0.3)) for row in range(120)]
+    path = write_csv(tmp_path / "train.csv", [*rows, ("far", "40"), ("far", "0")], header=("text", "score"))
+    block = DataBlock.model_validate({"source": {"train": str(path)}, "train_examples": 30})
+    first = load_splits(block, 1)
+    assert first.task.high[0] < 40, "the drawn rows do not have the file's ends"
+    again = load_splits(block, 1, task=replace(first.task, is_folded=True))
+    assert again.sha256() == first.sha256()
+    assert first.rows["train"].dropped["repeated"] == 60, "no pair but that of 40 and 0 contradicts itself"
+    assert first.rows["train"].dropped["labelled in two ways"] == 2

@@ -34,7 +34,7 @@ def column(values: Sequence[Any], names: Sequence[str] = (), parts: tuple[str, .
         ([Decimal("0.1"), Decimal("0.2")], "holds numbers, 0.1 to 0.2"),
         (np.array([0.5, 1.5], np.float32), "holds numbers, 0.5 to 1.5"),
         (range(0, 42, 2), "holds 21 different whole numbers, 0 to 40"),
-        ([*range(30), *range(30), "unknown"], "holds 30 different whole numbers, 0 to 29"),
+        ([*range(0, 60, 2), *range(0, 60, 2), "unknown"], "holds 30 different whole numbers, 0 to 58"),
         ([1.5, 2.5, None, "", "nan", "N/A"], "holds numbers, 1.5 to 2.5"),
         (["3,5", "4,0", "2,5"], "holds numbers, 2.5 to 4"),
     ],

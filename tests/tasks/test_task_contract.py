@@ -176,19 +176,21 @@ def test_what_is_shown_of_a_target_is_read_as_that_target(case: TaskCase):
         assert np.array_equal(read(shown), target), shown
 
 
-def test_every_text_has_a_stratum_and_a_number_that_says_with_which_it_agrees(case: TaskCase):
-    strata, same = case.task.strata(case.targets), case.task.same(case.targets)
-    for numbers in (strata, same):
-        assert numbers.shape == (case.texts,)
-        assert numbers.dtype == np.int64
+def test_every_text_has_a_stratum(case: TaskCase):
+    strata = case.task.strata(case.targets)
+    assert strata.shape == (case.texts,)
+    assert strata.dtype == np.int64
+
+
+def test_two_targets_of_a_text_contradict_each_other_or_not(case: TaskCase):
+    rows = np.repeat(np.arange(case.texts), case.texts), np.tile(np.arange(case.texts), case.texts)
+    apart = case.task.contradict(case.targets[rows[0]], case.targets[rows[1]]).reshape(case.texts, case.texts)
     equal = np.array([[np.array_equal(one, other) for other in case.targets] for one in case.targets])
-    agree = same[:, None] == same[None, :]
-    assert (agree | ~equal).all(), "equal targets agree"
-    assert not agree.all(), "else no two texts would ever contradict each other"
-    assert (agree == agree.T).all()
-    rows = np.arange(case.texts)[::2]
-    part = case.task.same(case.targets[rows])
-    assert ((part[:, None] == part[None, :]) == agree[np.ix_(rows, rows)]).all(), "whatever other texts are there"
+    assert apart.dtype == bool
+    assert not (apart & equal).any(), "equal targets agree"
+    assert apart.any(), "else no two texts would ever contradict each other"
+    assert (apart == apart.T).all()
+    assert case.task.contradict(case.targets[:0], case.targets[:0]).shape == (0,)
 
 
 def test_the_tally_counts_every_label(case: TaskCase):

@@ -66,6 +66,5 @@ def _labels(test: str | None, **how: Any) -> list[str]:
         raise click.UsageError(f"{named} need --test; a run knows the columns of its own test split.")
     if how["label_column"] and how["label_columns"]:
         raise click.UsageError("--label-column names one column and --label-columns several: give one of the two.")
-    return (
-        how["label_columns"].split(",") if how["label_columns"] else [how["label_column"]] * bool(how["label_column"])
-    )
+    several = [name for name in (how["label_columns"] or "").split(",") if name.strip()]
+    return several or [how["label_column"]] * bool(how["label_column"])

@@ -148,7 +148,7 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
     if texts is None and block.named_labels is None:  # which columns are left for the label is not known either
         return False
-    named, usual = texts[0] if texts else [], usual_names(wishes.task)
+    named, usual = texts[0] if texts else [], (*usual_names(wishes.task), *usual_names())
     labels = _attempt(lambda: label_columns(train, block.named_labels, named, usual), found.faults)
     if labels is None:
         return False

@@ -12,7 +12,7 @@ from lightune.data.check import Checked, check_data
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
-from lightune.data.label_columns import label_columns
+from lightune.data.label_columns import label_columns, own_order
 from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Wanted, scan
 from lightune.data.sources import Tables
@@ -20,6 +20,7 @@ from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
 from lightune.data.tables import Table, reading_notes
 from lightune.faults import as_note, data_error, raise_faults
 from lightune.recipe import DataBlock
+from lightune.tasks import label_columns as usual_names
 from lightune.tasks.base import Task
 from lightune.tasks.columns import ANY_TASK, Wishes
 
@@ -111,7 +112,8 @@ def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, l
         raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
     texts, guessed_text = columns.text_columns(table, block.text_column)
     wanted = block.named_labels or instead or None
-    labels, guessed_label = label_columns(table, wanted, texts, task.label_columns)
+    labels, guessed_label = label_columns(table, wanted, texts, (*task.label_columns, *usual_names()))
+    labels = own_order(table, labels, task)
     found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label))
     raise_faults(found.faults)
     guess = columns.guess_note(texts, labels, (guessed_text, guessed_label))

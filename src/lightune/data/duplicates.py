@@ -92,11 +92,8 @@ def _twins(scan: Scan, task: Task) -> _Twins:
     rows = scan.rows
     doubled = rows[_standing_twice(scan.normal[rows])]
     _, first, group = np.unique(scan.normal[doubled], return_index=True, return_inverse=True)
-    said = task.same(scan.targets[doubled])
-    lowest, highest = np.full(len(first), np.iinfo(np.int64).max), np.full(len(first), -1)
-    np.minimum.at(lowest, group, said)
-    np.maximum.at(highest, group, said)
-    conflicting = (lowest != highest)[group]
+    apart = task.contradict(scan.targets[doubled], scan.targets[doubled[first[group]]])
+    conflicting = np.bincount(group, apart, minlength=len(first))[group] > 0
     repeated = ~conflicting
     repeated[first] = False
     leaving = np.zeros(len(scan.used), bool)
@@ -136,8 +133,7 @@ def _repetition(scan: Scan, twins: _Twins, hint: str) -> Fault:
 
 def _contradiction(scan: Scan, twins: _Twins, task: Task, hint: str) -> Fault:
     rows = twins.conflicting
-    both = task.same(scan.targets[np.concatenate([rows, twins.first_of_conflicting])])
-    differ = both[: len(rows)] != both[len(rows) :]
+    differ = task.contradict(scan.targets[rows], scan.targets[twins.first_of_conflicting])
     others, first = rows[differ], twins.first_of_conflicting[differ]
     pairs = _pairs(scan, others, scan, first)
     shown = [

@@ -70,6 +70,20 @@ def _in_one(table: Table, wanted: Sequence[str], task: Task) -> list[str]:
     return found[:1] if not isinstance(read(table.columns[found[0]][0]), Fault) else []
 
 
+def own_order(table: Table, names: Sequence[str], task: Task) -> list[str]:
+    """Return several label columns in the task's own order: targets are read by position.
+
+    DataError where some, but not all, have the names that the task knows.
+    """
+    own = list(task.config()["id2label"].values())
+    if len(names) == 1 or not set(names) & set(own):
+        return list(names)
+    if set(names) == set(own):
+        return own
+    text = f"the columns {', '.join(names)} are not those of the model ({', '.join(own)})."
+    raise data_error("DATA-024", table.origin, text, f"Name all of them: --label-columns {','.join(own)}.")
+
+
 def _stated(table: Table, wanted: Sequence[str], texts: Sequence[str]) -> list[str]:
     names = [existing_column(table, name, "label") for name in wanted]
     twice = next((name for name in names if names.count(name) > 1), None)

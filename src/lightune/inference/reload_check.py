@@ -21,12 +21,12 @@ TIMEOUT_SECONDS = 900
 
 
 def check_reload(
-    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str, tolerance: float = TOLERANCE
+    folder: Path, texts: Sequence[tuple[str, ...]], logits: NDArray[Any], device: str, tolerance: Any = TOLERANCE
 ) -> tuple[ReloadCheck, str]:
     """Return (the result of the check, why it failed or "").
 
     `logits` are this process's for the same texts in the same batches, so that any difference comes from saving; they
-    may differ by `tolerance`.
+    may differ by `tolerance`, a number or one for each output.
     """
     request = json.dumps({"folder": str(folder), "texts": [list(text) for text in texts], "device": device})
     # -P: a file in the current folder with the name of a module must not be imported instead of it.
@@ -36,19 +36,19 @@ def check_reload(
             command, input=request, capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _check(len(texts), None), f"the fresh process could not be used: {error}"
+        return _failed(len(texts)), f"the fresh process could not be used: {error}"
     if answer.returncode != 0:
         last = answer.stderr.strip().splitlines()[-1:] or ["no message"]
-        return _check(len(texts), None), f"the fresh process failed: {last[0]}"
+        return _failed(len(texts)), f"the fresh process failed: {last[0]}"
     again = np.asarray(json.loads(answer.stdout.splitlines()[-1]))
-    largest = float(np.abs(again - logits).max())
-    reason = "" if largest <= tolerance else f"the logits differ by up to {largest:.2g}"
-    return _check(len(texts), largest, tolerance), reason
+    differences = np.abs(again - logits)
+    largest, passed = float(differences.max()), bool((differences <= tolerance).all())
+    reason = "" if passed else f"the logits differ by up to {largest:.2g}"
+    return ReloadCheck(passed=passed, examples=len(texts), largest_logit_difference=largest), reason
 
 
-def _check(examples: int, largest: float | None, tolerance: float = TOLERANCE) -> ReloadCheck:
-    passed = largest is not None and largest <= tolerance
-    return ReloadCheck(passed=passed, examples=examples, largest_logit_difference=largest)
+def _failed(examples: int) -> ReloadCheck:
+    return ReloadCheck(passed=False, examples=examples, largest_logit_difference=None)
 
 
 def main() -> None:

@@ -116,9 +116,9 @@ class Task(Targets):
     # Answers and metrics
 
     @property
-    def tolerance(self) -> float:
-        """How much two logits may differ that are computed from the same weights in another way."""
-        return 1e-4
+    def tolerance(self) -> Array:
+        """How much two logits may differ that are computed from the same weights in another way: (outputs,)."""
+        return np.full(self.outputs, 1e-4)
 
     @property
     def answer_columns(self) -> tuple[str, ...]:

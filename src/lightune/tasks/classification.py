@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lightune.faults import Fault
 from lightune.measured import Metric
@@ -23,10 +22,8 @@ from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
-from lightune.tasks.label_table import label_table
 from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
-from lightune.tasks.overview import Overview
 from lightune.tasks.registry import register
 
 if TYPE_CHECKING:
@@ -71,10 +68,6 @@ class Classification(Task):
         """Return the task with the file's names for its labels, matched by name, or by number where they have none."""
         return replace(self, labels=tuple(names_in_file(self.labels, column)))
 
-    def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return the labels' numbers: two texts agree when they have one label."""
-        return np.asarray(targets, np.int64)
-
     def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
         """Return what is wrong or odd with the labels: near-alike, joined, rare or absent ones, and imbalance."""
         train, kind = splits["train"], wishes.label_kind
@@ -84,10 +77,6 @@ class Classification(Task):
         if not train.has_faults:  # rows that cannot be used yet may be the ones that are missing
             faults += rare
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
-
-    def overview(self, splits: Mapping[str, Array]) -> list[Overview]:
-        """Return how many texts have each label."""
-        return [label_table(self.labels, splits)]
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
         """Return a fault where no row of a label was drawn."""

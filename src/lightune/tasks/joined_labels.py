@@ -44,9 +44,9 @@ def joined_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> tupl
     return faults, warnings
 
 
-def joining_mark(counts: Mapping[str, int]) -> str:
-    """Return the mark that joins several labels in a tenth of the rows or more, or ""; `counts` are rows by label."""
-    return next((mark for mark in MARKS if _is_usual(_joined_by(mark, counts), counts)), "")
+def joining_mark(counts: Mapping[str, int], least: float = FAULT_SHARE) -> str:
+    """Return the mark that joins several labels in this share of the rows, or ""; `counts` are rows by label."""
+    return next((mark for mark in MARKS if _is_usual(_joined_by(mark, counts), counts, least)), "")
 
 
 def _joined_by(mark: str, counts: Mapping[str, int]) -> list[str]:
@@ -58,8 +58,8 @@ def _joined_by(mark: str, counts: Mapping[str, int]) -> list[str]:
     return [] if len(joined) < (1 if alone and len(mark) == 1 else LEAST_JOINED.get(mark, 2)) else joined
 
 
-def _is_usual(joined: Sequence[str], counts: Mapping[str, int]) -> bool:
-    return bool(joined) and sum(counts[name] for name in joined) >= FAULT_SHARE * sum(counts.values())
+def _is_usual(joined: Sequence[str], counts: Mapping[str, int], least: float = FAULT_SHARE) -> bool:
+    return bool(joined) and sum(counts[name] for name in joined) >= least * sum(counts.values())
 
 
 def _told(joined: Sequence[str], mark: str, counts: Mapping[str, int]) -> str:

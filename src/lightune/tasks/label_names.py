@@ -37,6 +37,9 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
     different whole numbers. With `kind` "class" numbers of any sort are classes.
     """
     if column.class_names:
+        first = next((value for value in column.values if value is not None), None)
+        if isinstance(first, list | tuple | dict):
+            raise _refused(column, first)
         return list(column.class_names)
     names = Counter[str]()
     for (_, value), count in _distinct(column).items():

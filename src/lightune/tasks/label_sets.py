@@ -27,15 +27,20 @@ FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1}
 MOST_LOOKED_AT = 10_000
 MOST_NAMED, LONGEST = 5, 40
 LEAST_SHARE, LEAST_LISTS = 0.9, 0.1
-DECIMAL, SLASHED = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?"), re.compile(r"[0-9]+(?:/[0-9]+)*")
+# 3,5 or $1,250.00 or 1,250,000 EUR; 1/2 or 24/12/2026 10:00: a sign, a currency or a unit may stand beside the digits.
+AMOUNT = re.compile(
+    r"[^\w\s]?[^\W\d]{0,3}\s*[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:,[0-9]+)?)\s*[^\W\d]{0,3}[^\w\s]?"
+)
+SLASHED = re.compile(r"[0-9]+(?:/[0-9]+){0,2}(?:[ T][0-9:.]+)?")
 SHAPES = LISTS, VECTORS, COLUMNS = "lists", "vectors", "columns"
 VALID = "Valid: a list of labels, labels joined by a separator (--label-separator), or a column of 0 and 1 for each."
 
 
-def form_of(column: LabelColumn, separator: str | None) -> str:
+def form_of(column: LabelColumn, separator: str | None, is_named: bool = False) -> str:
     """Return how cells hold several labels: "columns", "lists", "vectors", a separator, or "" where they do not.
 
-    "vectors" are lists of one 0 or 1 for each label. Lists may be written out as text.
+    "vectors" are lists of one 0 or 1 for each label. Lists may be written out as text. A separator that is not stated
+    stands in a tenth of the rows or more, or in any where the task `is_named`.
     """
     if column.parts:
         return COLUMNS
@@ -46,7 +51,10 @@ def form_of(column: LabelColumn, separator: str | None) -> str:
         return VECTORS if are_vectors(cells, len(column.class_names)) else LISTS
     if separator is not None:
         return separator
-    return joining_mark(Counter(map(label_text, texts))) if len(texts) == len(values) else ""
+    if len(texts) < len(values):
+        return ""
+    written = Counter(label_text(value) for value in column.values if isinstance(value, str) and not is_missing(value))
+    return joining_mark(written, 0.0) if is_named else joining_mark(written)
 
 
 def are_vectors(cells: Sequence[Sequence[Any] | None], class_names: int = 0) -> bool:
@@ -99,10 +107,12 @@ def _told_of_columns(column: LabelColumn) -> str:
 
 
 def _are_numbers(column: LabelColumn, mark: str) -> bool:
-    """Say whether a mark stands in numbers, not between labels: in 3,5 or in 1/2 and 24/12/2026."""
-    pattern = {",": DECIMAL, "/": SLASHED}.get(mark)
-    values = [value for value in islice(column.values, MOST_LOOKED_AT) if not is_missing(value)]
-    return pattern is not None and all(pattern.fullmatch(label_text(value)) for value in values)
+    """Say whether a mark stands in numbers, not between labels: in 3,5 or 1,250 EUR, in 1/2 or 24/12/2026 10:00."""
+    if mark not in {",", "/"}:
+        return False
+    values = [label_text(value) for value in islice(column.values, MOST_LOOKED_AT) if not is_missing(value)]
+    pattern = AMOUNT if mark == "," else SLASHED
+    return sum(bool(pattern.fullmatch(value)) for value in values) >= LEAST_SHARE * len(values)
 
 
 def names_of(column: LabelColumn, form: str, kind: str) -> list[str]:

@@ -70,7 +70,7 @@ class MultiLabel(Task):
     @classmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Self:
         """Return the task of a column of label lists. Raises DataError for any other."""
-        form = label_sets.form_of(column, wishes.label_separator)
+        form = label_sets.form_of(column, wishes.label_separator, is_named=wishes.task == cls.name)
         names = label_sets.names_of(column, form, wishes.label_kind)
         return cls(tuple(names), separator=label_sets.separator_of(form))
 
@@ -244,7 +244,7 @@ class MultiLabel(Task):
         """Return code that prints the labels whose probability reaches their threshold."""
         return [
             f"labels = {json.dumps(self.labels, ensure_ascii=False)}",
-            f"thresholds = {json.dumps([round(cut, 6) for cut in self.cuts.tolist()])}",
+            f"thresholds = {json.dumps(self.cuts.tolist())}",
             "shares = logits.sigmoid()[0].tolist()",
             "print([name for name, share, least in zip(labels, shares, thresholds) if share >= least])",
         ]

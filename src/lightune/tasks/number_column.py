@@ -23,6 +23,7 @@ MOST_LOOKED_AT = 100_000
 # More different whole numbers than this, without names, are read as a quantity and not as classes.
 MOST_CLASSES = 20
 LEAST_SHARE = 0.9
+LEAST_REPEATED = 5
 LARGEST = 1e30  # the square of an error stays within fp64, and an answer within fp32
 LONGEST = 40
 MOST_NAMED = 3
@@ -49,7 +50,7 @@ def claim(column: LabelColumn, wishes: Wishes) -> str:
         return ""
     values = [float(name.replace(",", ".")) for name in numbers]
     fractions = any("," in name for name in numbers) or not all(map(float.is_integer, values))
-    is_few = len(numbers) <= MOST_CLASSES or _count_rows(held, values)
+    is_few = len(numbers) <= MOST_CLASSES or _count_rows(held, values) or _are_class_numbers(held, values)
     if not fractions and not column.parts and is_few:
         return ""
     what = "numbers" if fractions or column.parts else f"{len(numbers)} different whole numbers"
@@ -66,6 +67,12 @@ def _values(column: LabelColumn) -> list[Any]:
 def _count_rows(held: Sequence[str], values: Sequence[float]) -> bool:
     """Say whether whole numbers only count the rows: each occurs once, and there are no gaps between them."""
     return len(held) == len(values) == max(values) - min(values) + 1
+
+
+def _are_class_numbers(held: Sequence[str], values: Sequence[float]) -> bool:
+    """Say whether whole numbers may be those of classes: from 0 or 1 on without gaps, each of them in several rows."""
+    is_gapless = min(values) in (0, 1) and max(values) - min(values) + 1 == len(values)
+    return is_gapless and len(held) >= LEAST_REPEATED * len(values)
 
 
 def is_number(text: str) -> bool:

@@ -15,6 +15,7 @@ Array = NDArray[Any]
 MOST_ITERATIONS = 300
 QUICK, THOROUGH = 2e-5, 1e-9  # the parts of the objective by which a step has to lower it
 MOST_TURNED = 3000  # directions; the time to find them grows with their cube
+MOST_COLUMNS = 10_000  # of more texts than that
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,11 @@ def _turned(features: Any) -> Turned:
     """Return features in their principal directions, in which all fits are the same and need few steps.
 
     With X X^T = U S^2 U^T the coordinates are U S: products of rows do not change. TF-IDF has many more columns than
-    there are texts, and so many fewer coordinates; of very many texts it stays as it is.
+    there are texts, and so many fewer coordinates; of very many texts only its most used columns are kept.
     """
     texts, width = features.shape
     if min(texts, width) > MOST_TURNED:
-        return Turned(features, _unchanged)
+        return _most_used(features)
     product = features @ features.T if texts < width else features.T @ features
     values, vectors = np.linalg.eigh(product.toarray() if hasattr(product, "toarray") else product)
     kept = values > values[-1] * 1e-10
@@ -161,6 +162,19 @@ def _turned(features: Any) -> Turned:
         return np.asarray(features.T @ ((vectors / lengths) @ weight.T)).T, bias
 
     return Turned(vectors * lengths, undo)
+
+
+def _most_used(features: Any) -> Turned:
+    """Return only the columns with the largest squares, so that the fits of many texts stay affordable."""
+    squares = np.asarray(features.power(2).sum(axis=0) if hasattr(features, "power") else (features**2).sum(axis=0))
+    kept = np.sort(np.argsort(-squares.ravel(), kind="stable")[:MOST_COLUMNS])
+
+    def undo(weight: Array, bias: Array) -> tuple[Array, Array]:
+        whole = np.zeros((len(weight), features.shape[1]))
+        whole[:, kept] = weight
+        return whole, bias
+
+    return Turned(features[:, kept], undo)
 
 
 def _standardised(features: Array, centred: bool, dropout: float) -> Turned:

@@ -13,7 +13,7 @@ def rescale(layer: Any, scale: NDArray[Any], offset: NDArray[Any]) -> None:
 
     assert layer.bias is not None or not offset.any(), "a layer without a bias has no place for an offset"
     with torch.no_grad():
-        factor = torch.from_numpy(scale).to(layer.weight.device)
-        layer.weight.copy_(layer.weight.double() * factor[:, None])
+        factor = torch.from_numpy(scale)  # on the CPU: not every device has double precision
+        layer.weight.copy_(layer.weight.cpu().double() * factor[:, None])
         if layer.bias is not None:
-            layer.bias.copy_(layer.bias.double() * factor + torch.from_numpy(offset).to(layer.bias.device))
+            layer.bias.copy_(layer.bias.cpu().double() * factor + torch.from_numpy(offset))

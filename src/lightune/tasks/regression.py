@@ -29,8 +29,7 @@ from lightune.tasks.ridge import fit_ridge
 if TYPE_CHECKING:
     import torch
 
-HEAD_DROPOUT = 0.1  # the usual rate before an output layer
-HEAD_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 NO_CORRELATION = ("spearman", "pearson")
 
 
@@ -39,7 +38,8 @@ NO_CORRELATION = ("spearman", "pearson")
 class Regression(Task):
     """Each text has a number, or several.
 
-    `columns` names the numbers, `low` and `high` are the ends of each in training, `means` and `deviations` its mean
+    `columns` names the numbers, `spread` is the range of each in the training file, `low` and `high` are its ends in
+    the rows that were drawn for training, `means` and `deviations` its mean
     and standard deviation there. A model is trained on standardised targets; `is_folded` says that the scale is folded
     into its output layer, so that it answers in the unit of the targets.
     """
@@ -56,6 +56,7 @@ class Regression(Task):
     target_column: ClassVar[str] = "target"
 
     columns: tuple[str, ...] = ("score",)
+    spread: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     means: tuple[float, ...] = ()
@@ -74,10 +75,11 @@ class Regression(Task):
         names = named_numbers(column)
         read = NumberReader(names)
         found = [target for value in column.values if not isinstance(target := read(value), Fault)]
-        if not found:
-            return cls(columns=names)  # the rows' own faults say why
+        if not found:  # the rows' own faults say why
+            return cls(columns=names)
         values = np.array(found)
-        return cls(columns=names, low=tuple(values.min(axis=0).tolist()), high=tuple(values.max(axis=0).tolist()))
+        low, high = (tuple(ends.tolist()) for ends in (values.min(axis=0), values.max(axis=0)))
+        return cls(columns=names, spread=tuple(np.ptp(values, axis=0).tolist()), low=low, high=high)
 
     @classmethod
     def of_checkpoint(cls, config: Mapping[str, Any]) -> Self | None:
@@ -106,13 +108,10 @@ class Regression(Task):
         """Return which tenth of the targets each is in, by size; of several numbers, by their standardised mean."""
         return number_scores.tenths(targets)
 
-    def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number that is equal for targets near the same end, or near the middle, of the training range."""
-        if not self.low:
-            return super().same(targets)
-        low, high = np.array(self.low), np.array(self.high)
-        level = ((targets - low) / np.where(high > low, high - low, 1)).mean(axis=1)
-        return np.rint(2 * level).astype(np.int64)
+    def contradict(self, targets: Array, others: Array) -> NDArray[np.bool_]:
+        """Say where two numbers of a text are more than a third of the file's range apart."""
+        least = np.array(self.spread or [0.0] * self.outputs) / 3
+        return np.asarray((np.abs(targets - others) > least).any(axis=1))
 
     def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
         """Return what is wrong or odd with the numbers: all equal, far from all others, few different ones."""
@@ -199,9 +198,12 @@ class Regression(Task):
             rescale(output_layer, 1 / self._scale, -self._center / self._scale)
 
     @property
-    def tolerance(self) -> float:
-        """How much two answers may differ that are computed in another way: it grows with the unit."""
-        return super().tolerance * float(self._scale.max() if self.is_folded else 1)
+    def tolerance(self) -> Array:
+        """How much two answers may differ that are computed in another way: by the unit and the rounding of each."""
+        if not self.is_folded:
+            return super().tolerance
+        rounding = np.spacing((np.abs(self._center) + self._scale).astype(np.float32))
+        return np.asarray(super().tolerance * self._scale + 4 * rounding)
 
     def answers(self, logits: Array) -> Array:
         """Return the numbers in their own unit: (texts, outputs)."""
@@ -254,7 +256,7 @@ class Regression(Task):
         return number_scores.r2_of_sums(sums, texts)
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
-        """Return sentences on answers beyond the ends of the training targets, and on answers that hardly vary."""
+        """Return sentences on answers that hardly vary."""
         return number_scores.cautions(after.details)
 
     def reads_logits(self) -> list[str]:

@@ -76,7 +76,7 @@ def counts_by_label(labels: Sequence[str], answered: Array, targets: Array) -> l
 
 def together(labels: Sequence[str], answered: Array, targets: Array) -> list[dict[str, Any]]:
     """Return the pairs of labels that most texts have both of, and how many texts get both as an answer."""
-    true, said = (each.astype(np.int64) for each in (targets > 0, answered))
+    true, said = (each.astype(np.float64) for each in (targets > 0, answered))  # whole numbers have no BLAS
     having, getting = true.T @ true, said.T @ said
     first, second = np.triu_indices(len(labels), 1)
     counts = having[first, second]

@@ -14,6 +14,7 @@ from lightune.errors import RecipeError, did_you_mean
 from lightune.faults import Fault
 from lightune.measured import Metric
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.label_table import label_table
 from lightune.tasks.overview import Overview
 
 Array = NDArray[Any]
@@ -101,17 +102,18 @@ class Targets(ABC):
         """
         return np.asarray(targets, np.int64) if self.labels else np.zeros(len(targets), np.int64)
 
-    def same(self, targets: Array) -> NDArray[np.int64]:
-        """Return a number for each target, which is equal for two that agree; by default those that are equal."""
-        return np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets)).astype(np.int64)
+    def contradict(self, targets: Array, others: Array) -> NDArray[np.bool_]:
+        """Say for each target whether it contradicts the other one of the same text; by default where they differ."""
+        differ = np.asarray(targets != others)
+        return np.asarray(differ.any(axis=tuple(range(1, differ.ndim))))
 
     def check(self, splits: Mapping[str, SplitTargets], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
         """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
         return [], []
 
     def overview(self, splits: Mapping[str, Array]) -> list[Overview]:
-        """Return tables that show what the targets of each split are."""
-        return []
+        """Return tables that show what the targets of each split are; by default how many have each label, if any."""
+        return [label_table(self.labels, splits)] if self.labels else []
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
         """Return what is wrong with the targets that were drawn for training."""
