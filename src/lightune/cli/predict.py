@@ -64,9 +64,10 @@ def command(
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one per line), or from a file (--file), whose rows are returned with
-    two more columns: prediction and confidence. The whole file is read first, and refused if any row is broken or has
-    no text. The cells of a .tsv are literal: quotes belong to the text. If the file also has a label column, stderr
-    says at the end how many texts are known from training, and the accuracy with and without them.
+    the answer in further columns, such as prediction and confidence. The whole file is read first, and refused if any
+    row is broken or has no text. The cells of a .tsv are literal: quotes belong to the text. If the file also has a
+    label column, stderr says at the end how many texts are known from training, and the headline metric with and
+    without them.
     """
     lines = list(texts)
     if source is None and not lines:

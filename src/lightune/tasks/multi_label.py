@@ -207,9 +207,9 @@ class MultiLabel(Task):
 
     def details(self, logits: Array, targets: Array) -> dict[str, Any]:
         """Return the figures of each label with its threshold, and the labels that go together."""
-        answered, shares = self.answered(logits), set_scores.sigmoid(logits)
+        answered = self.answered(logits)
         return {
-            "per_label": set_scores.per_label(self.labels, answered, targets, shares, self.cuts),
+            "per_label": set_scores.per_label(self.labels, answered, targets, self.cuts),
             "together": set_scores.together(self.labels, answered, targets),
             "labels_per_text": set_scores.sizes(answered, targets),
         }

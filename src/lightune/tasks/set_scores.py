@@ -47,9 +47,7 @@ def set_metrics(logits: Array, answered: Array, targets: Array) -> dict[str, flo
     }
 
 
-def per_label(
-    labels: Sequence[str], answered: Array, targets: Array, shares: Array, cuts: Array
-) -> dict[str, dict[str, float | int]]:
+def per_label(labels: Sequence[str], answered: Array, targets: Array, cuts: Array) -> dict[str, dict[str, float | int]]:
     """Return the figures of each label by its name, with its threshold; precision, recall and F1 are 0 for 0 / 0."""
     found = {}
     for counts, cut in zip(counts_by_label(labels, answered, targets), cuts.tolist(), strict=True):
