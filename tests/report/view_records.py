@@ -40,7 +40,7 @@ def label_sets(labels: Sequence[str] = LABELS) -> tuple[RunRecord, Rows]:
     true, said = (np.array([[name in cell.split("|") for name in labels] for cell in (row[column] for row in rows)])
                   for column in ("labels", "predictions"))  # fmt: skip
     details = {
-        "per_label": set_scores.per_label(labels, said, true, np.zeros(true.shape), np.array(CUTS)),
+        "per_label": set_scores.per_label(labels, said, true, np.array(CUTS)),
         "together": set_scores.together(labels, said, true),
         "labels_per_text": set_scores.sizes(said, true),
     }

@@ -14,7 +14,7 @@ from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
 from lightune.data.label_columns import label_columns, own_order
 from lightune.data.row_counts import UNDRAWN, RowCounts
-from lightune.data.scan import Wanted, scan
+from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
 from lightune.data.tables import Table, reading_notes
@@ -127,7 +127,7 @@ def _whole(checked: Checked, group_by: str | None) -> DataSplits:
     assert checked.task is not None
     empty = Split([], checked.task.targets(0))
     splits = {
-        name: split_of(scan, checked.kept[name], checked.texts, checked.labels, group_by)
+        name: split_of(scan, checked.kept[name], checked.texts, _all_labels(checked, scan), group_by)
         for name, scan in checked.scans.items()
     }
     warnings = [as_note(fault) for fault in checked.warnings if fault.code not in COUNTED]
@@ -142,6 +142,12 @@ def _whole(checked: Checked, group_by: str | None) -> DataSplits:
         test=splits.get("test", empty),
         notes=[*filter(None, [checked.guess]), *checked.notes, *warnings],
     )
+
+
+def _all_labels(checked: Checked, scan: Scan) -> list[str]:
+    """Return the label columns, and those that a split has in their place: none of them is a group."""
+    assert checked.task is not None
+    return [*checked.labels, *checked.task.instead_of_column(list(scan.table.columns))]
 
 
 def _with_test(found: DataSplits) -> DataSplits:

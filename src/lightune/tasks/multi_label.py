@@ -205,6 +205,13 @@ class MultiLabel(Task):
         """Return the metrics of set_scores.set_metrics."""
         return set_scores.set_metrics(logits, self.answered(logits), targets)
 
+    def measure_part(self, logits: Array, targets: Array) -> dict[str, float | None]:
+        """Return the same, macro F1 over the labels that occur there or among the answers."""
+        answered = self.answered(logits)
+        occurring = (targets > 0).any(axis=0) | answered.any(axis=0)
+        macro = set_scores.macro_f1(answered[:, occurring], targets[:, occurring]) if occurring.any() else None
+        return self.measure(logits, targets) | {"f1_macro": macro}
+
     def details(self, logits: Array, targets: Array) -> dict[str, Any]:
         """Return the figures of each label with its threshold, and the labels that go together."""
         answered = self.answered(logits)

@@ -40,11 +40,18 @@ def set_metrics(logits: Array, answered: Array, targets: Array) -> dict[str, flo
     signed = np.where(true, -np.asarray(logits, np.float64), np.asarray(logits, np.float64))
     return {
         "f1_micro": float(2 * right.sum() / both.sum()) if both.sum() else None,
-        "f1_macro": float((2 * right / np.maximum(both, 1)).mean()),
+        "f1_macro": macro_f1(answered, targets),
         "exact_match": float((answered == true).all(axis=1).mean()),
         "average_precision": float(np.mean(precisions)) if precisions else None,
         "loss": float(np.logaddexp(0, signed).mean()),
     }
+
+
+def macro_f1(answered: Array, targets: Array) -> float:
+    """Return the mean over the labels of 2 TP / (answers + labels), 0 for one that has neither."""
+    true = targets > 0
+    both = answered.sum(axis=0) + true.sum(axis=0)
+    return float((2 * (answered & true).sum(axis=0) / np.maximum(both, 1)).mean())
 
 
 def per_label(labels: Sequence[str], answered: Array, targets: Array, cuts: Array) -> dict[str, dict[str, float | int]]:
