@@ -53,11 +53,14 @@ class Validation:
 def validated(task: Task, logits: Array, targets: Array) -> Validated:
     """Return the metrics of logits, and their loss: the metric of that name, or else the mean of the task's losses.
 
+    The task is fitted to these texts first, as it is after training, so that the best epoch is the best with what is
+    fitted, with thresholds for example.
     Logits that are not finite are not measured: their loss is NaN, and the metrics are None.
     """
     if not np.isfinite(logits).all():
         return Validated(dict.fromkeys(metric.name for metric in task.metrics), math.nan)
-    metrics = figures(task.measure(logits, targets))
+    fitted, _ = task.fitted(lambda: (logits, targets))
+    metrics = figures(fitted.measure(logits, targets))
     loss = metrics.get("loss")
     return Validated(metrics, mean_loss(task, logits, targets) if loss is None else loss)
 
