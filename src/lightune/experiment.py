@@ -230,8 +230,7 @@ def _train(run: _Prepared) -> Trained:
         Examples(run.encoded["train"], splits.train.targets),
         Examples(run.encoded["validation"], splits.validation.targets),
     )
-    rate = learning_rate(settings, run.method)
-    run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {rate:g}")
+    run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {learning_rate(settings, run.method):g}")
     tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
     surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
     return train(run.loaded, run.method, texts, settings, surroundings)
@@ -286,8 +285,9 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
 def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
     labelled = Labelled(splits.task, splits.test)
     scores, found = evaluate(model, run.loaded.tokenizer, run.encoded["test"], labelled, run.batch_size, run.reporter)
-    known = [(metric.title, found.metrics[metric.name]) for metric in splits.task.metrics]
-    run.reporter.note(f"test {', '.join(f'{title} {value:.3f}' for title, value in known if value is not None)}")
+    known = ((metric, found.metrics[metric.name]) for metric in splits.task.metrics)
+    told = ", ".join(f"{metric.title} {metric.shown(value)}" for metric, value in known if value is not None)
+    run.reporter.note(f"test {told}")
     return scores, found
 
 

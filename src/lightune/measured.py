@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
+SMALLEST, LARGEST = 0.0005, 1e6  # beyond them three decimals show nothing, or too much
+
 
 class Section(BaseModel):
     """A part of the record. A measurement that could not be taken is None, with its reason in `notes`."""
@@ -74,6 +76,17 @@ def _is_same(given: Any, derived: Any) -> bool:
     return bool(to_jsonable_python(given, inf_nan_mode="null") == to_jsonable_python(derived, inf_nan_mode="null"))
 
 
+def written(value: float, unit: str = "") -> str:
+    """Return a figure with three decimals: 0.834, 1,204.500.
+
+    Figures without a unit of their own are in that of the data: tiny and huge ones get four significant digits.
+    """
+    rounded = round(value, 3) + 0.0  # never -0.000
+    if not unit and value and (abs(value) < SMALLEST or abs(value) >= LARGEST):
+        return f"{value:.4g}"
+    return f"{rounded:,.3f}"
+
+
 class Metric(Section):
     """A metric of predictions: its key, its title in a table, its unit, and whether higher is better.
 
@@ -86,6 +99,10 @@ class Metric(Section):
     unit: str = ""
     higher_is_better: bool = True
     hub_name: str = ""
+
+    def shown(self, value: float) -> str:
+        """Return a value of the metric as it is shown."""
+        return written(value, self.unit)
 
 
 class Measured(Section):

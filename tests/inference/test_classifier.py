@@ -326,6 +326,15 @@ def test_a_classifier_saved_as_a_stock_model_is_read_by_transformers_alone(tiny_
     np.testing.assert_allclose(logits, before, atol=1e-5)
 
 
+def test_a_classifier_of_pairs_that_was_saved_reads_pairs_again(pair_classifier, tmp_path):
+    pair = (TEXTS[0], TEXTS[1])
+    before = pair_classifier.logits([pair])
+    pair_classifier.save_pretrained(tmp_path / "stock")
+    again = lightune.load(tmp_path / "stock")
+    assert again.text_columns == pair_classifier.text_columns
+    np.testing.assert_allclose(again.logits([pair]), before, atol=1e-5)
+
+
 def test_a_classifier_still_answers_after_it_was_saved_and_can_be_saved_again(tiny_run, tmp_path):
     classifier = lightune.load(tiny_run.folder)
     before = classifier.logits(TEXTS)

@@ -11,7 +11,7 @@ import pytest
 import lightune
 from lightune.inference import bulk
 from lightune.inference.bulk import answered_rows
-from lightune.inference.prediction_cache import Answers
+from lightune.inference.prediction_cache import MOST_CELLS, Answers
 from lightune.tasks.answers import Prediction
 from tiny import sentences, write_csv
 
@@ -20,6 +20,8 @@ TEXTS = list(dict.fromkeys(text for text, _ in sentences(60, seed=41)))[:12]
 
 class Asked:
     """Stands in for a classifier: the answer is the text itself, and every text asked for is noted."""
+
+    answer_columns = ("prediction", "confidence")
 
     def __init__(self) -> None:
         self.texts: list[Any] = []
@@ -110,3 +112,12 @@ def test_a_classifier_computes_equal_texts_of_a_call_once(tiny_run: Any, monkeyp
     found = classifier.logits([TEXTS[3], *TEXTS, TEXTS[3], TEXTS[0]])
     assert lengths == [len(TEXTS)]
     np.testing.assert_allclose(found, wanted[[3, *range(len(TEXTS)), 3, 0]], atol=1e-5)
+
+
+def test_answers_of_many_cells_are_fewer_in_the_cache():
+    """Its memory is bounded by cells: with 1,000 labels an answer has a probability of each."""
+    asked = Asked()
+    asked.answer_columns = tuple(map(str, range(MOST_CELLS // 4)))
+    answers = Answers(asked)  # type: ignore[arg-type]
+    answers.of([f"text {row}" for row in range(10)])
+    assert len(answers) == 4

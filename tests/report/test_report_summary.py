@@ -9,7 +9,8 @@ from rich.console import Console
 
 from example_record import FIVE, TWO, example_record
 from lightune.report import gains
-from lightune.report.summary import print_summary
+from lightune.report.summary import print_summary, print_table
+from lightune.report.tables import Table
 
 
 def _printed(record, width=80):
@@ -85,3 +86,18 @@ def test_markup_and_control_characters_in_the_data_are_only_text():
     assert "[bold red]no[/]" in text
     assert "[link=x]click[/link]" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_table_that_is_too_wide_is_printed_in_parts_and_no_figure_is_cut(width):
+    names = ["RMSE", "mean absolute error", "Spearman", "Pearson", "average precision"]
+    figures = ["1,399,160,550.176", "961,102,030.173", "0.462", "not measured", "-0.044"]
+    sink = io.StringIO()
+    table = Table("", ["on the same 1,500 test examples", *names], [["word counts (TF-IDF) of all", *figures]] * 2)
+    print_table(table, Console(file=sink, width=width))
+    lines = sink.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    assert all(words.count(figure) == 2 for figure in figures if " " not in figure)
+    assert sink.getvalue().count("not measured") == 2
+    assert sum(line.lstrip().startswith("word") for line in lines) == 2 * (1 + lines.count(""))

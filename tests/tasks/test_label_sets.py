@@ -258,3 +258,11 @@ def test_labels_called_0_and_1_are_names():
     task = MultiLabel(("0", "1", "2"))
     assert task.reader(())([0, 1, 1]).tolist() == [1, 1, 0]
     assert task.reader(())(Beside((0, 1, 1))).tolist() == [0, 1, 1]
+
+
+def test_a_stated_separator_parts_the_cells_of_other_files_where_training_had_lists():
+    column = LabelColumn("labels", "a.jsonl", [["food"], ["food", "price"], []] * 4, 12)
+    read = MultiLabel.of(column, Wishes("multi_label", label_separator=";")).reader(())
+    assert read("price; food").tolist() == read("food|price").tolist() == [1, 1]
+    own = LabelColumn("labels", "a.jsonl", [["food;price"], ["food"]] * 4, 8)
+    assert MultiLabel.of(own, Wishes("multi_label", label_separator=";")).separator == "|", "it stands in a label"

@@ -9,6 +9,7 @@ from typing import Any
 from lightune.data.cells import cells
 from lightune.data.columns import by_lower, existing_column, named_columns, no_column, only_column
 from lightune.data.tables import Table
+from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.tasks.base import Task
 from lightune.values.label_text import label_text
@@ -17,6 +18,7 @@ from lightune.values.numerals import NUMBER
 
 FLAGS = {"0", "1", "true", "false"}
 FEWEST_FLAGS = 2
+NEARLY = 0.9  # of the cells are 0 or 1: the others are slips
 MOST_LOOKED_AT = 1000
 MOST_NAMED = 6
 
@@ -75,13 +77,20 @@ def own_order(table: Table, names: Sequence[str], task: Task) -> list[str]:
 
     DataError where some, but not all, have the names that the task knows.
     """
-    own = list(task.config()["id2label"].values())
-    if len(names) == 1 or not set(names) & set(own):
+    own = list(task.instead_of_column([*task.config()["id2label"].values()]))
+    missing = [name for name in own if name not in names]
+    if len(missing) == len(own) or not own:
         return list(names)
-    if set(names) == set(own):
+    if not missing and len(names) == len(own):
         return own
-    text = f"the columns {', '.join(names)} are not those of the model ({', '.join(own)})."
-    raise data_error("DATA-024", table.origin, text, f"Name all of them: --label-columns {','.join(own)}.")
+    absent = shortlist([name for name in missing if name not in table.columns], MOST_NAMED)
+    if absent:
+        text, hint = f"there is no column {absent}, which the model answers too.", "Add it: 0 where it does not apply."
+    else:
+        told = f"misses {shortlist(missing, MOST_NAMED)}" if missing else "holds others too"
+        text = f"the model answers {len(own)} columns together, and --label-columns {told}."
+        hint = "Leave it out: the model knows its own columns."
+    raise data_error("DATA-024", table.origin, text, hint)
 
 
 def _stated(table: Table, wanted: Sequence[str], texts: Sequence[str]) -> list[str]:
@@ -97,13 +106,14 @@ def _stated(table: Table, wanted: Sequence[str], texts: Sequence[str]) -> list[s
     return names
 
 
-def _holds_flags(table: Table, name: str) -> bool:
-    """Say whether a column holds nothing but 0 and 1 (or true and false)."""
-    values = cells(table, name)
+def _holds_flags(table: Table, name: str, least: float = 1.0) -> bool:
+    """Say whether this share of a column or more is 0 and 1 (or true and false), by default all of it."""
+    values, found = cells(table, name), 0
     while chunk := list(islice(values, MOST_LOOKED_AT)):
-        if not all(map(_is_flag, chunk)):
+        found += sum(map(_is_flag, chunk))
+        if least == 1.0 and not all(map(_is_flag, chunk)):
             return False
-    return len(table) > 0
+    return len(table) > 0 and found >= least * len(table)
 
 
 def _is_flag(value: Any) -> bool:
@@ -118,9 +128,10 @@ def _repeats(table: Table, name: str) -> bool:
 
 def _how_to_name(table: Table, others: Sequence[str], flags: Sequence[str]) -> str:
     """Return how several columns are named together, where there are such columns; else an empty string."""
-    if len(flags) >= FEWEST_FLAGS:
-        more = ",..." if len(flags) > MOST_NAMED else ""
-        return f" If each of these is a label: --label-columns {','.join(flags[:MOST_NAMED])}{more}"
+    nearly = [name for name in others if name in flags or _holds_flags(table, name, NEARLY)]
+    if len(nearly) >= FEWEST_FLAGS:
+        more = ",..." if len(nearly) > MOST_NAMED else ""
+        return f" If each of these is a label: --label-columns {','.join(nearly[:MOST_NAMED])}{more}"
     numbers = [name for name in others if _holds_numbers(table, name)]
     if len(numbers) < FEWEST_FLAGS or len(numbers) > MOST_NAMED:
         return ""

@@ -42,7 +42,7 @@ def baselines(
     `cosines` are those of the texts of each pair, (texts, 1), by split; only pairs have them.
     """
     probed = probe(features, splits, started)  # first, because its clock is already running
-    alike = cosine(cosines, splits) if cosines else None
+    alike = cosine(cosines, splits, started) if cosines else None
     found = [constant(splits), (TFIDF[0], tfidf(splits)), (COSINE[0], alike), (PROBE[0], probed)]
     return {name: fitted for name, fitted in found if fitted is not None}
 
@@ -69,9 +69,9 @@ def tfidf(splits: DataSplits) -> Fitted | None:
     return _linear(TFIDF[1], features, splits, TFIDF_STRENGTHS, started)
 
 
-def cosine(cosines: Mapping[str, NDArray[Any]], splits: DataSplits) -> Fitted | None:
+def cosine(cosines: Mapping[str, NDArray[Any]], splits: DataSplits, started: float | None = None) -> Fitted | None:
     """Fit the task's answer to the cosine of the mean-pooled features of a pair's two texts, each encoded apart."""
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     model = splits.task.cosine(_fitting(cosines), _targets(splits))
     return None if model is None else _fitted(COSINE[1], "the", model, cosines["test"], splits, started)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def all_baselines(
     """
     if len(splits.text_columns) == 1:
         return baselines(pooled, splits, started)
+    started = time.perf_counter()  # the joint encoding is not used
     layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
     found = {
         name: pair_features(

@@ -191,6 +191,8 @@ class Classifier:
                 raise RecipeError("RECIPE-094", message, "Keep the run folder: lightune.load reads it.")
             if not self._unmerged.shares_base:  # a merged adapter cannot be merged again
                 self._model, self._unmerged = model, None
+        if len(self.text_columns) > 1:
+            model.config.lightune_text_columns = self.text_columns
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
         model.save_pretrained(folder)
@@ -223,5 +225,6 @@ def load(
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is not one.")
     loaded = load_finished(str(folder))
-    signature = Signature(loaded.task, ["text"], [loaded.task.target_column], finished_elsewhere=True)
+    texts = getattr(loaded.model.config, "lightune_text_columns", ["text"])  # a model saved here says if it reads pairs
+    signature = Signature(loaded.task, list(texts), [loaded.task.target_column], finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

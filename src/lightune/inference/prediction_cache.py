@@ -12,19 +12,20 @@ from lightune.data.encoding import NoTokensError
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier, Text
 
-# About 20 MB of answers.
-MOST_ANSWERS = 2**16
+# About 20 MB: 65,536 answers of two cells, fewer where an answer has more.
+MOST_CELLS = 2**17
 
 
 class Answers:
-    """The prediction of each text as cells of a file; those of the `most` most recently used texts are cached.
+    """The prediction of each text as cells of a file; those of the most recently used texts are cached, `most` of them.
 
     Texts are identified by a digest, so that the cache stays small whatever their length.
     """
 
-    def __init__(self, classifier: Classifier, most: int = MOST_ANSWERS) -> None:
+    def __init__(self, classifier: Classifier, most: int | None = None) -> None:
         """Start with an empty cache."""
-        self._classifier, self._most = classifier, most
+        self._classifier = classifier
+        self._most = max(1, MOST_CELLS // len(classifier.task.answer_columns)) if most is None else most
         self._known: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
     def __len__(self) -> int:

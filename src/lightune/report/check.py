@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from lightune.data.findings import Findings, Lengths
+from lightune.errors import shortlist
 from lightune.faults import MOST_SHOWN, Fault
 from lightune.report import words
-from lightune.report.summary import drawn, print_line, print_text
+from lightune.report.summary import print_line, print_table, print_text
 from lightune.report.tables import Table
 from lightune.tasks.overview import Overview
 
 BLOCK, HALF = "█▌"  # of bars
 SHORTEST_BAR = 4
+MOST_COLUMNS = 8
 
 
 def print_findings(found: Findings, console: Console) -> None:
@@ -24,7 +26,7 @@ def print_findings(found: Findings, console: Console) -> None:
         _print_faults(console, title, faults)
     for table in _tables(found, console.width):
         console.print()
-        console.print(drawn(table, console.width))
+        print_table(table, console)
     console.print()
     for name, text in _lines(found):
         print_line(console, name, text)
@@ -95,8 +97,11 @@ def _lines(found: Findings) -> Iterator[tuple[str, str]]:
     if found.columns:
         for kind in ("text", "label"):
             name = found.columns[kind]
-            guessed = f" (guessed; --{kind}-column names it)" if found.columns[f"{kind}_guessed"] else ""
-            yield f"{kind} column", f"{' + '.join(name) if isinstance(name, list) else name}{guessed}"
+            several = kind == "label" and isinstance(name, list)
+            flag = f"--{kind}-columns names them" if several else f"--{kind}-column names it"
+            guessed = f" (guessed; {flag})" if found.columns[f"{kind}_guessed"] else ""
+            joined = shortlist(name, MOST_COLUMNS) if several else " + ".join([name] if isinstance(name, str) else name)
+            yield f"{kind} column{'s' * several}", f"{joined}{guessed}"
         if found.columns["groups"]:
             yield "groups", ", ".join(found.columns["groups"])
     if found.language:

@@ -15,7 +15,7 @@ def headline(record: RunRecord) -> str:
     """Say in one sentence which metric was reached and how it compares with the best cheap baseline, or with before."""
     metric, rival = record.task.headline, record.comparison.rival
     gain = record.comparison.gains[rival]
-    reached = f"{words.score(record.after.metrics.get(metric.name))} {metric.title}"
+    reached = f"{words.measured(record.after.metrics.get(metric.name), metric.unit)} {metric.title}"
     if gain.value is None:
         return f"{reached}; the gain over {compared_name(record, rival)} was {words.NOT_MEASURED}."
     found = f"{reached}, {position(gain.value, metric)} {_beaten(record, rival)}"

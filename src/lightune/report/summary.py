@@ -35,7 +35,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
     details = views.brief(record.after, record.task)
     for table in _tables(record, details):
         console.print()
-        console.print(drawn(table, console.width))
+        print_table(table, console)
     console.print()
     for name, text in _lines(record, details):
         print_line(console, name, text)
@@ -72,6 +72,33 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     yield "run folder", record.run_folder
     yield "report", str(PurePath(record.run_folder) / REPORT_FILE)
     yield "use it", usage.predict_command(record)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table; one that is too wide for its figures in several parts, each with the first column."""
+    for number, part in enumerate(_parts(table, console.width)):
+        if number:
+            console.print()
+        console.print(drawn(part, console.width))
+
+
+def _parts(table: Table, width: int) -> Iterator[Table]:
+    """Yield the table in parts whose figures fit beside the shortest name; a part has one column of figures or more."""
+    lines = [[words.printable(cell) for cell in row] for row in table.rows]
+    first = 1
+    if len(table.columns) == 1:
+        yield table
+    while first < len(table.columns):
+        last = first + 1
+        while last < len(table.columns):
+            names = [name.replace(" ", "\n") for name in table.columns[first : last + 1]]
+            part = [["", *names], *([row[0], *row[first : last + 1]] for row in lines)]
+            if _width_of_figures(part) + SHORTEST_NAME > width:
+                break
+            last += 1
+        columns = [table.columns[0], *table.columns[first:last]]
+        yield Table(table.caption, columns, [[row[0], *row[first:last]] for row in table.rows])
+        first = last
 
 
 def drawn(table: Table, width: int) -> RichTable:
@@ -129,7 +156,7 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
     parts = [tables.evaluation(found, task.metrics), *(_captioned(table) for view in shown for table in view.brief())]
     parts += tables.evaluation_groups(found, task.metrics)
     for table in [*parts, *(table for view in shown for table in view.others())]:
-        console.print(drawn(table, console.width))
+        print_table(table, console)
         console.print()
     print_text(console, words.known_texts(found, task.headline))
 

@@ -48,8 +48,8 @@ def results(record: RunRecord) -> Table:
 
 
 def figure(found: Measured, metric: Metric) -> str:
-    """Return a metric with three decimals; a dash where it is not defined."""
-    return words.score(found.metrics[metric.name]) if metric.name in found.metrics else NOTHING
+    """Return a metric as it is shown; a dash where it is not defined."""
+    return words.measured(found.metrics[metric.name], metric.unit) if metric.name in found.metrics else NOTHING
 
 
 def compared(record: RunRecord) -> list[str]:
@@ -92,7 +92,7 @@ def groups(record: RunRecord, most: int) -> list[Table]:
             then = before[name].metrics.get(headline.name) if name in before else None
             now = found.metrics.get(headline.name)
             change = None if then is None or now is None else now - then
-            shown = [words.score(then), words.score(now), gains.signed(change, headline.unit)]
+            shown = [*(words.measured(one, headline.unit) for one in (then, now)), gains.signed(change, headline.unit)]
             rows.append([name, words.count(found.examples), *shown])
         left = f", the first {most} of {len(after)} groups" if len(after) > most else ""
         columns = [column, "examples", "before", "after", "change"]
@@ -108,7 +108,7 @@ def epochs(record: RunRecord) -> Table:
         [
             f"{epoch.epoch} (kept)" if epoch.epoch == training.best_epoch else str(epoch.epoch),
             words.score(epoch.train_loss),
-            *(words.score(epoch.metrics[metric.name]) for metric in metrics),
+            *(words.measured(epoch.metrics[metric.name], metric.unit) for metric in metrics),
             words.learning_rate(epoch.learning_rate),
         ]
         for epoch in training.epochs

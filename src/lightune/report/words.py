@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from lightune.measured import Metric
+from lightune.measured import Metric, written
 from lightune.record import RunRecord
 from lightune.sections import Evaluation, LabelledFile
 
@@ -42,16 +42,18 @@ def known_texts(found: Evaluation | LabelledFile, metric: Metric) -> str:
     if without is None:
         return f"All {count(found.examples)} texts are from training or validation: there is no figure without them."
     verb, them = ("is", "it") if known == 1 else ("are", "them")
-    figures = f"{score(without.metrics.get(metric.name))} {metric.title} on {count(without.examples)} texts"
+    figures = (
+        f"{measured(without.metrics.get(metric.name), metric.unit)} {metric.title} on {count(without.examples)} texts"
+    )
     counted = f"{count(known)} of {count(found.examples)} texts {verb} from training or validation."
-    return f"{counted} Without {them}: {figures} ({score(found.metrics.get(metric.name))} with {them})."
+    return f"{counted} Without {them}: {figures} ({measured(found.metrics.get(metric.name), metric.unit)} with {them})."
 
 
 def labelled_file(found: LabelledFile) -> str:
     """Describe the metric on a labelled file, and how many of its texts are known."""
     parts = []
     if found.examples:
-        reached = f"the {found.metric.title} is {score(found.metrics.get(found.metric.name))}"
+        reached = f"the {found.metric.title} is {measured(found.metrics.get(found.metric.name), found.metric.unit)}"
         by = f'By column "{found.label_column}" {reached}'
         parts = [f"{by} on {count(found.examples)} texts.", known_texts(found, found.metric)]
     apart = [(found.unknown_labels, "a label that the model does not know"), (found.missing_labels, "no label")]
@@ -101,6 +103,13 @@ def is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
+
+
+def measured(value: float | None, unit: str) -> str:
+    """Return a figure in its unit: three decimals, or four significant digits where those show nothing."""
+    if value is None or not math.isfinite(value):
+        return number(value, 3)
+    return written(value, unit)
 
 
 def score(value: float | None) -> str:

@@ -50,6 +50,18 @@ class HeadStart:
     note: str
 
 
+def shift_and_scale(features: Array, centred: bool, dropout: float = 0.0) -> tuple[Array, Array]:
+    """Return what is subtracted from each feature, its mean where `centred`, and what it is divided by.
+
+    That is the standard deviation or, where features are dropped in training, the root of the mean square: then large
+    weights on features that hardly vary cost the most.
+    """
+    given = np.asarray(features, np.float64)
+    mean = given.mean(axis=0) if centred else np.zeros(given.shape[1])
+    scale = np.sqrt((given**2).mean(axis=0)) if dropout else given.std(axis=0)
+    return mean, np.where(scale > 0, scale, 1.0)
+
+
 def fit_logistic(
     features: Any, labels: Sequence[int], strengths: Sequence[float], *, scaled: bool = True, intercept: bool = True
 ) -> Any:

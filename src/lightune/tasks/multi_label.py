@@ -72,7 +72,9 @@ class MultiLabel(Task):
         """Return the task of a column of label lists. Raises DataError for any other."""
         form = label_sets.form_of(column, wishes.label_separator, is_named=wishes.task == cls.name)
         names = label_sets.names_of(column, form, wishes.label_kind)
-        return cls(tuple(names), separator=label_sets.separator_of(form))
+        stated = wishes.label_separator or ""
+        is_free = stated and not any(stated in name for name in names)  # else it would part a label of a list
+        return cls(tuple(names), separator=stated if is_free else label_sets.separator_of(form))
 
     @classmethod
     def of_checkpoint(cls, config: Mapping[str, Any]) -> Self | None:
@@ -258,10 +260,10 @@ class MultiLabel(Task):
 
     def constant(self, targets: Array) -> Constant | None:
         """Return the most common set of labels; it has no probabilities, and hence no loss and no average precision."""
-        (common, _), *_ = Counter(map(tuple, targets.tolist())).most_common(1)
-        named = shortened(self.shown(np.array(common))) or "no label"
-        scores = np.where(np.array(common) > 0, ALWAYS, NEVER)
-        details = {"labels": self.shown(np.array(common))}
+        (packed, _), *_ = Counter(map(bytes, np.packbits(targets, axis=1))).most_common(1)
+        common = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(self.labels))
+        named = shortened(self.shown(common)) or "no label"
+        scores, details = np.where(common > 0, ALWAYS, NEVER), {"labels": self.shown(common)}
         return Constant("commonest_set", f"always answering {named}", scores, details, ("loss", "average_precision"))
 
     def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:

@@ -83,7 +83,10 @@ def _few(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
         different = np.unique(split.values[split.usable][:, place])
         if len(different) <= FEW_DIFFERENT:
             shown = ", ".join(f"{value:g}" for value in different.tolist())
-            hint = "If each is a class: --task classification."
+            is_whole = all(map(float.is_integer, different.tolist()))
+            several = "If each column is a label: --task multi_label."
+            single = f"If each is a class: --task classification{'' if is_whole else ' --label-kind class'}."
+            hint = several if len(names) > 1 else single
             found.append(Fault("DATA-120", split.origin, f"{name} has only the values {shown}.", hint))
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.tasks.linear import FOLDS
+from lightune.tasks.linear import FOLDS, shift_and_scale
 
 Array = NDArray[Any]
 MOST_ITERATIONS = 300
@@ -64,7 +64,7 @@ def fit_one_vs_rest(
         rates = targets.mean(axis=0, dtype=float)
         cost = len(targets) * float((rates * (1 - rates)).mean()) * dropout / (1 - dropout)
         candidates, folds = sorted({1 / (1 / strength + cost) for strength in strengths}), _folds(len(targets))
-        unseen = {strength: np.zeros(targets.shape) for strength in candidates}
+        unseen = {strength: np.zeros(targets.shape, np.float32) for strength in candidates}
         for fold in np.unique(folds):
             rest, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             start = None
@@ -178,10 +178,8 @@ def _most_used(features: Any) -> Turned:
 
 
 def _standardised(features: Array, centred: bool, dropout: float) -> Turned:
-    """Return features of unit variance, under dropout of unit mean square; centred where there is an intercept."""
-    sizes = np.sqrt((features.astype(float) ** 2).mean(axis=0)) if dropout else features.std(axis=0, dtype=float)
-    scale = np.where(sizes > 0, sizes, 1.0)
-    mean = features.mean(axis=0, dtype=float) if centred else np.zeros(features.shape[1])
+    """Return features that are shifted and scaled."""
+    mean, scale = shift_and_scale(features, centred, dropout)
 
     def undo(weight: Array, bias: Array) -> tuple[Array, Array]:
         return weight / scale, bias - (weight / scale) @ mean

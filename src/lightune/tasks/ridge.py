@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightune.tasks.linear import FOLDS
+from lightune.tasks.linear import FOLDS, shift_and_scale
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ def fit_ridge(
     standard deviations, and centres them where there is an intercept; the coefficients are those of the features as
     they were given. With a rate of `dropout` the features are divided by the root of their mean square, and alpha is at
     least n rate / (1 - rate), n the number of texts: that is what features cost which are dropped at that rate
-    (Srivastava et al. 2014, section 9.1), and large weights on features that hardly vary cost the most.
+    (Srivastava et al. 2014, section 9.1).
     """
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV, KFold
@@ -50,7 +50,7 @@ def fit_ridge(
 
     least = len(targets) * dropout / (1 - dropout)
     alphas = sorted({max(1 / strength, least) for strength in strengths})
-    mean, scale = _shift_and_scale(features, intercept, dropout) if scaled else (0.0, 1.0)
+    mean, scale = shift_and_scale(features, intercept, dropout) if scaled else (0.0, 1.0)
     prepared = (features - mean) / scale if scaled else features
     folds = min(FOLDS, len(targets))
     with threadpool_limits(1):
@@ -67,11 +67,3 @@ def fit_ridge(
     bias = np.broadcast_to(np.asarray(ridge.intercept_, float), len(weight))
     bias = bias - weight @ mean if scaled else bias.copy()
     return RidgeModel(weight, bias, float(ridge.alpha))
-
-
-def _shift_and_scale(features: Array, centred: bool, dropout: float) -> tuple[Array, Array]:
-    """Return what is subtracted from each feature, and what it is divided by."""
-    given = np.asarray(features, np.float64)
-    mean = given.mean(axis=0) if centred else np.zeros(given.shape[1])
-    scale = np.sqrt((given**2).mean(axis=0)) if dropout else given.std(axis=0)
-    return mean, np.where(scale > 0, scale, 1.0)

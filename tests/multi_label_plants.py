@@ -1,8 +1,7 @@
-"""Wrong files of several labels a text: `check` and `run` name file, row and remedy, before a model is read."""
+"""Wrong files of several labels a text: with what is to be said of each."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,21 +138,3 @@ PLANTS = [
     Plant("only contradictions", "DATA-030", "train.jsonl", "two ways",
           jsonl(*records(*[(text, labels) for text in TEXTS for labels in (["food"], ["price"])])), kind="jsonl"),
 ]  # fmt: skip
-
-
-def test_there_are_thirty_and_more():
-    assert len({plant.name for plant in PLANTS}) == len(PLANTS) >= 30
-
-
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
-def test_check_names_the_planted_fault(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
-    monkeypatch.chdir(tmp_path)
-    plant.is_named_by_check(tmp_path, capsys)
-
-
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
-def test_run_refuses_it_before_it_reads_a_model(
-    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-):
-    monkeypatch.chdir(tmp_path)
-    plant.is_refused_by_run(tmp_path, capsys)
