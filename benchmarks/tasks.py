@@ -1,7 +1,7 @@
 """Several labels and numbers: the headline metric on closing texts, with the plain Trainer and PEFT, and with lightune.
 
 python -m benchmarks.tasks --train FILE --test FILE [--label-columns a,b] [--train-examples N] [--methods lora,full]
-                           [--rounds SEEDS] [--speed] [--json]
+                           [--rounds SEEDS] [--json]
 
 MiniLM is trained on the same rows, at the same rate and for the same epochs on both sides. The plain Trainer has
 transformers' own loss (problem_type), a random head, a threshold of 0.5, and the weights after the last epoch. lightune
@@ -49,9 +49,6 @@ def main() -> None:
     found.add_argument("--label-columns")
     found.add_argument("--train-examples", type=int)
     found.add_argument("--methods", default="lora,full")
-    found.add_argument(
-        "--speed", action="store_true", help="alternate both sides once more for each seed, and time them"
-    )
     given = found.parse_args()
     rows = [measured(given, method) for method in given.methods.split(",")]
     print(json.dumps(rows, indent=1) if given.json else "\n\n".join(map(shown, rows)))

@@ -136,7 +136,7 @@ NEVER = "a label that is never found stands in the first lines, not only in the 
         ),
         pytest.param(
             SIX[:3], (50, 30, 20), {"after": (48, 0, 20), "probe": (50, 30, 20)},
-            ['It is never right when it answers "b": 0 of 30 such texts were found.'],
+            ['It is never right when it answers "b": 0 of 2 answers, and 0 of 30 such texts were found.'],
             id="always-wrong", marks=case("a label that is answered, but never rightly", "nothing",
                                           'It is never right when it answers "b"',
                                           "as bad as never answering it"),

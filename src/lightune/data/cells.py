@@ -41,4 +41,4 @@ def label_cells(table: Table, names: Sequence[str]) -> LabelColumn:
     """Return the label column of a table, or its label columns, in the form that a task reads."""
     parts = tuple(names) if len(names) > 1 else ()
     class_names = () if parts else table.class_names.get(names[0], ())
-    return LabelColumn(", ".join(names), table.origin, Cells(table, names), len(table), class_names, parts)
+    return LabelColumn(", ".join(names), table.origin, Cells(table, names), len(table), class_names, parts, table.place)

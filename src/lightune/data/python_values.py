@@ -25,6 +25,7 @@ MISSING = ("pandas.NAType", "pandas.NaTType")
 # The methods by which libraries convert their arrays and scalars to Python's own values.
 WAYS_OUT = ("as_py", "to_pylist", "to_list", "tolist")
 DECODE = 'Decode them first: value.decode("latin1"), say.'
+AS_LIST = "A set has no order: give several labels as a list, for example sorted(labels)."
 AS_TEXT = "Convert each to a string yourself: str() accepts anything, but its result is often not what was meant."
 
 
@@ -128,7 +129,8 @@ def value_faults(table: Table, texts: Sequence[str], labels: Sequence[str]) -> l
 def _fault(place: str, name: str, reason: str, expected: str) -> Fault:
     if reason.startswith("bytes"):
         return Fault("DATA-003", place, f"{name} holds {reason}", DECODE)
-    return Fault("DATA-067", place, f"{name} is {reason}, not a {expected}", AS_TEXT)
+    is_set = expected == "label" and reason.removeprefix("of type ") in {"set", "frozenset"}
+    return Fault("DATA-067", place, f"{name} is {reason}, not a {expected}", AS_LIST if is_set else AS_TEXT)
 
 
 def _cells(values: Sequence[Any]) -> Iterator[Any]:

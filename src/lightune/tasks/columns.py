@@ -39,7 +39,7 @@ class LabelColumn:
     """The label column of a file as it was read, before its cells are interpreted.
 
     `values` can be iterated more than once; `class_names` are the file's own names for class indices. `parts` names
-    the columns where several together are the target; each value is then a `Beside`.
+    the columns where several together are the target; each value is then a `Beside`. `place` says where a row is.
     """
 
     name: str
@@ -48,6 +48,12 @@ class LabelColumn:
     rows: int
     class_names: Sequence[str] = ()
     parts: tuple[str, ...] = ()
+    place: Callable[[int], str] | None = None
+
+    def first_place(self, chosen: Callable[[Any], bool]) -> str:
+        """Return `file:line` of the first cell that is chosen, the file where the rows have no places."""
+        row = next((row for row, value in enumerate(self.values) if chosen(value)), None)
+        return self.origin if row is None or self.place is None else self.place(row)
 
     @property
     def named(self) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from lightune.errors import shortlist
 from lightune.faults import Fault
 from lightune.tasks.columns import SplitTargets
-from lightune.tasks.label_names import AS_CLASSES
 
+AS_CLASSES = "pass --label-kind class (data.label_kind)"
 MARKS = "|;,/+&"
 # A single label with another of these marks in it may be a name; one with a bar hardly ever is.
 LEAST_JOINED = {"|": 1}
@@ -47,6 +47,11 @@ def joined_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> tupl
 def joining_mark(counts: Mapping[str, int], least: float = FAULT_SHARE) -> str:
     """Return the mark that joins several labels in this share of the rows, or ""; `counts` are rows by label."""
     return next((mark for mark in MARKS if _is_usual(_joined_by(mark, counts), counts, least)), "")
+
+
+def several_in(name: str, labels: Sequence[str]) -> bool:
+    """Say whether a label is made of others, joined by a mark."""
+    return any(mark in name and all(part.strip() in labels for part in name.split(mark)) for mark in MARKS)
 
 
 def _joined_by(mark: str, counts: Mapping[str, int]) -> list[str]:

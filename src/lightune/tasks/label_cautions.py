@@ -72,10 +72,15 @@ def never_found(counts: Sequence[Counts]) -> list[str]:
         if len(chosen) == 1:
             label, examples = shortened(chosen[0].label), chosen[0].examples
             such = f"{examples:,} such texts were" if examples > 1 else "1 such text was"
-            sentences.append(f'It {verb} "{label}": 0 of {such} found.')
+            given = f"{_answers(chosen[0])}, and " if chosen[0].answered else ""
+            sentences.append(f'It {verb} "{label}": {given}0 of {such} found.')
         elif chosen:
             sentences.append(f"It {verb} {len(chosen)} of the {len(counts)} labels: {_listed(chosen)}.")
     return sentences
+
+
+def _answers(found: Counts) -> str:
+    return f"0 of {found.answered:,} answer{'s' * (found.answered > 1)}"
 
 
 def behind_in_f1(

@@ -14,9 +14,10 @@ import numpy as np
 from lightune.errors import DataError, shortlist
 from lightune.faults import data_error
 from lightune.tasks.columns import LabelColumn
+from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
 from lightune.values.label_text import label_text, number
 from lightune.values.missing import is_missing
-from lightune.values.numerals import WHOLE
+from lightune.values.numerals import AMOUNT, WHOLE
 
 MOST_SHOWN = 12
 MAX_CLASSES = 1000
@@ -26,7 +27,6 @@ LEAST_NUMBERS_SHARE = 0.9
 # A column of a million ids need not be counted to the end to know that it does not hold labels.
 MOST_COUNTED = 100_000
 SUPPORTED = "A label is a word, a whole number, or true/false."
-AS_CLASSES = "pass --label-kind class (data.label_kind)"
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
@@ -45,6 +45,7 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
     for (_, value), count in _distinct(column).items():
         names[label_text(value)] += count
     _refuse_fractions(column, names, kind)
+    _refuse_amounts(column, names, kind)
     _refuse_number_of_labels(column, names)
     _refuse_quantity(column, names, kind)
     return in_order(names)
@@ -83,6 +84,15 @@ def _refuse_fractions(column: LabelColumn, names: Counter[str], kind: str) -> No
     raise data_error("DATA-020", column.origin, text, hint)
 
 
+def _refuse_amounts(column: LabelColumn, names: Counter[str], kind: str) -> None:
+    amounts = [name for name in names if AMOUNT.fullmatch(name) and number(name) is None]
+    if kind == "class" or len(amounts) <= MOST_NUMBERS or len(amounts) < LEAST_NUMBERS_SHARE * len(names):
+        return
+    text = f'column {column.name} holds numbers with a unit or separators ("{amounts[0]}").'
+    hint = f"To predict the number, write it alone: --task regression. If each is a class, {AS_CLASSES}."
+    raise data_error("DATA-035", column.origin, text, hint)
+
+
 def _refuse_number_of_labels(column: LabelColumn, counts: Counter[str]) -> None:
     rows = column.rows if len(counts) >= MOST_COUNTED else counts.total()
     if len(counts) < 2:
@@ -95,7 +105,11 @@ def _refuse_number_of_labels(column: LabelColumn, counts: Counter[str]) -> None:
     if len(counts) > min(MAX_CLASSES, rows // 2 + 1):
         most = "or more " if len(counts) >= MOST_COUNTED else ""
         text = f"column {column.name} holds {len(counts)} {most}different labels in {rows} rows."
-        hint = "It looks like texts or ids. Name the right column with --label-column."
+        mark = joining_mark(counts)
+        several = f'Several labels joined by "{mark}": --task multi_label. ' if mark else ""
+        hint = (
+            f"{several}{'Else it' if mark else 'It'} looks like texts or ids: name the right column by --label-column."
+        )
         raise data_error("DATA-023", column.origin, text, hint)
 
 

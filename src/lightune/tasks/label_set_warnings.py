@@ -9,8 +9,7 @@ import numpy as np
 from lightune.errors import shortlist
 from lightune.faults import Fault
 from lightune.tasks.columns import SplitTargets, Wishes
-from lightune.tasks.joined_labels import joining_mark
-from lightune.tasks.label_names import AS_CLASSES
+from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
 from lightune.tasks.label_warnings import FEW, MOST_NAMED, alike_groups, alike_text
 from lightune.values.missing import MISSING
 

@@ -15,22 +15,20 @@ import numpy as np
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.tasks.columns import LabelColumn
-from lightune.tasks.joined_labels import joining_mark
-from lightune.tasks.label_names import AS_CLASSES, KINDS, MAX_CLASSES, MOST_COUNTED, in_order
+from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
+from lightune.tasks.label_names import KINDS, MAX_CLASSES, MOST_COUNTED, in_order
 from lightune.tasks.label_names import names_in_file as single_names
 from lightune.tasks.written_lists import are_lists, is_bracketed, is_list, is_unclosed, written_items
 from lightune.values.label_text import class_index, label_text, number
 from lightune.values.missing import is_missing
+from lightune.values.numerals import AMOUNT
 
 JOIN = "|"  # between the labels of a cell in the files that lightune writes
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1}
 MOST_LOOKED_AT = 10_000
 MOST_NAMED, LONGEST = 5, 40
 LEAST_SHARE, LEAST_LISTS = 0.9, 0.1
-# 3,5 or $1,250.00 or 1,250,000 EUR; 1/2 or 24/12/2026 10:00: a sign, a currency or a unit may stand beside the digits.
-AMOUNT = re.compile(
-    r"[^\w\s]?[^\W\d]{0,3}\s*[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:,[0-9]+)?)\s*[^\W\d]{0,3}[^\w\s]?"
-)
+# 1/2 or 24/12/2026 10:00
 SLASHED = re.compile(r"[0-9]+(?:/[0-9]+){0,2}(?:[ T][0-9:.]+)?")
 SHAPES = LISTS, VECTORS, COLUMNS = "lists", "vectors", "columns"
 VALID = "Valid: a list of labels, labels joined by a separator (--label-separator), or a column of 0 and 1 for each."
@@ -178,7 +176,8 @@ def _refuse(column: LabelColumn, names: Sequence[str], form: str) -> None:
         hint = f'Labels are joined by "{JOIN}" in files of answers: write them without it.'
         if form not in SHAPES:
             hint += f" If it parts labels: --label-separator '{JOIN}'."
-        raise data_error("DATA-037", column.origin, text, hint)
+        place = column.first_place(lambda value: JOIN in str(value)) if not column.parts else column.origin
+        raise data_error("DATA-037", place, text, hint)
 
 
 def item_fault(item: Any) -> str:
