@@ -104,8 +104,8 @@ PLANTS = [
           arguments=("--set", "data.label_separator=;")),
     Plant("joined labels said to be single ones", "DATA-036", "train.csv:3", "--task multi_label", JOINED,
           arguments=("--task", "classification")),
-    Plant("another separator in test", "DATA-014", "test.csv:3", "food;price", csv(*joined(TEXTS)),
-          more={"test.csv": csv(*joined(OTHERS, ";"))}),
+    Plant("another separator in test", "DATA-014", "test.csv:3", 'joined by ";" ("food;price"), and by "|" in training',
+          csv(*joined(TEXTS)), more={"test.csv": csv(*joined(OTHERS, ";"))}),
     # Lists of 0 and 1
     Plant("a number too few", "DATA-013", IN_TRAIN, "2 numbers for 3 labels", **vectors([1, 0])),
     Plant("a 2 in a list of 0 and 1", "DATA-013", IN_TRAIN, 'LABEL_1 is "2", neither 0 nor 1', **vectors([1, 2, 0])),

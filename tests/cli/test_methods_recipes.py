@@ -31,6 +31,15 @@ def test_every_method_says_what_the_contract_asks(capsys):
         assert re.search(r"arXiv:\d{4}\.\d{5}", row["paper"])
 
 
+def test_one_task_is_shown_alone(capsys):
+    assert [row["name"] for row in _json(capsys, "tasks", "regression")["tasks"]] == ["regression"]
+    assert main(["tasks", "regression"]) == 0
+    shown = capsys.readouterr().out
+    assert ("R2" in shown, "accuracy" in shown) == (True, False)
+    assert main(["tasks", "regresion"]) == 2
+    assert 'Did you mean "regression"?' in capsys.readouterr().err
+
+
 def test_the_options_shown_are_those_the_method_takes(capsys):
     for row in _json(capsys, "methods")["methods"]:
         assert make_method(row["name"], row["options"]) == make_method(row["name"])

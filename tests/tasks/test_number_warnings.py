@@ -64,3 +64,20 @@ def test_numbers_that_fp32_cannot_tell_apart_are_a_fault(middle: float, is_lost:
     kept = len(np.unique(np.array(values, np.float32)))
     assert (kept < 10) == is_lost
     assert [code for code, *_ in said(values)] == ["DATA-038"] * is_lost
+
+
+def test_numbers_too_small_for_fp32_are_to_be_divided_and_not_moved():
+    """The smallest number of fp32 is 1.4e-45."""
+    faults, _ = number_warnings({"train": split([1e-47 * (value - 5) for value in SPREAD])}, ("score",))
+    assert [(fault.code, fault.hint) for fault in faults] == [
+        ("DATA-038", "Divide all of them by 3e-47, in every file.")
+    ]
+
+
+def test_large_prices_of_a_skewed_column_are_not_odd():
+    """Of a lognormal distribution (deviation 1.3 in logarithms) the largest of 2,000 is usually 60 times the median."""
+    prices = np.random.default_rng(5).lognormal(4, 1.3, 2000)
+    assert prices.max() > np.quantile(prices, 0.75) + 10 * np.ptp(np.quantile(prices, [0.25, 0.75]))
+    assert said(prices.tolist()) == []
+    ((code, _, text),) = said([*prices.tolist(), 1e9])
+    assert (code, "1 training row" in text) == ("DATA-119", True)

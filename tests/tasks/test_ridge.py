@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lightune.tasks.linear import FOLDS
+from lightune.tasks.regression import Regression
 from lightune.tasks.ridge import fit_ridge
 
 TEXTS, WIDTH, OUTPUTS = 60, 6, 2
@@ -116,3 +117,12 @@ def test_features_that_do_not_vary_have_no_part():
     found, wanted = (fit_ridge(given, targets, (1.0,)) for given in (beside, features))
     np.testing.assert_allclose(found.weight[:, :WIDTH], wanted.weight, atol=1e-8)
     np.testing.assert_allclose(found.answers(beside), wanted.answers(features), atol=1e-8)
+
+
+def test_the_slope_of_the_cosine_is_in_the_unit_of_the_targets():
+    """Of targets 2 + 3 c it is 3."""
+    cosines = np.linspace(-1, 1, 9)[:, None]
+    task = Regression(columns=("score",)).for_training(2 + 3 * cosines)
+    model = task.cosine(cosines, 2 + 3 * cosines)
+    assert model is not None
+    assert model.details["slope"] == pytest.approx([3])

@@ -8,20 +8,24 @@ from lightune.cli.options import as_json, example, print_json
 
 EXAMPLES = example("""
 lightune tasks
+lightune tasks multi_label
 lightune tasks --json
 """)
 
 
 @click.command("tasks", epilog=EXAMPLES)
+@click.argument("name", required=False)
 @as_json
-def command(as_json: bool) -> int:
-    """List the tasks: the target of a text, the metrics (the first is the headline), usual names of the column.
+def command(name: str | None, as_json: bool) -> int:
+    """List the tasks, or show one: the target of a text, the metrics (the first is the headline), usual column names.
 
     `task: auto`, the default, looks at the column and says which task it chose.
     """
     from lightune.tasks import TASKS, describe
 
-    rows = describe()
+    if name is not None:
+        TASKS[name]  # for an unknown name the error lists the valid ones
+    rows = [row for row in describe() if name in (None, row["name"])]
     if as_json:
         print_json({"tasks": rows})
         return 0
@@ -36,6 +40,6 @@ def command(as_json: bool) -> int:
         print_line(console, "", f"its column is usually called {', '.join(row['label_columns'])}")
         if row["package"]:
             print_line(console, "", f"from the package {row['package']}")
-    for plugin in TASKS.broken():
+    for plugin in TASKS.broken() if name is None else ():
         print_line(console, plugin.name, f"of the package {plugin.package} cannot be used: {plugin.reason}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 from lightune.data.cells import cells
 from lightune.data.columns import by_lower, existing_column, named_columns, no_column, only_column
@@ -12,11 +11,10 @@ from lightune.data.tables import Table
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.tasks.base import Task
-from lightune.values.label_text import label_text
+from lightune.tasks.label_sets import is_flag
 from lightune.values.missing import is_missing
 from lightune.values.numerals import NUMBER
 
-FLAGS = {"0", "1", "true", "false"}
 FEWEST_FLAGS = 2
 NEARLY = 0.9  # of the cells are 0 or 1: the others are slips
 MOST_LOOKED_AT = 1000
@@ -110,14 +108,10 @@ def _holds_flags(table: Table, name: str, least: float = 1.0) -> bool:
     """Say whether this share of a column or more is 0 and 1 (or true and false), by default all of it."""
     values, found = cells(table, name), 0
     while chunk := list(islice(values, MOST_LOOKED_AT)):
-        found += sum(map(_is_flag, chunk))
-        if least == 1.0 and not all(map(_is_flag, chunk)):
+        found += sum(map(is_flag, chunk))
+        if least == 1.0 and not all(map(is_flag, chunk)):
             return False
     return len(table) > 0 and found >= least * len(table)
-
-
-def _is_flag(value: Any) -> bool:
-    return not isinstance(value, list | dict) and label_text(value).casefold() in FLAGS
 
 
 def _repeats(table: Table, name: str) -> bool:

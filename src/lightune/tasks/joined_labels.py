@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from lightune.errors import shortlist
 from lightune.faults import Fault
@@ -49,9 +49,10 @@ def joining_mark(counts: Mapping[str, int], least: float = FAULT_SHARE) -> str:
     return next((mark for mark in MARKS if _is_usual(_joined_by(mark, counts), counts, least)), "")
 
 
-def several_in(name: str, labels: Sequence[str]) -> bool:
-    """Say whether a label is made of others, joined by a mark."""
-    return any(mark in name and all(part.strip() in labels for part in name.split(mark)) for mark in MARKS)
+def mark_in(name: str, labels: Container[str]) -> str:
+    """Return the mark that joins the labels of which a name is made, or "" for a name that is not made of labels."""
+    made_of = (mark for mark in MARKS if mark in name and all(part.strip() in labels for part in name.split(mark)))
+    return next(made_of, "")
 
 
 def _joined_by(mark: str, counts: Mapping[str, int]) -> list[str]:

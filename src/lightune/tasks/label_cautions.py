@@ -13,11 +13,11 @@ LONGEST_LABEL = 40
 class Reached:
     """What a classifier reached on the test examples; `name` is its name in a sentence, with its article.
 
-    `accuracy` is the headline metric of its task.
+    `headline` is the value of its task's headline metric.
     """
 
     name: str
-    accuracy: float
+    headline: float
     f1_macro: float
 
 
@@ -53,8 +53,8 @@ def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[
     """
     said = never_found(counts) + behind_in_f1(after, list(baselines.values()), counts)
     majority = baselines.get("majority_class")
-    if majority and best != "majority_class" and majority.accuracy > after.accuracy:
-        said.append(f"{majority.name} is right more often: {majority.accuracy:.3f} against {after.accuracy:.3f}.")
+    if majority and best != "majority_class" and majority.headline > after.headline:
+        said.append(f"{majority.name} is right more often: {majority.headline:.3f} against {after.headline:.3f}.")
     return [sentence[0].upper() + sentence[1:] for sentence in said]
 
 
@@ -91,7 +91,7 @@ def behind_in_f1(
     The baseline furthest ahead is named, and the label that is answered worst. A gap that would be shown as 0.0 points
     does not count.
     """
-    ahead = [other for other in baselines if other.accuracy <= found.accuracy and other.f1_macro > found.f1_macro]
+    ahead = [other for other in baselines if other.headline <= found.headline and other.f1_macro > found.f1_macro]
     if not ahead:
         return []
     other = max(ahead, key=lambda other: other.f1_macro)

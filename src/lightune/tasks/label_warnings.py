@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from lightune.errors import shortlist
 from lightune.faults import Fault
 from lightune.tasks.columns import SplitTargets
-from lightune.tasks.joined_labels import AS_CLASSES, several_in
+from lightune.tasks.joined_labels import AS_CLASSES, mark_in
 from lightune.values.lookalikes import alike_key, described, plain_key
 from lightune.values.missing import MISSING
 
@@ -75,7 +75,7 @@ def rare_labels(split: SplitTargets, labels: Sequence[str]) -> tuple[list[Fault]
             faults.append(Fault("DATA-032", split.origin, text, "Give each class a few rows."))
         elif count < LEAST:
             text = f'label "{name}" has 1 training example; each class needs {LEAST} or more{left_out}.'
-            several = "Several labels a text: --task multi_label." * several_in(name, labels)
+            several = "Several labels a text: --task multi_label." * bool(mark_in(name, labels))
             hint = f"{_meant(name, labels, counts) or several} Add rows, or remove the class.".strip()
             faults.append(Fault("DATA-034", split.place_of(index), text, hint))
         elif count < FEW:

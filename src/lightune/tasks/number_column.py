@@ -14,14 +14,13 @@ import numpy as np
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.tasks.columns import Beside, LabelColumn, Wishes
+from lightune.tasks.label_names import MOST_NUMBERS
 from lightune.values.label_text import label_text, number
 from lightune.values.missing import MISSING, is_missing
 from lightune.values.numerals import NUMBER, WHOLE
 
 JOIN = "|"  # between the numbers of a cell in the files that lightune writes
 MOST_LOOKED_AT = 100_000
-# More different whole numbers than this, without names, are read as a quantity and not as classes.
-MOST_CLASSES = 20
 LEAST_SHARE = 0.9
 LEAST_REPEATED = 5
 LARGEST = 1e30  # the square of an error stays within fp64, and an answer within fp32
@@ -50,7 +49,7 @@ def claim(column: LabelColumn, wishes: Wishes) -> str:
         return ""
     values = [float(name.replace(",", ".")) for name in numbers]
     fractions = any("," in name for name in numbers) or not all(map(float.is_integer, values))
-    is_few = len(numbers) <= MOST_CLASSES or _count_rows(held, values) or _are_class_numbers(held, values)
+    is_few = len(numbers) <= MOST_NUMBERS or _count_rows(held, values) or _are_class_numbers(held, values)
     if not fractions and not column.parts and is_few:
         return ""
     what = "numbers" if fractions or column.parts else f"{len(numbers)} different whole numbers"

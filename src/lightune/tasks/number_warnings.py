@@ -14,6 +14,7 @@ from lightune.tasks.answers import short_number
 from lightune.tasks.columns import SplitTargets
 
 FAR = 10.0  # times the range of the middle half, beyond it
+FAR_IN_LOGS = 3.0
 FEW_DIFFERENT = 3
 FINEST = 0.05  # of the deviation: the steps of fp32 may take no larger part of it
 MOST_NAMED = 5
@@ -54,7 +55,12 @@ def _too_fine(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
             step, deviation = float(np.spacing(np.abs(values).max().astype(np.float32))), float(values.std())
             if step > FINEST * deviation:
                 text = f"{name} varies by {deviation:.3g} around {values.mean():.6g}, where fp32 has steps of {step:g}."
-                hint = f"Subtract {values.mean():.6g} from all of them, in every file."
+                is_shifted = abs(values.mean()) > deviation
+                shift, scale = (
+                    f"Subtract {values.mean():.6g} from all of them",
+                    f"Divide all of them by {deviation:.1g}",
+                )
+                hint = f"{shift if is_shifted else scale}, in every file."
                 found.append(Fault("DATA-038", split.origin, text, hint))
     return found
 
@@ -64,10 +70,11 @@ def _far(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
     found = []
     for place, name in enumerate(names):
         values = split.values[split.usable][:, place]
-        low, high = np.quantile(values, [0.25, 0.75])
-        margin = FAR * max(high - low, 1e-12 * max(abs(low), abs(high)))
-        is_far = (values < low - margin) | (values > high + margin) if high > low else np.zeros(len(values), bool)
+        is_far = _beyond_middle(values, FAR)
+        if (values > 0).all():  # prices and counts are often skewed: few are large, and none of these is a mistake
+            is_far &= _beyond_middle(np.log(values), FAR_IN_LOGS)
         if is_far.any():
+            low, high = np.quantile(values, [0.25, 0.75])
             shown = shortlist([short_number(value) for value in np.unique(values[is_far]).tolist()], MOST_NAMED)
             rows = f"{int(is_far.sum()):,} training row{'s' * int(is_far.sum() > 1)}"
             text = f"{name} is far from all others in {rows}: {shown} (half of them are {low:g} to {high:g})."
@@ -75,6 +82,13 @@ def _far(split: SplitTargets, names: Sequence[str]) -> list[Fault]:
                 Fault("DATA-119", split.first_of(is_far), text, "Leave the row out if it means a missing one.")
             )
     return found
+
+
+def _beyond_middle(values: NDArray[Any], times: float) -> NDArray[np.bool_]:
+    """Say which values are beyond the middle half by more than so many times its range; none where that is 0."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    margin = times * max(high - low, 1e-12 * max(abs(low), abs(high)))
+    return np.asarray(((values < low - margin) | (values > high + margin)) & (high > low))
 
 
 def _few(split: SplitTargets, names: Sequence[str]) -> list[Fault]:

@@ -286,7 +286,7 @@ class Regression(Task):
     def cosine(self, cosines: Array, targets: Array) -> LinearModel | None:
         """Fit a straight line to the cosine."""
         model = fit_ridge(cosines, self._standardised(targets), (1e9,), scaled=True)
-        return LinearModel(model.answers, {"slope": model.weight[:, 0].tolist()})
+        return LinearModel(model.answers, {"slope": (model.weight[:, 0] * self._scale).tolist()})
 
     def head_start(self, inputs: Array, targets: Array, has_bias: bool) -> HeadStart | None:
         """Fit ridge regression to the standardised targets."""

@@ -9,8 +9,11 @@ import numpy as np
 
 from lightune.faults import Fault
 from lightune.tasks.columns import Beside
+from lightune.tasks.joined_labels import mark_in
+from lightune.tasks.label_cautions import shortened
 from lightune.tasks.label_reader import LabelReader
 from lightune.tasks.label_sets import FLAGS, flags_of, is_flag, item_fault, kind_of, split_cell
+from lightune.tasks.targets import UNSEEN
 from lightune.values.label_text import number
 from lightune.values.missing import is_missing
 
@@ -49,9 +52,17 @@ class SetReader:
                 return Fault("DATA-013", "", f"the cell holds {wrong}", "Each label is a word or a whole number.")
             place = self._place_of(item)
             if isinstance(place, Fault):
-                return place
+                return self._wrongly_joined(item) or place
             found[place] = 1
         return found
+
+    def _wrongly_joined(self, item: Any) -> Fault | None:
+        """Return the fault of labels with another mark between them than in training."""
+        mark = mark_in(item, self._known) if isinstance(item, str) else ""
+        if not mark:
+            return None
+        text = f'labels are joined by "{mark}" ("{shortened(item)}"), and by "{self._separator}" in training'
+        return Fault(UNSEEN, "", text, f'Write "{self._separator}" between them here too.')
 
     def _is_vector(self, items: Sequence[Any]) -> bool:
         """Say whether a list is one 0 or 1 for each label, rather than a list of labels or of their numbers."""
