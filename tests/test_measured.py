@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lightune.measured import Metric
+from lightune.report.gains import difference
+from lightune.sections import Gain
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,12 @@ from lightune.measured import Metric
 def test_tiny_and_huge_figures_of_the_data_keep_their_digits(value: float, of_share: str, of_data: str):
     assert Metric(name="f1", title="F1", unit="share").shown(value) == of_share
     assert Metric(name="rmse", title="RMSE").shown(value) == of_data
+
+
+def test_a_pure_number_has_three_decimals_and_no_unit():
+    """R2 of the training mean on other texts is a little below 0, for example -0.00005."""
+    r2 = Metric(name="r2", title="R2", unit="1")
+    assert [r2.shown(value) for value in (-5.061e-05, 0.8344, -3.2)] == ["0.000", "0.834", "-3.200"]
+    gain = Gain(metric="r2", unit="1", value=0.21, ci95=(0.1, 0.3), p_value=0.01, verdict="better")
+    assert str(gain) == "+0.210 (95%: 0.100 to 0.300): better"
+    assert difference(gain.value, "1") == "0.210"

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
+PURE = "1"  # the unit of figures that have none, such as a correlation
 SMALLEST, LARGEST = 0.0005, 1e6  # beyond them three decimals show nothing, or too much
 
 
@@ -76,6 +77,11 @@ def _is_same(given: Any, derived: Any) -> bool:
     return bool(to_jsonable_python(given, inf_nan_mode="null") == to_jsonable_python(derived, inf_nan_mode="null"))
 
 
+def unit_name(unit: str) -> str:
+    """Return a unit as it follows a figure; nothing for a pure number."""
+    return "" if unit == PURE else unit
+
+
 def written(value: float, unit: str = "") -> str:
     """Return a figure with three decimals: 0.834, 1,204.500.
 
@@ -91,7 +97,8 @@ class Metric(Section):
     """A metric of predictions: its key, its title in a table, its unit, and whether higher is better.
 
     The unit "share" is a part of a whole, whose differences are shown in percentage points; others are shown
-    unchanged. `hub_name` is the Hugging Face Hub's name of it, for the model card; "" where it has none.
+    unchanged. "1" is that of a pure number, and "" stands for the unit of the data. `hub_name` is the Hugging Face
+    Hub's name of it, for the model card; "" where it has none.
     """
 
     name: str

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lightune.measured import Measured, Metric, Section
+from lightune.measured import Measured, Metric, Section, unit_name
 
 Verdict = Literal["better", "worse", "no clear difference"]
 MCNEMAR = "McNemar's test"
@@ -230,7 +230,9 @@ class Gain(Section):
         """Return the gain with its interval and its verdict: shares in percentage points, others as they are."""
         if self.value is None:
             return "not measured"
-        scale, decimals, noun = (100, 1, " points") if self.unit == "share" else (1, 3, f" {self.unit}".rstrip())
+        scale, decimals, noun = (
+            (100, 1, " points") if self.unit == "share" else (1, 3, f" {unit_name(self.unit)}".rstrip())
+        )
         value, *ends = (f"{scale * number:.{decimals}f}" for number in (self.value, *(self.ci95 or ())))
         sign = "" if self.value < 0 else "+"
         return f"{sign}{value}{noun} (95%: {' to '.join(ends) or 'not measured'}): {self.verdict}"

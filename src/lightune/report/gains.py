@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightune.measured import Metric
+from lightune.measured import Metric, unit_name
 from lightune.record import RunRecord
 from lightune.report import words
 from lightune.sections import Gain
@@ -89,7 +89,7 @@ def difference(value: float | None, unit: str) -> str:
     """Return a difference with its unit: "2.1 points", "0.120 nats", "0.120"."""
     if value is None:
         return words.NOT_MEASURED
-    return f"{amount(value, unit)} {'points' if unit == SHARE else unit}".rstrip()
+    return f"{amount(value, unit)} {'points' if unit == SHARE else unit_name(unit)}".rstrip()
 
 
 def signed(change: float | None, unit: str) -> str:
@@ -105,7 +105,7 @@ def gain_in(metric: Metric) -> str:
 
 def gain_unit(metric: Metric) -> str:
     """Return the unit of a gain as a suffix to its name: ", percentage points", or nothing."""
-    unit = "percentage points" if metric.unit == SHARE else metric.unit
+    unit = "percentage points" if metric.unit == SHARE else unit_name(metric.unit)
     return f", {unit}" if unit else ""
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.faults import Fault
-from lightune.measured import Metric
+from lightune.measured import PURE, Metric
 from lightune.sections import Baseline, Evaluation
 from lightune.tasks import number_scores
-from lightune.tasks.answers import Numbers, short_number
+from lightune.tasks.answers import Numbers
 from lightune.tasks.base import Array, Task
 from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
@@ -46,11 +46,11 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric(name="r2", title="R2", hub_name="r_squared"),
+        Metric(name="r2", title="R2", unit=PURE, hub_name="r_squared"),
         Metric(name="rmse", title="RMSE", higher_is_better=False, hub_name="rmse"),
         Metric(name="mae", title="MAE", higher_is_better=False, hub_name="mae"),
-        Metric(name="spearman", title="Spearman", hub_name="spearmanr"),
-        Metric(name="pearson", title="Pearson", hub_name="pearsonr"),
+        Metric(name="spearman", title="Spearman", unit=PURE, hub_name="spearmanr"),
+        Metric(name="pearson", title="Pearson", unit=PURE, hub_name="pearsonr"),
     )
     label_columns: ClassVar[tuple[str, ...]] = ("score", "value", "target", "similarity", "similarity_score")
     target_column: ClassVar[str] = "target"
@@ -274,8 +274,7 @@ class Regression(Task):
     def constant(self, targets: Array) -> Constant | None:
         """Return the mean of the training targets; a constant correlates with nothing."""
         means = targets.mean(axis=0)
-        shown = ", ".join(map(short_number, means.tolist()))
-        scores, title = self._standardised(means[None])[0], f"always answering {shown}, the mean"
+        scores, title = self._standardised(means[None])[0], "always answering the mean"
         return Constant("mean", title, scores, {"means": means.tolist()}, NO_CORRELATION)
 
     def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:
