@@ -98,7 +98,8 @@ class Metric(Section):
 
     The unit "share" is a part of a whole, whose differences are shown in percentage points; others are shown
     unchanged. "1" is that of a pure number, and "" stands for the unit of the data. `hub_name` is the Hugging Face
-    Hub's name of it, for the model card; "" where it has none.
+    Hub's name of it, for the model card; "" where it has none. `by_group` is a sentence that a table of the metric by
+    group needs; "" where the figures explain themselves.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Metric(Section):
     unit: str = ""
     higher_is_better: bool = True
     hub_name: str = ""
+    by_group: str = ""
 
     def shown(self, value: float) -> str:
         """Return a value of the metric as it is shown."""

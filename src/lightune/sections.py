@@ -187,11 +187,15 @@ class Resumed(Section):
 
 
 class Training(Cost):
-    """The training phase; runtime and rates count only training steps, without evaluation and saving."""
+    """The training phase; runtime and rates count only training steps, without evaluation and saving.
+
+    `usual_learning_rate` is the default of the method.
+    """
 
     steps: int
     best_epoch: int
     learning_rate: float
+    usual_learning_rate: float | None = None
     precision: str
     epochs: list[Epoch]
     resumed: list[Resumed] = Field(default_factory=list)

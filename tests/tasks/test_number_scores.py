@@ -148,3 +148,13 @@ class Shown:
 
     def __init__(self, details: Any) -> None:
         self.details = details
+
+
+def test_a_group_whose_values_hardly_differ_has_an_r2_far_below_zero_and_tables_by_group_say_so() -> None:
+    """Targets 4.9, 5.0, 5.1 and answers 0.5 above: R2 = 1 - 3 * 0.25 / 0.02."""
+    targets = np.array([[4.9], [5.0], [5.1]])
+    found = number_metrics(targets + 0.5, targets)
+    assert (found["r2"], found["mae"]) == (pytest.approx(-36.5), pytest.approx(0.5))
+    assert {metric.name: "the group's own mean" in metric.by_group for metric in Regression.metrics} == {
+        name: name == "r2" for name in ("r2", "rmse", "mae", "spearman", "pearson")
+    }

@@ -16,6 +16,10 @@ from lightune.tasks.overview import Overview, by_split
 Array = NDArray[Any]
 NAMES = ("r2", "rmse", "mae", "spearman", "pearson")
 RANGES, BINS, BAR, TENTHS = 5, 10, 24, 10
+R2_BY_GROUP = (
+    "R2 of a group is measured against the group's own mean: where its values hardly differ, R2 is far below zero "
+    "though the errors may be small."
+)
 FLAT = 0.1  # answers that spread less than this share of the targets hardly vary
 
 

@@ -46,7 +46,7 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric(name="r2", title="R2", unit=PURE, hub_name="r_squared"),
+        Metric(name="r2", title="R2", unit=PURE, hub_name="r_squared", by_group=number_scores.R2_BY_GROUP),
         Metric(name="rmse", title="RMSE", higher_is_better=False, hub_name="rmse"),
         Metric(name="mae", title="MAE", higher_is_better=False, hub_name="mae"),
         Metric(name="spearman", title="Spearman", unit=PURE, hub_name="spearmanr"),

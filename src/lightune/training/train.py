@@ -84,12 +84,13 @@ class Choices:
 class Trained:
     """A trained model with the weights that are kept, in evaluation mode, and how it was trained.
 
-    `changed` are the modules that the method added, as in Attachment.
+    `changed` are the modules that the method added, as in Attachment; `usual_learning_rate` is the method's default.
     """
 
     model: nn.Module
     changed: tuple[str, ...]
     learning_rate: float
+    usual_learning_rate: float
     fitted: Fitted
     choices: Choices
 
@@ -102,6 +103,7 @@ class Trained:
             steps=fitted.steps,
             best_epoch=fitted.best_epoch,
             learning_rate=self.learning_rate,
+            usual_learning_rate=self.usual_learning_rate,
             precision=self.choices.precision.name,
             epochs=fitted.epochs,
         )
@@ -130,7 +132,8 @@ def train(
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
     loop.journal.finish_trackers()
     loop.checkpoints.remove()
-    return Trained(attachment.model, attachment.changed, job.learning_rate, fitted, choices)
+    rates = job.learning_rate, method.default_learning_rate
+    return Trained(attachment.model, attachment.changed, *rates, fitted, choices)
 
 
 def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: TrainingBlock) -> Attachment:
