@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from case_table import case
 from lightune.data.dataset import DataSplits, Split
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted, constant
 from lightune.measured import Metric
@@ -17,7 +16,7 @@ from lightune.recipe import Recipe
 from lightune.record import RunRecord
 from lightune.report.card import render_card
 from lightune.report.html import render_html
-from lightune.run_files import Measured, Outcome, advice, best_baseline
+from lightune.run_files import Measured, Outcome, best_baseline
 from lightune.sections import Baseline, Epoch, Evaluation, Inference, ModelRecord, ReloadCheck, Training
 from tiny import classes
 
@@ -25,23 +24,6 @@ COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
 SPEED = {"latency_ms_p50": 1.0, "latency_ms_p95": 1.0, "samples_per_second": 1.0}
 EPOCH = Epoch(epoch=1, train_loss=1.0, metrics={"accuracy": 0.5, "f1_macro": 0.5, "loss": 1.0}, learning_rate=0.0)
 TRAINING = Training(**COST, steps=20, best_epoch=1, learning_rate=5e-4, precision="fp32", epochs=[EPOCH] * 5)
-
-
-def test_a_run_that_did_not_lose_gets_no_advice() -> None:
-    assert advice(None, TRAINING, 5e-4) == []
-
-
-def test_a_run_that_lost_is_told_to_what_its_steps_and_a_way_on() -> None:
-    (said,) = advice("word counts (TF-IDF)", TRAINING, 5e-4)
-    assert said.startswith("Worse than word counts (TF-IDF), a baseline that costs almost nothing")
-    assert "after 20 steps" in said
-    assert "--epochs 15" in said
-    assert "learning rate" not in said
-
-
-def test_a_rate_below_the_usual_one_is_named() -> None:
-    (said,) = advice("the linear probe", TRAINING.model_copy(update={"learning_rate": 5e-5}), 5e-4)
-    assert "5e-05, is below the method's usual 0.0005" in said
 
 
 MODEL = ModelRecord(
@@ -210,33 +192,6 @@ def test_p_values_of_the_gains_by_hand():
     gains = _record((50, 50), before=(0, 50), after=(40, 45), tfidf=(40, 40), probe=(30, 30)).comparison.gains
     assert (gains["tfidf"].p_value, gains["tfidf"].verdict) == (pytest.approx(2 / 2**5), "no clear difference")
     assert (gains["probe"].p_value, gains["probe"].verdict) == (pytest.approx(2 / 2**25), "better")
-
-
-@pytest.mark.parametrize(
-    ("right", "name"),
-    [
-        pytest.param(
-            {"after": (60, 20), "tfidf": (80, 20), "probe": (50, 20)}, "word counts (TF-IDF)", id="tfidf",
-            marks=case("a run that loses to word counts and beats the probe", "no advice",
-                       "Worse than word counts (TF-IDF)", "losing to the best baseline is losing"),
-        ),
-        pytest.param(
-            {"after": (60, 5), "tfidf": (50, 5), "probe": (50, 5)}, "always answering label 0", id="majority",
-            marks=case("a run that loses to its commonest label", "no advice", "Worse than always answering it",
-                       "losing to the best baseline is losing"),
-        ),
-        pytest.param({"after": (60, 20), "tfidf": (50, 20), "probe": (80, 20)}, "the linear probe", id="probe"),
-    ],
-)  # fmt: skip
-def test_advice_names_the_baseline_that_won(right, name):
-    record = _record((80, 20), before=(0, 20), **right)
-    assert record.notes[0].startswith(f"Worse than {name}, a baseline that costs almost nothing, after 20 steps")
-    assert record.notes[1:] == ["told on the way"]
-
-
-def test_a_run_that_beat_them_all_gets_no_advice():
-    record = _record((50, 50), before=(0, 50), after=(50, 50), tfidf=(30, 30), probe=(30, 30))
-    assert record.notes == ["told on the way"]
 
 
 def test_the_figures_per_label_are_in_the_record():

@@ -15,7 +15,6 @@ from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import DataSplits
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
 from lightune.evaluation.significance import Difference, compare, not_compared
-from lightune.methods import make_method
 from lightune.models.load import ModelSource
 from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
@@ -74,8 +73,7 @@ class Outcome:
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will be in `folder`."""
-        measured, method, task = self.measured, self.recipe.method, self.task
-        usual_rate = make_method(method.name, method.options).default_learning_rate
+        measured, task = self.measured, self.task
         record = RunRecord(
             status="completed" if measured.reload_check.passed else "reload_failed",
             run_folder=folder.as_posix(),
@@ -92,8 +90,7 @@ class Outcome:
             comparison=self._comparison(),
             reload_check=measured.reload_check,
         )
-        advised = advice(lost_to(record), measured.training, usual_rate)
-        return record.model_copy(update={"notes": [*advised, *self.notes, *not_measured(record)]})
+        return record.model_copy(update={"notes": [*self.notes, *not_measured(record)]})
 
     def predictions(self) -> list[dict[str, str]]:
         """Return one row per test example: text, target, predictions after, before and of fitted baselines, groups."""
@@ -177,28 +174,6 @@ def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
     if base.revision is None:
         recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
     (working / RECIPE_FILE).write_text(to_yaml(recipe), encoding="utf-8", newline="\n")
-
-
-def lost_to(record: RunRecord) -> str | None:
-    """Name a baseline that the model is clearly worse than, the best one if possible; None where there is none."""
-    found = record.comparison
-    names = [name for name in (found.rival, *reversed(record.baselines)) if name in record.baselines]
-    lost = [name for name in names if found.gains[name].verdict == "worse"]
-    return record.baselines[lost[0]].named if lost else None
-
-
-def advice(lost_to: str | None, training: Training, usual_rate: float) -> list[str]:
-    """Return what to try after a run that lost to the named baseline; nothing after any other run.
-
-    `usual_rate` is the method's own learning rate.
-    """
-    if lost_to is None:
-        return []
-    rate = training.learning_rate
-    low = f" The learning rate, {rate:g}, is below the method's usual {usual_rate:g}." if rate < usual_rate else ""
-    more = f"more may help, e.g. --epochs {3 * len(training.epochs)}"
-    cheap = "a baseline that costs almost nothing"
-    return [f"Worse than {lost_to}, {cheap}, after {training.steps} steps: {more}.{low}"]
 
 
 def not_measured(record: RunRecord) -> list[str]:

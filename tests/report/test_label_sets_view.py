@@ -10,7 +10,7 @@ import pytest
 from other_tasks import PREDICTIONS, regression
 from rich.console import Console
 from test_report_html import Page
-from view_records import label_sets, write_run
+from view_records import bare, label_sets, write_run
 
 from example_record import example_predictions, example_record
 from lightune.errors import ArtifactError
@@ -25,6 +25,7 @@ HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x_1$
 
 
 def _section(page: str, name: str) -> str:
+    page = bare(page)
     start = page.index(f'aria-labelledby="{name}"')
     return page[start : page.index("</section>", start)]
 

@@ -9,7 +9,7 @@ import re
 import pytest
 from rich.console import Console
 from test_report_html import Page
-from view_records import ANSWERS, TARGETS, numbers, write_run
+from view_records import ANSWERS, TARGETS, bare, numbers, write_run
 
 from example_record import example_predictions, example_record
 from lightune.errors import ArtifactError
@@ -29,6 +29,7 @@ def _view(record) -> NumbersView:
 
 
 def _section(page: str, name: str) -> str:
+    page = bare(page)
     start = page.index(f'aria-labelledby="{name}"')
     return html.unescape(page[start : page.index("</section>", start)])
 

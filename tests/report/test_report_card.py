@@ -74,7 +74,7 @@ def test_sections_and_figures(labels):
     card = render_card(record)
     titles = re.findall(r"^## (.+)$", card, flags=re.MULTILINE)
     assert titles == ["What it is", "How to use it", "Training data", "Results", "Training settings", "Cost", "Limits",
-                      "Reproduce"]  # fmt: skip
+                      "What may improve it", "Reproduce"]  # fmt: skip
     assert f"| after (lora) | {record.after.accuracy:.3f} |" in card
     assert f"| before (untrained head) | {record.before.accuracy:.3f} |" in card
     assert record.comparison.probe_verdict in card

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from rich.console import Console
+from view_records import bare
 
 from case_table import case
 from example_record import counted_predictions, example_predictions, example_record
@@ -242,7 +243,7 @@ def test_every_label_has_its_figures(count):
     rows = example_predictions(labels, examples=5 * count)
     record = example_record(labels, rows)
     page, card = render_html(record, rows), render_card(record)
-    part = page[page.index('id="labels"') : page.index('id="groups"')]
+    part = bare(page[page.index('id="labels"') : page.index('id="groups"')])
     for label, scores in record.after.per_label.items():
         cells = [f"{scores[name]:.3f}" for name in ("precision", "recall", "f1")]
         shown = "".join(f"<td>{cell}</td>" for cell in [*cells, scores["examples"], scores["answered"]])

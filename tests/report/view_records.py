@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def numbers(
     }
     task = {"outputs": len(names), "target_column": "target"}
     return _with(regression(), details, task, len(rows)), rows
+
+
+def bare(page: str) -> str:
+    """Return a page without what its tables have for phones: roles, and the column's name in each cell."""
+    return re.sub(r' (?:role="(?:table|row|rowgroup|rowheader|columnheader|cell)"|data-label="[^"]*")', "", page)
 
 
 def write_run(folder: Path, record: RunRecord, rows: Rows) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lightune.errors import TrainingDivergedError
 from lightune.measured import Metric
-from lightune.report.plots import loss_plot
+from lightune.report.learning_plots import Curves
 from lightune.sections import Epoch, Training
 from lightune.tasks import TASKS
 from lightune.tasks.base import CHUNK
@@ -95,7 +95,7 @@ def test_a_task_without_the_metric_has_a_validation_loss_that_breaks_ties(make_l
     training = Training(
         **cost, steps=16, best_epoch=fitted.best_epoch, learning_rate=1e-6, precision="fp32", epochs=fitted.epochs
     )
-    assert re.search("validation loss from [0-9]", loss_plot(training))
+    assert re.search("validation loss from [0-9]", Curves(training).losses())
 
 
 def test_divergence_is_seen_without_the_metric(make_loop: Callable[..., Any]) -> None:

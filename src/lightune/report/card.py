@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lightune.record import RunRecord
 from lightune.report import gains, tables, usage, views, words
+from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
 from lightune.sections import MCNEMAR
 
@@ -94,6 +95,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "gains": gains,
         "tables": tables,
         "usage": usage,
+        "next_steps": next_steps(record),
         "groups": tables.groups(record, MOST_GROUPS),
         "details": views.brief(record.after, record.task),
         "sampling": sampling_sentence(record),

@@ -9,6 +9,7 @@ from lightune.errors import ArtifactError
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
 from lightune.report import views, words
+from lightune.report.step_losses import read_step_losses
 from lightune.tasks.number_column import JOIN
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -20,11 +21,15 @@ Predictions = list[dict[str, str]]
 
 
 def write_reports(record: RunRecord, predictions: Predictions, folder: Path) -> None:
-    """Write report.html and README.md into the run folder."""
+    """Write report.html and README.md into the run folder, which has the losses of steps in metrics.jsonl.
+
+    Raises ArtifactError where metrics.jsonl is damaged.
+    """
     from lightune.report.card import render_card
     from lightune.report.html import render_html
 
-    (folder / REPORT_FILE).write_text(render_html(record, predictions), encoding="utf-8", newline="\n")
+    page = render_html(record, predictions, read_step_losses(folder))
+    (folder / REPORT_FILE).write_text(page, encoding="utf-8", newline="\n")
     (folder / CARD_FILE).write_text(render_card(record), encoding="utf-8", newline="\n")
 
 

@@ -12,16 +12,23 @@ from markupsafe import Markup
 
 from lightune.record import RunRecord
 from lightune.report import gains, plots, tables, usage, views, words
+from lightune.report.learning_plots import Curves
+from lightune.report.next_steps import next_steps
+from lightune.report.step_losses import StepLosses
+from lightune.report.tables import Table
 from lightune.sections import MCNEMAR, Gain
 
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
+# A phone shows this many characters of figures beside the names of rows, and twice that many below a name.
+PHONE, HALF_A_PHONE = 33, 20
 # Names that a plot can show unchanged: the fonts have all characters, and none is read as mathematics.
 PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
+HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 
 
-def render_html(record: RunRecord, predictions: list[dict[str, str]]) -> str:
-    """Return the whole page; the same record and predictions give the same bytes."""
+def render_html(record: RunRecord, predictions: list[dict[str, str]], steps: StepLosses | None = None) -> str:
+    """Return the whole page; the same record, predictions and losses of steps give the same bytes."""
     environment = Environment(
         loader=PackageLoader("lightune.report"),
         autoescape=True,
@@ -30,10 +37,28 @@ def render_html(record: RunRecord, predictions: list[dict[str, str]]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(_context(record, predictions))
+    return environment.get_template("report.html.j2").render(_context(record, predictions, steps))
 
 
-def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, Any]:
+def headings(page: str) -> list[tuple[str, Markup]]:
+    """Return id and title of each section, in order, for the table of contents."""
+    return [(name, Markup(title)) for name, title in HEADING.findall(page)]
+
+
+def form(table: Table) -> str:
+    """Return the classes of a table that is too wide for a phone: there each row becomes lines of name and figure.
+
+    Two figures share a line where they are short.
+    """
+    figures = list(zip(table.columns, *table.rows, strict=True))[1:]
+    if sum(2 + max(map(len, [*name.split(), *cells]), default=0) for name, *cells in figures) <= PHONE:
+        return ""
+    lines = max(len(name) + 1 + max(map(len, cells), default=0) for name, *cells in figures)
+    return "stack two" if lines <= HALF_A_PHONE else "stack"
+
+
+def _context(record: RunRecord, predictions: list[dict[str, str]], steps: StepLosses | None) -> dict[str, Any]:
+    curves = Curves.of(record.training, steps)
     return {
         "record": record,
         "name": tables.run_name(record),
@@ -43,22 +68,17 @@ def _context(record: RunRecord, predictions: list[dict[str, str]]) -> dict[str, 
         "tables": tables,
         "usage": usage,
         "mcnemar": MCNEMAR,
+        "form": form,
+        "headings": headings,
+        "next_steps": next_steps(record),
         "groups": tables.groups(record, MOST_GROUPS),
-        "plots": _plots(record),
+        "curves": curves,
+        "plots": [Markup(plot) for plot in curves.drawn(record.task.headline)],
         "gain_plot": Markup(plots.interval_plot(_gains(record), record.task.headline)),
         "parts": views.parts(record, predictions),
         "short": partial(words.shortened, longest=LONGEST_TEXT),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }
-
-
-def _plots(record: RunRecord) -> list[Markup]:
-    """Return the learning curves: the losses, and the headline metric where it was measured after each epoch."""
-    training, headline = record.training, record.task.headline
-    drawn = [plots.loss_plot(training)]
-    if all(headline.name in epoch.metrics for epoch in training.epochs):
-        drawn.append(plots.metric_plot(training, headline))
-    return [Markup(plot) for plot in drawn]
 
 
 def _gains(record: RunRecord) -> list[tuple[str, Gain]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import io
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lightune.measured import Metric
 from lightune.report import gains, words
-from lightune.sections import Gain, Training
+from lightune.sections import Gain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,45 +76,6 @@ def _spoken(rows: Sequence[tuple[str, Gain]], metric: Metric) -> str:
     return f"{words.capital(gains.gain_in(metric))} with 95% intervals: {shown}."
 
 
-def loss_plot(training: Training) -> str:
-    """Draw the loss after each epoch: of training, and of validation where the record has it."""
-    train = [epoch.train_loss for epoch in training.epochs]
-    validation = _plotted([epoch.validation_loss for epoch in training.epochs])
-
-    def draw(axes: Axes) -> None:
-        _curve(axes, training, train, "training", ACCENT, "o-")
-        if validation:
-            _curve(axes, training, validation, "validation", WARM, "s--")
-        _finish_curves(axes, training, "loss")
-
-    after = f", {_ends('validation loss', validation)}" if validation else ""
-    return drawing("loss", 250, f"{_ends('Training loss', train)}{after}; {_kept(training)}.", draw)
-
-
-def metric_plot(training: Training, metric: Metric) -> str:
-    """Draw a metric on the validation texts after each epoch."""
-    values = _plotted([epoch.metrics.get(metric.name) for epoch in training.epochs])
-
-    def draw(axes: Axes) -> None:
-        _curve(axes, training, values, "validation", WARM, "s--")
-        _finish_curves(axes, training, metric.title)
-
-    return drawing("headline", 250, f"{_ends(f'Validation {metric.title}', values)}; {_kept(training)}.", draw)
-
-
-def _plotted(found: Sequence[float | None]) -> list[float]:
-    """Return figures of the epochs, NaN (a gap in the curve) where one is undefined; nothing where no epoch has one."""
-    return [] if all(value is None for value in found) else [math.nan if value is None else value for value in found]
-
-
-def _ends(name: str, values: Sequence[float]) -> str:
-    if not values:
-        return "No epochs"
-    # Only the first of several has a verb: "Training loss goes from 0.7 to 0.5, validation loss from 0.7 to 0.6".
-    goes = " goes" if name[0].isupper() else ""
-    return f"{name}{goes} from {words.score(values[0])} to {words.score(values[-1])}"
-
-
 def _draw_interval(axes: Axes, height: int, found: Gain, scale: int, colour: str) -> None:
     if found.ci95 is not None:
         low, high = (scale * bound for bound in found.ci95)
@@ -123,36 +83,6 @@ def _draw_interval(axes: Axes, height: int, found: Gain, scale: int, colour: str
         axes.plot([low, high], [height, height], "|", color=colour, markersize=11, markeredgewidth=2)
     if found.value is not None:
         axes.plot([scale * found.value], [height], "o", color=colour, markersize=8)
-
-
-def _kept(training: Training) -> str:
-    return f"epoch {training.best_epoch} was kept"
-
-
-def _curve(axes: Axes, training: Training, values: Sequence[float], name: str, colour: str, form: str) -> None:
-    numbers = [epoch.epoch for epoch in training.epochs]
-    size = 5 if len(numbers) <= 25 else 0
-    axes.plot(numbers, values, form, color=colour, label=name, markersize=size, clip_on=False)
-
-
-def _finish_curves(axes: Axes, training: Training, name: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    if any(epoch.epoch == training.best_epoch for epoch in training.epochs):
-        label = f"kept (epoch {training.best_epoch})"
-        axes.axvline(training.best_epoch, color=MUTED, linewidth=1, linestyle=":", label=label, zorder=0)
-    axes.margins(y=0.09)
-    if len(training.epochs) == 1:
-        axes.set_xlim(training.epochs[0].epoch - 1, training.epochs[0].epoch + 1)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.grid(axis="x", visible=False)
-    axes.set_xlabel("epoch")
-    axes.set_title(name, loc="left", fontsize=11, pad=24)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, borderpad=0.2, handlelength=1.6,
-        columnspacing=1.1, handletextpad=0.5, fontsize=10.5, labelcolor=MUTED,
-    )  # fmt: skip
 
 
 def drawing(name: str, height: int, spoken: str, draw: Callable[[Axes], None]) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from lightune.record import RunRecord
 from lightune.report import gains, tables, usage, views, words
 from lightune.report.files import REPORT_FILE
+from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
 from lightune.sections import Evaluation, TaskRecord
 
@@ -67,8 +68,15 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
+    headline = record.task.headline
+    if record.after.groups and headline.by_group:
+        yield f"{headline.title} by group", headline.by_group
     for number, note in enumerate(record.notes):
         yield ("" if number else "notes"), note
+    for number, step in enumerate(next_steps(record)):
+        yield ("" if number else "what to do next"), step.text
+        if step.command:
+            yield "", f"-> {step.command}"
     yield "run folder", record.run_folder
     yield "report", str(PurePath(record.run_folder) / REPORT_FILE)
     yield "use it", usage.predict_command(record)
@@ -158,6 +166,8 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
     for table in [*parts, *(table for view in shown for table in view.others())]:
         print_table(table, console)
         console.print()
+    if found.groups:
+        print_text(console, task.headline.by_group)
     print_text(console, words.known_texts(found, task.headline))
 
 

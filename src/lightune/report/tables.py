@@ -237,7 +237,7 @@ def surroundings(record: RunRecord) -> Table:
     """Return the model's origin and the machine's description."""
     rows = [
         ["model", record.model.name],
-        ["model revision", record.model.revision or "none recorded"],
+        *([["model revision", record.model.revision]] if record.model.revision else []),
         ["architecture", record.model.architecture],
         ["precision", record.training.precision],
         *([name, value] for name, value in _flat(record.environment)),
@@ -250,13 +250,18 @@ def _phases(record: RunRecord) -> list[tuple[str, Cost]]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Yield name and text of every value; nested names are joined, byte counts get their unit."""
+    """Yield name and text of every value that says something; nested names are joined, byte counts get their unit."""
     for key, value in values.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
+        name = (prefix.strip() if key == "name" and prefix else f"{prefix}{key}").replace("_", " ")
+        if isinstance(value, Mapping) and value.get("used") is False:
+            # What was not used has no figures, only a reason.
+            yield name, f"no: {value['reason']}" if value.get("reason") else "no"
+        elif isinstance(value, Mapping):
             # "torch" is clearer than "versions torch".
             yield from _flat(value, "" if key == "versions" else f"{name} ")
-        elif key.endswith("_bytes") and isinstance(value, int):
-            yield name.removesuffix(" bytes"), words.size(value)
-        else:
-            yield name, words.NOT_MEASURED if value is None else str(value)
+        elif isinstance(value, bool):
+            yield name, "yes" if value else "no"
+        elif key.endswith("bytes") and isinstance(value, int):
+            yield name.removesuffix(" bytes") if key != "bytes" else name, words.size(value)
+        elif value not in (None, "", [], ()):
+            yield name, str(value)

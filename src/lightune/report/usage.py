@@ -10,6 +10,13 @@ from lightune.models.embedded import HUB_NAME
 from lightune.models.embedded import NAME as EMBEDDED_NAME
 from lightune.record import RunRecord
 
+PYTHON = "<python>"  # the source of data that a program passed
+FLAGS = {
+    "training.num_train_epochs": "--epochs ",
+    "training.learning_rate": "--learning-rate ",
+    "data.train_examples": "--train-examples ",
+    "data.test_examples": "--test-examples ",
+}
 # The columns of a `Prediction`, which has a label and a confidence.
 PREDICTION = ["prediction", "confidence"]
 
@@ -35,6 +42,16 @@ def predict_command(record: RunRecord) -> str:
 def rerun_command(record: RunRecord) -> str:
     """Return the command that repeats the run."""
     return f"lightune run {shlex.quote(_inside(record, 'recipe.yaml'))}"
+
+
+def changed_command(record: RunRecord, key: str, value: object) -> str:
+    """Return the command that repeats the run with another value of a recipe key.
+
+    Data from a Python program needs that program: then it is the line to change in the recipe.
+    """
+    if record.data.source == PYTHON:
+        return f"{key}: {value}  # in {_inside(record, 'recipe.yaml')}"
+    return f"{rerun_command(record)} {FLAGS.get(key, f'--set {key}=')}{value}"
 
 
 def python_code(record: RunRecord) -> str:
