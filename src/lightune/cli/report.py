@@ -18,7 +18,7 @@ lightune report runs/quickstart-1 --json
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @as_json
 def command(run: Path, as_json: bool) -> int:
-    """Show a run's summary, and write its report.html and model card again from results.json and predictions.csv."""
+    """Show a run's summary, and write its report.html and model card again from what the run folder holds."""
     from lightune.report.files import read_run, write_reports
 
     record, predictions = read_run(run)
