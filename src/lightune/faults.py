@@ -10,6 +10,7 @@ from lightune.errors import DataError
 
 MOST_SHOWN = 10
 ROW_CODES = ("DATA-013", "DATA-014", "DATA-044")
+FIX_OR_DROP = "Fix the row, or pass --set data.on_missing=drop."
 GUESS = re.compile(r'(?P<guess>Did you mean "[^"]*"\?) (?P<remedy>.*)', re.DOTALL)
 
 
@@ -21,6 +22,10 @@ class Fault:
     place: str
     text: str
     hint: str = ""
+
+
+class Missing(Fault):
+    """The fault of a row that lacks its text or its target; data.on_missing says what happens to such rows."""
 
 
 class FaultsError(DataError):

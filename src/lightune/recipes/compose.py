@@ -17,7 +17,7 @@ from lightune.recipe import MethodBlock, Recipe, parse_recipe
 from lightune.tasks import require_task
 
 DEFAULT = "quickstart"
-DATA_ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
+DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".xlsx", ".gz"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.
@@ -35,6 +35,8 @@ FLAGS: dict[str, str] = {
     "label_columns": "data.label_columns",
     "label_kind": "data.label_kind",
     "label_separator": "data.label_separator",
+    "separator": "data.separator",
+    "encoding": "data.encoding",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",
