@@ -57,9 +57,19 @@ def as_error(faults: Sequence[Fault]) -> FaultsError:
     only_rows = set(codes) <= set(ROW_CODES)
     heading = f"{len(faults)} rows cannot be used:" if only_rows else f"{len(faults)} faults:"
     lines = [line for kind in kinds for line in _listed(kind, show_code=len(kinds) > 1)]
-    remedies = list(dict.fromkeys(_many(_split_hint(fault)[1]) for fault in faults))
+    remedies = _without_parts(list(dict.fromkeys(_many(_split_hint(fault)[1]) for fault in faults)))
     message, hint = "\n  ".join([heading, *lines]), "\n".join(filter(None, remedies[:MOST_SHOWN]))
     return FaultsError(first.code, message, hint, faults)
+
+
+def _without_parts(remedies: Sequence[str]) -> list[str]:
+    """Leave out what another remedy begins with: "Fix the rows." beside "Fix the rows, or drop them."."""
+    begun = [one.rstrip(".") for one in remedies]
+    return [
+        one
+        for one, stem in zip(remedies, begun, strict=True)
+        if not any(other.startswith(f"{stem},") for other in remedies)
+    ]
 
 
 def faults_of(error: DataError) -> list[Fault]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-NO_CORRELATION = ("spearman", "pearson")
 
 
 @register("regression")
@@ -277,7 +276,7 @@ class Regression(Task):
         """Return the mean of the training targets; a constant correlates with nothing."""
         means = targets.mean(axis=0)
         scores, title = self._standardised(means[None])[0], "always answering the mean"
-        return Constant("mean", title, scores, {"means": means.tolist()}, NO_CORRELATION)
+        return Constant("mean", title, scores, {"means": means.tolist()}, ("spearman", "pearson"))
 
     def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:
         """Fit ridge regression to the standardised targets."""

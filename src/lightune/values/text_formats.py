@@ -18,7 +18,7 @@ def named_separator(value: str) -> str:
 def named_encoding(value: str) -> str:
     """Return the name of a text encoding that Python knows. ValueError for others."""
     try:
-        b"".decode(value)
-    except LookupError as error:
+        b"\xe9".decode(value, "replace")
+    except (LookupError, UnicodeError) as error:  # LookupError also for what is no text encoding, such as hex
         raise ValueError(VALID_ENCODINGS) from error
     return value
