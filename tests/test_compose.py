@@ -59,6 +59,8 @@ def value_at(recipe: Any, key: str) -> Any:
         ("label_column", "stars", "data.label_column"),
         ("label_columns", ("anger", "joy"), "data.label_columns"),
         ("label_separator", ";", "data.label_separator"),
+        ("separator", "|", "data.separator"),
+        ("encoding", "cp1252", "data.encoding"),
         ("label_kind", "class", "data.label_kind"),
         ("train_examples", 7, "data.train_examples"),
         ("validation_examples", 8, "data.validation_examples"),

@@ -76,6 +76,9 @@ DATA = some_of(
     test_examples=st.none() | COUNT,
     max_length=st.none() | st.integers(4, 10**6),
     on_unseen_label=st.sampled_from(["error", "drop"]),
+    on_missing=st.sampled_from(["error", "drop"]),
+    separator=st.none() | st.sampled_from([";", "\t", "|", "#"]),
+    encoding=st.none() | st.sampled_from(["cp1252", "utf-16", "shift_jis"]),
     on_duplicate=st.sampled_from(["drop", "keep", "error"]),
     fingerprints=st.booleans(),
 )
@@ -314,3 +317,16 @@ def test_a_pinned_recipe_names_the_hubs_commits_and_no_hash_of_packaged_weights(
     assert (pinned.model_revision, pinned.data.revision) == ("a" * 40, "b" * 40)
     assert pinned.pinned(None, None) == pinned
     assert recipe.pinned("sha256:53aa", None) == recipe
+
+
+@pytest.mark.parametrize(("given", "mark"), [("tab", "\t"), ("\\t", "\t"), ("Semicolon", ";"), ("|", "|"), (" ", " ")])
+def test_a_separator_is_one_character_or_its_name(given: str, mark: str):
+    assert DataBlock(separator=given).separator == mark
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"separator": "::"}, {"separator": '"'}, {"encoding": "klingon"}, {"encoding": "hex"}]
+)
+def test_other_separators_and_encodings_are_refused(wrong: dict[str, str]):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        DataBlock.model_validate(wrong)

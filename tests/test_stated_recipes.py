@@ -18,6 +18,9 @@ EXEMPT = {
     "label_columns": "another way to name the labels, and label_column is stated",
     "label_separator": "parts the labels of a cell, and the task that has one label in each is stated",
     "label_kind": "which columns are refused as labels; what is accepted is the same",
+    "separator": "how text files are written, and the data set is none",
+    "encoding": "how text files are written, and the data set is none",
+    "on_missing": "whether rows without text or label are dropped, and the data set has none",
     "fingerprints": "what is kept beside the adapter",
     "gradient_checkpointing": "computes the same with less memory",
     "cuda_graphs": "computes the same with fewer launches",
@@ -32,7 +35,7 @@ DATA: dict[str, Any] = {
     "source": "cornell-movie-review-data/rotten_tomatoes", "name": None, "revision": None, "text_column": "text",
     "label_column": "label", "train_examples": 500, "validation_examples": None, "test_examples": 500,
     "max_length": None, "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto", "fingerprints": True,
-    "label_columns": None, "label_separator": None,
+    "label_columns": None, "label_separator": None, "separator": None, "encoding": None, "on_missing": "error",
 }  # fmt: skip
 LORA: dict[str, Any] = {
     "rank": 8, "alpha": 16, "dropout": 0.0,

@@ -10,6 +10,7 @@ from lightune.errors import DataError
 
 MOST_SHOWN = 10
 ROW_CODES = ("DATA-013", "DATA-014", "DATA-044")
+FIX_OR_DROP = "Fix the row, or pass --set data.on_missing=drop."
 GUESS = re.compile(r'(?P<guess>Did you mean "[^"]*"\?) (?P<remedy>.*)', re.DOTALL)
 
 
@@ -21,6 +22,10 @@ class Fault:
     place: str
     text: str
     hint: str = ""
+
+
+class Missing(Fault):
+    """The fault of a row that lacks its text or its target; data.on_missing says what happens to such rows."""
 
 
 class FaultsError(DataError):
@@ -52,9 +57,19 @@ def as_error(faults: Sequence[Fault]) -> FaultsError:
     only_rows = set(codes) <= set(ROW_CODES)
     heading = f"{len(faults)} rows cannot be used:" if only_rows else f"{len(faults)} faults:"
     lines = [line for kind in kinds for line in _listed(kind, show_code=len(kinds) > 1)]
-    remedies = list(dict.fromkeys(_many(_split_hint(fault)[1]) for fault in faults))
+    remedies = _without_parts(list(dict.fromkeys(_many(_split_hint(fault)[1]) for fault in faults)))
     message, hint = "\n  ".join([heading, *lines]), "\n".join(filter(None, remedies[:MOST_SHOWN]))
     return FaultsError(first.code, message, hint, faults)
+
+
+def _without_parts(remedies: Sequence[str]) -> list[str]:
+    """Leave out what another remedy begins with: "Fix the rows." beside "Fix the rows, or drop them."."""
+    begun = [one.rstrip(".") for one in remedies]
+    return [
+        one
+        for one, stem in zip(remedies, begun, strict=True)
+        if not any(other.startswith(f"{stem},") for other in remedies)
+    ]
 
 
 def faults_of(error: DataError) -> list[Fault]:

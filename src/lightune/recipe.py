@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from lightune.errors import RecipeError, did_you_mean
+from lightune.values.text_formats import named_encoding, named_separator
 
 SCHEDULERS = (
     "linear",
@@ -37,7 +39,9 @@ TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Separator = Annotated[str, StringConstraints(min_length=1, max_length=3, strip_whitespace=False)]
+LabelSeparator = Annotated[str, StringConstraints(min_length=1, max_length=3, strip_whitespace=False)]
+Separator = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(named_separator)]
+Encoding = Annotated[str, AfterValidator(named_encoding)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -88,12 +92,15 @@ class DataBlock(Block):
         None  # several: one of 0 and 1 for each label, or one number each
     )
     label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
-    label_separator: Separator | None = None  # between the labels of a cell
+    label_separator: LabelSeparator | None = None  # between the labels of a cell
+    separator: Separator | None = None  # between the columns of text files; else as their headers show
+    encoding: Encoding | None = None  # of files that are not UTF-8
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None
     max_length: Annotated[int, Field(ge=4)] | None = None
     on_unseen_label: Literal["error", "drop"] = "error"
+    on_missing: Literal["error", "drop"] = "error"  # rows without text or target
     on_duplicate: Literal["drop", "keep", "error"] = "drop"
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 

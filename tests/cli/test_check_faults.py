@@ -30,9 +30,11 @@ SINGLE = ("--task", "classification")
 PAIR = ("--set", "data.text_column=[premise,hypothesis]")
 PLANTS = [
     # Files
-    Plant("another kind of file", "DATA-002", "train.xlsx", "csv, tsv, jsonl", b"PK", kind="xlsx"),
+    Plant("another kind of file", "DATA-002", "train.doc", "csv, tsv, txt, jsonl", b"PK", kind="doc"),
+    Plant("a damaged workbook", "DATA-078", "train.xlsx", "CSV UTF-8", b"PK", kind="xlsx"),
     Plant("latin-1", "DATA-003", "train.csv:3", "UTF-8", csv(*ROWS[:1], ("caf@", "positive")).replace(b"@", b"\xe9")),
-    Plant("utf-16", "DATA-003", "train.csv:1", "UTF-8", csv(*ROWS).decode().encode("utf-16")),
+    Plant("utf-16 without its mark", "DATA-003", "train.csv:1", "--encoding utf-16le",
+          csv(*ROWS).decode().encode("utf-16-le")),
     Plant("header only", "DATA-004", "train.csv", "no rows", b"text,label\n"),
     Plant("a test file with a header only", "DATA-004", "test.csv", "no rows", more={"test.csv": b"text,label\n"}),
     Plant("an open quote", "DATA-005", "train.csv:4", "quot", csv(*ROWS[:2]) + b'"never closed,positive\n'),
@@ -45,7 +47,7 @@ PLANTS = [
     Plant("a JSON line of another kind", "DATA-008", "train.jsonl:2", "object", b'{"text":"a"}\n[1]\n', kind="jsonl"),
     Plant("a Parquet file that is none", "DATA-009", "train.parquet", "Parquet", b"PAR1 not", kind="parquet"),
     # Columns
-    Plant("semicolons", "DATA-069", "train.csv:1", "semicolons", csv(*ROWS, header="text;label", mark=";")),
+    Plant("semicolons in the header alone", "DATA-069", "train.csv:1", "--separator", csv(*ROWS, header="text;label")),
     Plant("no such text column", "DATA-024", "train.csv", '"text"', arguments=("--text-column", "texd")),
     Plant("no such label column", "DATA-024", "train.csv", '"label"', arguments=("--label-column", "lable")),
     Plant("no telling the label", "DATA-025", "train.csv", "--label-column", csv(("a", "b", "c"), header="text,x,y")),

@@ -91,6 +91,22 @@ def test_rows_with_a_label_that_training_lacks_can_be_dropped(load: Load, tmp_pa
     assert note in splits.notes
 
 
+def test_rows_without_text_or_label_are_faults_unless_they_are_to_be_dropped(load: Load, tmp_path: Path):
+    train = [*numbered("a", negative=5, positive=5), ("", "negative"), ("no label", " ")]
+    test = [("good", "positive"), ("bad", "negative"), (" ", "positive")]
+    with pytest.raises(DataError) as caught:
+        load(train, test=test)
+    assert "3 rows cannot be used" in caught.value.message
+    assert "data.on_missing=drop" in caught.value.hint
+    splits = load(train, test=test, on_missing="drop")
+    assert texts_of(splits.test) == {"good", "bad"}
+    assert f"{tmp_path}/train.csv: 2 rows without text or label dropped." in splits.notes
+    assert f"{tmp_path}/test.csv: 1 row without text or label dropped." in splits.notes
+    assert [splits.rows[name].dropped for name in ("train", "test")] == [
+        {"without text or label": 2}, {"without text or label": 1},
+    ]  # fmt: skip
+
+
 def test_every_row_that_cannot_be_used_is_named_at_once(tmp_path: Path):
     rows: list[dict[str, Any]] = [{"text": text, "label": label} for text, label in numbered("a", no=5, yes=5)]
     rows[1]["text"] = "  "
@@ -111,7 +127,7 @@ def test_every_row_that_cannot_be_used_is_named_at_once(tmp_path: Path):
         f"  {path}:7: label is missing\n"
         f"  {path}:8: label is missing\n"
         f"  {path}:9: text is empty\n"
-        "Fix the rows."
+        "Fix the rows, or pass --set data.on_missing=drop."
     )
     assert caught.value.exit_code == 3
 

@@ -48,13 +48,17 @@ WHOLE = as_parquet(text=pa.array(["a film"] * 500), label=pa.array(["pos"] * 500
 NOT_TEXT = as_parquet(text=bytes_as_text(b"fine", b"caf\xe9", b"dull"), label=pa.array(["pos", "neg", "neg"]))
 # (file, content, code, where the fault stands after the file's name, words of the reason, words of the remedy)
 FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
-    ("a.csv", "text,label\ncafé,pos\n".encode("latin-1"), "DATA-003", ":2", "not UTF-8", "iconv -f latin1"),
-    ("a.csv", GOOD.encode("utf-16"), "DATA-003", ":1", "utf-16", "iconv -f utf-16 "),
-    ("a.csv", GOOD.encode("utf-16-le"), "DATA-003", ":1", "utf-16le", "iconv -f utf-16le"),
-    ("a.csv", GOOD.encode("utf-16-be"), "DATA-003", ":1", "utf-16be", "iconv -f utf-16be"),
-    ("a.tsv", GOOD.encode("utf-32"), "DATA-003", ":1", "utf-32", "iconv -f utf-32"),
-    ("a.jsonl", '{"text": "x", "label": "y"}\n'.encode("utf-16"), "DATA-003", ":1", "utf-16", "iconv"),
-    ("a.jsonl", '{"text": "fine"}\n{"text": "café"}\n'.encode("latin-1"), "DATA-003", ":2", "not UTF-8", "latin1"),
+    ("a.csv", "text,label\ncafé,pos\n".encode("latin-1"), "DATA-003", ":2", "not UTF-8", "--encoding cp1252"),
+    ("a.csv", GOOD.encode("utf-16-le"), "DATA-003", ":1", "utf-16le", "--encoding utf-16le"),
+    ("a.csv", GOOD.encode("utf-16-be"), "DATA-003", ":1", "utf-16be", "--encoding utf-16be"),
+    (
+        "a.jsonl",
+        '{"text": "fine"}\n{"text": "café"}\n'.encode("latin-1"),
+        "DATA-003",
+        ":2",
+        "not UTF-8",
+        "--encoding cp1252",
+    ),
     ("a.csv", codecs.BOM_UTF8 * 2 + GOOD.encode(), "DATA-061", ":1", "byte order mark", "joined"),
     ("a.csv", GOOD + "\ufeffgood,pos\n", "DATA-061", ":4", "byte order mark", "remove the mark"),
     ("a.jsonl", '{"text": "x"}\n\ufeff{"text": "y"}\n', "DATA-061", ":2", "byte order mark", "joined"),
@@ -73,12 +77,11 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", '"text,label\nx,y\n', "DATA-005", ":1", "broken quoting", "double quotes"),
     ("a.csv", "text,label\nx\0,y\nz,w\n", "DATA-060", ":2", "NUL byte", "Remove it"),
     ("a.jsonl", '{"text": "x"}\n{"text": "y\0"}\n', "DATA-060", ":2", "NUL byte", "Remove it"),
-    ("a.csv", "text;label\nfine, really;pos\n", "DATA-069", ":1", "only one column", "semicolons"),
-    ("a.csv", "text\tlabel\nfine\tpos\n", "DATA-069", ":1", "only one column", "tabs"),
-    ("a.csv", zipped("[Content_Types].xml", "xl/workbook.xml"), "DATA-062", "", "Excel", "CSV"),
-    ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "DATA-062", "", "Excel", "CSV"),
+    ("a.csv", "text;label\nfine, really\n", "DATA-069", ":1", "only one column", "semicolons"),
+    ("a.csv", zipped("[Content_Types].xml", "xl/workbook.xml"), "DATA-062", "", "Excel", ".xlsx"),
+    ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "DATA-062", "", "Excel", ".xlsx"),
     ("a.csv", zipped("a.csv"), "DATA-062", "", "zip", "Unpack"),
-    ("a.jsonl", gzip.compress(b'{"text": "x"}\n'), "DATA-062", "", "gzip", "Unpack"),
+    ("a.jsonl", gzip.compress(b'{"text": "x"}\n'), "DATA-062", "", "gzip", ".gz"),
     ("a.csv", "\n<!DOCTYPE HTML>\n<html><body>Sign in</body></html>", "DATA-062", "", "HTML", "Download"),
     ("a.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "DATA-062", "", "Git LFS", "git lfs pull"),
     ("a.csv", WHOLE, "DATA-062", "", "Parquet", ".parquet"),
@@ -97,8 +100,8 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.parquet", gzip.compress(WHOLE), "DATA-009", "", "gzip", "damaged"),
     ("a.parquet", NOT_TEXT, "DATA-003", ":2", "text is not UTF-8", "decoded"),
     ("a.parquet", as_parquet(text=pa.array([], pa.string())), "DATA-004", "", "no rows", "rows"),
-    ("a.xlsx", "x", "DATA-002", "", ".xlsx files are not read", "csv, tsv, jsonl, parquet"),
-    ("a.txt", "x", "DATA-002", "", ".txt files are not read", "csv, tsv, jsonl, parquet"),
+    ("a.xlsx", "x", "DATA-078", "", "not a readable workbook", "CSV UTF-8"),
+    ("a.doc", "x", "DATA-002", "", ".doc files are not read", "csv, tsv, txt, jsonl, parquet, xlsx"),
 ]
 
 

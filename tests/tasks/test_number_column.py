@@ -131,10 +131,10 @@ def test_numbers_are_read_as_python_reads_them(cell: Any, number: float):
         ("12:30", "not a number", "A date or time is no number"),
         ("good", 'is "good", not a number', "Fix the row, or leave it out"),
         ("1_000", "not a number", "the number alone"),
-        ("", "is missing", "leave it out"),
-        ("  ", "is missing", "leave it out"),
-        (None, "is missing", "leave it out"),
-        (float("nan"), "is missing", "leave it out"),
+        ("", "is missing", "data.on_missing=drop"),
+        ("  ", "is missing", "data.on_missing=drop"),
+        (None, "is missing", "data.on_missing=drop"),
+        (float("nan"), "is missing", "data.on_missing=drop"),
     ],
 )
 def test_a_cell_that_is_no_number_is_a_fault_with_a_remedy(cell: Any, text: str, remedy: str):

@@ -6,12 +6,14 @@ import io
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
 
 from lightune.errors import DataError
 from lightune.safe_files import json_text
+from lightune.values.text_formats import named_encoding, named_separator
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
@@ -19,6 +21,28 @@ device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps
 base_model = click.option(
     "--model", "--base-model", "base_model", metavar="PATH",
     help="The folder of a run's base model, if it is no longer where the run found it.",
+)  # fmt: skip
+
+
+def _named(find: Callable[[str], str]) -> Callable[[Any, Any, str | None], str | None]:
+    """Return a click callback that turns a name into what it stands for; UsageError says what is valid."""
+
+    def read(context: Any, option: Any, value: str | None) -> str | None:
+        try:
+            return None if value is None else find(value)
+        except ValueError as error:
+            raise click.BadParameter(f'"{value}" is not {error}.') from error
+
+    return read
+
+
+separator = click.option(
+    "--separator", metavar="MARK", callback=_named(named_separator),
+    help="What separates the columns of text files, for example ; or tab.  [default: as their headers show]",
+)  # fmt: skip
+encoding = click.option(
+    "--encoding", metavar="NAME", callback=_named(named_encoding),
+    help="Encoding of text files that are not UTF-8, for example cp1252.",
 )  # fmt: skip
 # What a reader copies in one piece: text in backticks or quotes, commands with their flags, a flag with its value.
 FLAG = r"--[\w-]+(?: [^\s-]\S*)?"

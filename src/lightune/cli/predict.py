@@ -13,15 +13,18 @@ from lightune.cli.options import (
     as_json,
     base_model,
     device,
+    encoding,
     example,
     piped_lines,
     print_json,
+    separator,
     stdin_is_piped,
     utf8_stdout,
     visible,
 )
 
 if TYPE_CHECKING:
+    from lightune.inference.bulk import FileWishes, Tally
     from lightune.inference.classifier import Classifier
     from lightune.inference.known_texts import LabelledRows
 
@@ -29,19 +32,38 @@ EXAMPLES = example("""
 lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
 cat lines.txt | lightune predict runs/quickstart-1
 lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --precision auto
+lightune predict runs/quickstart-1 --file reviews.jsonl --output answers.parquet --on-error skip
 """)
 
 
 @click.command("predict", epilog=EXAMPLES)
 @click.argument("run", metavar="MODEL")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--file", "source", type=click.Path(path_type=Path), help="Classify each row of this csv or tsv.")
+@click.option(
+    "--file",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Answer each row of this file: csv, tsv, jsonl or parquet.",
+)
 @click.option(
     "--text-column",
     metavar="COLUMN",
     help="The file's text column, if its name is not that of training; for a pair PREMISE,HYPOTHESIS.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the answered rows here, as csv, tsv, jsonl or parquet; default: csv on stdout.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="skip: rows that cannot be answered stay empty, with the reason in a further column.",
+)
+@separator
+@encoding
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Batch size, in texts of 64 tokens."
 )
@@ -65,9 +87,9 @@ def command(
 
     Texts come from the command line, from stdin (one per line), or from a file (--file), whose rows are returned with
     the answer in further columns, such as prediction and confidence. The whole file is read first, and refused if any
-    row is broken or has no text. The cells of a .tsv are literal: quotes belong to the text. If the file also has a
-    label column, stderr says at the end how many texts are known from training, and the headline metric with and
-    without them.
+    row is broken or has no text, unless --on-error skip. The cells of a .tsv are literal: quotes belong to the text. If
+    the file also has a label column, stderr says at the end how many texts are known from training, and the headline
+    metric with and without them.
     """
     lines = list(texts)
     if source is None and not lines:
@@ -81,11 +103,12 @@ def command(
         raise click.UsageError("Give texts or --file, not both.")
     if source is None and output is not None:
         raise click.UsageError("--output needs --file; the answers to texts are printed (use > FILE to keep them).")
-    if output is not None and output.exists():
-        raise click.UsageError(f"--output {output} already exists; it is not overwritten.")
+    if output is not None:
+        from lightune.inference.answer_files import require_writable
 
+        require_writable(output)
     if source is not None:
-        return _file(_classifier(run, how), source, text_column, output, as_json)
+        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json)
     return _texts(run, lines, how, as_json)
 
 
@@ -95,6 +118,14 @@ def _classifier(run: str, how: dict[str, Any]) -> Classifier:
     classifier = load(run, how["base_model"], how["device"], how["precision"])
     classifier.batch_size = how["batch_size"]
     return classifier
+
+
+def _wishes(text_column: str | None, **how: Any) -> FileWishes:
+    from lightune.data.text_file import TextFormat
+    from lightune.inference.bulk import FileWishes
+
+    stated = TextFormat(how["separator"], how["encoding"])
+    return FileWishes(text_column, stated, how["on_error"] == "skip")
 
 
 def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
@@ -112,26 +143,34 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> in
     return 0
 
 
-def _file(classifier: Classifier, source: Path, text_column: str | None, output: Path | None, as_json: bool) -> int:
-    from lightune.inference.bulk import Tally, answered_rows, write_rows
+def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool) -> int:
+    from lightune.inference.answer_files import as_text, write_rows
+    from lightune.inference.bulk import Tally, answered_rows
     from lightune.inference.known_texts import LabelledRows
     from lightune.progress import default_reporter
 
     tally, labelled = Tally(), LabelledRows(classifier)
-    rows = answered_rows(classifier, source, text_column, default_reporter(), tally, labelled)
+    rows = answered_rows(classifier, source, wishes, default_reporter(), tally, labelled)
     if output is not None:
-        written = write_rows(rows, output)
+        written = write_rows(rows, output, classifier.task.number_columns)
         if as_json:
             return _print({"rows": written, "output": str(output), **asdict(tally), "known": _known(labelled)})
-        click.echo(f"{written} rows answered: {output}", err=True)
+        click.echo(_told(tally, written, output), err=True)
         return _say_known(labelled)
     if as_json:
         header = next(rows)
-        answered = [_as_object(classifier, header, row) for row in rows]
+        answered = [_as_object(classifier, header, row, wishes.skips_faults) for row in rows]
         return _print({"predictions": answered, **asdict(tally), "known": _known(labelled)})
     writer = csv.writer(utf8_stdout(), lineterminator="\n")
-    writer.writerows(rows)
+    writer.writerows(map(as_text, row) for row in rows)
     return _say_known(labelled)
+
+
+def _told(tally: Tally, written: int, output: Path) -> str:
+    """Say how many rows were answered, and how many of those written were not."""
+    unanswered = written - tally.rows_answered
+    more = f", {unanswered:,} without an answer" if unanswered else ""
+    return f"{tally.rows_answered:,} row{'s' * (tally.rows_answered != 1)} answered{more}: {output}"
 
 
 def _known(labelled: LabelledRows) -> dict[str, Any] | None:
@@ -149,11 +188,14 @@ def _say_known(labelled: LabelledRows) -> int:
     return 0
 
 
-def _as_object(classifier: Classifier, header: list[str], row: list[str]) -> dict[str, Any]:
-    """Return an answered row of a file in the form of an answered text."""
+def _as_object(classifier: Classifier, header: list[str], row: list[Any], has_reason: bool) -> dict[str, Any]:
+    """Return an answered row of a file in the form of an answered text, or with the reason why it has no answer."""
     task = classifier.task
-    own = len(header) - len(task.answer_columns)
-    return {"row": dict(zip(header[:own], row[:own], strict=True)), **task.answer_object(row[own:])}
+    own = len(header) - len(task.answer_columns) - has_reason
+    given = {"row": dict(zip(header[:own], row[:own], strict=True))}
+    if has_reason and row[-1]:
+        return {**given, "reason": row[-1]}
+    return {**given, **task.answer_object(row[own : own + len(task.answer_columns)])}
 
 
 def _print(value: dict[str, Any]) -> int:

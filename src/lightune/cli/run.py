@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lightune.cli.options import as_json, example, print_json
+from lightune.cli.options import as_json, encoding, example, print_json, separator
 
 EXAMPLES = example("""
 lightune run                                   # embedded model and data
@@ -33,6 +33,8 @@ lightune run quickstart --json > results.json
     type=click.Choice(["auto", "class"]),
     help="class: each number, each a|b is a class.  [default: auto]",
 )
+@separator
+@encoding
 @click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("--train-examples", type=int, help="How many labels the run may use for training and validation.")
 @click.option("--validation-examples", type=int)

@@ -13,7 +13,7 @@ from lightune.data import columns, text_warnings
 from lightune.data.cells import label_cells
 from lightune.data.duplicates import find_duplicates
 from lightune.data.label_columns import columns_of_target, label_columns
-from lightune.data.row_counts import UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
+from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table, reading_notes
@@ -71,7 +71,7 @@ def check_data(
         found.warnings += table.warnings
         if not (block.text_column and block.named_labels):
             found.faults += table.doubts
-        found.notes += reading_notes(table.origin, table.skipped, ())
+        found.notes += reading_notes(table)
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
@@ -99,7 +99,7 @@ def _scan(found: Checked, block: DataBlock) -> None:
     """Scan every split; a guessed column that another file lacks is reported for the training file."""
     assert found.tables is not None
     assert found.task is not None
-    wanted = Wanted(found.texts, found.labels, found.task, block.on_unseen_label)
+    wanted = Wanted(found.texts, found.labels, found.task, block.on_unseen_label, block.on_missing)
     tables = _tables(found.tables)
     odd = _oddly_named(found, tables)
     found.faults += odd
@@ -111,6 +111,10 @@ def _scan(found: Checked, block: DataBlock) -> None:
         f"{split.table.origin}: {split.dropped} rows dropped for a label that is not among the training labels."
         for split in found.scans.values()
         if split.dropped
+    ] + [
+        f"{split.table.origin}: {split.missing:,} row{'s' * (split.missing > 1)} without text or label dropped."
+        for split in found.scans.values()
+        if split.missing
     ]
 
 
@@ -138,7 +142,13 @@ def _count_rows(found: Checked) -> None:
             counts.drop({UNREAD: left})
             continue
         counts.drop(
-            {UNREAD: split.unread, UNUSABLE: split.unusable, UNSEEN: split.dropped, **found.leaving.get(name, {})}
+            {
+                UNREAD: split.unread,
+                UNUSABLE: split.unusable,
+                UNSEEN: split.dropped,
+                MISSING: split.missing,
+                **found.leaving.get(name, {}),
+            }
         )
         counts.used = {name: len(found.kept[name])}
 

@@ -1,8 +1,4 @@
-"""Reading csv and tsv as a stream of rows; a broken row is reported, and reading continues after it.
-
-A csv may quote its cells (RFC 4180). The cells of a tsv are literal, as in the files of GLUE: quotes have no meaning,
-and a row never continues on the next line.
-"""
+"""Reading text tables as a stream of rows; a broken row is reported, and reading continues after it."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import sys
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +16,13 @@ from lightune.data.file_signatures import stray_characters
 from lightune.data.header import header_faults, missing_header
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
+from lightune.data.separators import LOOKED_AT, Layout, layout_of
+from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BATCH_ROWS = 8192
 BATCH_LETTERS = 1_000_000
 # A row of several lines that is longer than this has a quote that was never closed.
@@ -84,24 +82,25 @@ class Rows:
     reason, what was skipped so far.
     """
 
-    def __init__(self, path: Path, stream: Iterable[str], faults: list[Fault]) -> None:
+    def __init__(self, path: Path, stream: Iterable[str], layout: Layout, faults: list[Fault]) -> None:
         self.path, self.faults, self.skipped = path, faults, Counter[str]()
-        self._separator = SEPARATORS[path.suffix.lower()]
+        self._layout = layout
         self._lines, self._blank, before = _Lines(stream), 0, len(faults)
         self._has_begun = self._ends_in_newline = False
         self._limit = before + MOST_FAULTS
+        if layout.begins_with_name:
+            next(self._lines)
         self._rows = self._cut()
         self.header_line, cells = next(self._rows, (1, []))
         self._written, self.header = cells, list(map(clean_name, cells))
         if len(faults) == before:
-            faults += header_faults(f"{path}:{self.header_line}", self.header, self._separator)
+            faults += header_faults(f"{path}:{self.header_line}", self.header, layout)
         self.is_usable = len(faults) == before
         self._blank = 0
         self.skipped.clear()
-        is_csv = self._separator == ","
         self._watches: tuple[Watch, ...] = (LiteralQuotes(self.header),)
-        if is_csv:
-            self._watches = (SwallowedRows(len(self.header)), BlankQuotes())
+        if not layout.is_literal:
+            self._watches = (SwallowedRows(len(self.header), layout.separator), BlankQuotes())
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows that have as many cells as the header."""
@@ -124,7 +123,9 @@ class Rows:
 
     def _cut(self) -> Iterator[Row]:
         """Yield the rows that can be split into cells, the header first."""
-        reader = csv.reader(self._lines, strict=True) if self._separator == "," else _literal(self._lines)
+        mark = self._layout.separator
+        is_literal = self._layout.is_literal
+        reader = _literal(self._lines) if is_literal else csv.reader(self._lines, strict=True, delimiter=mark)
         while True:
             first = self._lines.begin_row()
             if len(self.faults) >= self._limit:
@@ -169,8 +170,8 @@ class Rows:
 
     def _row_fault(self, line: int, cells: list[str]) -> Fault | None:
         if len(cells) != len(self.header):
-            hint = "Quote texts that hold the separator." if self._separator == "," else LITERAL
-            if len(cells) < len(self.header) and self._separator == ",":
+            hint = LITERAL if self._layout.is_literal else "Quote texts that hold the separator."
+            if len(cells) < len(self.header) and not self._layout.is_literal:
                 hint = "A cell is missing, or a text that continues on the next line is not quoted."
             return Fault("DATA-007", f"{self.path}:{line}", f"{len(cells)} cells, {len(self.header)} columns", hint)
         if len(cells) > 1 and cells in (self._written, self.header):
@@ -186,12 +187,14 @@ def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
         yield text.split("\t") if text else []
 
 
-def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns as texts, with the line of each row; faults go into `faults`."""
     lines: array[int] = array("q")
-    store = Store(on_disk)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        rows = Rows(path, stream, faults)
+    path, store = file.path, Store(on_disk)
+    with file.open() as stream:
+        first = list(islice(stream, LOOKED_AT))
+        layout = layout_of(kind_of(path), first, file.separator)
+        rows = Rows(path, chain(first, stream), layout, faults)
         doubts: list[Fault] = []
         for number, batch in enumerate(batches(rows)):
             columns = by_name(rows.header, batch)
@@ -199,7 +202,11 @@ def read_separated(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
                 doubts = missing_header(f"{path}:{rows.header_line}", columns)
             lines.extend(line for line, _ in batch)
             store.add(_record_batch(columns))
-    return Reading(store.columns(), lines, skipped=dict(rows.skipped), warnings=rows.warnings(), doubts=doubts)
+        if rows.is_usable and not lines:
+            store.add(_record_batch(by_name(rows.header, [])))
+    notes = [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
+    notes += [f"{path}: the first column has no name and is left out."] if rows.header[:1] == [""] else []
+    return Reading(store.columns(), lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes)
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

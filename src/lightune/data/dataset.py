@@ -114,10 +114,10 @@ def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, l
     wanted = block.named_labels or instead or None
     labels, guessed_label = label_columns(table, wanted, texts, (*task.label_columns, *usual_names()))
     labels = own_order(table, labels, task)
-    found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label))
+    found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label, block.on_missing))
     raise_faults(found.faults)
     guess = columns.guess_note(texts, labels, (guessed_text, guessed_label))
-    notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
+    notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess])]
     return split_of(found, found.rows, texts, labels), notes
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightune.data.names import is_known_name
+from lightune.data.separators import MARKS, Layout
 from lightune.faults import Fault
 from lightune.values.numerals import NUMBER
 
@@ -15,24 +17,25 @@ ONE_ROW_FIRST = (
 
 
 def wrong_separator(header: Sequence[str]) -> str:
-    """Return a hint when a header of one column seems to use another separator; else an empty string."""
-    found = [name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]]
-    return (
-        f"The columns seem to be separated by {found[0]}: save it with commas, or as .tsv with tabs." if found else ""
-    )
+    """Return a hint when a header of one column holds a mark that may separate columns; else an empty string.
+
+    The rows below it were not cut by this mark into as many cells as the header.
+    """
+    if len(header) != 1:
+        return ""
+    found = next(((mark, name) for mark, name in MARKS.items() if mark in header[0]), None)
+    return f"If {found[1]} separate its columns: --separator {shlex.quote(found[0])}." if found else ""
 
 
-def header_faults(place: str, header: Sequence[str], separator: str) -> list[Fault]:
+def header_faults(place: str, header: Sequence[str], layout: Layout) -> list[Fault]:
     """Return what is wrong with the column names, which are at `place`."""
     if not any(header):
         return [Fault("DATA-006", place, "there are no column names", "The first row names the columns: text,label.")]
     advice = wrong_separator(header)
-    if separator == "\t" and len(header) == 1 and "," in header[0]:
-        advice = "The columns seem to be separated by commas: rename it to .csv."
-    if advice and separator not in header[0]:
+    if advice and layout.separator not in header[0]:
         return [Fault("DATA-069", place, f'there is only one column, called "{header[0]}"', advice)]
     if all(map(_stands_in_quotes, filter(None, header[1:] or header))):
-        if separator == "\t":
+        if layout.is_literal:
             text = "the column names are in double quotes, and cells of a .tsv are literal"
             return [Fault("DATA-072", place, text, "Write the file without quotes, or with commas as .csv.")]
         text = "the quotes around the column names do not count: there are spaces before them, or they are doubled"

@@ -14,6 +14,7 @@ from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
 from lightune.data.file_signatures import stray_characters
 from lightune.data.names import clean_name
+from lightune.data.text_file import TextFile
 from lightune.faults import Fault
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ ARRAY_HINT = "It looks like one JSON array: write its objects one per line (jq -
 Cells = dict[str, str]
 
 
-def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
+def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns, with the line of each row; a key that a line lacks is None there."""
     lines: array[int] = array("q")
     skipped = Counter[str]()
     names: dict[str, None] = {}
-    store, kept, characters = Store(on_disk), list[Cells](), 0
-    for line, cells in _rows(path, faults, skipped):
+    path, store, kept, characters = file.path, Store(on_disk), list[Cells](), 0
+    for line, cells in _rows(file, faults, skipped):
         names.update(dict.fromkeys(cells))
         if len(names) > MOST_COLUMNS:
             text = f"more than {MOST_COLUMNS:,} different keys up to this line"
@@ -50,10 +51,10 @@ def read_json_lines(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
     return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
 
 
-def _rows(path: Path, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
+def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
-    limit, hint, blank = len(faults) + MOST_FAULTS, "", 0
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+    limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
+    with file.open() as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 blank += 1

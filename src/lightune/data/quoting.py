@@ -71,8 +71,8 @@ class SwallowedRows:
     values of the rows are kept.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._columns = columns
+    def __init__(self, columns: int, separator: str) -> None:
+        self._columns, self._separator = columns, separator
         outer = (column for column in range(columns) if min(column, columns - column) <= MOST_COLUMNS // 2)
         self._values = {column: _Values() for column in outer}
         self._waiting: list[tuple[int, int, list[Line]]] = []
@@ -88,7 +88,7 @@ class SwallowedRows:
                 self._values = {column: values for column, values in self._values.items() if not values.are_too_many}
         if last == first or self._columns < 2:
             return
-        lines = list(_like_rows(cells))
+        lines = list(_like_rows(cells, self._separator))
         if lines:
             self._waiting.append((first, last, lines))
             self._waiting_lines += len(lines)
@@ -132,7 +132,7 @@ class SwallowedRows:
         return is_numbered or (any(found) and 2 * sum(found) >= len(found))
 
 
-def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
+def _like_rows(cells: Sequence[str], separator: str) -> Iterator[Line]:
     """Yield the lines of a row's texts that have as many cells as the row.
 
     What is before the first of these texts, and after the last line, belongs to the row itself and is not evidence. A
@@ -146,9 +146,9 @@ def _like_rows(cells: Sequence[str]) -> Iterator[Line]:
         for number, part in enumerate(parts):
             is_last = number == len(parts) - 1
             before, after = cells[:place] if number == 0 and is_first else (), cells[place + 1 :] if is_last else ()
-            if len(before) + part.count(",") + 1 + len(after) != len(cells):
+            if len(before) + part.count(separator) + 1 + len(after) != len(cells):
                 continue
-            found = [*before, *part.replace('"', "").split(","), *after]
+            found = [*before, *part.replace('"', "").split(separator), *after]
             goes_on = number > 0 and any(map(_follows, cells[:place], found, repeat(number)))
             start = place + 1 if number == 0 else 0
             judged = [*found[: len(found) - len(after)], *("" for _ in after)]

@@ -9,6 +9,7 @@ from typing import Any
 from lightune.data.tables import Table
 
 UNUSABLE, UNSEEN, UNDRAWN, UNREAD = "cannot be used", "label that training lacks", "not drawn", "not checked"
+MISSING = "without text or label"
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.label_columns import columns_of_target
 from lightune.data.tables import Table
 from lightune.errors import did_you_mean
-from lightune.faults import Fault
+from lightune.faults import FIX_OR_DROP, Fault, Missing
 from lightune.tasks.base import Task
 from lightune.tasks.targets import UNSEEN
 from lightune.values.missing import MISSING, character_fault, is_missing
@@ -37,6 +37,7 @@ class Wanted:
     labels: list[str]
     task: Task
     on_unseen_label: str = "error"
+    on_missing: str = "error"
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Scan:
     oddities: NDArray[np.uint8]
     faults: list[Fault] = field(default_factory=list)
     dropped: int = 0
+    missing: int = 0  # dropped for want of a text or target
     unusable: int = 0
     unread: int = 0  # rows that were not checked, since a column is missing
 
@@ -103,9 +105,11 @@ def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Want
         _fingerprints(found, row, [str(text) for text in texts])
     elif target.code == UNSEEN and wanted.on_unseen_label == "drop":
         found.dropped += 1
+    elif isinstance(target, Missing) and wanted.on_missing == "drop":
+        found.missing += 1
     else:
         found.unusable += 1
-        found.faults.append(Fault(target.code, found.table.place(row), target.text, target.hint))
+        found.faults.append(replace(target, place=found.table.place(row)))
 
 
 def _fingerprints(found: Scan, row: int, written: list[str]) -> None:
@@ -132,7 +136,9 @@ def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
     for name, text in zip(names, texts, strict=True):
         if isinstance(text, list | tuple | dict):  # the first rows held none, or the column would have been refused
             return Fault("DATA-027", "", f"{name} holds a {type(text).__name__}", "Give it as one text.")
-        reason = "is empty" if is_missing(text) else _kind_fault(text) or character_fault(str(text))
+        if is_missing(text):
+            return Missing("DATA-013", "", f"{name} is empty", FIX_OR_DROP)
+        reason = _kind_fault(text) or character_fault(str(text))
         if reason:
             return Fault("DATA-013", "", f"{name} {reason}", "Fix the row.")
     return None

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightune.data.hub_data import hub_tables
-from lightune.data.tables import READERS, Table, join, read_table, report
+from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report
+from lightune.data.text_file import TextFormat, kind_of
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.recipe import DataBlock, Files
 
 EMBEDDED = "reviews"
 PYTHON = "<python>"
+# A .txt in a folder is more often a licence or a description.
+IN_FOLDERS = tuple(kind for kind in READERS if kind != "txt")
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -56,9 +59,9 @@ def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
 
 
 def _find(block: DataBlock, faults: list[Fault]) -> Tables:
-    source = block.source
+    source, stated = block.source, TextFormat(block.separator, block.encoding)
     if isinstance(source, Files):
-        return _from_files(source, faults)
+        return _from_files(source, faults, stated)
     if source == EMBEDDED:
         return embedded_reviews()
     if source == PYTHON:
@@ -66,11 +69,11 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
         raise data_error("DATA-067", "", "this data came from a Python program and is not on disk.", hint)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _from_folder(source, path, faults)
-    local = path.suffix.lstrip(".").lower() in READERS or source.startswith((".", "/", "~"))
+        return _from_folder(source, path, faults, stated)
+    local = kind_of(path) in READERS or source.startswith((".", "/", "~"))
     if path.exists() or local or glob.has_magic(source):
         notes: list[str] = []
-        return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
+        return Tables(source, None, read_source(source, faults, notes, None, stated), None, None, notes=notes)
     tables, commit = hub_tables(source, block.revision, block.name)
     train, validation, test = (pick(tables, split) for split in SPLITS)
     if train is None:
@@ -79,7 +82,11 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
 
 
 def read_source(
-    source: str, faults: list[Fault] | None = None, notes: list[str] | None = None, split: str | None = None
+    source: str,
+    faults: list[Fault] | None = None,
+    notes: list[str] | None = None,
+    split: str | None = None,
+    stated: TextFormat = AS_IT_IS,
 ) -> Table:
     """Read the rows of one split from a file, a pattern such as data/*.csv, or a folder of files.
 
@@ -102,8 +109,8 @@ def read_source(
             hint = "Check the folder and the pattern, and put it in quotes on the command line."
             return _nothing(Fault("DATA-063", source, "no file matches this pattern", hint), faults)
     else:
-        return read_table(path, faults)
-    return _read_together(source, files, faults, notes)
+        return read_table(path, faults, stated)
+    return _read_together(source, files, faults, notes, stated)
 
 
 VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
@@ -129,12 +136,16 @@ def _nothing(fault: Fault, faults: list[Fault] | None) -> Table:
 
 
 def _read_together(
-    source: str, files: list[Path], faults: list[Fault] | None = None, notes: list[str] | None = None
+    source: str,
+    files: list[Path],
+    faults: list[Fault] | None = None,
+    notes: list[str] | None = None,
+    stated: TextFormat = AS_IT_IS,
 ) -> Table:
     if notes is not None and len(files) > 1:
         notes.append(f"{source}: {len(files)} files were read as one: {_listed(file.name for file in files)}.")
     found: list[Fault] = _of_other_splits(source, files)
-    tables = [read_table(file, found) for file in files]
+    tables = [read_table(file, found, stated) for file in files]
     table = tables[0] if len(tables) == 1 else join(tables, source, found)
     report(found, faults)
     return table
@@ -165,22 +176,22 @@ def _listed(names: Iterable[str]) -> str:
     return shortlist(list(names), FIRST_SHOWN)
 
 
-def _from_files(files: Files, faults: list[Fault]) -> Tables:
+def _from_files(files: Files, faults: list[Fault], stated: TextFormat) -> Tables:
     notes: list[str] = []
     train, validation, test = (
-        read_source(source, faults, notes, split) if source else None
+        read_source(source, faults, notes, split, stated) if source else None
         for split, source in (("train", files.train), ("validation", files.validation), ("test", files.test))
     )
     assert train is not None
     return Tables(files.train, None, train, validation, test, validation is not None, notes)
 
 
-def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
+def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFormat) -> Tables:
     """Take files called train*, validation*, test* as splits; without any, all files together are for training."""
     by_split = _by_split(folder, _data_files(folder))
     if set(by_split) <= {None}:
         notes: list[str] = []
-        return Tables(source, None, read_source(source, faults, notes), None, None, notes=notes)
+        return Tables(source, None, read_source(source, faults, notes, None, stated), None, None, notes=notes)
     if "train" not in by_split:
         named = _listed(file.name for files in by_split.values() for file in files)
         raise data_error("DATA-011", source, "there is no training file in this folder.", f"Its files: {named}.")
@@ -192,7 +203,9 @@ def _from_folder(source: str, folder: Path, faults: list[Fault]) -> Tables:
     if unread:
         text = f"files that are named after a split are in formats that are not read: {_listed(unread)}."
         faults.append(Fault("DATA-073", source, text, f"{VALID} Convert or move them, or name the files one by one."))
-    read = {split: _read_together(f"{source} ({split})", files, faults) for split, files in by_split.items()}
+    read = {
+        split: _read_together(f"{source} ({split})", files, faults, None, stated) for split, files in by_split.items()
+    }
     return Tables(source, None, read["train"], read.get("validation"), read.get("test"), notes=notes)
 
 
@@ -204,7 +217,7 @@ def _data_files(folder: Path) -> list[Path]:
 
 
 def _is_data(entry: Path) -> bool:
-    return entry.is_file() and entry.suffix.lower().lstrip(".") in READERS and not entry.name.startswith((".", "_"))
+    return entry.is_file() and kind_of(entry) in IN_FOLDERS and not entry.name.startswith((".", "_"))
 
 
 def _split_named(name: str) -> str | None:

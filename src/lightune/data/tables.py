@@ -1,8 +1,7 @@
-"""Tables: columns with the place of every row, read from csv, tsv, jsonl or parquet files."""
+"""Tables: columns with the place of every row, read from files of several kinds."""
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,24 @@ from typing import Any
 
 from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, Chained, Reading
 from lightune.data.csv_file import read_separated
+from lightune.data.excel_file import read_excel
 from lightune.data.file_signatures import HEAD_BYTES, disguised
 from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
-from lightune.faults import Fault, as_note, raise_faults
+from lightune.data.text_file import (
+    TextFile,
+    TextFormat,
+    kind_of,
+    open_bytes,
+    size_of,
+    text_file,
+    undecodable,
+    wrong_encoding,
+)
+from lightune.faults import Fault, raise_faults
 
-READERS = ("csv", "tsv", "jsonl", "parquet")
+READERS = ("csv", "tsv", "txt", "jsonl", "parquet", "xlsx")
+AS_IT_IS = TextFormat()
 
 
 @dataclass
@@ -27,7 +38,7 @@ class Table:
 
     `parts` is for a table of several files: the first row of each, and its name. `skipped` counts, by reason ("blank
     line", "cannot be read"), what the file has and the table does not. `warnings` are what reading found odd. `doubts`
-    are faults that are ignored where the user has named the columns.
+    are faults that are ignored where the user has named the columns. `notes` say how it was read.
     """
 
     origin: str
@@ -38,6 +49,7 @@ class Table:
     skipped: dict[str, int] = field(default_factory=dict)
     warnings: list[Fault] = field(default_factory=list)
     doubts: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -48,10 +60,10 @@ class Table:
         return f"{self.parts[part][1] if self.parts else self.origin}:{self.lines[row]}"
 
 
-def read_table(path: Path | str, faults: list[Fault] | None = None) -> Table:
+def read_table(path: Path | str, faults: list[Fault] | None = None, stated: TextFormat = AS_IT_IS) -> Table:
     """Read one file; faults go into `faults` and the rest is returned, or without that list they are raised."""
     found: list[Fault] = []
-    table = _read(Path(path), found)
+    table = _read(Path(path), found, stated)
     if not len(table) and not found:
         found.append(Fault("DATA-004", str(path), "there are no rows", "Give it rows, each with a text and its label."))
     report(found, faults)
@@ -88,17 +100,18 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
         dict(skipped),
         [warning for table in kept for warning in table.warnings],
         [doubt for table in kept for doubt in table.doubts],
+        [note for table in kept for note in table.notes],
     )
 
 
-def reading_notes(origin: str, skipped: Mapping[str, int], warnings: Sequence[Fault]) -> list[str]:
-    """Return a note on the blank lines that reading skipped, and one on each of its warnings.
+def reading_notes(table: Table) -> list[str]:
+    """Return how a table was read, and how many blank lines were skipped; its warnings are told apart from these.
 
     Rows that cannot be read are reported as faults.
     """
-    blank = skipped.get(BLANK, 0)
-    notes = [f"{origin}: {blank:,} blank line{' was' if blank == 1 else 's were'} skipped."] if blank else []
-    return notes + [as_note(warning) for warning in warnings]
+    blank = table.skipped.get(BLANK, 0)
+    skipped = [f"{table.origin}: {blank:,} blank line{' was' if blank == 1 else 's were'} skipped."] if blank else []
+    return [*table.notes, *skipped]
 
 
 def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
@@ -112,33 +125,62 @@ def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
     return None
 
 
-def _read(path: Path, faults: list[Fault]) -> Table:
-    kind, empty = path.suffix.lower().lstrip("."), Table(str(path), {}, [])
-    if not path.is_file():
-        faults.append(Fault("DATA-001", str(path), "there is no such file.", "Check the path."))
-        return empty
-    if kind not in READERS:
-        faults.append(Fault("DATA-002", str(path), f".{kind} files are not read.", f"Valid: {', '.join(READERS)}."))
+def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
+    kind, empty, fault = kind_of(path), Table(str(path), {}, []), _unfit(path)
+    if fault is not None:
+        faults.append(fault)
         return empty
     try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
+        size, head = size_of(path), b""
+        if not isinstance(size, Fault):
+            with open_bytes(path) as stream:
+                head = stream.read(HEAD_BYTES)
     except OSError as error:
         text = f"the file cannot be read ({error.strerror})."
         faults.append(Fault("DATA-001", str(path), text, "Check its permissions and its disk."))
         return empty
+    if isinstance(size, Fault):
+        faults.append(size)
+        return empty
     if kind == "parquet":
         return _table(path, read_parquet(path, head, faults))
-    fault = disguised(path, head)
-    if fault:
-        faults.append(fault)
+    if kind == "xlsx":
+        return _table(path, read_excel(path, faults))
+    file = disguised(path, head) or text_file(path, head, stated)
+    if isinstance(file, Fault):
+        faults.append(file)
         return empty
-    on_disk = os.path.getsize(path) > IN_MEMORY_BYTES
-    if kind == "jsonl":
-        return _table(path, read_json_lines(path, on_disk, faults))
-    return _table(path, read_separated(path, on_disk, faults))
+    return _read_text(file, kind, size > IN_MEMORY_BYTES, faults)
+
+
+def _unfit(path: Path) -> Fault | None:
+    """Return the fault of a path that is no file, or is of a kind that is not read."""
+    if not path.is_file():
+        return Fault("DATA-001", str(path), "there is no such file.", "Check the path.")
+    if kind_of(path) not in READERS:
+        return Fault("DATA-002", str(path), f"{path.suffix} files are not read.", f"Valid: {', '.join(READERS)}.")
+    return None
+
+
+def _read_text(file: TextFile, kind: str, on_disk: bool, faults: list[Fault]) -> Table:
+    """Read a text file; where its encoding is another one, that is its only fault, since all others follow from it."""
+    found: list[Fault] = []
+    read = read_json_lines if kind == "jsonl" else read_separated
+    try:
+        reading = read(file, on_disk, found)
+    except UnicodeDecodeError as error:
+        faults.append(undecodable(file, error))
+        return Table(str(file.path), {}, [])
+    wrong = wrong_encoding(file) if any(fault.code == "DATA-003" for fault in found) else None
+    if wrong:
+        faults.append(wrong)
+        return Table(str(file.path), {}, [])
+    faults += found
+    table = _table(file.path, reading)
+    table.notes[:0] = file.notes
+    return table
 
 
 def _table(path: Path, read: Reading) -> Table:
-    seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts}
+    seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts, "notes": read.notes}
     return Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]

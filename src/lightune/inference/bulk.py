@@ -1,20 +1,20 @@
-"""Classifying a large file with bounded memory: rows stream through in chunks."""
+"""Answering a whole file: its rows stream through in chunks, and columns with the answers are added."""
 
 from __future__ import annotations
 
-import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-from lightune.data.csv_file import SEPARATORS, Row, Rows, batches, by_name
-from lightune.data.file_signatures import HEAD_BYTES, disguised
-from lightune.data.header import labels_as_names, missing_header
-from lightune.data.tables import Table, reading_notes
-from lightune.errors import DataError, RecipeError
-from lightune.faults import Fault, raise_faults
+from lightune.data.cells import cells
+from lightune.data.encoding import NoTokensError
+from lightune.data.header import labels_as_names
+from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
+from lightune.data.text_file import TextFormat
+from lightune.errors import DataError
+from lightune.faults import Fault, as_note, raise_faults
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
@@ -23,145 +23,162 @@ from lightune.progress import Reporter, Silent
 from lightune.values.missing import is_missing
 
 CHUNK_ROWS = 2048
+REASON = "reason"  # the column that says why a row has no answer
+NO_ROWS = "DATA-004"
+EMPTY = "the text is empty"
+NO_TOKENS = "the model's tokenizer knows no character of the text"
+UNANSWERED = "not answered"
+
+Row = list[Any]
 
 
 @dataclass
 class Tally:
-    """What happened to the rows below a file's header: rows_in = rows_answered + the sum of rows_dropped."""
+    """What happened to the rows of a file: rows_in = rows_answered + the sum of rows_dropped.
+
+    Rows that were kept without an answer count among the dropped ones as "not answered".
+    """
 
     rows_in: int = 0
     rows_answered: int = 0
     rows_dropped: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FileWishes:
+    """What a user says about a file to answer: its text column or columns, how it is written, and what faults do.
+
+    With `skips_faults` a row that cannot be answered stays without an answer, and says why in a further column.
+    """
+
+    text_column: str | None = None
+    stated: TextFormat = AS_IT_IS
+    skips_faults: bool = False
+
+
 def answered_rows(
     classifier: Classifier,
     source: Path,
-    text_column: str | None = None,
+    wishes: FileWishes | None = None,
     reporter: Reporter | None = None,
     tally: Tally | None = None,
     labelled: LabelledRows | None = None,
-) -> Iterator[list[str]]:
-    """Yield the rows of a csv or tsv with the columns of the predictions added, the header first.
+) -> Iterator[Row]:
+    """Yield the rows of a file with the columns of the answers added, the header first.
 
-    Equal texts are computed once. The file is first read completely: DataError names every broken or empty row, and
-    the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way.
+    Own cells are as the file has them: texts of a csv or tsv, JSON values of a jsonl, values of a Parquet file. Answers
+    are texts. Equal texts are computed once. The file is first read completely: DataError names every broken or empty
+    row, and the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way.
     """
-    says, counts, known = reporter or Silent(), tally or Tally(), labelled or LabelledRows(classifier)
-    columns = _survey(classifier, source, text_column, says, counts)
-    chunks = -(-(counts.rows_in - sum(counts.rows_dropped.values())) // CHUNK_ROWS)
-    with _opened(source) as stream, says.steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance:
-        faults: list[Fault] = []
-        read = Rows(source, stream, faults)
-        yield [*read.header, *classifier.task.answer_columns]
-        known.begin(read.header, [read.header[column] for column in columns])
-        rows = iter(read)
-        answers = Answers(classifier)
-        while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-            texts, places = [_text(cells, columns) for _, cells in chunk], [f"{source}:{line}" for line, _ in chunk]
-            answered = answers.of(texts, places)
-            known.take([cells for _, cells in chunk], texts, answered)
-            for (_, cells), answer in zip(chunk, answered, strict=True):
-                counts.rows_answered += 1
-                yield [*cells, *answer]
+    given, says, counts = wishes or FileWishes(), reporter or Silent(), tally or Tally()
+    known = labelled or LabelledRows(classifier)
+    table, faults = _read(source, given.stated)
+    names, is_guess = _text_columns(classifier, table, given.text_column)
+    if not given.skips_faults:
+        raise_faults([*faults, *_empty_rows(table, names)])
+    counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)
+    _say(says, table, faults, names if is_guess else ())
+    header = list(table.columns)
+    added = [*classifier.task.answer_columns, *([REASON] if given.skips_faults else [])]
+    _refuse_taken(source, header, added)
+    yield [*header, *added]
+    known.begin(header, names)
+    with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(table) // CHUNK_ROWS)) as advance:
+        answers = _Answering(classifier, table, [header.index(name) for name in names], given.skips_faults)
+        for start, chunk in _chunks(table):
+            answered = answers.of(start, chunk)
+            good = [place for place, (_, reason) in enumerate(answered) if not reason]
+            texts = [answers.text(chunk[place]) for place in good]
+            known.take([chunk[place] for place in good], texts, [answered[place][0] for place in good])
+            for own, (answer, reason) in zip(chunk, answered, strict=True):
+                yield [*own, *answer, *([reason] if given.skips_faults else [])]
+            _count(counts, len(good), len(chunk) - len(good))
             advance()
-        raise_faults(faults)  # in case the file was changed meanwhile
 
 
-def write_rows(rows: Iterable[list[str]], target: Path) -> int:
-    """Write rows as csv, completely or not at all, and return how many came after the header."""
-    partial = target.with_name(target.name + ".partial")
-    written = -1
-    if not target.parent.is_dir():
-        raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as sink:
-            writer = csv.writer(sink, lineterminator="\n")
-            for row in rows:
-                writer.writerow(row)
-                written += 1
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return written
+class _Answering:
+    """Answers chunks of a table's rows, each with the reason why it has no answer."""
+
+    def __init__(self, classifier: Classifier, table: Table, columns: Sequence[int], skips_faults: bool) -> None:
+        self._cache, self._table, self._columns, self._skips = Answers(classifier), table, columns, skips_faults
+        self._nothing = ("",) * len(classifier.task.answer_columns)
+
+    def text(self, row: Sequence[Any]) -> Text:
+        """Return the text of a row, or its pair."""
+        parts = tuple(str(row[column]) for column in self._columns)
+        return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+    def of(self, start: int, rows: Sequence[Sequence[Any]]) -> list[tuple[tuple[str, ...], str]]:
+        """Return (the answer's cells, why there is none) for each row; the first of them is row `start`."""
+        reasons = [EMPTY if any(is_missing(row[column]) for column in self._columns) else "" for row in rows]
+        while True:
+            asked = [place for place, reason in enumerate(reasons) if not reason]
+            places = [self._table.place(start + place) for place in asked]
+            try:
+                found = dict(
+                    zip(asked, self._cache.of([self.text(rows[place]) for place in asked], places), strict=True)
+                )
+            except NoTokensError as error:
+                if not self._skips:
+                    raise
+                reasons[asked[error.index]] = NO_TOKENS
+                continue
+            return [(found.get(place, self._nothing), reason) for place, reason in enumerate(reasons)]
 
 
-def _opened(source: Path) -> TextIO:
-    return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _survey(classifier: Classifier, source: Path, text_column: str | None, says: Reporter, tally: Tally) -> list[int]:
-    """Read the whole file, count its rows, note what looks odd, and return the positions of the text columns.
-
-    DataError lists everything that is wrong.
-    """
-    _refuse_other_formats(source)
+def _read(source: Path, stated: TextFormat) -> tuple[Table, list[Fault]]:
+    """Read the whole file; return what can be read, and what is wrong with rows. DataError where nothing can be."""
     faults: list[Fault] = []
-    with _opened(source) as stream:
-        read = Rows(source, stream, faults)
+    table = read_table(source, faults, stated)
+    faults = [fault for fault in faults if fault.code != NO_ROWS]  # a header alone has no answers
+    if not table.columns:
         raise_faults(faults)
-        _refuse_answered(classifier, source, read)
-        parts = batches(read)
-        first = next(parts, [])
-        columns = _text_columns(classifier, read, first, text_column, says)
-        for batch in itertools.chain([first], parts):
-            tally.rows_in += len(batch)
-            faults += [_empty(source, line) for line, cells in batch if _is_empty(cells, columns)]
-    raise_faults(faults)
-    tally.rows_dropped = dict(read.skipped)
-    tally.rows_in += sum(tally.rows_dropped.values())
-    for note in reading_notes(str(source), tally.rows_dropped, read.warnings()):
+    return table, faults
+
+
+def _text_columns(classifier: Classifier, table: Table, wanted: str | None) -> tuple[list[str], bool]:
+    """Return the columns as `file_columns` does, and whether they were guessed."""
+    if wanted is None and not set(classifier.text_columns) <= set(table.columns):
+        raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), classifier.labels))
+    return file_columns(classifier, table, wanted)
+
+
+def _empty_rows(table: Table, names: Sequence[str]) -> list[Fault]:
+    parts = zip(*(cells(table, name) for name in names), strict=True)
+    empty = [row for row, texts in enumerate(parts) if any(map(is_missing, texts))]
+    return [Fault("DATA-040", table.place(row), f"{EMPTY}.", "Give each row some text.") for row in empty]
+
+
+def _say(says: Reporter, table: Table, faults: Sequence[Fault], guessed: Sequence[str]) -> None:
+    """Note how the file was read, what looked odd, which rows could not be read, and which columns were guessed."""
+    for note in [*reading_notes(table), *map(as_note, [*table.warnings, *faults])]:
         says.note(note)
-    return columns
+    if guessed:
+        says.note(f"Columns guessed: text = {' + '.join(guessed)}.")
 
 
-def _refuse_other_formats(source: Path) -> None:
-    if not source.is_file():
-        raise DataError("DATA-001", f"{source}: there is no such file.", "Check the path.")
-    if source.suffix.lower() not in SEPARATORS:
-        raise DataError(
-            "DATA-002", f"{source}: only csv and tsv files are classified row by row.", "Convert it to csv."
-        )
-    with source.open("rb") as stream:
-        fault = disguised(source, stream.read(HEAD_BYTES))
-    raise_faults([fault] if fault else [])
+def _chunks(table: Table) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """Yield (the number of the first row, rows), a chunk at a time: the table may be on disk."""
+    rows = zip(*(cells(table, name) for name in table.columns), strict=True)
+    for start in itertools.count(0, CHUNK_ROWS):
+        chunk = list(itertools.islice(rows, CHUNK_ROWS))
+        if not chunk:
+            return
+        yield start, chunk
 
 
-def _refuse_answered(classifier: Classifier, source: Path, read: Rows) -> None:
-    added = classifier.task.answer_columns
-    taken = [name for name in added if name in read.header]
+def _count(counts: Tally, answered: int, skipped: int) -> None:
+    counts.rows_answered += answered
+    if skipped:
+        counts.rows_dropped[UNANSWERED] = counts.rows_dropped.get(UNANSWERED, 0) + skipped
+
+
+def _refuse_taken(source: Path, header: Sequence[str], added: Sequence[str]) -> None:
+    taken = [name for name in added if name in header]
     if taken:
-        message = f"{source}:{read.header_line}: a column called {taken[0]} already exists."
+        message = f"{source}: a column called {taken[0]} already exists."
         raise DataError("DATA-042", message, f"Rename it: {_added(added)} added.")
 
 
 def _added(names: Sequence[str]) -> str:
     return f"the columns {' and '.join(names)} are" if len(names) > 1 else f"the column {names[0]} is"
-
-
-def _text_columns(
-    classifier: Classifier, read: Rows, first: list[Row], wanted: str | None, says: Reporter
-) -> list[int]:
-    """Choose the columns by the header and the first rows, as `file_columns` does, and note what was guessed."""
-    head = by_name(read.header, first)
-    if wanted is None and not set(classifier.text_columns) <= set(head):
-        place = f"{read.path}:{read.header_line}"
-        raise_faults(missing_header(place, head) or labels_as_names(place, read.header, classifier.labels))
-    table = Table(str(read.path), head, [line for line, _ in first])
-    names, is_guess = file_columns(classifier, table, wanted)
-    if is_guess:
-        says.note(f"Columns guessed: text = {' + '.join(names)}.")
-    return list(map(read.header.index, names))
-
-
-def _text(cells: list[str], columns: list[int]) -> Text:
-    parts = tuple(cells[column] for column in columns)
-    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
-
-
-def _is_empty(cells: list[str], columns: list[int]) -> bool:
-    return any(is_missing(cells[column]) for column in columns)
-
-
-def _empty(source: Path, line: int) -> Fault:
-    return Fault("DATA-040", f"{source}:{line}", "the text is empty.", "Give each row some text.")

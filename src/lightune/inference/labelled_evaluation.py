@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from lightune.data.encoding import encode_splits
 from lightune.data.label_columns import label_columns
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
-from lightune.data.tables import Table
+from lightune.data.tables import AS_IT_IS, Table
+from lightune.data.text_file import TextFormat
 from lightune.errors import ArtifactError, DataError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.inference.classifier import Classifier
@@ -29,6 +31,8 @@ from lightune.tasks import Task
 from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing
 
+OPTION = re.compile(r", or pass --set data\.on_\w+=drop")
+
 
 def evaluate_file(
     classifier: Classifier,
@@ -37,14 +41,15 @@ def evaluate_file(
     label_column: str | Sequence[str] | None = None,
     by: str | None = None,
     reporter: Reporter | None = None,
+    stated: TextFormat = AS_IT_IS,
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
-    `by` names another column: the groups are then only those of this column. Labels of a model that was trained
-    elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets notes on guessed columns and on
-    reading.
+    `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
+    are then only those of this column. Labels of a model that was trained elsewhere are matched with the file's; see
+    `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
     """
-    table = read_source(str(path), split="test")
+    table = read_source(str(path), split="test", stated=stated)
     names, is_guess = file_columns(classifier, table, text_column)
     text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     labels = [label_column] if isinstance(label_column, str) else label_column
@@ -64,7 +69,7 @@ def evaluate_file(
 
 def _without_options(error: DataError) -> DataError:
     """Remove the hint at an option that a run has and an evaluation does not."""
-    lines = error.hint.replace(", or pass --set data.on_unseen_label=drop", "").split("\n")
+    lines = OPTION.sub("", error.hint).split("\n")
     return DataError(error.code, error.message, "\n".join(dict.fromkeys(lines)))
 
 

@@ -17,7 +17,7 @@ from lightune.recipe import MethodBlock, Recipe, parse_recipe
 from lightune.tasks import require_task
 
 DEFAULT = "quickstart"
-DATA_ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
+DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".xlsx", ".gz"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.
@@ -35,6 +35,8 @@ FLAGS: dict[str, str] = {
     "label_columns": "data.label_columns",
     "label_kind": "data.label_kind",
     "label_separator": "data.label_separator",
+    "separator": "data.separator",
+    "encoding": "data.encoding",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",
@@ -178,7 +180,8 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     if any(key == "data.source" or key == "data.source.train" for key in given):
         # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (
-            "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_duplicate", "fingerprints"
+            "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_missing", "on_duplicate",
+            "fingerprints",
         )  # fmt: skip
         mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
     return notes

@@ -125,6 +125,11 @@ class Task(Targets):
         """The columns that a file of answers gets, those of `Answer.cells`."""
         return ("prediction",)
 
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """Those of `answer_columns` that hold numbers: by default all but the first."""
+        return self.answer_columns[1:]
+
     @abstractmethod
     def decode(self, logits: Array) -> Sequence[Answer]:
         """Return the answer to each text from its logits."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from lightune.errors import did_you_mean, shortlist
-from lightune.faults import Fault
+from lightune.faults import FIX_OR_DROP, Fault, Missing
 from lightune.tasks.targets import UNSEEN
 from lightune.values.label_text import class_index, label_text
 from lightune.values.lookalikes import alike_key, spelled_out
@@ -41,7 +41,7 @@ class LabelReader:
 
     def _look_up(self, kind: type, value: Any) -> int | Fault:
         if is_missing(value):
-            return Fault("DATA-013", "", "label is missing", "Fix the row.")
+            return Missing("DATA-013", "", "label is missing", FIX_OR_DROP)
         named = class_index(value, len(self._class_names))
         name = label_text(value) if named is None else self._class_names[named]
         if name not in self._numbers and name.casefold() in TRUTHS:  # True in a csv is true in a jsonl

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lightune.errors import shortlist
-from lightune.faults import Fault, data_error
+from lightune.faults import Fault, Missing, data_error
 from lightune.tasks.columns import LabelColumn
 from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
 from lightune.tasks.label_names import KINDS, MAX_CLASSES, MOST_COUNTED, in_order
@@ -235,7 +235,8 @@ def flags_of(values: Sequence[Any], names: Sequence[str]) -> Any:
         return Fault("DATA-013", "", text, "Give one 0 or 1 for each label, or the names of those that apply.")
     for name, value in zip(names, values, strict=True):
         if is_missing(value):
-            return Fault("DATA-013", "", f"{name} is missing", "Write 0 where the label does not apply.")
+            hint = "Write 0 where the label does not apply, or pass --set data.on_missing=drop."
+            return Missing("DATA-013", "", f"{name} is missing", hint)
         if not is_flag(value):
             text = f'{name} is "{label_text(value)[:LONGEST]}", neither 0 nor 1'
             return Fault("DATA-013", "", text, "Write 1 where the label applies, and 0 where it does not.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lightune.errors import shortlist
-from lightune.faults import Fault, data_error
+from lightune.faults import FIX_OR_DROP, Fault, Missing, data_error
 from lightune.tasks.columns import Beside, LabelColumn, Wishes
 from lightune.tasks.label_names import MOST_NUMBERS
 from lightune.values.label_text import label_text, number
@@ -94,9 +94,11 @@ class NumberReader:
             return Fault("DATA-013", "", text, "Fix the row.")
         found = np.empty(len(parts))
         for place, (name, cell) in enumerate(zip(self.names, parts, strict=True)):
-            read = _number(cell)
+            shown, read = name if len(parts) > 1 else "the target", _number(cell)
+            if is_missing(cell):
+                return Missing("DATA-013", "", f"{shown} is missing", FIX_OR_DROP)
             if isinstance(read, str):
-                return Fault("DATA-013", "", f"{name if len(parts) > 1 else 'the target'} {read}", remedy(cell))
+                return Fault("DATA-013", "", f"{shown} {read}", remedy(cell))
             found[place] = read
         return found
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-NO_CORRELATION = ("spearman", "pearson")
 
 
 @register("regression")
@@ -38,10 +37,9 @@ NO_CORRELATION = ("spearman", "pearson")
 class Regression(Task):
     """Each text has a number, or several.
 
-    `columns` names the numbers, `spread` is the range of each in the training file, `low` and `high` are its ends in
-    the rows that were drawn for training, `means` and `deviations` its mean
-    and standard deviation there. A model is trained on standardised targets; `is_folded` says that the scale is folded
-    into its output layer, so that it answers in the unit of the targets.
+    `columns` names the numbers, `spread` is the range of each in the training file; of the rows drawn for training
+    `low` and `high` are its ends, `means` and `deviations` its mean and standard deviation. A model is trained on
+    standardised targets; `is_folded` says that the scale is folded into its output layer: it answers in their unit.
     """
 
     name: ClassVar[str] = "regression"
@@ -207,8 +205,7 @@ class Regression(Task):
 
     def answers(self, logits: Array) -> Array:
         """Return the numbers in their own unit: (texts, outputs)."""
-        given = np.asarray(logits, np.float64)
-        return given if self.is_folded else given * self._scale + self._center
+        return np.asarray(logits if self.is_folded else np.asarray(logits, np.float64) * self._scale + self._center)
 
     @property
     def answer_columns(self) -> tuple[str, ...]:
@@ -216,11 +213,15 @@ class Regression(Task):
         each = tuple(f"prediction_{name}" for name in self.columns) if self.outputs > 1 else ()
         return ("prediction", *each)
 
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """All of them but the joined ones."""
+        return self.answer_columns[-self.outputs :]
+
     def decode(self, logits: Array) -> Sequence[Numbers]:
         """Return the numbers of each text."""
-        rows = self.answers(logits).tolist()
-        only = self.outputs == 1
-        return [Numbers(row[0] if only else None, dict(zip(self.columns, row, strict=True))) for row in rows]
+        found = [dict(zip(self.columns, row, strict=True)) for row in self.answers(logits).tolist()]
+        return [Numbers(values[self.columns[0]] if self.outputs == 1 else None, values) for values in found]
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
         """Return {value, values}, as for a single text."""
@@ -275,7 +276,7 @@ class Regression(Task):
         """Return the mean of the training targets; a constant correlates with nothing."""
         means = targets.mean(axis=0)
         scores, title = self._standardised(means[None])[0], "always answering the mean"
-        return Constant("mean", title, scores, {"means": means.tolist()}, NO_CORRELATION)
+        return Constant("mean", title, scores, {"means": means.tolist()}, ("spearman", "pearson"))
 
     def linear(self, features: Any, targets: Array, strengths: Sequence[float], scaled: bool) -> LinearModel | None:
         """Fit ridge regression to the standardised targets."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lightune.faults import Fault
+from lightune.faults import Fault, Missing
 from lightune.tasks.columns import Beside
 from lightune.tasks.joined_labels import mark_in
 from lightune.tasks.label_cautions import shortened
@@ -39,7 +39,8 @@ class SetReader:
         if isinstance(value, Beside):
             return flags_of(value, self._labels)
         if value is None:
-            return Fault("DATA-013", "", "labels are missing", "Write an empty list where no label applies.")
+            hint = "Write an empty list where no label applies, or pass --set data.on_missing=drop."
+            return Missing("DATA-013", "", "labels are missing", hint)
         items = [] if is_missing(value) else split_cell(value, self._separator, self._known)
         if items is None:
             return Fault("DATA-013", "", f"the cell holds {kind_of(value)}, not labels", "Give them as a list.")

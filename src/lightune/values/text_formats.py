@@ -1,0 +1,24 @@
+"""Names of column separators and of text encodings, as people write them."""
+
+from __future__ import annotations
+
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " "}
+VALID_SEPARATORS = "one character, or comma, semicolon, tab, bar or space"
+VALID_ENCODINGS = "an encoding such as cp1252, latin1, utf-16 or shift_jis"
+
+
+def named_separator(value: str) -> str:
+    """Return the character that a name stands for: a tab is hard to write on a command line. ValueError for others."""
+    mark = SEPARATORS.get(value.strip().lower() or value, value)
+    if len(mark) != 1 or mark in '"\r\n':
+        raise ValueError(VALID_SEPARATORS)
+    return mark
+
+
+def named_encoding(value: str) -> str:
+    """Return the name of a text encoding that Python knows. ValueError for others."""
+    try:
+        b"\xe9".decode(value, "replace")
+    except (LookupError, UnicodeError) as error:  # LookupError also for what is no text encoding, such as hex
+        raise ValueError(VALID_ENCODINGS) from error
+    return value

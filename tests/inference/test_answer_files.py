@@ -1,0 +1,145 @@
+"""Files of answers: csv, tsv, jsonl and Parquet in and out; rows that cannot be answered, and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+import lightune
+from lightune.errors import DataError, RecipeError
+from lightune.inference.answer_files import require_writable, write_rows
+from lightune.inference.bulk import FileWishes, Tally, answered_rows
+from tiny import sentences
+
+TEXTS = [text for text, _ in sentences(4, seed=31)]
+ROWS: list[dict[str, Any]] = [
+    {"id": 7, "text": TEXTS[0], "tags": ["a", "b"]},
+    {"id": 8, "text": TEXTS[1], "tags": []},
+    {"id": None, "text": TEXTS[2], "tags": ["c"]},
+]
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return lightune.load(tiny_run.folder)
+
+
+def put(folder: Path, kind: str) -> Path:
+    """Write the rows as a file of this kind; a csv or tsv holds lists as JSON."""
+    path = folder / f"in.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    elif kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    else:
+        with path.open("w", encoding="utf-8", newline="") as sink:
+            mark = "," if kind == "csv" else "\t"
+            quoting = csv.QUOTE_MINIMAL if kind == "csv" else csv.QUOTE_NONE
+            writer = csv.writer(sink, delimiter=mark, quoting=quoting, quotechar='"' if kind == "csv" else None)
+            writer.writerow(["id", "text", "tags"])
+            for row in ROWS:
+                writer.writerow([row["id"] or "", row["text"], "|".join(row["tags"])])
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if path.suffix == ".parquet":
+        return parquet.read_table(path).to_pylist()
+    with path.open(encoding="utf-8", newline="") as file:
+        mark = "," if path.suffix == ".csv" else "\t"
+        return list(csv.DictReader(file, delimiter=mark, quoting=csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE))
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("given", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_kind_of_file_comes_back_as_every_kind(classifier, tmp_path: Path, given: str, kind: str):
+    rows = answered_rows(classifier, put(tmp_path, given))
+    target = tmp_path / f"out.{kind}"
+    assert write_rows(rows, target, classifier.task.number_columns) == 3
+    found, answers = read(target), classifier.predict(TEXTS[:3])
+    assert [row["text"] for row in found] == TEXTS[:3]
+    assert [row["prediction"] for row in found] == [answer.label for answer in answers]
+    assert [float(row["confidence"]) for row in found] == pytest.approx([one.confidence for one in answers], abs=1e-5)
+    if {given, kind} <= {"jsonl", "parquet"}:
+        assert [{name: row[name] for name in ROWS[0]} for row in found] == ROWS
+        assert all(isinstance(row["confidence"], float) for row in found)
+    if kind == "csv" and given == "jsonl":
+        assert [row["tags"] for row in found] == ['["a", "b"]', "[]", '["c"]']
+
+
+def test_rows_that_cannot_be_answered_stay_without_an_answer_and_say_why(classifier, tmp_path: Path):
+    path = tmp_path / "in.csv"
+    path.write_text(f"id,text\n1,{TEXTS[0]}\n2,\n3,{TEXTS[1]}\n4,too,many\n", encoding="utf-8")
+    with pytest.raises(DataError, match="2 faults"):
+        list(answered_rows(classifier, path))
+    tally, told = Tally(), []
+
+    class Listener(lightune.progress.Silent):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    header, *rows = answered_rows(classifier, path, FileWishes(skips_faults=True), Listener(), tally)
+    assert header == ["id", "text", "prediction", "confidence", "reason"]
+    assert [(row[0], bool(row[2]), row[4]) for row in rows] == [
+        ("1", True, ""), ("2", False, "the text is empty"), ("3", True, ""),
+    ]  # fmt: skip
+    assert tally == Tally(4, 2, {"cannot be read": 1, "not answered": 1})
+    assert [note.split(":")[0] for note in told] == [f"DATA-007 {path}"]
+
+
+def test_texts_that_the_tokenizer_does_not_know_are_skipped_too(classifier, tmp_path: Path):
+    path = tmp_path / "in.jsonl"
+    bare = "\u200b\u200b"
+    rows = [{"text": TEXTS[0]}, {"text": bare}, {"text": TEXTS[1]}, {"text": bare}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    _, *found = answered_rows(classifier, path, FileWishes(skips_faults=True))
+    assert [bool(row[1]) for row in found] == [True, False, True, False]
+    assert all(row[-1] for row in (found[1], found[3]))
+
+
+def test_an_answer_that_is_missing_is_null_where_numbers_are_numbers(classifier, tmp_path: Path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"text": TEXTS[0]}) + '\n{"text": ""}\n', encoding="utf-8")
+    for kind in ("jsonl", "parquet"):
+        target = tmp_path / f"out.{kind}"
+        write_rows(answered_rows(classifier, path, FileWishes(skips_faults=True)), target, ["confidence"])
+        first, second = read(target)
+        assert isinstance(first["confidence"], float)
+        assert second["confidence"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("out.xml", "RECIPE-064"), ("nowhere/out.csv", "RECIPE-062"), ("there.csv", "RECIPE-063"), ("out", "RECIPE-064")],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path, name: str, code: str):
+    (tmp_path / "there.csv").write_text("kept")
+    with pytest.raises(RecipeError) as caught:
+        require_writable(tmp_path / name)
+    assert caught.value.code == code
+    assert (tmp_path / "there.csv").read_text() == "kept"
+
+
+def test_nothing_is_left_where_writing_fails(classifier, tmp_path: Path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"text": "two\nlines of film"}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        write_rows(answered_rows(classifier, path), tmp_path / "out.tsv")
+    assert caught.value.code == "DATA-076"
+    assert [found.name for found in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_column_of_several_types_is_written_as_json_in_parquet(tmp_path: Path):
+    rows: list[list[Any]] = [["odd", "whole"], [1, 1], ["one", 2], [[1, 2], None]]
+    assert write_rows(iter(rows), tmp_path / "out.parquet") == 3
+    assert read(tmp_path / "out.parquet") == [
+        {"odd": "1", "whole": 1}, {"odd": "one", "whole": 2}, {"odd": "[1, 2]", "whole": None},
+    ]  # fmt: skip
