@@ -101,7 +101,7 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.parquet", NOT_TEXT, "DATA-003", ":2", "text is not UTF-8", "decoded"),
     ("a.parquet", as_parquet(text=pa.array([], pa.string())), "DATA-004", "", "no rows", "rows"),
     ("a.xlsx", "x", "DATA-078", "", "not a readable workbook", "CSV UTF-8"),
-    ("a.doc", "x", "DATA-002", "", ".doc files are not read", "csv, tsv, txt, jsonl, parquet, xlsx"),
+    ("a.doc", "x", "DATA-002", "", ".doc files are not read", "csv, tsv, txt, jsonl, json, parquet, xlsx"),
 ]
 
 

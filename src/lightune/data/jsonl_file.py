@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.data.annotations import NOT_ACCEPTED, is_rejected
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
 from lightune.data.file_signatures import stray_characters
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 1000
 HALF = re.compile("[\ud800-\udfff]")
 HINT = "Each line is one JSON object."
-ARRAY_HINT = "It looks like one JSON array: write its objects one per line (jq -c '.[]' a.json > a.jsonl)."
+ARRAY_HINT = "It looks like one JSON array: let its name end in .json."
 
 Cells = dict[str, str]
 
@@ -63,6 +64,9 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
             blank = 0
             hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
             found = stray_characters(path, number, [line]) or _cells(path, number, line, hint)
+            if found is None:
+                skipped[NOT_ACCEPTED] += 1
+                continue
             if not isinstance(found, Fault):
                 yield number, found
                 continue
@@ -73,7 +77,8 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
                 return
 
 
-def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
+def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault | None:
+    """Return the JSON of each cell, what is wrong with the line, or None for one that an annotator rejected."""
     place = f"{path}:{number}"
     # Half a character can only be written as an escape, and Arrow cannot store it, so such lines keep their escapes.
     write = ESCAPED if "\\u" in line else PLAIN
@@ -81,6 +86,8 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault:
         record = READ.decode(line)
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
+        if is_rejected(record):
+            return None
         names = _twice_refused(list(map(clean_name, record)))
         if HALF.search("".join(names)):
             return Fault("DATA-008", place, "a key holds half a character (an unpaired surrogate)", hint)

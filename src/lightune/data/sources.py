@@ -19,8 +19,8 @@ from lightune.recipe import DataBlock, Files
 
 EMBEDDED = "reviews"
 PYTHON = "<python>"
-# A .txt in a folder is more often a licence or a description.
-IN_FOLDERS = tuple(kind for kind in READERS if kind != "txt")
+# A .txt or .json in a folder is more often a licence or a description.
+IN_FOLDERS = tuple(kind for kind in READERS if kind not in ("txt", "json"))
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),

@@ -10,10 +10,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, Chained, Reading
+from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, UNREADABLE, Chained, Reading
 from lightune.data.csv_file import read_separated
 from lightune.data.excel_file import read_excel
 from lightune.data.file_signatures import HEAD_BYTES, disguised
+from lightune.data.json_file import read_json
 from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.text_file import (
@@ -28,7 +29,7 @@ from lightune.data.text_file import (
 )
 from lightune.faults import Fault, raise_faults
 
-READERS = ("csv", "tsv", "txt", "jsonl", "parquet", "xlsx")
+READERS = ("csv", "tsv", "txt", "jsonl", "json", "parquet", "xlsx")
 AS_IT_IS = TextFormat()
 
 
@@ -111,6 +112,8 @@ def reading_notes(table: Table) -> list[str]:
     """
     blank = table.skipped.get(BLANK, 0)
     skipped = [f"{table.origin}: {blank:,} blank line{' was' if blank == 1 else 's were'} skipped."] if blank else []
+    left_out = {reason: count for reason, count in table.skipped.items() if reason not in (BLANK, UNREADABLE)}
+    skipped += [f"{table.origin}: {count:,} left out: {reason}." for reason, count in left_out.items()]
     return [*table.notes, *skipped]
 
 
@@ -150,7 +153,7 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
     if isinstance(file, Fault):
         faults.append(file)
         return empty
-    return _read_text(file, kind, size > IN_MEMORY_BYTES, faults)
+    return _read_text(file, kind, size, faults)
 
 
 def _unfit(path: Path) -> Fault | None:
@@ -162,12 +165,14 @@ def _unfit(path: Path) -> Fault | None:
     return None
 
 
-def _read_text(file: TextFile, kind: str, on_disk: bool, faults: list[Fault]) -> Table:
+def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Table:
     """Read a text file; where its encoding is another one, that is its only fault, since all others follow from it."""
-    found: list[Fault] = []
-    read = read_json_lines if kind == "jsonl" else read_separated
+    found, on_disk = list[Fault](), size > IN_MEMORY_BYTES
     try:
-        reading = read(file, on_disk, found)
+        if kind == "json":
+            reading = read_json(file, size, found)
+        else:
+            reading = (read_json_lines if kind == "jsonl" else read_separated)(file, on_disk, found)
     except UnicodeDecodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])

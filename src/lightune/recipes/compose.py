@@ -17,7 +17,7 @@ from lightune.recipe import MethodBlock, Recipe, parse_recipe
 from lightune.tasks import require_task
 
 DEFAULT = "quickstart"
-DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".xlsx", ".gz"})
+DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet", ".xlsx", ".gz"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.

@@ -15,7 +15,7 @@ from lightune.errors import DataError, shortlist
 from lightune.faults import data_error
 from lightune.tasks.columns import LabelColumn
 from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
-from lightune.values.label_text import label_text, number
+from lightune.values.label_text import label_text, number, only_item
 from lightune.values.missing import is_missing
 from lightune.values.numerals import AMOUNT, WHOLE
 
@@ -54,7 +54,10 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
 def _distinct(column: LabelColumn) -> Counter[tuple[type, Any]]:
     """Count the values that are not missing, by type and value: 1 and True differ; not to the end if they are many."""
     counts = Counter[tuple[type, Any]]()
-    for value in column.values:
+    first = next((value for value in column.values if not is_missing(value)), None)
+    holds_items = only_item(first) is not first
+    for cell in column.values:
+        value = only_item(cell) if holds_items else cell
         if isinstance(value, list | tuple | dict):
             raise _refused(column, value)
         if not isinstance(value, KINDS):  # its str() is a label that nobody wrote: b'pos'

@@ -9,7 +9,7 @@ from typing import Any
 from lightune.errors import did_you_mean, shortlist
 from lightune.faults import FIX_OR_DROP, Fault, Missing
 from lightune.tasks.targets import UNSEEN
-from lightune.values.label_text import class_index, label_text
+from lightune.values.label_text import class_index, label_text, only_item
 from lightune.values.lookalikes import alike_key, spelled_out
 from lightune.values.missing import character_fault, is_missing
 from lightune.values.numerals import WHOLE
@@ -35,6 +35,7 @@ class LabelReader:
 
     def __call__(self, value: Any) -> int | Fault:
         """Return the number of the label in a cell, or what is wrong with it."""
+        value = only_item(value)
         if isinstance(value, list | dict):  # in a test file: training would have been refused
             return self._unseen(str(value))
         return self._known(value.__class__, value)

@@ -19,7 +19,7 @@ from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
 from lightune.tasks.label_names import KINDS, MAX_CLASSES, MOST_COUNTED, in_order
 from lightune.tasks.label_names import names_in_file as single_names
 from lightune.tasks.written_lists import are_lists, is_bracketed, is_list, is_unclosed, written_items
-from lightune.values.label_text import class_index, label_text, number
+from lightune.values.label_text import class_index, label_text, number, only_item
 from lightune.values.missing import is_missing
 from lightune.values.numerals import AMOUNT
 
@@ -85,6 +85,8 @@ def claim(column: LabelColumn, separator: str | None) -> str:
         return _told_of_columns(column)
     if form == LISTS:  # a few lists among words are a fault
         values = [value for value in islice(column.values, MOST_LOOKED_AT) if not is_missing(value)]
+        if not column.class_names and all(only_item(value) is not value for value in values):
+            return ""  # one label each, as annotation tools write it
         lists = sum(not isinstance(value, str) or is_bracketed(value.strip()) for value in values)
         return "holds lists of labels" * (lists >= LEAST_LISTS * len(values))
     if form == VECTORS:

@@ -10,6 +10,12 @@ import numpy as np
 from lightune.values.numerals import WHOLE, whole
 
 
+def only_item(value: Any) -> Any:
+    """Return the item of a list of one, as tools for annotation write a single label, and any other value unchanged."""
+    is_single = isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], list | tuple | dict)
+    return value[0] if is_single else value
+
+
 def label_text(value: Any) -> str:
     """Return a label as it is shown: words stripped, true for True, and 1 for 1.0, "1.0", 1e+00 or Decimal("1.0")."""
     if isinstance(value, bool | np.bool_):

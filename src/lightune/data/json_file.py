@@ -1,0 +1,98 @@
+"""Reading a .json file that holds a table: a list of objects, columns, or what pandas and Label Studio write."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lightune.data.annotations import label_studio_rows
+from lightune.data.arrow_columns import Reading, Store
+from lightune.data.csv_file import BATCH_ROWS
+from lightune.data.jsonl_file import READ
+from lightune.data.names import clean_name
+from lightune.data.text_file import TextFile
+from lightune.faults import Fault
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_BYTES = 1_000_000_000  # it is read as a whole
+HINT = 'Valid: a list of objects, [{"text": ..., "label": ...}, ...]; or one object a line in a .jsonl file.'
+BY_LINE = "It holds one object a line: let its name end in .jsonl."
+
+Record = Mapping[str, Any]
+
+
+def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
+    """Return the columns, with the number of each record; faults go into `faults`."""
+    path = file.path
+    if size > MOST_BYTES:
+        text = f"it has more than {MOST_BYTES / 1e9:.0f} GB, and a .json file is read as a whole."
+        faults.append(Fault("DATA-079", str(path), text, "Write one object a line, as .jsonl."))
+        return Reading()
+    try:
+        with file.open() as stream:
+            text = stream.read()
+        records = _records(READ.decode(text))
+    except (ValueError, RecursionError) as error:
+        is_by_line = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
+        reason = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
+        faults.append(Fault("DATA-008", str(path), f"not JSON ({reason})", BY_LINE if is_by_line else HINT))
+        return Reading()
+    if records is None:
+        faults.append(Fault("DATA-008", str(path), "this JSON holds no table", HINT))
+        return Reading()
+    return _reading(file, records, faults)
+
+
+def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading:
+    found = label_studio_rows(records)
+    rows = found.rows if found else list(enumerate(records, 1))
+    notes = [f"{file.path}: {note}" for note in found.notes] if found else []
+    skipped = dict(found.skipped) if found else {}
+    good, names = list[tuple[int, Record]](), dict[str, None]()
+    for number, record in rows:
+        if not isinstance(record, Mapping):
+            faults.append(Fault("DATA-008", f"{file.path}:{number}", "this record is not an object", HINT))
+            continue
+        cleaned = {clean_name(name): value for name, value in record.items()}
+        names.update(dict.fromkeys(cleaned))
+        good.append((number, cleaned))
+    store = Store(on_disk=False)
+    for start in range(0, len(good), BATCH_ROWS):
+        store.add(_batch(names, [record for _, record in good[start : start + BATCH_ROWS]]))
+    lines = array("q", [number for number, _ in good])
+    return Reading(store.columns(decode=json.loads), lines, skipped=Counter(skipped), notes=notes)
+
+
+def _records(value: Any) -> list[Any] | None:
+    """Return the records of a table in any of its usual forms, or None for what is no table."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict) or not value:
+        return None
+    if set(value) >= {"columns", "data"} and isinstance(value["data"], list):  # pandas, orient="split"
+        return [dict(zip(value["columns"], row, strict=True)) for row in value["data"]]
+    columns = list(value.values())
+    if all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1 and len(columns) > 1:
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    if all(isinstance(column, dict) for column in columns) and len(columns) > 1:  # pandas, orient="columns"
+        keys = dict.fromkeys(key for column in columns for key in column)
+        return [{name: column.get(key) for name, column in value.items()} for key in keys]
+    lists = [column for column in columns if isinstance(column, list) and column and isinstance(column[0], dict)]
+    return lists[0] if len(lists) == 1 else None  # {"data": [...], "version": 1}
+
+
+def _batch(names: Mapping[str, None], rows: list[Record]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    cells = {name: [_json(row[name]) if name in row else None for row in rows] for name in names if name}
+    return pa.record_batch({name: pa.array(values, pa.string()) for name, values in cells.items()})
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or "\\u" not in text else json.dumps(value)

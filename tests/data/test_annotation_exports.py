@@ -1,0 +1,140 @@
+"""Exports of annotation tools, by their documented formats, and .json files as pandas and people write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lightune.data.check import check_data
+from lightune.data.tables import Table, read_table
+from lightune.errors import DataError
+from lightune.recipe import DataBlock
+
+ROWS = [{"text": "fine food", "label": "good"}, {"text": "rude staff", "label": "bad"}]
+LABELS = ["good", "bad"]
+
+
+def put(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def lines(path: Path, records: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, cells, strict=True)) for cells in zip(*table.columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ROWS, {"data": ROWS, "version": 1}, {"text": ["fine food", "rude staff"], "label": LABELS}],
+    ids=["records", "inside", "columns"],
+)
+def test_the_usual_forms_of_a_table_in_json(tmp_path: Path, value: Any):
+    table = read_table(put(tmp_path / "a.json", value))
+    assert rows_of(table) == ROWS
+    assert table.place(1) == f"{tmp_path}/a.json:2"
+
+
+@pytest.mark.parametrize("orient", ["records", "list", "split", "columns"])
+def test_what_pandas_writes(tmp_path: Path, orient: str):
+    frame = pd.DataFrame(ROWS)
+    value = frame.to_dict(orient) if orient == "list" else json.loads(frame.to_json(orient=orient))
+    assert rows_of(read_table(put(tmp_path / "a.json", value))) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "remedy"),
+    [
+        ("[{]", "not JSON", "Valid: a list of objects"),
+        ('{"text": "x"}\n{"text": "y"}\n', "not JSON", ".jsonl"),
+        ("3", "no table", "Valid"),
+        ('{"a": 1}', "no table", "Valid"),
+        ('[{"a": 1}, 3]', "not an object", "Valid"),
+        ('[{"a": NaN}]', "NaN", "Valid"),
+    ],
+)
+def test_json_that_is_no_table_is_a_fault(tmp_path: Path, text: str, word: str, remedy: str):
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert (caught.value.code, word in caught.value.message, remedy in caught.value.hint) == ("DATA-008", True, True)
+
+
+def task_of_label_studio(number: int, *choices: list[str], cancelled: bool = False) -> dict[str, Any]:
+    """Return a task as Label Studio's JSON has it, with an annotation for each list of choices."""
+    results = [
+        {
+            "id": 10 * number + place,
+            "was_cancelled": cancelled,
+            "result": [{"value": {"choices": chosen}, "from_name": "topic", "to_name": "text", "type": "choices"}],
+        }
+        for place, chosen in enumerate(choices)
+    ]
+    return {"id": number, "data": {"text": f"text {number}"}, "annotations": results, "predictions": []}
+
+
+def test_label_studio_gives_a_row_for_each_annotation(tmp_path: Path):
+    tasks = [
+        task_of_label_studio(1, ["food"]), task_of_label_studio(2, ["food", "price"], ["price"]),
+        task_of_label_studio(3), task_of_label_studio(4, ["food"], cancelled=True),
+    ]  # fmt: skip
+    path = put(tmp_path / "a.json", tasks)
+    table = read_table(path)
+    assert rows_of(table) == [
+        {"text": "text 1", "topic": ["food"]}, {"text": "text 2", "topic": ["food", "price"]},
+        {"text": "text 2", "topic": ["price"]},
+    ]  # fmt: skip
+    assert table.skipped == {"without annotation": 2}
+    assert [table.place(row) for row in range(3)] == [f"{path}:1", f"{path}:2", f"{path}:2"]
+    assert table.notes == [f"{path}: Label Studio's export: 3 annotations of 4 texts."]
+
+
+def test_ratings_and_numbers_of_label_studio_are_numbers(tmp_path: Path):
+    results = [{"value": {"rating": 4}, "from_name": "stars"}, {"value": {"number": 2.5}, "from_name": "hours"}]
+    task = {"data": {"text": "x"}, "annotations": [{"result": results}]}
+    assert rows_of(read_table(put(tmp_path / "a.json", [task]))) == [{"text": "x", "stars": 4, "hours": 2.5}]
+
+
+def answer_of_prodigy(text: str, answer: str, **more: Any) -> dict[str, Any]:
+    return {"text": text, "_input_hash": 1, "_task_hash": 2, "answer": answer, **more}
+
+
+def test_rejected_and_ignored_answers_of_prodigy_are_left_out_and_counted(tmp_path: Path):
+    rows = [
+        answer_of_prodigy("a", "accept", label="good"), answer_of_prodigy("b", "reject", label="good"),
+        answer_of_prodigy("c", "ignore", label="bad"), answer_of_prodigy("d", "accept", label="bad"),
+    ]  # fmt: skip
+    table = read_table(lines(tmp_path / "a.jsonl", rows))
+    assert [row["text"] for row in rows_of(table)] == ["a", "d"]
+    assert table.skipped == {"rejected or ignored in Prodigy": 2}
+
+
+def test_an_answer_column_of_other_data_means_nothing(tmp_path: Path):
+    rows = [{"text": "a", "answer": "reject"}, {"text": "b", "answer": "accept"}]
+    assert len(read_table(lines(tmp_path / "a.jsonl", rows))) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [([["good"], ["bad"]], "classification"), ([["good"], ["bad", "good"]], "multi_label"),
+     ([["good"], []], "multi_label")],
+)  # fmt: skip
+def test_lists_of_one_label_each_are_one_label_a_text(tmp_path: Path, labels: list[list[str]], task: str):
+    """As doccano and Label Studio write them; `label` and `text` are the names of doccano's JSONL."""
+    rows = [{"id": row, "text": f"text number {row}", "label": labels[row % 2], "Comments": []} for row in range(40)]
+    rows[0] |= {"label": ["bad"]}
+    path = lines(tmp_path / "a.jsonl", rows)
+    found = check_data(DataBlock(source=str(path)))
+    assert found.faults == []
+    assert found.task is not None
+    assert found.task.name == task
+    assert set(found.task.labels) == {"good", "bad"}
