@@ -65,7 +65,7 @@ PLANTS = [
           jsonl(*records(*[(text, number / 8) for number, (text, _) in enumerate(ROWS)])), kind="jsonl",
           arguments=SINGLE),
     Plant("several labels a row", "DATA-021", "train.jsonl", "multi_label",
-          jsonl(*records(*[(text, [label]) for text, label in ROWS])), kind="jsonl", arguments=SINGLE),
+          jsonl(*records(*[(text, [label, "both"]) for text, label in ROWS])), kind="jsonl", arguments=SINGLE),
     Plant("labels as objects", "DATA-021", "train.jsonl", "objects",
           jsonl(*records(*[(text, {label: 1}) for text, label in ROWS])), kind="jsonl"),
     Plant("one label only", "DATA-022", "train.csv", "1 label", csv(*[(text, "same") for text, _ in ROWS])),
