@@ -11,7 +11,7 @@ from lightune.faults import Fault
 from lightune.tasks.columns import SplitTargets
 
 AS_CLASSES = "pass --label-kind class (data.label_kind)"
-MARKS = "|;,/+&"
+MARKS = "|;,/+&#"
 # A single label with another of these marks in it may be a name; one with a bar hardly ever is.
 LEAST_JOINED = {"|": 1}
 # From this share of the rows on, they are not a few exceptions.
