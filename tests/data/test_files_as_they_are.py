@@ -54,6 +54,11 @@ def test_commas_in_the_texts_of_a_csv_with_semicolons_are_no_columns(tmp_path: P
     assert list(read_table(put(tmp_path / "a.csv", content)).columns) == ["Kommentar, frei", "Note"]
 
 
+def test_empty_columns_at_the_end_are_none_as_spreadsheets_keep_them(tmp_path: Path):
+    path = put(tmp_path / "a.csv", "text;label;;\nfine;pos;;\ndull;neg;;\n")
+    assert read_table(path).columns == {"text": ["fine", "dull"], "label": ["pos", "neg"]}
+
+
 def test_a_mark_in_the_only_name_that_the_rows_do_not_have_is_asked_about(tmp_path: Path):
     path = put(tmp_path / "a.csv", "pros;cons\n" + 'fine\n"dull, very"\n' * 5)
     with pytest.raises(DataError, match='only one column, called "pros;cons"') as caught:

@@ -70,7 +70,7 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", "text,label\n", "DATA-004", "", "no rows", "rows"),
     ("a.csv", codecs.BOM_UTF8, "DATA-006", ":1", "no column names", "text,label"),
     ("a.csv", "text,,label\nx,y,z\n", "DATA-006", ":1", "column 2 has no name", "differ"),
-    ("a.csv", "text,label,\nx,y,\n", "DATA-006", ":1", "column 3 has no name", "differ"),
+    ("a.csv", "text,label,\nx,y,z\n", "DATA-007", ":2", "3 cells, 2 columns", "Quote"),
     ("a.csv", "text,label,text\nx,y,z\n", "DATA-006", ":1", '2 columns are called "text"', "differ"),
     ("a.csv", 'text,label\nx,y\n"open,y\nz,w\n', "DATA-005", ":3", "broken quoting", "double quotes"),
     ("a.csv", 'text,label\n"closed" early,y\nz,w\n', "DATA-005", ":2", "broken quoting", "double quotes"),

@@ -93,6 +93,7 @@ class Rows:
         self._rows = self._cut()
         self.header_line, cells = next(self._rows, (1, []))
         self._written, self.header = cells, list(map(clean_name, cells))
+        self._padding = _without_empty_end(self.header)
         if len(faults) == before:
             faults += header_faults(f"{path}:{self.header_line}", self.header, layout)
         self.is_usable = len(faults) == before
@@ -104,7 +105,9 @@ class Rows:
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows that have as many cells as the header."""
-        for first, cells in self._rows if self.is_usable else ():
+        for first, written in self._rows if self.is_usable else ():
+            is_padded = len(written) == len(self.header) + self._padding and not any(written[len(self.header) :])
+            cells = written[: len(self.header)] if is_padded else written
             fault = self._row_fault(first, cells)
             if fault:
                 self._refuse(fault)
@@ -178,6 +181,14 @@ class Rows:
             hint = "Files seem to have been joined: remove this row."
             return Fault("DATA-070", f"{self.path}:{line}", "the column names are repeated here", hint)
         return None
+
+
+def _without_empty_end(header: list[str]) -> int:
+    """Remove the columns without a name at the end, as spreadsheets keep them, and return how many there were."""
+    named = max((place for place, name in enumerate(header, 1) if name), default=len(header))
+    padding = len(header) - named
+    del header[named:]
+    return padding
 
 
 def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
