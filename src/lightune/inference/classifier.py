@@ -21,6 +21,7 @@ from lightune.inference.merging import COMPARED, Merging, merged_model
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
 from lightune.models.load import LoadedModel
 from lightune.models.pretrained_classifier import load_finished
+from lightune.models.tokenizer_files import save_tokenizer
 from lightune.tasks import checkpoint_task
 from lightune.tasks.answers import Answer
 from lightune.tasks.base import Task
@@ -180,7 +181,7 @@ class Classifier:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer.
 
-        Raises RecipeError for an adapter that cannot be merged.
+        Its tokenizer cuts texts where this classifier does. Raises RecipeError for an adapter that cannot be merged.
         """
         model: Any = self._model
         self._merging.stop()
@@ -196,7 +197,7 @@ class Classifier:
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
         model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, Path(folder), self.max_length)
 
 
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
