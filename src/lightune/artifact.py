@@ -26,7 +26,7 @@ from lightune.models import embedded
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.recipe import Recipe
-from lightune.safe_files import MANIFEST_FILE, read_tensors, verify, write_json, write_manifest
+from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verify, write_json, write_manifest
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.schema1 import upgraded_config
 
@@ -209,7 +209,7 @@ def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = Non
 
 def tokenizer_in(folder: Path) -> Path | None:
     """Return the verified folder if the tokenizer was saved in it, None for one of an older version."""
-    return folder if SETTINGS_FILE in _listed(folder) else None
+    return folder if SETTINGS_FILE in listed_files(folder) else None
 
 
 def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
@@ -280,10 +280,4 @@ def hub_revision(config: ArtifactConfig) -> str | None:
 
 def _fingerprints(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list is not verified."""
-    return read_fingerprints(folder) if FINGERPRINTS_FILE in _listed(folder) else None
-
-
-def _listed(folder: Path) -> dict[str, str]:
-    """Return the verified files of a folder; others may lie beside them."""
-    found: dict[str, str] = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
-    return found
+    return read_fingerprints(folder) if FINGERPRINTS_FILE in listed_files(folder) else None
