@@ -30,7 +30,8 @@ from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
 from lightune.methods import make_method
-from lightune.models.load import find_model, load_tokenizer
+from lightune.models.load import find_model
+from lightune.models.tokenizer_files import load_tokenizer
 from lightune.progress import Silent
 from lightune.recipe import Recipe
 from lightune.recipes.compose import compose
@@ -98,7 +99,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     """Return the metrics and the rate of the plain Trainer on the rows that lightune would train on."""
     splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe))
     source = find_model(recipe.model)
-    tokenizer = load_tokenizer(source)
+    tokenizer = load_tokenizer(source.name, source.folder)
     torch.manual_seed(recipe.training.seed)
     model = AutoModelForSequenceClassification.from_pretrained(source.folder, **splits.task.config())
     method = make_method(recipe.method.name, recipe.method.options)

@@ -11,6 +11,7 @@ import torch
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.methods import make_method
 from lightune.models.load import find_model, fingerprint, load_model
+from lightune.safe_files import write_manifest
 from tiny import classes
 
 
@@ -32,5 +33,13 @@ def make_adapter(
         2, str(base), source.revision, fingerprint(source), method, made.options(), classes(labels), max_length,
         list(columns), "label", seed, precision,
     )  # fmt: skip
-    save_adapter(model, made, config, folder)
+    save_adapter(model, made, config, folder, tokenizer=loaded.tokenizer)
+    return folder
+
+
+def without_tokenizer(folder: Path) -> Path:
+    """Make an adapter folder as those of a version that saved no tokenizer."""
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    write_manifest(folder)
     return folder

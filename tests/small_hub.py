@@ -75,6 +75,7 @@ class Behaviour:
     breaking: str = ""
     breaks: int = 0
     mute: bool = False
+    private: bool = False
     asked: list[str] = field(default_factory=list)
 
 
@@ -104,12 +105,14 @@ class SmallHub(BaseHTTPRequestHandler):
             self.reply(200, json.dumps(tree).encode(), with_body)
         elif path.startswith("/api/"):
             files = [{"rfilename": file.name} for file in hub.folder.iterdir()]
-            about = {"id": "x/y", "sha": COMMIT, "siblings": files, "private": False, "tags": [], "downloads": 0}
+            about = {"id": "x/y", "sha": COMMIT, "siblings": files, "private": hub.private, "tags": [], "downloads": 0}
             self.reply(200, json.dumps(about).encode(), with_body)
         elif hub.file_refusal is not None:
             self.reply(hub.file_refusal[0], b"{}", with_body, **{"X-Error-Code": hub.file_refusal[1]})
-        else:
+        elif (hub.folder / path.rpartition("/")[2]).is_file():
             self.send_file(path.rpartition("/")[2], with_body)
+        else:
+            self.reply(404, b"{}", with_body, **{"X-Error-Code": "EntryNotFound"})
 
     def send_file(self, name: str, with_body: bool) -> None:
         hub = self.behaviour

@@ -24,10 +24,11 @@ TEXTS = ["a lovely film", "the soup was dreadful and cold", "quite clever", "my 
 LABELS = ["negative", "positive"]
 SEED = 5
 ARCHITECTURES = ("distilbert", "bert", "gpt2")
+TOKENIZER = ["tokenizer.json", "tokenizer_config.json"]
 FILES = {
-    "lora": ["MANIFEST.json", "adapter_config.json", "adapter_model.safetensors", "lightune.json"],
-    "full": ["MANIFEST.json", "adapter_model.safetensors", "lightune.json"],
-    "head": ["MANIFEST.json", "adapter_model.safetensors", "lightune.json"],
+    "lora": ["MANIFEST.json", "adapter_config.json", "adapter_model.safetensors", "lightune.json", *TOKENIZER],
+    "full": ["MANIFEST.json", "adapter_model.safetensors", "lightune.json", *TOKENIZER],
+    "head": ["MANIFEST.json", "adapter_model.safetensors", "lightune.json", *TOKENIZER],
 }
 EVERY_FILE = [(method, name) for method, names in FILES.items() for name in names]
 
@@ -72,7 +73,7 @@ def train_and_save(loaded: LoadedModel, name: str, folder: Path) -> Saved:
         seed=SEED,
     )
     logits = logits_of(model, loaded.tokenizer)
-    written = save_adapter(model, method, config, folder)
+    written = save_adapter(model, method, config, folder, tokenizer=loaded.tokenizer)
     assert written == (folder / "adapter_model.safetensors").stat().st_size
     return Saved(folder, loaded.source.folder, logits, untrained)
 

@@ -36,6 +36,8 @@ FILES = {
     "README.md",
     "adapter/adapter_model.safetensors",
     "adapter/lightune.json",
+    "adapter/tokenizer.json",
+    "adapter/tokenizer_config.json",
     "adapter/fingerprints.safetensors",
     "adapter/MANIFEST.json",
 }
@@ -365,6 +367,7 @@ def test_the_card_s_code_for_peft_answers_as_the_run_does(method, tiny_recipe, t
     code = re.findall(r"^```python\n(.*?)^```$", Path("run-1/README.md").read_text(), flags=re.MULTILINE | re.DOTALL)[1]
     assert ("tuners.register_all()" in code) == (method != "lora")
     code = code.replace("print(labels[logits.argmax(dim=-1).item()])", "print(logits.tolist())")
+    code = code.replace('name, adapter = "distilbert"', f"name, adapter = {recipe.model!r}")  # the card holds no path
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wanted = lightune.load("run-1", device="cpu").logits(["A text to classify."])
     np.testing.assert_allclose(json.loads(answer.stdout.splitlines()[-1]), wanted, atol=1e-5)

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 import lightune
 from lightune.cli.main import main
+from lightune.report import usage
 from tiny import write_csv
 from tiny_tasks import KINDS, SPLITS, UNSEEN, TinyRun, labels_of, logits_by, row_of, tiny_runner
 
@@ -55,6 +56,16 @@ def targets_of(texts: list[str]) -> Any:
 
 def sigmoid(logits: Any) -> Any:
     return 1 / (1 + np.exp(-np.asarray(logits, float)))
+
+
+def test_the_card_s_code_for_a_stock_model_answers_with_the_thresholds(
+    run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    wanted = run.classifier.predict(UNSEEN)
+    several = next(place for place, answer in enumerate(wanted) if len(answer.labels) > 1)
+    exec(usage.stock_code(run.record).replace("A text to classify.", UNSEEN[several]), {})  # noqa: S102 (our own card)
+    assert capsys.readouterr().out.strip() == str(list(wanted[several].labels))
 
 
 def test_the_run_learns_and_reloads(run: TinyRun):

@@ -1,12 +1,13 @@
 """An adapted model on disk: saved with everything a reload needs, verified byte by byte, loaded strictly.
 
 A folder holds adapter_model.safetensors (the trained tensors), lightune.json (base model, method, labels, text
-settings), adapter_config.json where PEFT can read the adapter, fingerprints.safetensors (of the training texts, unless
-they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
+settings), adapter_config.json where PEFT can read the adapter, the tokenizer's files, fingerprints.safetensors (of the
+training texts, unless they are left out), and MANIFEST.json (the SHA-256 of each). Nothing is pickled.
 
-lightune.json names the base model by its Hub name and commit, or by the name of its folder and the SHA-256 of its
-files, never by a path: the recipe.yaml beside the adapter folder says where that folder is. adapter_config.json is
-PEFT's own file; its `base_model_name_or_path` is whatever the base model was loaded from, which may be a path.
+No file of it holds a path of the disk it was made on. The base model is named by its Hub name and commit, or by the
+name of its folder and the SHA-256 of its files: the recipe.yaml beside the adapter folder says where that folder is.
+The tokenizer is read from the adapter folder, so that no other version of the base model's can change an answer; a
+folder of an older lightune has none, and the base model's is read.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fin
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
+from lightune.models import embedded
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
+from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.recipe import Recipe
-from lightune.safe_files import MANIFEST_FILE, read_tensors, verify, write_json, write_manifest
+from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verify, write_json, write_manifest
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.schema1 import upgraded_config
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
     from lightune.models.shared_base import SharedBase
 
 CONFIG_FILE = "lightune.json"
+PEFT_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
 # Format 1 holds the path of a base model in a folder; format 2 holds only the folder's name.
 FORMAT_VERSION = 2
@@ -98,9 +103,17 @@ class AdaptedModel:
 
 
 def save_adapter(
-    model: nn.Module, method: Method, config: ArtifactConfig, folder: Path, fingerprints: Fingerprints | None = None
+    model: nn.Module,
+    method: Method,
+    config: ArtifactConfig,
+    folder: Path,
+    fingerprints: Fingerprints | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> int:
-    """Write the adapter folder and return the bytes of its weights file. The folder must not exist yet."""
+    """Write the adapter folder and return the bytes of its weights file. The folder must not exist yet.
+
+    Without a tokenizer it is like a folder of an older version: the base model's is read.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
@@ -108,11 +121,26 @@ def save_adapter(
     tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in given.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     method.write_config(model, folder)
+    _name_base(folder / PEFT_FILE, config)
     write_json(folder / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
     if fingerprints is not None:
         fingerprints.write(folder)
+    if tokenizer is not None:
+        save_tokenizer(tokenizer, folder, config.max_length)
     write_manifest(folder)
     return (folder / WEIGHTS_FILE).stat().st_size
+
+
+def _name_base(path: Path, config: ArtifactConfig) -> None:
+    """Write the base model's public name and commit into PEFT's file, if there is one.
+
+    The attached configuration keeps the path: PEFT would ask the Hub about a name whenever it collects the tensors.
+    """
+    if path.is_file():
+        is_folder, name = config.base_revision is None, config.base_model
+        base = Path(name).name if is_folder else embedded.public_name(name)
+        told = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**told, "base_model_name_or_path": base, "revision": hub_revision(config)})
 
 
 def read_config(folder: Path) -> ArtifactConfig:
@@ -160,14 +188,15 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
     if config.task.auto_model != base.loaded.task.auto_model:
         message = f"{folder}: made for another kind of head than that of the base model in memory."
         raise ArtifactError("ARTIFACT-043", message, "Load it separately, or with others of its task.")
-    return put_on(base.model_for(config.task, config.seed, config.max_length), folder, config, shares_base=True)
+    loaded = base.model_for(config.task, config.seed, config.max_length, tokenizer_in(folder))
+    return put_on(loaded, folder, config, shares_base=True)
 
 
 def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = None) -> ModelSource:
-    """Return where the base model of the adapter in this folder is, with its bytes checked.
+    """Return where the base model of the adapter in this folder is, with its bytes checked, and where its tokenizer is.
 
-    That is `base_model` if given, else the model that the adapter names on the Hub or embedded, else the folder that
-    the run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
+    The base model is `base_model` if given, else the model that the adapter names on the Hub or embedded, else the
+    folder that the run's recipe.yaml names. Raises ArtifactError when it is not found, or is another model.
     """
     if base_model is None and config.base_revision is None:
         base_model = str(_folder_of_base(config, folder))
@@ -175,7 +204,12 @@ def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = Non
     if fingerprint(source) != config.base_sha256:
         message = f"{source.name} is not the base model this adapter was trained on ({_called(config)})."
         raise ArtifactError("ARTIFACT-007", message, SAY_WHERE)
-    return source
+    return replace(source, tokenizer=tokenizer_in(folder))
+
+
+def tokenizer_in(folder: Path) -> Path | None:
+    """Return the verified folder if the tokenizer was saved in it, None for one of an older version."""
+    return folder if SETTINGS_FILE in listed_files(folder) else None
 
 
 def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
@@ -246,5 +280,4 @@ def hub_revision(config: ArtifactConfig) -> str | None:
 
 def _fingerprints(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list is not verified."""
-    listed = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
-    return read_fingerprints(folder) if FINGERPRINTS_FILE in listed else None
+    return read_fingerprints(folder) if FINGERPRINTS_FILE in listed_files(folder) else None

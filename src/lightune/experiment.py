@@ -242,15 +242,14 @@ def _after(run: _Prepared, trained: Trained) -> _After:
     task, fitted = _fitted(run, trained.model)
     loaded, splits = replace(run.loaded, task=task), replace(run.splits, task=task)
     scores, evaluation = _evaluate(run, trained.model, splits)
-    config = ArtifactConfig.of(run.recipe, loaded, run.method, splits)
-    adapted = AdaptedModel(loaded, trained.model, run.method, config)
+    adapted = AdaptedModel(loaded, trained.model, run.method, ArtifactConfig.of(run.recipe, loaded, run.method, splits))
     known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
-    adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
+    size = save_adapter(adapted.model, run.method, adapted.config, run.folder / "adapter", known, loaded.tokenizer)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
     check, reason = _check_reload(run, trained.model, task)
     speeds, notes = measure_adapted_speed(adapted, loaded, run.splits.test.texts, run.batch_size)
     failed = [f"The reload check failed: {reason}."] * bool(reason)
-    return _After(task, scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *fitted, *notes))
+    return _After(task, scores, evaluation, trainable, size, check, speeds, (*failed, *fitted, *notes))
 
 
 def _fitted(run: _Prepared, model: Any) -> tuple[Task, list[str]]:
@@ -275,6 +274,7 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
         adapter_bytes=after.adapter_bytes,
         peft_loadable=run.method.peft_loadable,
         own_tuner=run.method.own_tuner,
+        tokenizer_saved=True,
         precision=run.recipe.model_precision,
         weight_bytes=before.weight_bytes,
     )

@@ -166,7 +166,7 @@ def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
 
 
 def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
-    """Write recipe.yaml, the only file of a run folder with the path of a base model in a local folder.
+    """Write recipe.yaml, which says where a base model in a local folder is: the adapter itself only names it.
 
     It is written before the adapter, because the reload check needs it. The path is absolute, so that the recipe works
     from any other folder.

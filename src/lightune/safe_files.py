@@ -21,7 +21,7 @@ def write_manifest(folder: Path) -> None:
     files = {
         path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
     }
-    (folder / MANIFEST_FILE).write_bytes(_manifest_bytes(files))
+    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(files))
     for path in (*folder.iterdir(), folder):
         _sync(path)
 
@@ -34,7 +34,7 @@ def verify(folder: Path) -> None:
     raw = path.read_bytes()
     try:
         files = json.loads(raw)["files"]
-        intact = raw == _manifest_bytes(files)
+        intact = raw == manifest_bytes(files)
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
@@ -78,8 +78,17 @@ def json_text(value: Any, ensure_ascii: bool = False, indent: str = "") -> str:
     return f"{opening}\n{lines}\n{indent}{closing}"
 
 
-def _manifest_bytes(files: dict[str, str]) -> bytes:
-    """Return the manifest's only valid bytes; its own hash covers the list, so that any changed byte is detected."""
+def listed_files(folder: Path) -> dict[str, str]:
+    """Return the names and hashes that a verified folder's manifest lists; other files may lie beside these."""
+    found: dict[str, str] = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
+    return found
+
+
+def manifest_bytes(files: dict[str, str]) -> bytes:
+    """Return the only valid bytes of a manifest of these names and hashes.
+
+    Its own hash covers the list, so that any changed byte is detected.
+    """
     listed = json.dumps(files, sort_keys=True)
     own = hashlib.sha256(listed.encode()).hexdigest()
     return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()

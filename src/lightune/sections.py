@@ -71,7 +71,7 @@ class ModelRecord(Section):
 
     `precision` is how its layers' weights are stored, `weight_bytes` is the size of its weights before anything is
     added. PEFT without lightune loads a `peft_loadable` adapter; one with an `own_tuner` needs lightune's tuners to be
-    registered.
+    registered. `tokenizer_saved` says that the adapter folder holds the tokenizer too.
     """
 
     name: str
@@ -84,6 +84,7 @@ class ModelRecord(Section):
     adapter_bytes: int
     peft_loadable: bool
     own_tuner: bool = False
+    tokenizer_saved: bool = False
     precision: str = "fp32"
     weight_bytes: int | None = None
 

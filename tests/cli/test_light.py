@@ -31,7 +31,16 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["methods"], ["recipes"], ["recipes", "quickstart"], ["run", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["methods"],
+        ["recipes"],
+        ["recipes", "quickstart"],
+        ["run", "--help"],
+        ["push", "--help"],
+    ],
 )
 def test_a_command_that_needs_no_model_loads_nothing_heavy(arguments):
     assert _heavy_after(f"from lightune.cli.main import main; assert main({arguments}) == 0") == ""

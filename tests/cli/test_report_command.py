@@ -26,10 +26,11 @@ def test_the_pages_are_written_anew_and_show_where_the_run_is_now(moved, tiny_ru
     assert first.startswith(f"{tiny_run.record.after.accuracy:.3f} accuracy")
     assert str(moved) in first
     assert str(tiny_run.folder) not in first
-    for name in ("report.html", "README.md"):
+    # Apart from the place, they are the pages of the run itself; the card, which is passed on, has the name alone.
+    for name, here, there in (("report.html", moved, tiny_run.folder), ("README.md", moved.name, tiny_run.folder.name)):
         page = (moved / name).read_text(encoding="utf-8")
-        # Apart from the place, they are the pages of the run itself.
-        assert page.replace(str(moved), str(tiny_run.folder)) == (tiny_run.folder / name).read_text(encoding="utf-8")
+        assert str(here) in page
+        assert page.replace(str(here), str(there)) == (tiny_run.folder / name).read_text(encoding="utf-8")
 
 
 def test_json_is_the_record_and_nothing_else(moved, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,8 @@ def tomatoes(tmp_path_factory):
         env = environment(home / "hub", endpoint, HF_HUB_OFFLINE="0")
         done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    return SimpleNamespace(folder=place / "runs" / "rotten-tomatoes-1", printed=json.loads(done.stdout), calls=calls)
+    folder = place / "runs" / "rotten-tomatoes-1"
+    return SimpleNamespace(folder=folder, printed=json.loads(done.stdout), calls=calls, home=home)
 
 
 def test_the_run_lies_in_the_next_free_folder_and_what_was_printed_is_its_record(tomatoes):
@@ -109,6 +111,8 @@ def test_the_commits_are_recorded(tomatoes):
     assert recipe.model_dump(mode="json") == tomatoes.printed["recipe"]
     adapter = json.loads((tomatoes.folder / "adapter" / "lightune.json").read_text(encoding="utf-8"))
     assert (adapter["base_model"], adapter["base_revision"]) == ("distilbert-base-uncased", MODEL[1])
+    theirs = json.loads((tomatoes.folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (theirs["base_model_name_or_path"], theirs["revision"]) == ("distilbert-base-uncased", MODEL[1])
 
 
 def test_the_examples_are_400_to_fit_100_to_choose_and_500_to_test(tomatoes):
@@ -136,3 +140,63 @@ def test_the_training_is_the_tutorials(tomatoes):
     assert rates[13] == pytest.approx(5e-5)
     assert rates[124] == pytest.approx(5e-5 / (125 - 13))
     assert all(line["samples"] == 16 for line in lines)
+
+
+# Everything that reads a run folder, in one fresh process: Python, the reload check, the commands.
+READ = """
+import contextlib, io, json, sys
+from pathlib import Path
+import lightune
+from lightune.cli.main import main
+from lightune.inference.reload_check import check_reload
+
+run, text = Path(sys.argv[1]), sys.argv[2]
+classifier = lightune.load(run)
+check, why = check_reload(run / "adapter", [(text,)], classifier.logits([text]), "cpu")
+printed = []
+for command in (["evaluate", str(run), "--json"], ["predict", str(run), text, "--json"], ["report", str(run)]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main(command)
+    printed.append((status, out.getvalue()))
+told = {
+    "passed": check.passed, "why": why, "statuses": [status for status, _ in printed],
+    "accuracy": json.loads(printed[0][1])["accuracy"], "answer": json.loads(printed[1][1])["predictions"][0]["label"],
+    "expected": classifier.predict(text)[0].label,
+}
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def read_elsewhere(tomatoes, tmp_path_factory):
+    """What a process says of the run in another folder, with the Hub's cache in another home and no Hub."""
+    there = tmp_path_factory.mktemp("elsewhere")
+    run = Path(shutil.copytree(tomatoes.folder, there / "a run"))
+    shutil.copytree(tomatoes.home / "hub", there / "home" / "hub", symlinks=True)
+    away = tomatoes.folder.rename(tomatoes.folder.with_name("away")), tomatoes.home.rename(f"{tomatoes.home}-away")
+    try:
+        with counting_and_closing() as (endpoint, _):
+            env = environment(there / "home" / "hub", endpoint, HF_HUB_OFFLINE="0", HOME=str(there / "home"))
+            command = [sys.executable, "-c", READ, str(run), "a lovely film"]
+            done = subprocess.run(command, cwd=there, env=env, capture_output=True, text=True, encoding="utf-8")
+    finally:
+        away[0].rename(tomatoes.folder)
+        away[1].rename(tomatoes.home)
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(run=run, told=json.loads(done.stdout.splitlines()[-1]), said=done.stderr)
+
+
+def test_a_run_that_moved_is_read_in_an_environment_built_anew(read_elsewhere):
+    told = read_elsewhere.told
+    assert (told["passed"], told["why"], told["statuses"]) == (True, "", [0, 0, 0]), read_elsewhere.said
+    assert told["answer"] == told["expected"]
+
+
+def test_the_test_accuracy_is_measured_again_from_there(read_elsewhere, tomatoes):
+    assert read_elsewhere.told["accuracy"] == tomatoes.printed["after"]["accuracy"]
+
+
+def test_the_report_names_the_new_place(read_elsewhere, tomatoes):
+    page = (read_elsewhere.run / "report.html").read_text(encoding="utf-8")
+    assert str(read_elsewhere.run) in page
+    assert str(tomatoes.folder) not in page

@@ -20,6 +20,7 @@ from lightune.errors import HubError, ResourceError
 from lightune.models import hub
 from lightune.models.load import find_model, load_model
 from lightune.models.token_counter import FILES
+from saved_adapters import make_adapter
 from small_hub import (
     COMMIT,
     Behaviour,
@@ -133,6 +134,26 @@ def test_offline_nobody_is_asked(tmp_path: Path, variable: str) -> None:
         found = find_elsewhere(environment(tmp_path / "empty", endpoint, **{variable: "1"}))
     assert (found["code"], found["exit_code"]) == ("HUB-001", 7)
     assert found["seconds"] < 3
+
+
+@pytest.mark.parametrize("lost", ["tokenizer.json", "MANIFEST.json", "adapter_model.safetensors"])
+def test_an_adapter_that_is_only_partly_cached_is_said_offline(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repository = tmp_path / "hub" / "models--somebody--adapter"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    folder = repository / "snapshots" / COMMIT
+    make_adapter(tiny_models["distilbert"], folder, "lora", ["no", "yes"])
+    patterns = (*hub.MODEL_FILES, *hub.ADAPTER_FILES)
+    assert find_model("somebody/adapter", patterns=patterns).folder == folder
+    (folder / lost).unlink()
+    with pytest.raises(HubError) as caught:
+        find_model("somebody/adapter", patterns=patterns)
+    assert (caught.value.code, caught.value.exit_code) == ("HUB-007", 7)
+    assert f"(no {lost})" in caught.value.message
 
 
 # A Hub

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from example_record import FIVE, example_record
-from lightune.report.card import fenced, plain, render_card, sampling_noise
+from lightune.report.card import Published, fenced, plain, render_card, sampling_noise
+from lightune.report.without_paths import base_name, without_paths
 
 
 def _front_matter(card: str) -> dict:
@@ -107,7 +108,7 @@ def test_the_python_in_the_card_compiles():
     odd = 'a "b" \\ c'
     record = example_record((odd, "d"), run_folder="runs\\odd 'name\"")
     blocks = re.findall(r"^```python\n(.*?)^```$", render_card(record), flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         compile(block, "card", "exec")
 
@@ -149,3 +150,95 @@ def test_the_card_says_whether_fingerprints_were_kept_and_what_they_protect(kept
     assert ("adapter/fingerprints.safetensors" in card) == said
     assert ("No text can be read from it. But the key is stored with the hashes" in card) == said
     assert ("No fingerprints of the training texts were kept" in card) != said
+
+
+# What is passed on
+
+
+def _local(**changes: object):
+    """A record of a run on files and folders of this disk."""
+    given = {"train": "/home/anna/data/train.csv", "validation": None, "test": "../more/test.csv"}
+    record = _with_model(name="/home/anna/models/my-bert", revision=None)
+    data = record.data.model_copy(update={"source": given["train"], "revision": None})
+    recipe = {**record.recipe, "model": "/home/anna/models/my-bert", "data": {**record.recipe["data"], "source": given}}
+    notes = [
+        "/home/anna/data/train.csv: 3 rows have no label.",
+        "The labels (as in ../more/test.csv) are those of cards/home/anna/data.",
+    ]
+    local = {"data": data, "recipe": recipe, "notes": notes, "run_folder": "/home/anna/runs/x-1"}
+    return record.model_copy(update={**local, **changes})
+
+
+def test_a_card_names_files_and_folders_without_their_paths():
+    card = render_card(_local())
+    assert "anna/models" not in card
+    assert "/home/anna/data/" not in card
+    assert "../more" not in card
+    code = 'name, adapter = "my-bert", "x-1/adapter"  # the folder of the base model'
+    settings = ("model: my-bert", "test: test.csv")
+    for shown in ("| source | train.csv |", *settings, "- train.csv: 3 rows have no label.", "predict x-1 ", code):
+        assert shown in card, shown
+    assert "cards/home/anna/data" in card, "that is no path of the run"
+
+
+def test_a_base_that_is_not_on_the_hub_is_no_metadata():
+    """The Hub refuses a card whose base_model is a path, and takes a name for one of its own models."""
+    assert "base_model" not in _front_matter(render_card(_local()))
+
+
+def test_names_on_the_hub_and_all_figures_stay_as_they_are():
+    record = _with_model(name="somebody/model", revision="abc")
+    data = record.data.model_copy(update={"source": "somebody/data", "revision": "def"})
+    recipe = {**record.recipe, "model": "somebody/model", "data": {"source": "somebody/data"}}
+    record = record.model_copy(update={"data": data, "recipe": recipe})
+    assert without_paths(record) == record
+    left = {"recipe", "model", "data", "notes", "run_folder"}
+    local = _local()
+    assert without_paths(local).model_dump(exclude=left) == local.model_dump(exclude=left)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a.csv", "a.csv"), ("b/a.csv", "a.csv"), ("/b/c/", "c"), ("C:\\b\\c.csv", "c.csv"), ("data/*.csv", "*.csv")],
+)
+def test_the_name_of_a_path(path, name):
+    assert base_name(path) == name
+
+
+def _published(**options: object) -> str:
+    return render_card(_local(), Published("anna/reviews", **options))
+
+
+def test_the_card_of_a_published_adapter_speaks_of_its_repository():
+    card = _published(license="mit")
+    found = _front_matter(card)
+    assert (found["license"], found["library_name"]) == ("mit", "peft")
+    assert 'lightune predict anna/reviews "A text to classify."' in card
+    assert 'lightune.load("anna/reviews")' in card
+    assert '"anna/reviews"  # the folder of the base model' in card
+    assert "x-1" not in card
+    assert "fingerprints.safetensors" not in card
+    assert "are not published" in card
+    assert "Save the settings above as recipe.yaml, with the paths of your files" in card
+
+
+def test_the_card_of_a_published_merged_model_needs_transformers_alone():
+    card = _published(is_merged=True)
+    assert (_front_matter(card)["library_name"], _front_matter(card)["license"]) == ("transformers", "unknown")
+    assert 'AutoModelForSequenceClassification.from_pretrained("anna/reviews")' in card
+    assert "PeftModel" not in card
+    assert "save_pretrained" not in card
+
+
+def test_the_way_out_of_the_run_folder_is_shown_where_there_is_one():
+    record = example_record()
+    assert 'lightune.load("runs/reviews-1").save_pretrained("my-model")' in render_card(record)
+    inference = record.inference.model_copy(update={"merged_samples_per_second": None})
+    assert "save_pretrained" not in render_card(record.model_copy(update={"inference": inference}))
+
+
+def test_an_older_adapter_has_no_tokenizer_for_peft():
+    assert "AutoTokenizer.from_pretrained(adapter)" in render_card(_with_model(tokenizer_saved=True))
+    older = render_card(_with_model(name="a/b", revision="abc"))
+    assert 'AutoTokenizer.from_pretrained(name, revision="abc")' in older
+    assert "truncation=True, max_length=" in older

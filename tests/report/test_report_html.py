@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -208,6 +209,14 @@ def test_peft_code_only_where_peft_can_read_the_adapter():
     assert "PeftModel.from_pretrained" in _page()
     model = example_record().model.model_dump() | {"peft_loadable": False}
     assert "PeftModel" not in _page(model=model)
+
+
+def test_the_way_out_of_the_run_folder_is_shown():
+    page = unescape(_page())
+    assert 'lightune.load("runs/reviews-1").save_pretrained("my-model")' in page
+    assert "lightune push runs/reviews-1 OWNER/NAME" in page
+    inference = example_record().inference.model_dump() | {"merged_samples_per_second": None}
+    assert "save_pretrained" not in _page(inference=inference)
 
 
 def test_the_row_that_stands_out_is_the_adapted_model():

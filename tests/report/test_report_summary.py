@@ -101,3 +101,14 @@ def test_a_table_that_is_too_wide_is_printed_in_parts_and_no_figure_is_cut(width
     assert all(words.count(figure) == 2 for figure in figures if " " not in figure)
     assert sink.getvalue().count("not measured") == 2
     assert sum(line.lstrip().startswith("word") for line in lines) == 2 * (1 + lines.count(""))
+
+
+def test_the_last_lines_say_how_to_use_it_with_and_without_lightune():
+    record = example_record(run_folder="runs/quickstart-1")
+    assert _printed(record).splitlines()[-3:] == [
+        'use it                  lightune predict runs/quickstart-1 "A text to classify."',
+        'without lightune        lightune.load("runs/quickstart-1").save_pretrained(DIR)',
+        "share it                lightune push runs/quickstart-1 OWNER/NAME",
+    ]
+    inference = record.inference.model_copy(update={"merged_samples_per_second": None})
+    assert "save_pretrained" not in _printed(record.model_copy(update={"inference": inference}))

@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "Measure a trained classifier on labelled data.",
     "check": "Say what is wrong with labelled data, before training.",
     "report": "Show a run's summary and write its report again.",
+    "push": "Upload a run to the Hugging Face Hub.",
     "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
     "tasks": "List the tasks and their metrics.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, holds_adapter, load_adapter
+from lightune.artifact import CONFIG_FILE, AdaptedModel, holds_adapter, load_adapter
 from lightune.data.encoding import NoTokensError, encode
 from lightune.data.names import clean_name
 from lightune.errors import DataError, RecipeError
@@ -19,8 +19,9 @@ from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
 from lightune.inference.merging import COMPARED, Merging, merged_model
 from lightune.inference.texts import Text, as_texts, require_strings, text_parts
-from lightune.models.load import LoadedModel
-from lightune.models.pretrained_classifier import load_finished
+from lightune.models.load import LoadedModel, ModelSource
+from lightune.models.pretrained_classifier import find_trained, load_finished
+from lightune.models.tokenizer_files import save_tokenizer
 from lightune.tasks import checkpoint_task
 from lightune.tasks.answers import Answer
 from lightune.tasks.base import Task
@@ -180,7 +181,7 @@ class Classifier:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer.
 
-        Raises RecipeError for an adapter that cannot be merged.
+        Its tokenizer cuts texts where this classifier does. Raises RecipeError for an adapter that cannot be merged.
         """
         model: Any = self._model
         self._merging.stop()
@@ -196,7 +197,7 @@ class Classifier:
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
         model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, Path(folder), self.max_length)
 
 
 def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = "fp32") -> Classifier:
@@ -212,6 +213,8 @@ def load(
 ) -> Classifier:
     """Load a classifier: a run folder (or its adapter folder), or any trained sequence classifier by folder or name.
 
+    A name on the Hub may also be that of an adapter that `lightune push` uploaded.
+
     `base_model` says where a run's base model is, if not where the run found it. With `precision` "bf16" the layers
     compute in bf16, on a CPU or CUDA. With "auto" they do so where a short probe shows a gain, separately for one text
     and for many. Probabilities then differ in the third digit, and so may the label of a text whose most probable
@@ -219,12 +222,13 @@ def load(
     base model or a model without a head, HubError when a download is needed and fails.
     """
     target = runtime.choose_device(device)
-    if holds_adapter(Path(folder)):
-        adapted = load_adapter(folder, base_model)
-        return classifier_of(adapted, target, precision)
+    is_run = holds_adapter(Path(folder))
+    source = ModelSource(str(folder), Path(folder), None) if is_run else find_trained(str(folder))
+    if is_run or (source.folder / CONFIG_FILE).is_file():
+        return classifier_of(load_adapter(source.folder, base_model), target, precision)
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is not one.")
-    loaded = load_finished(str(folder))
+    loaded = load_finished(source)
     texts = getattr(loaded.model.config, "lightune_text_columns", ["text"])  # a model saved here says if it reads pairs
     signature = Signature(loaded.task, list(texts), [loaded.task.target_column], finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

@@ -50,12 +50,13 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     config = read_config(folder)
     if config.model_precision != "fp32" or len(config.text_columns) != 1 or config.task.reads != "text":
         return None
-    base = find_base(config, folder, base_model).folder
+    source = find_base(config, folder, base_model)
+    base = source.folder
     raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
     family = FAMILIES.get(raw.get("model_type"))
     if family is None or not is_plain(raw, family):
         return None
-    ids = _token_ids(base, texts, config.max_length, raw.get("vocab_size", 0))
+    ids = _token_ids(source.tokenizer_folder, texts, config.max_length, raw.get("vocab_size", 0))
     tensors = _tensors(base, folder, config, family.base)
     if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
@@ -68,7 +69,7 @@ def _is_small(texts: Sequence[str]) -> bool:
     return not any(is_missing(text) or not is_writable(text) for text in texts)
 
 
-def _token_ids(base: Path, texts: Sequence[str], max_length: int, known: int) -> list[list[int]] | None:
+def _token_ids(folder: Path, texts: Sequence[str], max_length: int, known: int) -> list[list[int]] | None:
     """Return each text's token ids, or None where the tokenizer's file and its settings might disagree.
 
     Also None for a text with only special tokens, and for ids beyond the model's `known` embeddings: the usual path
@@ -76,7 +77,7 @@ def _token_ids(base: Path, texts: Sequence[str], max_length: int, known: int) ->
     """
     from tokenizers import Tokenizer
 
-    files = [base / name for name in ("tokenizer.json", "tokenizer_config.json")]
+    files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
     if not all(path.is_file() for path in files):
         return None
     told, settings = (json.loads(path.read_text(encoding="utf-8")) for path in files)

@@ -151,7 +151,7 @@ class PeftMethod(Method):
     def write_config(self, model: nn.Module, folder: Path) -> None:
         """Write PEFT's adapter_config.json, so that PeftModel.from_pretrained reads the folder.
 
-        Its `base_model_name_or_path` is where the base was loaded from, which may be a path of this machine.
+        Its `base_model_name_or_path` is where the base was loaded from; `save_adapter` replaces that by a name.
         """
         self.config_to_save(model).save_pretrained(str(folder))
 

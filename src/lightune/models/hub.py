@@ -23,6 +23,7 @@ MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "gene
 # Weights of other frameworks and quantized exports are not needed.
 MODEL_IGNORED = ("onnx/*", "openvino/*", "flax*", "tf_*", "coreml/*", "original/*")
 CONFIG_FILES = ("config.json",)
+ADAPTER_FILES = ("lightune.json", "MANIFEST.json", "adapter_config.json")  # beside those of a model
 DATA_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 TIMEOUT_SECONDS = 4
@@ -169,6 +170,8 @@ def _lacking(folder: Path, kind: str, patterns: Sequence[str]) -> str:
         return dangling[0]
     if kind == "dataset":
         return "" if any(any(folder.rglob(pattern)) for pattern in DATA_FILES[:-1]) else "data files"
+    if (folder / "lightune.json").is_file():
+        return next((name for name in _listed(folder / "MANIFEST.json") if not (folder / name).is_file()), "")
     if not (folder / "config.json").is_file():
         return "config.json"
     if set(VOCABULARIES) & set(patterns) and not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
@@ -179,6 +182,14 @@ def _lacking(folder: Path, kind: str, patterns: Sequence[str]) -> str:
         return "weights in safetensors"
     shards = [shard for index in folder.glob("*.safetensors.index.json") for shard in _shards(index)]
     return next((shard for shard in shards if not (folder / shard).is_file()), "")
+
+
+def _listed(manifest: Path) -> list[str]:
+    """Return the files of a saved adapter, or its manifest where that is absent or damaged."""
+    try:
+        return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [manifest.name] if not manifest.is_file() else []
 
 
 def _shards(index: Path) -> list[str]:

@@ -18,6 +18,7 @@ from lightune.models.config import class_for, cut_at, explained, read_config, ta
 from lightune.models.drawing import draw_anew
 from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.models.row_proposal import require_known
+from lightune.models.tokenizer_files import load_tokenizer, tokenizer_sha256
 from lightune.models.vocabulary import require_embeddings, settle_pad
 from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
 from lightune.progress import quiet_libraries
@@ -31,11 +32,20 @@ VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.jso
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files are, and under which name and commit they are recorded."""
+    """Where a model's files are, and under which name and commit they are recorded.
+
+    `tokenizer` is the folder of the tokenizer where that is another one: a saved adapter has its own.
+    """
 
     name: str
     folder: Path
     revision: str | None
+    tokenizer: Path | None = None
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The folder of the tokenizer's files."""
+        return self.tokenizer or self.folder
 
 
 @dataclass(frozen=True)
@@ -116,8 +126,7 @@ def load_model(
     is_held = holds(source.folder, anatomy.output_layer)
     if is_held and found.order is None:
         anatomy = _replace_output_layer(model, anatomy, seed)
-    tokenizer = load_tokenizer(source)
-    _agree(source.name, model, tokenizer)
+    tokenizer = tokenizer_for(model, source)
     limit = text_limit(model, tokenizer, max_length, reserved)
     task = task.for_head(model.get_submodule(anatomy.output_layer).bias is not None)
     loaded = LoadedModel(source, model.eval(), tokenizer, anatomy, limit, task)
@@ -142,17 +151,15 @@ def with_own_head(found: OwnHead, loaded: LoadedModel) -> LoadedModel:
     return replace(loaded, head="checkpoint" if is_used else "new", notes=(note,))
 
 
-def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """Load the tokenizer without truncation or padding of its own; padding is on the right."""
-    from transformers import AutoTokenizer
+def same_tokenizer(one: ModelSource, other: ModelSource) -> bool:
+    """Say whether two sources of one model have a tokenizer with the same files."""
+    return tokenizer_sha256(one.tokenizer_folder) == tokenizer_sha256(other.tokenizer_folder)
 
-    with explained(source.name):
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    tokenizer.padding_side = "right"
+
+def tokenizer_for(model: PreTrainedModel, source: ModelSource) -> PreTrainedTokenizerBase:
+    """Load the source's tokenizer, and make model and tokenizer agree; RecipeError where they cannot."""
+    tokenizer = load_tokenizer(source.name, source.tokenizer_folder)
+    _agree(source.name, model, tokenizer)
     return tokenizer
 
 

@@ -6,21 +6,25 @@ import json
 from pathlib import Path
 
 from lightune.errors import ArtifactError, HubError
+from lightune.models.hub import ADAPTER_FILES, MODEL_FILES
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_model
 from lightune.tasks import Task, task_of_checkpoint
 
 CONFIG_FILE = "config.json"
+PEFT_FILE = "adapter_config.json"
 # The Hub cannot be reached, has no such model, or does not allow such a name.
 NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
 
 
-def load_finished(name: str) -> LoadedModel:
+def load_finished(source: ModelSource) -> LoadedModel:
     """Return a stock model unchanged, with its own head, for the task that its config.json names.
 
-    Raises ArtifactError when there is no such folder, or the model has no trained head or one for another task,
-    HubError for the Hub's failures.
+    Raises ArtifactError when the model has no trained head or one for another task.
     """
-    source = _find(name)
+    name = source.name
+    if (source.folder / PEFT_FILE).is_file() and not (source.folder / CONFIG_FILE).is_file():
+        message = f"{name}: an adapter that another program saved ({PEFT_FILE}, and no lightune.json)."
+        raise ArtifactError("ARTIFACT-017", message, "Load it with PEFT: PeftModel.from_pretrained(base, ...).")
     loaded = load_model(source, own_task(source.folder), seed=0)
     if loaded.anatomy.new_modules:
         lacking = ", ".join(loaded.anatomy.new_modules)
@@ -39,10 +43,14 @@ def own_task(folder: Path) -> Task:
         raise ArtifactError("ARTIFACT-014", f"{path}: cannot be understood ({error}).") from error
 
 
-def _find(name: str) -> ModelSource:
+def find_trained(name: str) -> ModelSource:
+    """Return where a trained model is: a local folder, or a repository of the Hub, which may also hold a saved adapter.
+
+    Raises ArtifactError when there is no such folder, or it holds no model, HubError for the Hub's failures.
+    """
     place = Path(name)
     if place.is_dir():
-        if not (place / CONFIG_FILE).is_file():
+        if not any((place / file).is_file() for file in (CONFIG_FILE, PEFT_FILE)):
             message = f"{name}: neither a run folder (no adapter/ in it) nor a model folder (no {CONFIG_FILE})."
             raise ArtifactError("ARTIFACT-012", message, "Give a run folder, e.g. runs/x-1, or a model.")
         return find_model(name)
@@ -51,7 +59,7 @@ def _find(name: str) -> ModelSource:
     if _is_path(name):
         raise no_folder
     try:
-        return find_model(name)
+        return find_model(name, patterns=(*MODEL_FILES, *ADAPTER_FILES))
     except HubError as error:
         if "/" not in name and error.code in NOT_FOUND:  # Hub names nearly always have a "/": a folder was meant
             raise no_folder from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,15 @@ from torch import nn
 from lightune.models.checkpoint_head import own_head
 from lightune.models.config import read_config
 from lightune.models.drawing import draw_anew
-from lightune.models.load import LoadedModel, ModelSource, load_model, text_limit, with_own_head
+from lightune.models.load import (
+    LoadedModel,
+    ModelSource,
+    load_model,
+    same_tokenizer,
+    text_limit,
+    tokenizer_for,
+    with_own_head,
+)
 from lightune.models.weight_files import holds
 from lightune.tasks.base import Task
 
@@ -40,11 +49,14 @@ class SharedBase:
         """The device of the tensors."""
         return self.loaded.model.device
 
-    def model_for(self, task: Task, seed: int, max_length: int | None = None) -> LoadedModel:
+    def model_for(
+        self, task: Task, seed: int, max_length: int | None = None, tokenizer: Path | None = None
+    ) -> LoadedModel:
         """Return what `load_model` gives for these arguments, tensor by tensor, without reading any weights.
 
         All tensors share the base model's memory, except the output layer and parameters drawn from the seed. Call
-        `give_own_storage` before training them or loading values into them.
+        `give_own_storage` before training them or loading values into them. `tokenizer` is the folder of the tokenizer
+        where that is not the base model's; the one in memory is shared if its files are the same.
         """
         base = self.loaded
         model: Any = copy_on_same_tensors(base.model)
@@ -59,9 +71,11 @@ class SharedBase:
             _resize(model.get_submodule(output_layer), task.outputs)
         draw_anew(model, new, seed)
         anatomy = replace(base.anatomy, new_modules=tuple(sorted(new)))
-        limit = text_limit(model, base.tokenizer, max_length)
+        source = replace(base.source, tokenizer=tokenizer)
+        own = base.tokenizer if same_tokenizer(source, base.source) else tokenizer_for(model, source)
+        limit = text_limit(model, own, max_length)
         task = task.for_head(model.get_submodule(output_layer).bias is not None)
-        made = LoadedModel(base.source, model.eval(), base.tokenizer, anatomy, limit, task)
+        made = LoadedModel(source, model.eval(), own, anatomy, limit, task)
         return with_own_head(found, made) if self.holds_head else made
 
 

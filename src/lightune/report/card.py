@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -13,14 +14,25 @@ from lightune.record import RunRecord
 from lightune.report import gains, tables, usage, views, words
 from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
+from lightune.report.without_paths import without_paths
 from lightune.sections import MCNEMAR
 
 MOST_GROUPS = 40
+UNKNOWN_LICENSE = "unknown"  # the Hub's word
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
 
 
-def render_card(record: RunRecord) -> str:
-    """Return the model card of a run, filled in."""
+@dataclass(frozen=True)
+class Published:
+    """How a run is published: its name on the Hub, its licence, and whether as an adapter or merged into its base."""
+
+    repository: str
+    license: str = UNKNOWN_LICENSE
+    is_merged: bool = False
+
+
+def render_card(record: RunRecord, published: Published | None = None) -> str:
+    """Return the model card of a run, filled in; without any path of the disk, since cards are passed on."""
     # Markdown, not HTML: every value goes through the filter `plain` or into a fence.
     environment = Environment(
         loader=PackageLoader("lightune.report"),
@@ -31,15 +43,21 @@ def render_card(record: RunRecord) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(plain=plain, table=markdown_table, fenced=fenced)
-    return environment.get_template("card.md.j2").render(_context(record))
+    return environment.get_template("card.md.j2").render(_context(without_paths(record), published))
 
 
-def front_matter(record: RunRecord) -> str:
-    """Return the card's metadata as YAML; what is unknown (licence, language) is left out."""
+def front_matter(record: RunRecord, published: Published | None = None) -> str:
+    """Return the card's metadata as YAML, valid for the Hub, which refuses a base model that is not on it.
+
+    What is unknown (language, licence) is left out; of a published model somebody states the licence, or the Hub's word
+    for an unknown one.
+    """
     method, metrics = tables.method_name(record), record.task.metrics
+    library = "transformers" if published and published.is_merged else None
     values: dict[str, Any] = {
-        "base_model": usage.base_model(record),
-        "library_name": "peft" if record.model.peft_loadable else "lightune",
+        **({"license": published.license} if published else {}),
+        **({"base_model": usage.base_model(record)} if usage.is_on_hub(record) else {}),
+        "library_name": library or ("peft" if record.model.peft_loadable else "lightune"),
         "pipeline_tag": record.task.hub_tag,
         "tags": ["lightune", method],
         "metrics": list(dict.fromkeys(metric.hub_name for metric in metrics if metric.hub_name)),
@@ -85,10 +103,13 @@ def sampling_sentence(record: RunRecord) -> str:
     return f"{told} An accuracy measured on that many {varies}."
 
 
-def _context(record: RunRecord) -> dict[str, Any]:
+def _context(record: RunRecord, published: Published | None) -> dict[str, Any]:
+    if published:
+        record = record.model_copy(update={"run_folder": published.repository})
     return {
         "record": record,
-        "front_matter": front_matter(record),
+        "published": published,
+        "front_matter": front_matter(record, published),
         "name": tables.run_name(record),
         "method": tables.method_name(record),
         "words": words,

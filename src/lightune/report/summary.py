@@ -80,6 +80,10 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     yield "run folder", record.run_folder
     yield "report", str(PurePath(record.run_folder) / REPORT_FILE)
     yield "use it", usage.predict_command(record)
+    stock = usage.saving_code(record, "DIR")
+    if stock:
+        yield "without lightune", stock
+    yield "share it", usage.push_command(record)
 
 
 def print_table(table: Table, console: Console) -> None:

@@ -6,8 +6,7 @@ import json
 import shlex
 from pathlib import PurePath
 
-from lightune.models.embedded import HUB_NAME
-from lightune.models.embedded import NAME as EMBEDDED_NAME
+from lightune.models import embedded
 from lightune.record import RunRecord
 
 PYTHON = "<python>"  # the source of data that a program passed
@@ -17,6 +16,7 @@ FLAGS = {
     "data.train_examples": "--train-examples ",
     "data.test_examples": "--test-examples ",
 }
+STOCK_FOLDER = "my-model"
 # The columns of a `Prediction`, which has a label and a confidence.
 PREDICTION = ["prediction", "confidence"]
 
@@ -26,9 +26,14 @@ def is_pair(record: RunRecord) -> bool:
     return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
 
 
+def is_on_hub(record: RunRecord) -> bool:
+    """Say whether the base model can be had from the Hub; a local folder cannot."""
+    return record.model.revision is not None
+
+
 def base_model(record: RunRecord) -> str:
     """Return the base model's name outside lightune: the embedded `minilm` has another one on the Hub."""
-    return HUB_NAME if record.model.name == EMBEDDED_NAME else record.model.name
+    return embedded.public_name(record.model.name)
 
 
 def predict_command(record: RunRecord) -> str:
@@ -67,26 +72,75 @@ def python_code(record: RunRecord) -> str:
     )
 
 
-def peft_code(record: RunRecord) -> str | None:
-    """Return Python that loads the adapter with PEFT, without lightune where possible; None where PEFT cannot."""
+def push_command(record: RunRecord) -> str:
+    """Return the command that uploads the run to the Hugging Face Hub."""
+    return f"lightune push {shlex.quote(record.run_folder)} OWNER/NAME"
+
+
+def can_be_merged(record: RunRecord) -> bool:
+    """Say whether the adapter can be merged into its base model: then the merged model was measured too."""
+    return record.inference.merged_samples_per_second is not None
+
+
+def saving_code(record: RunRecord, folder: str) -> str | None:
+    """Return the Python expression that writes the run as a stock model; None where the adapter cannot be merged."""
+    return f"lightune.load({_quoted(record.run_folder)}).save_pretrained({folder})" if can_be_merged(record) else None
+
+
+def stock_code(record: RunRecord) -> str | None:
+    """Return Python that writes the run as a stock model and uses that with transformers alone, or None likewise."""
+    saving = saving_code(record, _quoted(STOCK_FOLDER))
+    if saving is None:
+        return None
+    once = "# Once: a stock model with the adapter merged in, which needs neither lightune nor PEFT from then on."
+    return f"import lightune\n\n{once}\n{saving}\n\n{transformers_code(record, STOCK_FOLDER)}"
+
+
+def transformers_code(record: RunRecord, model: str) -> str:
+    """Return Python that answers a text with a stock model, by transformers alone."""
+    model_class = record.task.model_class
+    return f"""import torch
+from transformers import {", ".join(sorted([model_class, "AutoTokenizer"]))}
+
+tokenizer = AutoTokenizer.from_pretrained({_quoted(model)})
+model = {model_class}.from_pretrained({_quoted(model)}).eval()
+
+{_answering(record, "truncation=True")}"""
+
+
+def peft_code(record: RunRecord, adapter: str | None = None) -> str | None:
+    """Return Python that loads the adapter with PEFT, without lightune where possible; None where PEFT cannot.
+
+    `adapter` is its folder, or its name on the Hub; without it, the adapter of the run folder.
+    """
     if not (record.model.peft_loadable or record.model.own_tuner):
         return None
     is_ours = record.model.own_tuner
     known, register = ("from lightune import tuners\n", "tuners.register_all()\n") if is_ours else ("", "")
-    name, revision = _quoted(base_model(record)), _revision(record)
-    text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
-    answer = "\n".join(record.task.reads_logits)
+    adapter, base, revision = adapter or _inside(record, "adapter"), _quoted(base_model(record)), _revision(record)
+    where = "" if is_on_hub(record) else "  # the folder of the base model"
+    # An older adapter folder has no tokenizer.
+    saved = record.model.tokenizer_saved
+    tokens = "adapter" if saved else f"name{revision}"
+    cut = "truncation=True" if saved else f"truncation=True, max_length={record.data.max_length}"
     model_class = record.task.model_class
     return f"""import torch
 {known}from peft import PeftModel
 from transformers import {", ".join(sorted([model_class, "AutoTokenizer"]))}
 
-{register}name = {name}
-tokenizer = AutoTokenizer.from_pretrained(name{revision})
+{register}name, adapter = {base}, {_quoted(adapter)}{where}
+tokenizer = AutoTokenizer.from_pretrained({tokens})
 base = {model_class}.from_pretrained(name{revision}, num_labels={record.task.outputs})
-model = PeftModel.from_pretrained(base, {_quoted(_inside(record, "adapter"))}).eval()
+model = PeftModel.from_pretrained(base, adapter).eval()
 
-batch = tokenizer({text}, truncation=True, max_length={record.data.max_length}, return_tensors="pt")
+{_answering(record, cut)}"""
+
+
+def _answering(record: RunRecord, cut: str) -> str:
+    """Return Python that answers a text with `tokenizer` and `model`."""
+    text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
+    answer = "\n".join(record.task.reads_logits)
+    return f"""batch = tokenizer({text}, {cut}, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**batch).logits
 {answer}

@@ -11,6 +11,7 @@ from lightune.sections import Evaluation, LabelledFile
 
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_MEASURED = "not measured"
+NOT_PUBLISHED = "Fingerprints of the training texts, by which `lightune evaluate` knows them again, are not published."
 
 
 def before_head(record: RunRecord) -> str:

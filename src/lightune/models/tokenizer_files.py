@@ -1,0 +1,64 @@
+"""A tokenizer on disk: read without truncation and padding of its own, and saved so for use with one classifier."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightune.models.config import explained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SETTINGS_FILE = "tokenizer_config.json"
+# What transformers reads a tokenizer from; a saved one is the first two, or settings with a vocabulary.
+FILES = ("tokenizer.json", SETTINGS_FILE, "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
+         "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")  # fmt: skip
+# Settings that transformers derives from a tokenizer.json that truncates or pads, and arguments of loading.
+NOT_SAVED = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
+
+
+def load_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of the model of this name, without truncation or padding of its own; it pads on the right."""
+    from transformers import AutoTokenizer
+
+    with explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    _make_plain(tokenizer)
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:
+    """Write the tokenizer's files, for texts of at most `max_length` tokens; nothing in them is pickled.
+
+    They say everything that lightune changed after loading: the pad token, the inputs that the model takes, the longest
+    text. So other programs that read them compute the same token ids, with `truncation=True` for long texts too.
+    """
+    saved: Any = copy.deepcopy(tokenizer)
+    _make_plain(saved)
+    for name in NOT_SAVED:
+        saved.init_kwargs.pop(name, None)
+    saved.init_kwargs.update(padding_side=saved.padding_side, model_input_names=list(saved.model_input_names))
+    saved.model_max_length = max_length
+    saved.chat_template = None  # which a classifier does not use
+    saved.save_pretrained(folder)
+
+
+def tokenizer_sha256(folder: Path) -> str:
+    """Return the SHA-256 over the names and bytes of a tokenizer's files."""
+    digest = hashlib.sha256()
+    for path in (folder / name for name in FILES):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _make_plain(tokenizer: Any) -> None:
+    """Switch off truncation and padding, which a tokenizer keeps from its file, and from its last call."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()

@@ -1,0 +1,84 @@
+"""What `lightune push` uploads: the adapter of a run, or its merged model, with a model card; file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightune.artifact import adapter_folder, read_config
+from lightune.data.fingerprints import FINGERPRINTS_FILE
+from lightune.errors import ArtifactError
+from lightune.record import RunRecord
+from lightune.record_file import read_record
+from lightune.report import usage
+from lightune.report.card import UNKNOWN_LICENSE, Published, render_card
+from lightune.report.files import CARD_FILE
+from lightune.report.without_paths import base_name
+from lightune.safe_files import MANIFEST_FILE, listed_files, manifest_bytes
+
+Content = Path | bytes
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The files of a run to upload, by their names in the repository, besides the model card; and what is left out."""
+
+    record: RunRecord
+    files: Mapping[str, Content]
+    is_merged: bool
+    left_out: tuple[str, ...] = ()
+
+    def with_card(self, repository: str, license: str = UNKNOWN_LICENSE) -> dict[str, Content]:
+        """Return all files of the repository of this name, the model card first."""
+        card = render_card(self.record, Published(repository, license, self.is_merged))
+        return {CARD_FILE: card.encode(), **self.files}
+
+    @property
+    def caution(self) -> str:
+        """What others will lack, or ""."""
+        if self.is_merged or usage.is_on_hub(self.record):
+            return ""
+        instead = " --merged uploads a whole model." if usage.can_be_merged(self.record) else ""
+        return f"{base_name(self.record.model.name)} is a folder of yours: others need it to load the adapter.{instead}"
+
+
+def adapter_upload(run: Path) -> Upload:
+    """Return the upload of a run's adapter: its verified folder, without the fingerprints of the training texts.
+
+    Raises ArtifactError when the run folder is damaged, or its reload check failed.
+    """
+    record, folder = _sound_record(run), adapter_folder(run)
+    read_config(folder)
+    listed = listed_files(folder)
+    kept = {name: sha256 for name, sha256 in listed.items() if name != FINGERPRINTS_FILE}
+    files = {name: folder / name for name in sorted(kept)}
+    return Upload(record, {**files, MANIFEST_FILE: manifest_bytes(kept)}, False, tuple(set(listed) - set(kept)))
+
+
+def merged_upload(run: Path, working: Path, base_model: str | None = None) -> Upload:
+    """Return the upload of a run as a stock model, which is written to the empty folder `working`.
+
+    Raises ArtifactError as `adapter_upload` and when the base model is not found, RecipeError for an adapter that
+    cannot be merged.
+    """
+    from lightune.inference.classifier import load
+
+    record = _sound_record(run)
+    load(run, base_model, device="cpu").save_pretrained(working)
+    files = {path.relative_to(working).as_posix(): path for path in sorted(working.rglob("*")) if path.is_file()}
+    return Upload(record, files, True)
+
+
+def size(content: Content) -> int:
+    """Return the size of a file to upload, in bytes."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _sound_record(run: Path) -> RunRecord:
+    """Return the record of a run whose answers can be had from what it saved."""
+    record = read_record(run)
+    if record.status == "reload_failed":
+        message = f"{run}: the reload check of this run failed: what it saved gives other answers."
+        raise ArtifactError("ARTIFACT-044", message, "Run it again.")
+    return record
