@@ -15,6 +15,7 @@ from lightune.data.header import labels_as_names, missing_header
 from lightune.data.tables import Table, reading_notes
 from lightune.errors import DataError, RecipeError
 from lightune.faults import Fault, raise_faults
+from lightune.inference.abstention import Abstention
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
@@ -27,11 +28,16 @@ CHUNK_ROWS = 2048
 
 @dataclass
 class Tally:
-    """What happened to the rows below a file's header: rows_in = rows_answered + the sum of rows_dropped."""
+    """What happened to the rows below a file's header.
+
+    rows_in = rows_answered + rows_abstained + the sum of rows_dropped; a model abstains from a row if its confidence is
+    below the bound that was asked for.
+    """
 
     rows_in: int = 0
     rows_answered: int = 0
     rows_dropped: dict[str, int] = field(default_factory=dict)
+    rows_abstained: int = 0
 
 
 def answered_rows(
@@ -41,29 +47,34 @@ def answered_rows(
     reporter: Reporter | None = None,
     tally: Tally | None = None,
     labelled: LabelledRows | None = None,
+    abstention: Abstention | None = None,
 ) -> Iterator[list[str]]:
     """Yield the rows of a csv or tsv with the columns of the predictions added, the header first.
 
     Equal texts are computed once. The file is first read completely: DataError names every broken or empty row, and
-    the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way.
+    the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way. An answer that the
+    abstention leaves out is empty.
     """
     says, counts, known = reporter or Silent(), tally or Tally(), labelled or LabelledRows(classifier)
-    columns = _survey(classifier, source, text_column, says, counts)
+    chosen = abstention or Abstention(classifier.task)
+    columns = _survey(classifier, source, text_column, says, counts, chosen.columns)
     chunks = -(-(counts.rows_in - sum(counts.rows_dropped.values())) // CHUNK_ROWS)
     with _opened(source) as stream, says.steps(f"answering, {CHUNK_ROWS} rows each", chunks) as advance:
         faults: list[Fault] = []
         read = Rows(source, stream, faults)
-        yield [*read.header, *classifier.task.answer_columns]
+        yield [*read.header, *chosen.columns]
         known.begin(read.header, [read.header[column] for column in columns])
         rows = iter(read)
-        answers = Answers(classifier)
+        answers = Answers(classifier, abstention=chosen)
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             texts, places = [_text(cells, columns) for _, cells in chunk], [f"{source}:{line}" for line, _ in chunk]
             answered = answers.of(texts, places)
-            known.take([cells for _, cells in chunk], texts, answered)
-            for (_, cells), answer in zip(chunk, answered, strict=True):
-                counts.rows_answered += 1
-                yield [*cells, *answer]
+            given = list(map(chosen.given, answered))
+            known.take([cells for _, cells in chunk], texts, given)
+            for (_, cells), answer, one in zip(chunk, answered, given, strict=True):
+                counts.rows_answered += one is not None
+                counts.rows_abstained += one is None
+                yield [*cells, *chosen.shown(answer)]
             advance()
         raise_faults(faults)  # in case the file was changed meanwhile
 
@@ -90,7 +101,9 @@ def _opened(source: Path) -> TextIO:
     return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _survey(classifier: Classifier, source: Path, text_column: str | None, says: Reporter, tally: Tally) -> list[int]:
+def _survey(
+    classifier: Classifier, source: Path, text_column: str | None, says: Reporter, tally: Tally, added: Sequence[str]
+) -> list[int]:
     """Read the whole file, count its rows, note what looks odd, and return the positions of the text columns.
 
     DataError lists everything that is wrong.
@@ -100,7 +113,7 @@ def _survey(classifier: Classifier, source: Path, text_column: str | None, says:
     with _opened(source) as stream:
         read = Rows(source, stream, faults)
         raise_faults(faults)
-        _refuse_answered(classifier, source, read)
+        _refuse_answered(added, source, read)
         parts = batches(read)
         first = next(parts, [])
         columns = _text_columns(classifier, read, first, text_column, says)
@@ -127,8 +140,7 @@ def _refuse_other_formats(source: Path) -> None:
     raise_faults([fault] if fault else [])
 
 
-def _refuse_answered(classifier: Classifier, source: Path, read: Rows) -> None:
-    added = classifier.task.answer_columns
+def _refuse_answered(added: Sequence[str], source: Path, read: Rows) -> None:
     taken = [name for name in added if name in read.header]
     if taken:
         message = f"{source}:{read.header_line}: a column called {taken[0]} already exists."
