@@ -96,6 +96,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "usage": usage,
         "groups": tables.groups(record, MOST_GROUPS),
         "details": views.brief(record.after, record.task),
+        "sentences": views.sentences(record.after, record.task),
         "sampling": sampling_sentence(record),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -16,8 +15,6 @@ from lightune.sections import MCNEMAR, Gain
 
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
-# Names that a plot can show unchanged: the fonts have all characters, and none is read as mathematics.
-PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
 
 
 def render_html(record: RunRecord, predictions: list[dict[str, str]]) -> str:
@@ -65,6 +62,6 @@ def _gains(record: RunRecord) -> list[tuple[str, Gain]]:
     """Return the gains to plot, with names that can be drawn: a title may hold a label of any length and script."""
     names = {name: gains.compared_name(record, name) for name in tables.compared(record)}
     return [
-        (title if PLAIN.fullmatch(title) else f"the {name.replace('_', ' ')}", record.comparison.gains[name])
+        (title if plots.PLAIN.fullmatch(title) else f"the {name.replace('_', ' ')}", record.comparison.gains[name])
         for name, title in names.items()
     ]

@@ -65,6 +65,7 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     training = record.training
     last = len(training.epochs)
     yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
+    yield from views.lines(record.after, record.task)
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
     for number, note in enumerate(record.notes):
@@ -158,6 +159,8 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
     for table in [*parts, *(table for view in shown for table in view.others())]:
         print_table(table, console)
         console.print()
+    for name, text in (line for view in shown for line in view.lines()):
+        print_line(console, name, text)
     print_text(console, words.known_texts(found, task.headline))
 
 
