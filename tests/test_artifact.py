@@ -298,7 +298,8 @@ def in_format_1(folder: Path) -> dict[str, Any]:
     written = json.loads((folder / "lightune.json").read_text(encoding="utf-8"))
     assert written["format_version"] == 2
     task = written.pop("task")
-    assert task == {"name": "classification", "labels": LABELS}
+    assert task == {"name": "classification", "labels": LABELS, "temperature": 1.0}
+    assert written.pop("coverage") is None
     older = {**written, "format_version": 1, "labels": LABELS}
     write_json(folder / "lightune.json", older)
     write_manifest(folder)

@@ -366,8 +366,12 @@ def test_the_card_s_code_for_peft_answers_as_the_run_does(method, tiny_recipe, t
     lightune.run(recipe, "run-1")
     code = re.findall(r"^```python\n(.*?)^```$", Path("run-1/README.md").read_text(), flags=re.MULTILINE | re.DOTALL)[1]
     assert ("tuners.register_all()" in code) == (method != "lora")
-    code = code.replace("print(labels[logits.argmax(dim=-1).item()])", "print(logits.tolist())")
     code = code.replace('name, adapter = "distilbert"', f"name, adapter = {recipe.model!r}")  # the card holds no path
+    code += "print(logits.tolist())\n"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    wanted = lightune.load("run-1", device="cpu").logits(["A text to classify."])
-    np.testing.assert_allclose(json.loads(answer.stdout.splitlines()[-1]), wanted, atol=1e-5)
+    classifier = lightune.load("run-1", device="cpu")
+    *_, shown, logits = answer.stdout.splitlines()
+    np.testing.assert_allclose(json.loads(logits), classifier.logits(["A text to classify."]), atol=1e-5)
+    label, confidence = shown.split()
+    (wanted,) = classifier.predict("A text to classify.")
+    assert (label, float(confidence)) == (wanted.label, pytest.approx(wanted.confidence, abs=1e-4))

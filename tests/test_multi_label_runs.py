@@ -54,8 +54,15 @@ def targets_of(texts: list[str]) -> Any:
     return np.array([[label in labels_of(text) for label in LABELS] for text in texts])
 
 
-def sigmoid(logits: Any) -> Any:
-    return 1 / (1 + np.exp(-np.asarray(logits, float)))
+def shares_of(run: TinyRun, texts: list[str]) -> Any:
+    """Probabilities with the temperature that lightune.json holds."""
+    logits = np.asarray(run.classifier.logits(texts), float)
+    return 1 / (1 + np.exp(-logits / stored_task(run)["temperature"]))
+
+
+def stored_task(run: TinyRun) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.folder / "adapter" / "lightune.json").read_text())["task"]
+    return found
 
 
 def test_the_card_s_code_for_a_stock_model_answers_with_the_thresholds(
@@ -81,10 +88,10 @@ def test_the_run_learns_and_reloads(run: TinyRun):
 def test_thresholds_are_stored_and_the_metrics_follow_from_them(name: str, request: pytest.FixtureRequest):
     """Computed anew from the answers of the reloaded run."""
     found: TinyRun = request.getfixturevalue(name)
-    stored = json.loads((found.folder / "adapter" / "lightune.json").read_text())["task"]["thresholds"]
+    stored = stored_task(found)["thresholds"]
     assert len(stored) == len(LABELS)
     assert set(stored) != {0.5}
-    shares = sigmoid(found.classifier.logits(SPLITS["test"]))
+    shares = shares_of(found, SPLITS["test"])
     answers = shares >= stored
     measured = found.record.after.metrics
     targets = targets_of(SPLITS["test"])
@@ -92,14 +99,14 @@ def test_thresholds_are_stored_and_the_metrics_follow_from_them(name: str, reque
     assert measured["exact_match"] == pytest.approx((answers == targets).all(axis=1).mean())
     told = found.record.after.details["per_label"]
     assert [told[label]["threshold"] for label in LABELS] == stored
-    for text, share, said in zip(UNSEEN, sigmoid(found.classifier.logits(UNSEEN)), found.classifier.predict(UNSEEN),
+    for text, share, said in zip(UNSEEN, shares_of(found, UNSEEN), found.classifier.predict(UNSEEN),
                                  strict=True):  # fmt: skip
         assert said.labels == tuple(np.array(LABELS)[share >= stored]), text
 
 
 def test_the_thresholds_are_the_best_for_the_validation_texts(run: TinyRun):
     targets = targets_of(SPLITS["validation"])
-    shares, cuts = sigmoid(run.classifier.logits(SPLITS["validation"])), np.array(run.classifier.task.thresholds)
+    shares, cuts = shares_of(run, SPLITS["validation"]), np.array(run.classifier.task.thresholds)
     best = f1_score(targets, shares >= cuts, average="micro")
     assert best >= f1_score(targets, shares >= 0.5, average="micro")
     for label in range(len(LABELS)):
@@ -140,7 +147,7 @@ def test_predict_writes_labels_and_the_probability_of_each(run: TinyRun, tmp_pat
     assert main(["predict", str(run.folder), "--file", str(path), "--output", str(tmp_path / "out.csv")]) == 0
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    shares = sigmoid(run.classifier.logits(UNSEEN))
+    shares = shares_of(run, UNSEEN)
     for row, share, answer in zip(rows, shares, run.classifier.predict(UNSEEN), strict=True):
         assert row["predictions"] == "|".join(answer.labels)
         assert [float(row[f"probability_{label}"]) for label in LABELS] == pytest.approx(share, abs=1e-5)
@@ -160,7 +167,7 @@ def test_evaluate_gives_the_runs_figures_and_those_of_a_file_of_columns(run: Tin
     joined = write_csv(tmp_path / "j.csv", [(text, ";".join(labels_of(text))) for text in UNSEEN], ("text", "labels"))
     lists = tmp_path / "lists.jsonl"
     lists.write_text("".join(json.dumps(row_of(text)) + "\n" for text in UNSEEN), encoding="utf-8")
-    targets, answers = targets_of(UNSEEN), sigmoid(run.classifier.logits(UNSEEN)) >= run.classifier.task.thresholds
+    targets, answers = targets_of(UNSEEN), shares_of(run, UNSEEN) >= run.classifier.task.thresholds
     for path in (columns, lists):
         assert main(["evaluate", str(run.folder), "--test", str(path), "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
@@ -217,3 +224,49 @@ def test_pairs_have_the_baselines_of_their_two_texts(runner: Any):
     assert set(found.record.baselines) == {"commonest_set", "tfidf", "probe"}
     pairs = [tuple(text.split(" ", 1)) for text in UNSEEN]
     np.testing.assert_allclose(found.logits_by_peft(pairs).numpy(), found.classifier.logits(pairs), atol=1e-5)
+
+
+def test_a_temperature_is_stored_and_used_by_the_stock_model_too(full: TinyRun, published: Path):
+    temperature = stored_task(full)["temperature"]
+    assert temperature != 1
+    details = full.record.after.details["calibration"]
+    assert details["temperature"] == temperature
+    assert details["loss_uncalibrated"] == full.record.after.metrics["loss"]
+    again = lightune.load(published, device="cpu").predict(UNSEEN)
+    for answer, other in zip(full.classifier.predict(UNSEEN), again, strict=True):
+        assert answer.probabilities == pytest.approx(other.probabilities, abs=1e-3)
+
+
+def test_calibration_can_be_left_out(runner: Any, run: TinyRun):
+    plain = runner("plain", data=NAMED, calibration="none")
+    assert stored_task(plain)["temperature"] == 1
+    assert stored_task(run)["temperature"] != 1
+    np.testing.assert_allclose(plain.classifier.logits(UNSEEN), run.classifier.logits(UNSEEN), atol=1e-5)
+    for name in ("loss", "average_precision"):
+        assert plain.record.after.metrics[name] == pytest.approx(run.record.after.metrics[name], rel=1e-5)
+    calibration = plain.record.after.details["calibration"]
+    assert calibration["bins"] == calibration["bins_uncalibrated"]
+
+
+def test_a_set_of_labels_is_left_out_for_its_least_certain_label(run: TinyRun, tmp_path: Path, capsys: Any):
+    answers, shares = run.classifier.predict(UNSEEN), shares_of(run, UNSEEN)
+    said = shares >= stored_task(run)["thresholds"]
+    sure = np.where(said, shares, 1 - shares).min(axis=1)
+    bound = str(round(float(np.median(sure)), 3))
+    path = write_csv(tmp_path / "texts.csv", [(text,) for text in UNSEEN], ("text",))
+    assert main(["predict", str(run.folder), "--file", str(path), "--abstain-below", bound, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["predictions"]
+    for row, answer, confidence in zip(rows, answers, sure, strict=True):
+        is_left = confidence < float(bound)
+        assert (row["labels"], row["abstained"]) == (None if is_left else list(answer.labels), is_left)
+        assert row["confidence"] == pytest.approx(confidence, abs=1e-5)
+    assert {row["abstained"] for row in rows} == {True, False}
+    targets = targets_of(SPLITS["validation"])
+    shares = shares_of(run, SPLITS["validation"])
+    said = shares >= stored_task(run)["thresholds"]
+    sure = np.where(said, shares, 1 - shares).min(axis=1)
+    kept = sure >= (below := round(float(np.median(sure)), 2))
+    assert run.classifier.coverage is not None
+    found = run.classifier.coverage.at(below)
+    assert found.answered_share == pytest.approx(kept.mean())
+    assert found.accuracy == pytest.approx((said == targets).all(axis=1)[kept].mean())

@@ -111,6 +111,18 @@ def test_transformers_alone_gives_the_same_answers_in_the_unit(two: TinyRun, pub
     np.testing.assert_allclose(again.logits(UNSEEN), wanted, **CLOSE)
 
 
+def test_numbers_cannot_be_left_out(one: TinyRun, tmp_path: Path, capsys: Any):
+    path = write_csv(tmp_path / "texts.csv", [(text,) for text in UNSEEN], ("text",))
+    for given in (["a text"], ["--file", str(path)], ["--file", str(path), "--output", str(tmp_path / "out.csv")]):
+        assert main(["predict", str(one.folder), *given, "--abstain-below", "0.8"]) == 2
+        printed = capsys.readouterr()
+        assert "RECIPE-096" in printed.err
+        assert "the task regression have no confidence" in " ".join(printed.err.split())
+        assert printed.out == ""
+    assert not (tmp_path / "out.csv").exists()
+    assert one.classifier.coverage is None
+
+
 def test_predict_writes_the_number_and_of_several_each(one: TinyRun, two: TinyRun, tmp_path: Path, capsys: Any):
     path = write_csv(tmp_path / "texts.csv", [(text,) for text in UNSEEN], ("text",))
     for found in (one, two):

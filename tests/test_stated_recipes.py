@@ -47,8 +47,9 @@ TRAINING: dict[str, Any] = {
     "train_sampling_strategy": "random", "learning_rate": 5e-5, "weight_decay": 0.01, "adam_beta1": 0.9,
     "adam_beta2": 0.999, "adam_epsilon": 1e-8, "warmup_steps": 0.1, "lr_scheduler_type": "linear",
     "lr_scheduler_kwargs": {}, "max_grad_norm": 1.0, "gradient_checkpointing": False, "cuda_graphs": True, "seed": 42,
-    "precision": "auto", "head_start": "random", "class_weights": "none", "metric_for_best_model": "accuracy",
-    "load_best_model_at_end": True, "weight_averaging": 0.0, "token_masking": 0.0, "cache_frozen": "auto",
+    "precision": "auto", "head_start": "random", "class_weights": "none", "calibration": "auto",
+    "metric_for_best_model": "accuracy", "load_best_model_at_end": True, "weight_averaging": 0.0, "token_masking": 0.0,
+    "cache_frozen": "auto",
     "early_stopping_patience": None, "save_steps": None, "report_to": [],
 }  # fmt: skip
 TUNED_TRAINING = {

@@ -42,6 +42,7 @@ CAPTIONS = {
     "src/lightune/report/templates/report.css": "The page's style: light, dark, phone, print.",
     "src/lightune/report/templates/labels.html.j2": "The HTML report's figures per label.",
     "src/lightune/report/templates/confusion.html.j2": "The HTML report's confusion matrices.",
+    "src/lightune/report/templates/calibration.html.j2": "The HTML report's plots of probabilities and their numbers.",
     "src/lightune/report/templates/label_sets.html.j2": "The HTML report's labels that go together, and how many.",
     "src/lightune/report/templates/wrong_sets.html.j2": "The HTML report's most wrong sets of labels.",
     "src/lightune/report/templates/numbers.html.j2": "The HTML report's figures and plots of predicted numbers.",

@@ -13,9 +13,11 @@ folder of an older lightune has none, and the base model's is read.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
@@ -28,6 +30,7 @@ from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.recipe import Recipe
 from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verify, write_json, write_manifest
 from lightune.tasks import Task, task_from_json
+from lightune.tasks.coverage import Coverage
 from lightune.tasks.schema1 import upgraded_config
 
 if TYPE_CHECKING:
@@ -48,7 +51,10 @@ SHOWN_DIGITS = 12  # of a SHA-256
 
 @dataclass(frozen=True)
 class ArtifactConfig:
-    """Everything besides the tensors: how to rebuild the model that the tensors belong to."""
+    """Everything besides the tensors: how to rebuild the model that the tensors belong to.
+
+    `coverage` is that of the run's validation texts; None for answers without a confidence, and where it is not known.
+    """
 
     format_version: int
     base_model: str
@@ -62,9 +68,17 @@ class ArtifactConfig:
     label_column: str | list[str]
     seed: int
     model_precision: str = "fp32"
+    coverage: Coverage | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, loaded: LoadedModel, method: Method, splits: DataSplits) -> ArtifactConfig:
+    def of(
+        cls,
+        recipe: Recipe,
+        loaded: LoadedModel,
+        method: Method,
+        splits: DataSplits,
+        coverage: Coverage | None = None,
+    ) -> ArtifactConfig:
         """Return the configuration of what a run trained."""
         source = loaded.source
         return cls(
@@ -80,11 +94,13 @@ class ArtifactConfig:
             label_column=splits.label_columns[0] if len(splits.label_columns) == 1 else splits.label_columns,
             seed=recipe.training.seed,
             model_precision=recipe.model_precision,
+            coverage=coverage,
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of lightune.json; `labels` are also beside the task, as in format 1."""
-        return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json()}
+        coverage = self.coverage and asdict(self.coverage)
+        return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
 
 
 @dataclass
@@ -159,6 +175,7 @@ def read_config(folder: Path) -> ArtifactConfig:
         labels = list(value["task"].labels)
         if value.pop("labels", labels) != labels:
             raise ValueError(f"labels: not those of the task, {labels}")
+        value["coverage"] = TypeAdapter(Coverage | None).validate_python(value.get("coverage"))
         return ArtifactConfig(**value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error

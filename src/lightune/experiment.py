@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.evaluation.answering import answering_task
+from lightune.evaluation.answering import Answering, answering_task
 from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
 from lightune.evaluation.every_baseline import all_baselines
@@ -239,27 +240,26 @@ def _train(run: _Prepared) -> Trained:
 def _after(run: _Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
-    task, fitted = _fitted(run, trained.model)
+    task = (found := _answering(run, trained.model)).task
     loaded, splits = replace(run.loaded, task=task), replace(run.splits, task=task)
     scores, evaluation = _evaluate(run, trained.model, splits)
-    adapted = AdaptedModel(loaded, trained.model, run.method, ArtifactConfig.of(run.recipe, loaded, run.method, splits))
+    config = ArtifactConfig.of(run.recipe, loaded, run.method, splits, found.coverage)
+    adapted = AdaptedModel(loaded, trained.model, run.method, config)
     known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
-    size = save_adapter(adapted.model, run.method, adapted.config, run.folder / "adapter", known, loaded.tokenizer)
+    size = save_adapter(trained.model, run.method, config, run.folder / "adapter", known, loaded.tokenizer)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
     check, reason = _check_reload(run, trained.model, task)
     speeds, notes = measure_adapted_speed(adapted, loaded, run.splits.test.texts, run.batch_size)
     failed = [f"The reload check failed: {reason}."] * bool(reason)
-    return _After(task, scores, evaluation, trainable, size, check, speeds, (*failed, *fitted, *notes))
+    return _After(task, scores, evaluation, trainable, size, check, speeds, (*failed, *found.notes, *notes))
 
 
-def _fitted(run: _Prepared, model: Any) -> tuple[Task, list[str]]:
-    """Return (the task as the trained model answers, notes on what was fitted)."""
-
-    def validation() -> tuple[NDArray[Any], NDArray[Any]]:
-        logits = predict_logits(model, run.loaded.tokenizer, run.encoded["validation"], run.batch_size)
-        return logits, run.splits.validation.targets
-
-    return answering_task(run.splits.task, model, run.loaded.anatomy.output_layer, validation)
+def _answering(run: _Prepared, model: Any) -> Answering:
+    """Return how the trained model answers."""
+    encoded, targets = run.encoded["validation"], run.splits.validation.targets
+    logits = partial(predict_logits, model, run.loaded.tokenizer, encoded, run.batch_size)
+    task, layer, wish = run.splits.task, run.loaded.anatomy.output_layer, run.recipe.training.calibration
+    return answering_task(task, model, layer, lambda: (logits(), targets), wish)
 
 
 def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) -> Measured:

@@ -156,6 +156,7 @@ class TrainingBlock(Block):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     head_start: Literal["auto", "random", "probe"] = "auto"  # auto: what the task starts from
     class_weights: Literal["none", "auto"] = "none"
+    calibration: Literal["auto", "none"] = "auto"  # auto: a temperature is fitted on 100 validation texts or more
     metric_for_best_model: str | None = None  # None: the task's first one, which the recorded recipe names
     load_best_model_at_end: bool = True
     weight_averaging: Share = 0.0  # over this share of the last steps

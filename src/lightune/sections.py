@@ -144,7 +144,8 @@ class PartMetrics(Measured):
 class LabelledFile(Measured):
     """The headline metric of the predictions for a file with labels; see Evaluation.
 
-    `examples` counts the rows with a label of the model. Rows with another label, or with none, are counted separately.
+    `examples` counts the rows with a label of the model. Rows with another label, or with none, are counted separately,
+    and so are those that the model abstained from.
     """
 
     label_column: str
@@ -154,6 +155,7 @@ class LabelledFile(Measured):
     without_known: PartMetrics | None
     unknown_labels: int
     missing_labels: int
+    abstained: int = 0
 
 
 class Epoch(Section):

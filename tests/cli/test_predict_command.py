@@ -112,7 +112,7 @@ def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
     printed = json.loads(capsys.readouterr().out)
     found = printed.pop("predictions")
     assert printed.pop("known")["known_examples"] == 0  # the rows have labels
-    assert printed == {"rows_in": 5, "rows_answered": 5, "rows_dropped": {}}
+    assert printed == {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}}
     assert [(row["row"]["sentence"], row["label"]) for row in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
     ]
@@ -125,7 +125,7 @@ def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_pat
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("known")["known_examples"] == 0  # the rows have labels
-    counts = {"rows_in": 5, "rows_answered": 5, "rows_dropped": {}}
+    counts = {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}}
     assert found == {"rows": 5, "output": str(target), **counts}
     written = target.read_bytes()
     assert len(written.splitlines()) == 6

@@ -415,7 +415,7 @@ def test_predict_says_the_accuracy_with_and_without_known_texts(run, half, new, 
     }
     assert found["known"] == {
         "label_column": "label", "examples": 77, "known_examples": 37, "unknown_labels": 0, "missing_labels": 0,
-        "metric": metric, "metrics": {"accuracy": accuracy}, "details": {}, "accuracy": accuracy,
+        "abstained": 0, "metric": metric, "metrics": {"accuracy": accuracy}, "details": {}, "accuracy": accuracy,
         "without_known": {
             "examples": 40, "details": {}, "accuracy": accuracy_without, "loss": None, "f1_macro": None,
             "metrics": {"accuracy": accuracy_without, "loss": None, "f1_macro": None},

@@ -66,7 +66,7 @@ def trained(loaded: LoadedModel, method: Any, folder: Path) -> tuple[Any, Task]:
     def validation() -> tuple[Any, Any]:
         return predict_logits(found.model, loaded.tokenizer, encoded, 32), targets
 
-    return found, answering_task(task, found.model, loaded.anatomy.output_layer, validation)[0]
+    return found, answering_task(task, found.model, loaded.anatomy.output_layer, validation).task
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -23,6 +23,7 @@ from lightune.sections import Baseline, Evaluation, TaskRecord
 from lightune.tasks import TASKS, Task, find_task, label_columns, task_from_json, task_of_checkpoint
 from lightune.tasks.base import CHUNK
 from lightune.tasks.columns import Wishes
+from lightune.tasks.coverage import has_confidence, require_bound
 from task_cases import EXAMPLES, NAMES, OWN, WIDTH, TaskCase
 
 COST = {"runtime": 1.0, "samples_per_second": 1.0, "steps_per_second": 1.0}
@@ -367,6 +368,45 @@ def test_better_answers_are_better_in_a_comparison(case: TaskCase):
     assert compare(case.task, *counts).verdict == "better"
     assert compare(case.task, *reversed(counts)).verdict == "worse"
     assert compare(case.task, counts[0], counts[0]).verdict == "no clear difference"
+
+
+# Confidence
+
+
+def test_a_calibrated_task_gives_the_same_labels_and_survives_json(case: TaskCase):
+    """Answers are the same for fixed thresholds; what is fitted on probabilities is fitted after the temperature."""
+    logits = np.concatenate([case.logits(seed) for seed in range(9)])
+    targets = np.concatenate([case.targets] * 9)
+    task, notes = case.task.calibrated(lambda: (logits, targets))
+    assert all(isinstance(note, str) for note in notes)
+    assert task_from_json(json.loads(json.dumps(task.as_json())), "here") == task
+    plain, calibrated = ([cells[0] for cells in each.cells(case.logits())] for each in (case.task, task))
+    assert calibrated == plain
+    assert task.measure(logits, targets) == case.task.measure(logits, targets)
+    collated = case.task.collate(targets, WIDTH)
+    assert torch.equal(task.losses(torch.tensor(logits), collated), case.task.losses(torch.tensor(logits), collated))
+
+
+def test_confidences_are_those_of_the_answers(case: TaskCase):
+    logits = case.logits()
+    found = case.task.confidences(logits)
+    answers = [getattr(answer, "confidence", None) for answer in case.task.decode(logits)]
+    if found is None:
+        assert answers == [None] * case.texts
+        assert not has_confidence(case.task)
+        with pytest.raises(RecipeError, match=f"the task {case.name} have no confidence"):
+            require_bound(case.task, 0.5)
+    else:
+        assert found.tolist() == answers
+        assert ((found >= 0) & (found <= 1)).all()
+        require_bound(case.task, 0.5)
+
+
+def test_right_answers_are_those_written_as_the_target(case: TaskCase):
+    for logits in (case.logits(), case.learnt):
+        found = case.task.are_right(logits, case.targets)
+        shown = [case.task.shown(target) for target in case.targets]
+        assert found.tolist() == [cells[0] == true for cells, true in zip(case.task.cells(logits), shown, strict=True)]
 
 
 # Baselines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +25,19 @@ from lightune.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from lightune.inference.abstention import Abstention
     from lightune.inference.bulk import FileWishes, Tally
     from lightune.inference.classifier import Classifier
     from lightune.inference.known_texts import LabelledRows
+    from lightune.tasks.answers import Answer
+    from lightune.tasks.coverage import Abstained, Coverage
 
 EXAMPLES = example("""
 lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
 cat lines.txt | lightune predict runs/quickstart-1
 lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --precision auto
 lightune predict runs/quickstart-1 --file reviews.jsonl --output answers.parquet --on-error skip
+lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstain-below 0.8
 """)
 
 
@@ -71,6 +76,10 @@ lightune predict runs/quickstart-1 --file reviews.jsonl --output answers.parquet
     "--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True,
     help="bf16 is faster on some processors, but rounds; auto decides by a short probe.",
 )  # fmt: skip
+@click.option(
+    "--abstain-below", type=click.FloatRange(0, 1), metavar="BOUND",
+    help="Leave out answers whose confidence is below this, from 0 to 1.",
+)  # fmt: skip
 @base_model
 @device
 @as_json
@@ -90,6 +99,11 @@ def command(
     row is broken or has no text, unless --on-error skip. The cells of a .tsv are literal: quotes belong to the text. If
     the file also has a label column, stderr says at the end how many texts are known from training, and the headline
     metric with and without them.
+
+    With --abstain-below 0.8 a text gets no answer where the model is less than 80% sure of it: in a file the answer is
+    empty, and the column abstained is true. stderr says which share of the texts is answered, and which share of the
+    run's validation texts was, with how many right answers. Several labels are right if each of them is, and the
+    confidence is that of the least certain label. Numbers have no confidence.
     """
     lines = list(texts)
     if source is None and not lines:
@@ -125,44 +139,64 @@ def _wishes(text_column: str | None, **how: Any) -> FileWishes:
     from lightune.inference.bulk import FileWishes
 
     stated = TextFormat(how["separator"], how["encoding"])
-    return FileWishes(text_column, stated, how["on_error"] == "skip")
+    return FileWishes(text_column, stated, how["on_error"] == "skip", how["abstain_below"])
 
 
 def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
-    from lightune.inference.torch_free import quick_predictions
-
-    is_usual = how["device"] in ("auto", "cpu") and how["precision"] != "bf16"
-    answers = quick_predictions(run, lines, how["base_model"]) if is_usual else None
-    if answers is None:
-        answers = _classifier(run, how).predict(lines)
+    abstention, coverage, answers = _answered(run, lines, how)
+    left = list(map(abstention.leaves_out, answers))
+    outcome = abstention.summary(len(lines), left.count(False), coverage)
     if as_json:
-        listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
-        return _print({"predictions": listed})
-    for text, answer in zip(lines, answers, strict=True):
-        click.echo(visible(f"{answer.line()}  {text}"))
-    return 0
+        listed = [{"text": text, **abstention.as_json(answer)} for text, answer in zip(lines, answers, strict=True)]
+        return _print({"predictions": listed, **_abstaining(outcome)})
+    shown = [_line(answer, is_left) for answer, is_left in zip(answers, left, strict=True)]
+    width = max(map(len, shown)) if outcome else 0
+    for line, text in zip(shown, lines, strict=True):
+        click.echo(visible(f"{line:>{width}}  {text}"))
+    return _say_abstained(outcome)
+
+
+def _answered(run: str, lines: list[str], how: dict[str, Any]) -> tuple[Abstention, Coverage | None, Sequence[Answer]]:
+    """Return which answers are left out, what is known of that from validation, and all answers."""
+    from lightune.inference.abstention import Abstention, coverage_of
+    from lightune.inference.torch_free import quick_logits
+
+    is_usual, below = how["device"] in ("auto", "cpu") and how["precision"] != "bf16", how["abstain_below"]
+    quick = quick_logits(run, lines, how["base_model"]) if is_usual else None
+    if quick is not None:
+        task, logits = quick
+        return Abstention(task, below), None if below is None else coverage_of(run), task.decode(logits)
+    classifier = _classifier(run, how)
+    return Abstention(classifier.task, below), classifier.coverage, classifier.predict(lines)
+
+
+def _line(answer: Answer, is_left_out: bool) -> str:
+    from lightune.tasks.answers import confidence_of
+
+    return f"(abstained)  {confidence_of(answer):.3f}" if is_left_out else answer.line()
 
 
 def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool) -> int:
+    from lightune.inference.abstention import Abstention
     from lightune.inference.answer_files import as_text, write_rows
     from lightune.inference.bulk import Tally, answered_rows
     from lightune.inference.known_texts import LabelledRows
     from lightune.progress import default_reporter
 
-    tally, labelled = Tally(), LabelledRows(classifier)
+    tally, labelled, abstention = Tally(), LabelledRows(classifier), Abstention(classifier.task, wishes.abstain_below)
     rows = answered_rows(classifier, source, wishes, default_reporter(), tally, labelled)
     if output is not None:
-        written = write_rows(rows, output, classifier.task.number_columns)
+        written = write_rows(rows, output, abstention.json_columns)
         if as_json:
-            return _print({"rows": written, "output": str(output), **asdict(tally), "known": _known(labelled)})
+            return _print({"rows": written, "output": str(output), **_counted(classifier, tally, labelled, abstention)})
         click.echo(_told(tally, written, output), err=True)
-        return _say_known(labelled)
-    if as_json:
+    elif as_json:
         header = next(rows)
-        answered = [_as_object(classifier, header, row, wishes.skips_faults) for row in rows]
-        return _print({"predictions": answered, **asdict(tally), "known": _known(labelled)})
-    writer = csv.writer(utf8_stdout(), lineterminator="\n")
-    writer.writerows(map(as_text, row) for row in rows)
+        answered = [_as_object(abstention, header, row, wishes.skips_faults) for row in rows]
+        return _print({"predictions": answered, **_counted(classifier, tally, labelled, abstention)})
+    else:
+        csv.writer(utf8_stdout(), lineterminator="\n").writerows(map(as_text, row) for row in rows)
+    _say_abstained(_outcome(classifier, tally, abstention))
     return _say_known(labelled)
 
 
@@ -171,6 +205,30 @@ def _told(tally: Tally, written: int, output: Path) -> str:
     unanswered = written - tally.rows_answered
     more = f", {unanswered:,} without an answer" if unanswered else ""
     return f"{tally.rows_answered:,} row{'s' * (tally.rows_answered != 1)} answered{more}: {output}"
+
+
+def _outcome(classifier: Classifier, tally: Tally, abstention: Abstention) -> Abstained | None:
+    texts = tally.rows_answered + tally.rows_abstained
+    return abstention.summary(texts, tally.rows_answered, classifier.coverage)
+
+
+def _counted(classifier: Classifier, tally: Tally, labelled: LabelledRows, abstention: Abstention) -> dict[str, Any]:
+    """Return what JSON says of the rows of a file beside the answers."""
+    outcome = _outcome(classifier, tally, abstention)
+    return {**asdict(tally), "known": _known(labelled), **_abstaining(outcome)}
+
+
+def _abstaining(outcome: Abstained | None) -> dict[str, Any]:
+    return {} if outcome is None else {"abstaining": asdict(outcome)}
+
+
+def _say_abstained(outcome: Abstained | None) -> int:
+    """Say on stderr what a bound on the confidence came to."""
+    if outcome is not None:
+        from lightune.report.words import abstained
+
+        click.echo(abstained(outcome), err=True)
+    return 0
 
 
 def _known(labelled: LabelledRows) -> dict[str, Any] | None:
@@ -188,14 +246,13 @@ def _say_known(labelled: LabelledRows) -> int:
     return 0
 
 
-def _as_object(classifier: Classifier, header: list[str], row: list[Any], has_reason: bool) -> dict[str, Any]:
+def _as_object(abstention: Abstention, header: list[str], row: list[Any], has_reason: bool) -> dict[str, Any]:
     """Return an answered row of a file in the form of an answered text, or with the reason why it has no answer."""
-    task = classifier.task
-    own = len(header) - len(task.answer_columns) - has_reason
+    own = len(header) - len(abstention.columns) - has_reason
     given = {"row": dict(zip(header[:own], row[:own], strict=True))}
     if has_reason and row[-1]:
         return {**given, "reason": row[-1]}
-    return {**given, **task.answer_object(row[own : own + len(task.answer_columns)])}
+    return {**given, **abstention.answer_object(row[own : own + len(abstention.columns)])}
 
 
 def _print(value: dict[str, Any]) -> int:

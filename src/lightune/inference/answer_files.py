@@ -32,8 +32,8 @@ def require_writable(target: Path) -> None:
 def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ()) -> int:
     """Write rows, the header first, and return how many came after it; the kind of file is in the target's name.
 
-    Nothing is opened before the header exists. Texts under the names in `numbers` become numbers where the kind of file
-    has numbers. Raises RecipeError as `require_writable` does, DataError for a text that a tsv cannot hold.
+    Nothing is opened before the header exists. Texts under the names in `numbers` are JSON, and become its values where
+    the kind of file has numbers, true and false. Raises RecipeError as `require_writable` does, DataError for a text that a tsv cannot hold.
     """
     require_writable(target)
     header = list(next(rows))

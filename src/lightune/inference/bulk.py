@@ -15,6 +15,7 @@ from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
 from lightune.data.text_file import TextFormat
 from lightune.errors import DataError
 from lightune.faults import Fault, as_note, raise_faults
+from lightune.inference.abstention import Abstention
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
@@ -34,13 +35,15 @@ Row = list[Any]
 
 @dataclass
 class Tally:
-    """What happened to the rows of a file: rows_in = rows_answered + the sum of rows_dropped.
+    """What happened to the rows of a file: rows_in = rows_answered + rows_abstained + the sum of rows_dropped.
 
-    Rows that were kept without an answer count among the dropped ones as "not answered".
+    A model abstains from a row if its confidence is below the bound that was asked for. Rows that were kept without an
+    answer for another reason count among the dropped ones as "not answered".
     """
 
     rows_in: int = 0
     rows_answered: int = 0
+    rows_abstained: int = 0
     rows_dropped: dict[str, int] = field(default_factory=dict)
 
 
@@ -48,12 +51,14 @@ class Tally:
 class FileWishes:
     """What a user says about a file to answer: its text column or columns, how it is written, and what faults do.
 
-    With `skips_faults` a row that cannot be answered stays without an answer, and says why in a further column.
+    With `skips_faults` a row that cannot be answered stays without an answer, and says why in a further column. An
+    answer whose confidence is below `abstain_below` is left out.
     """
 
     text_column: str | None = None
     stated: TextFormat = AS_IT_IS
     skips_faults: bool = False
+    abstain_below: float | None = None
 
 
 def answered_rows(
@@ -71,7 +76,7 @@ def answered_rows(
     row, and the reporter gets notes on what looks odd. `tally` and `labelled` are updated on the way.
     """
     given, says, counts = wishes or FileWishes(), reporter or Silent(), tally or Tally()
-    known = labelled or LabelledRows(classifier)
+    known, abstention = labelled or LabelledRows(classifier), Abstention(classifier.task, given.abstain_below)
     table, faults = _read(source, given.stated)
     names, is_guess = _text_columns(classifier, table, given.text_column)
     if not given.skips_faults:
@@ -79,51 +84,68 @@ def answered_rows(
     counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)
     _say(says, table, faults, names if is_guess else ())
     header = list(table.columns)
-    added = [*classifier.task.answer_columns, *([REASON] if given.skips_faults else [])]
+    added = [*abstention.columns, *([REASON] if given.skips_faults else [])]
     _refuse_taken(source, header, added)
     yield [*header, *added]
     known.begin(header, names)
     with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(table) // CHUNK_ROWS)) as advance:
-        answers = _Answering(classifier, table, [header.index(name) for name in names], given.skips_faults)
+        answers = _Answering(abstention, Answers(classifier, abstention=abstention), table, names, given.skips_faults)
         for start, chunk in _chunks(table):
             answered = answers.of(start, chunk)
-            good = [place for place, (_, reason) in enumerate(answered) if not reason]
-            texts = [answers.text(chunk[place]) for place in good]
-            known.take([chunk[place] for place in good], texts, [answered[place][0] for place in good])
-            for own, (answer, reason) in zip(chunk, answered, strict=True):
-                yield [*own, *answer, *([reason] if given.skips_faults else [])]
-            _count(counts, len(good), len(chunk) - len(good))
+            good = [place for place, one in enumerate(answered) if not one.reason]
+            scored = [abstention.given(answered[place].cells) for place in good]
+            known.take([chunk[place] for place in good], [answers.text(chunk[place]) for place in good], scored)
+            for own, one in zip(chunk, answered, strict=True):
+                yield [*own, *one.cells_shown(abstention), *([one.reason] if given.skips_faults else [])]
+            counts.rows_answered += sum(one is not None for one in scored)
+            counts.rows_abstained += sum(one is None for one in scored)
+            if len(good) < len(chunk):
+                counts.rows_dropped[UNANSWERED] = counts.rows_dropped.get(UNANSWERED, 0) + len(chunk) - len(good)
             advance()
 
 
-class _Answering:
-    """Answers chunks of a table's rows, each with the reason why it has no answer."""
+@dataclass(frozen=True)
+class _Answered:
+    """The cells of a row's answer, or the reason why it has none."""
 
-    def __init__(self, classifier: Classifier, table: Table, columns: Sequence[int], skips_faults: bool) -> None:
-        self._cache, self._table, self._columns, self._skips = Answers(classifier), table, columns, skips_faults
-        self._nothing = ("",) * len(classifier.task.answer_columns)
+    cells: tuple[str, ...]
+    reason: str = ""
+
+    def cells_shown(self, abstention: Abstention) -> Sequence[str]:
+        """Return the cells as the file shows them."""
+        return self.cells if self.reason else abstention.shown(self.cells)
+
+
+class _Answering:
+    """Answers chunks of a table's rows."""
+
+    def __init__(
+        self, abstention: Abstention, cache: Answers, table: Table, names: Sequence[str], skips_faults: bool
+    ) -> None:
+        header = list(table.columns)
+        self._cache, self._table, self._skips = cache, table, skips_faults
+        self._columns, self._nothing = [header.index(name) for name in names], ("",) * len(abstention.columns)
 
     def text(self, row: Sequence[Any]) -> Text:
         """Return the text of a row, or its pair."""
         parts = tuple(str(row[column]) for column in self._columns)
         return parts[0] if len(parts) == 1 else (parts[0], parts[1])
 
-    def of(self, start: int, rows: Sequence[Sequence[Any]]) -> list[tuple[tuple[str, ...], str]]:
-        """Return (the answer's cells, why there is none) for each row; the first of them is row `start`."""
+    def of(self, start: int, rows: Sequence[Sequence[Any]]) -> list[_Answered]:
+        """Return the answer of each row; the first of them is row `start` of the table."""
         reasons = [EMPTY if any(is_missing(row[column]) for column in self._columns) else "" for row in rows]
         while True:
             asked = [place for place, reason in enumerate(reasons) if not reason]
             places = [self._table.place(start + place) for place in asked]
             try:
-                found = dict(
-                    zip(asked, self._cache.of([self.text(rows[place]) for place in asked], places), strict=True)
-                )
+                answers = self._cache.of([self.text(rows[place]) for place in asked], places)
             except NoTokensError as error:
                 if not self._skips:
                     raise
                 reasons[asked[error.index]] = NO_TOKENS
                 continue
-            return [(found.get(place, self._nothing), reason) for place, reason in enumerate(reasons)]
+            found = dict(zip(asked, answers, strict=True))
+            return [_Answered(found.get(place, self._nothing), reason) for place, reason in enumerate(reasons)]
 
 
 def _read(source: Path, stated: TextFormat) -> tuple[Table, list[Fault]]:
@@ -165,12 +187,6 @@ def _chunks(table: Table) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
         if not chunk:
             return
         yield start, chunk
-
-
-def _count(counts: Tally, answered: int, skipped: int) -> None:
-    counts.rows_answered += answered
-    if skipped:
-        counts.rows_dropped[UNANSWERED] = counts.rows_dropped.get(UNANSWERED, 0) + skipped
 
 
 def _refuse_taken(source: Path, header: Sequence[str], added: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import NDArray
 
@@ -23,8 +23,9 @@ from lightune.models.load import LoadedModel, ModelSource
 from lightune.models.pretrained_classifier import find_trained, load_finished
 from lightune.models.tokenizer_files import save_tokenizer
 from lightune.tasks import checkpoint_task
-from lightune.tasks.answers import Answer
+from lightune.tasks.answers import Answer, confidence_of
 from lightune.tasks.base import Task
+from lightune.tasks.coverage import Coverage, require_bound
 
 if TYPE_CHECKING:
     import torch
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 class Signature:
     """The inputs and outputs of a classifier: the task, and the columns of the training data.
 
-    `finished_elsewhere` says that the model was trained elsewhere; the columns then have the usual names.
+    `finished_elsewhere` says that the model was trained elsewhere; the columns then have the usual names. `coverage` is
+    that of the run's validation texts.
     """
 
     task: Task
     text_columns: list[str]
     label_columns: list[str]
     finished_elsewhere: bool = False
+    coverage: Coverage | None = None
 
 
 class Classifier:
@@ -154,13 +157,32 @@ class Classifier:
             "DATA-041", f"text {number} has {given} part{'s' * (given > 1)}; this classifier takes {count}.", hint
         )
 
-    def predict(self, texts: Text | Sequence[Text]) -> list[Answer]:
+    @overload
+    def predict(self, texts: Text | Sequence[Text], abstain_below: None = None) -> list[Answer]: ...
+
+    @overload
+    def predict(self, texts: Text | Sequence[Text], abstain_below: float) -> list[Answer | None]: ...
+
+    def predict(
+        self, texts: Text | Sequence[Text], abstain_below: float | None = None
+    ) -> list[Answer] | list[Answer | None]:
         """Predict one text (or pair of texts) or many, in the given order; see `as_texts` for what counts as one.
 
-        The type of the answers depends on the task: in classification each is a Prediction.
+        The type of the answers depends on the task: in classification each is a Prediction. With `abstain_below` a text
+        whose answer has a lower confidence gets None. Raises RecipeError where answers have no confidence.
         """
+        if abstain_below is not None:
+            require_bound(self.task, abstain_below)
         given = as_texts(texts)
-        return list(self.task.decode(self.logits(given))) if given else []
+        answers = list(self.task.decode(self.logits(given))) if given else []
+        if abstain_below is None:
+            return answers
+        return [None if confidence_of(answer) < abstain_below else answer for answer in answers]
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """How many validation texts are answered with a bound on the confidence, and rightly; None where unknown."""
+        return self.signature.coverage
 
     @property
     def has_fingerprints(self) -> bool:
@@ -204,7 +226,8 @@ def classifier_of(adapted: AdaptedModel, device: torch.device, precision: str = 
     """Return an adapted model as a classifier on the device."""
     config = adapted.config
     labels = [config.label_column] if isinstance(config.label_column, str) else config.label_column
-    signature = Signature(config.task, list(map(clean_name, config.text_columns)), list(map(clean_name, labels)))
+    texts, targets = (list(map(clean_name, names)) for names in (config.text_columns, labels))
+    signature = Signature(config.task, texts, targets, coverage=config.coverage)
     return Classifier(adapted.loaded, adapted.model.to(device), signature, adapted, precision)
 
 

@@ -60,7 +60,7 @@ class LabelledRows:
         self._columns: dict[str, int] = {}  # those of the labels, with their place in a row
         self._sums: dict[bool, Array] = {}  # the sums for the headline metric, by whether the text is known
         self._rows: Counter[bool] = Counter()
-        self._missing = self._unknown = 0
+        self._missing = self._unknown = self._abstained = 0
 
     def begin(self, header: Sequence[str], texts: Sequence[str]) -> None:
         """Choose the label column: the one of training, else one with a usual name; never a text column."""
@@ -70,12 +70,17 @@ class LabelledRows:
         if self._classifier.has_fingerprints:
             self._columns = {name: header.index(name) for name in names}
 
-    def take(self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[Sequence[str]]) -> None:
-        """Score some rows: their cells, their texts, and the cells of each prediction."""
+    def take(
+        self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[Sequence[str] | None]
+    ) -> None:
+        """Score some rows: their cells, their texts, and the cells of each prediction, None where it is left out."""
         known = self._classifier.known(texts) if self._columns else None
         if known is None:
             return
         for cells, is_known, answer in zip(rows, known, answers, strict=True):
+            if answer is None:
+                self._abstained += 1
+                continue
             found = Beside(cells[place] for place in self._columns.values())
             cell = found if len(found) > 1 else found[0]
             target = self._read(cell)
@@ -105,6 +110,7 @@ class LabelledRows:
             without_known=PartMetrics(examples=self._rows[False], metrics=without) if self._rows[False] else None,
             unknown_labels=self._unknown,
             missing_labels=self._missing,
+            abstained=self._abstained,
         )
 
     def _headline(self, parts: Sequence[bool]) -> dict[str, float | None]:

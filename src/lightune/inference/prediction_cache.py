@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lightune.data.encoding import NoTokensError
+from lightune.inference.abstention import Abstention
 
 if TYPE_CHECKING:
     from lightune.inference.classifier import Classifier, Text
@@ -22,9 +23,10 @@ class Answers:
     Texts are identified by a digest, so that the cache stays small whatever their length.
     """
 
-    def __init__(self, classifier: Classifier, most: int | None = None) -> None:
+    def __init__(self, classifier: Classifier, most: int | None = None, abstention: Abstention | None = None) -> None:
         """Start with an empty cache."""
         self._classifier = classifier
+        self._abstention = abstention or Abstention(classifier.task)
         self._most = max(1, MOST_CELLS // len(classifier.task.answer_columns)) if most is None else most
         self._known: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
@@ -33,7 +35,7 @@ class Answers:
         return len(self._known)
 
     def of(self, texts: Sequence[Text], places: Sequence[str] = ()) -> list[tuple[str, ...]]:
-        """Return the prediction of each text as the task's `answer_columns`; `places` are for messages."""
+        """Return the prediction of each text under the abstention's `columns`; `places` are for messages."""
         keys = [_digest(text) for text in texts]
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         try:
@@ -41,7 +43,7 @@ class Answers:
         except NoTokensError as error:
             number = keys.index(list(unknown)[error.index])
             raise NoTokensError(number, places[number] if places else "") from error
-        found = () if logits is None else self._classifier.task.cells(logits)
+        found = () if logits is None else self._abstention.cells(logits)
         new = dict(zip(unknown, found, strict=True))
         answers = [new[key] if key in new else self._known[key] for key in keys]
         for key, answer in zip(keys, answers, strict=True):

@@ -16,7 +16,6 @@ import numpy as np
 
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 from lightune.models.tokens import is_bare
-from lightune.tasks.answers import Answer
 from lightune.tasks.base import Task
 from lightune.values.missing import is_missing, is_writable
 
@@ -28,12 +27,6 @@ MOST_TEXTS, MOST_CHARACTERS = 16, 16_000
 PEFT_PREFIX = "base_model.model."
 # Tokenizer classes that use the tokenizer file without changes.
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
-
-
-def quick_predictions(run: str, texts: Sequence[str], base_model: str | None = None) -> list[Answer] | None:
-    """Return what `lightune.load(run).predict(texts)` returns, or None if that must be called; see `quick_logits`."""
-    found = quick_logits(run, texts, base_model)
-    return None if found is None else list(found[0].decode(found[1]))
 
 
 def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[Task, Array] | None:

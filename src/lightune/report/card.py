@@ -119,6 +119,7 @@ def _context(record: RunRecord, published: Published | None) -> dict[str, Any]:
         "next_steps": next_steps(record),
         "groups": tables.groups(record, MOST_GROUPS),
         "details": views.brief(record.after, record.task),
+        "sentences": views.sentences(record.after, record.task),
         "sampling": sampling_sentence(record),
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=100),
     }

@@ -33,6 +33,14 @@ class View(ABC):
         """Return the tables for the model card, the summary of a run and an evaluation on the terminal."""
         return []
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Return figures for a line each, with a name, for the summary of a run and an evaluation on the terminal."""
+        return []
+
+    def sentences(self) -> list[str]:
+        """Return the same as sentences for the model card."""
+        return []
+
     def others(self) -> list[Table]:
         """Return the further tables for an evaluation on the terminal."""
         return []

@@ -22,8 +22,6 @@ MOST_GROUPS = 40
 LONGEST_TEXT = 600
 # A phone shows this many characters of figures beside the names of rows, and twice that many below a name.
 PHONE, HALF_A_PHONE = 33, 20
-# Names that a plot can show unchanged: the fonts have all characters, and none is read as mathematics.
-PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
 HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 
 
@@ -85,6 +83,6 @@ def _gains(record: RunRecord) -> list[tuple[str, Gain]]:
     """Return the gains to plot, with names that can be drawn: a title may hold a label of any length and script."""
     names = {name: gains.compared_name(record, name) for name in tables.compared(record)}
     return [
-        (title if PLAIN.fullmatch(title) else f"the {name.replace('_', ' ')}", record.comparison.gains[name])
+        (title if plots.PLAIN.fullmatch(title) else f"the {name.replace('_', ' ')}", record.comparison.gains[name])
         for name, title in names.items()
     ]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 INK, MUTED, LINE, ACCENT, WARM, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 VARIABLES = {INK: "currentColor", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", WARM: "--warm", PAGE: "--page"}
 WIDTH = 360
+# Names that a plot can show unchanged: the fonts have all characters, and none is read as mathematics.
+PLAIN = re.compile(r"[\w ().,'-]{1,36}", re.ASCII)
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -66,6 +66,7 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     training = record.training
     last = len(training.epochs)
     yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
+    yield from views.lines(record.after, record.task)
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
     headline = record.task.headline
@@ -172,6 +173,8 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
         console.print()
     if found.groups:
         print_text(console, task.headline.by_group)
+    for name, text in (line for view in shown for line in view.lines()):
+        print_line(console, name, text)
     print_text(console, words.known_texts(found, task.headline))
 
 

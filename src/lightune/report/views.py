@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightune.measured import Measured
 from lightune.record import RunRecord
+from lightune.report.calibration_view import CalibrationView
 from lightune.report.classification_view import LabelView
 from lightune.report.details_view import Part, View
 from lightune.report.label_sets_view import LabelSetsView
@@ -11,7 +12,7 @@ from lightune.report.numbers_view import NumbersView
 from lightune.report.tables import Table
 from lightune.sections import TaskRecord
 
-VIEWS: tuple[type[View], ...] = (LabelView, LabelSetsView, NumbersView)
+VIEWS: tuple[type[View], ...] = (LabelView, LabelSetsView, CalibrationView, NumbersView)
 
 
 def views(found: Measured, task: TaskRecord) -> list[View]:
@@ -22,6 +23,16 @@ def views(found: Measured, task: TaskRecord) -> list[View]:
 def brief(found: Measured, task: TaskRecord) -> list[Table]:
     """Return the tables of details for the model card and the summary of a run."""
     return [table for view in views(found, task) for table in view.brief()]
+
+
+def lines(found: Measured, task: TaskRecord) -> list[tuple[str, str]]:
+    """Return figures of details that take a line each."""
+    return [line for view in views(found, task) for line in view.lines()]
+
+
+def sentences(found: Measured, task: TaskRecord) -> list[str]:
+    """Return sentences on details."""
+    return [sentence for view in views(found, task) for sentence in view.sentences()]
 
 
 def parts(record: RunRecord, predictions: list[dict[str, str]]) -> list[Part]:

@@ -8,6 +8,7 @@ import unicodedata
 from lightune.measured import Metric, written
 from lightune.record import RunRecord
 from lightune.sections import Evaluation, LabelledFile
+from lightune.tasks.coverage import Abstained
 
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_MEASURED = "not measured"
@@ -58,10 +59,26 @@ def labelled_file(found: LabelledFile) -> str:
         by = f'By column "{found.label_column}" {reached}'
         parts = [f"{by} on {count(found.examples)} texts.", known_texts(found, found.metric)]
     apart = [(found.unknown_labels, "a label that the model does not know"), (found.missing_labels, "no label")]
+    apart.append((found.abstained, "no answer"))
     said = [f"{count(number)} with {what}" for number, what in apart if number]
     if said:
         parts.append(f'Rows that do not count, by column "{found.label_column}": {" and ".join(said)}.')
     return " ".join(parts)
+
+
+def abstained(found: Abstained) -> str:
+    """Say how many texts are answered with a bound on the confidence, and how that was on the validation texts."""
+    left, bound = found.texts - found.answered, f"{found.below:g}"
+    share = "" if found.answered_share is None else f" ({percent(found.answered_share)})"
+    told = f"{count(found.answered)} of {count(found.texts)} texts answered{share}"
+    told += f", {count(left)} left out with a confidence below {bound}." if left else f"; none is below {bound}."
+    known = found.validation
+    if known is None:
+        return f"{told} Nothing is known of this model's validation texts."
+    at = "" if math.isclose(known.below, found.below) else f" at {known.below:g}"
+    right = "" if known.accuracy is None else f"; {percent(known.accuracy)} of these answers are right"
+    answered = f"{percent(known.answered_share)} of the run's {count(known.examples)} validation texts are answered{at}"
+    return f"{told} With this bound {answered}{right}."
 
 
 def fingerprints_sentence(record: RunRecord) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Answer(ABC):
-    """A model's answer to a text; the fields are what --json prints."""
+    """A model's answer to a text; the fields are what --json prints, the first is the answer itself.
+
+    Answers that have probabilities have a `confidence`, the one that the answer is right.
+    """
 
     @abstractmethod
     def cells(self) -> tuple[str, ...]:
@@ -17,6 +21,11 @@ class Answer(ABC):
     @abstractmethod
     def line(self) -> str:
         """Return it as it is printed before its text on the terminal."""
+
+
+def confidence_of(answer: Answer) -> float:
+    """Return an answer's confidence, NaN where it has none."""
+    return float(getattr(answer, "confidence", math.nan))
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +55,12 @@ class LabelSet(Answer):
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the least certain decision on a label is right: p if answered, else 1 - p."""
+        labels = set(self.labels)
+        return min(share if label in labels else 1 - share for label, share in self.probabilities.items())
 
     def __repr__(self) -> str:
         """Show the answer: `LabelSet(food 0.97, price 0.61)`."""

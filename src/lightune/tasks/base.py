@@ -14,7 +14,7 @@ import numpy as np
 
 from lightune.errors import RecipeError
 from lightune.sections import Baseline, Evaluation, TaskRecord
-from lightune.tasks.answers import Answer
+from lightune.tasks.answers import Answer, confidence_of
 from lightune.tasks.columns import Wishes
 from lightune.tasks.linear import Constant, HeadStart, LinearModel
 from lightune.tasks.targets import Array, Targets
@@ -83,6 +83,14 @@ class Task(Targets):
         self.require(wishes)
         return None
 
+    def calibrated(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
+        """Return (the task with probabilities that are calibrated on the validation texts, notes); by default itself.
+
+        It is called before `fitted`, unless `training.calibration` is none. It changes neither `losses`, nor the loss
+        among the metrics, nor the best label.
+        """
+        return self, []
+
     def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
         """Return (the task as it answers after training, with thresholds for example; notes on what was fitted).
 
@@ -138,6 +146,18 @@ class Task(Targets):
         """Yield the cells of each text's answer, as those of `decode`; override it where a file needs no objects."""
         for start in range(0, len(logits), CHUNK):
             yield from (answer.cells() for answer in self.decode(logits[start : start + CHUNK]))
+
+    def confidences(self, logits: Array) -> Array | None:
+        """Return the `confidence` of each answer, (texts,); None where answers have none."""
+        found: list[float] = []
+        for start in range(0, len(logits), CHUNK):
+            found += map(confidence_of, self.decode(logits[start : start + CHUNK]))
+        return None if np.isnan(found).any() else np.array(found)
+
+    def are_right(self, logits: Array, targets: Array) -> Array:
+        """Say which answers are right, that is, are written as the target is: (texts,)."""
+        answers = zip(self.cells(logits), targets, strict=True)
+        return np.array([cells[0] == self.shown(target) for cells, target in answers], bool)
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
         """Return an answer as JSON values from its cells in a file."""

@@ -24,17 +24,27 @@ def class_metrics(log_probabilities: Array, labels: Array) -> dict[str, float | 
 
     `log_probabilities` (or logits) are (texts, labels), `labels` the numbers of the true ones.
     """
-    from scipy.special import log_softmax
     from sklearn.metrics import accuracy_score, f1_score
 
     classes = list(range(log_probabilities.shape[1]))
     predicted = log_probabilities.argmax(axis=1)
-    chosen = log_softmax(log_probabilities.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "f1_macro": float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0)),
-        "loss": float(-chosen.mean()),
+        "loss": cross_entropy(log_probabilities, labels),
     }
+
+
+def cross_entropy(logits: Array, labels: Array) -> float:
+    """Return the mean of -log softmax(logits)[label], in nats."""
+    from scipy.special import log_softmax
+
+    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels].mean())
+
+
+def outcomes(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Return (the probability of each text's likeliest label, whether that is its label)."""
+    return probabilities(logits).max(axis=1), logits.argmax(axis=1) == labels
 
 
 def f1_of_occurring(log_probabilities: Array, labels: Array) -> float:

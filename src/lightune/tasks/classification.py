@@ -16,8 +16,10 @@ from lightune.sections import Baseline, Evaluation
 from lightune.tasks import class_scores
 from lightune.tasks.answers import Prediction
 from lightune.tasks.base import CHUNK, Array, Task
+from lightune.tasks.calibration import UNCALIBRATED, Probabilities, Temperature, calibration, fit_temperature, over
 from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.curves import label_curves
 from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
 
 HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEVER = -50.0  # the log-probability of a label that training lacked
+SOFTMAX = Probabilities("answers", class_scores.cross_entropy, class_scores.outcomes)
 
 
 @register("classification")
 @dataclass(frozen=True)
 class Classification(Task):
-    """Each text has one label of two or more."""
+    """Each text has one label of two or more.
+
+    Logits are divided by `temperature` before softmax, which changes no label.
+    """
 
     name: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -47,6 +53,8 @@ class Classification(Task):
     label_columns: ClassVar[tuple[str, ...]] = (
         "label", "labels", "sentiment", "class", "category", "target", "intent", "rating", "stars", "gold_label",
     )  # fmt: skip
+
+    temperature: Temperature = UNCALIBRATED
 
     @classmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Self:
@@ -112,16 +120,24 @@ class Classification(Task):
 
         return cross_entropy(logits.view(-1, len(self.labels)), targets)
 
+    def calibrated(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
+        """Return the task with the temperature of the least cross-entropy on the validation texts."""
+        found, notes = fit_temperature(SOFTMAX, validation)
+        return replace(self, temperature=found), notes
+
     @property
     def answer_columns(self) -> tuple[str, ...]:
         """The likeliest label and its probability."""
         return ("prediction", "confidence")
 
+    def probabilities(self, logits: Array) -> Array:
+        """Return softmax(logits / temperature): (texts, labels)."""
+        return class_scores.probabilities(logits.astype(np.float64) / self.temperature)
+
     def decode(self, logits: Array) -> Sequence[Prediction]:
         """Return the likeliest label of each text, with the probabilities of all."""
         found = []
-        for row in class_scores.probabilities(logits.astype(np.float64)):
-            best = int(row.argmax())
+        for best, row in zip(logits.argmax(axis=1).tolist(), self.probabilities(logits), strict=True):
             shares = {label: float(share) for label, share in zip(self.labels, row, strict=True)}
             found.append(Prediction(self.labels[best], float(row[best]), shares))
         return found
@@ -129,8 +145,9 @@ class Classification(Task):
     def cells(self, logits: Array) -> Iterator[tuple[str, ...]]:
         """Yield the likeliest label of each text and its probability, without the probabilities of the others."""
         for start in range(0, len(logits), CHUNK):
-            shares = class_scores.probabilities(logits[start : start + CHUNK].astype(np.float64))
-            for best, share in zip(shares.argmax(axis=1).tolist(), shares.max(axis=1).tolist(), strict=True):
+            part = logits[start : start + CHUNK]
+            largest = self.probabilities(part).max(axis=1).tolist()
+            for best, share in zip(part.argmax(axis=1).tolist(), largest, strict=True):
                 yield self.labels[best], f"{share:.6f}"
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
@@ -150,9 +167,16 @@ class Classification(Task):
         return self.measure(logits, targets) | {"f1_macro": class_scores.f1_of_occurring(logits, targets)}
 
     def details(self, logits: Array, targets: Array) -> dict[str, Any]:
-        """Return the confusion matrix (rows true, columns answered), and the figures of each label."""
+        """Return the confusion matrix (rows true, columns answered), and the figures of labels and probabilities.
+
+        Curves are of each label against the others; of two labels only of the second.
+        """
         matrix = class_scores.confusion_matrix(logits.argmax(axis=1), targets, len(self.labels))
-        return {"confusion_matrix": matrix, "per_label": class_scores.per_label(matrix, self.labels)}
+        found = {"confusion_matrix": matrix, "per_label": class_scores.per_label(matrix, self.labels)}
+        first = int(len(self.labels) == 2)
+        shares, true = self.probabilities(logits)[:, first:], np.eye(len(self.labels), dtype=bool)[targets][:, first:]
+        curves = label_curves(self.labels[first:], shares, true, with_micro=False)
+        return {**found, **calibration(SOFTMAX, self.temperature, logits, targets), **curves}
 
     def count(self, cells: Sequence[str], target: Any) -> tuple[float, ...]:
         """Return 1 for a right answer; accuracy is the mean."""
@@ -167,10 +191,11 @@ class Classification(Task):
         return f"A text classifier with {len(self.labels)} labels ({', '.join(self.labels)})."
 
     def reads_logits(self) -> list[str]:
-        """Return code that prints the likeliest label."""
+        """Return code that prints the likeliest label and its probability."""
         return [
             f"labels = {json.dumps(self.labels, ensure_ascii=False)}",
-            "print(labels[logits.argmax(dim=-1).item()])",
+            f"shares = {over('logits', self.temperature)}.softmax(dim=-1)[0].tolist()",
+            "print(labels[logits.argmax(dim=-1).item()], max(shares))",
         ]
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:

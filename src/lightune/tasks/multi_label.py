@@ -17,8 +17,10 @@ from lightune.sections import Baseline, Evaluation
 from lightune.tasks import label_sets, set_scores
 from lightune.tasks.answers import LabelSet
 from lightune.tasks.base import CHUNK, Array, Task
+from lightune.tasks.calibration import UNCALIBRATED, Probabilities, Temperature, calibration, fit_temperature, over
 from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
+from lightune.tasks.curves import label_curves
 from lightune.tasks.label_cautions import shortened
 from lightune.tasks.label_reader import LabelReader
 from lightune.tasks.label_set_warnings import label_set_warnings
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 HEAD_DROPOUT = 0.1  # the usual rate before an output layer
 HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEVER, ALWAYS = -30.0, 30.0  # logits of an answer without doubt
+SIGMOID = Probabilities("decisions on a label", set_scores.cross_entropy, set_scores.outcomes)
 
 
 @register("multi_label")
@@ -42,8 +45,8 @@ NEVER, ALWAYS = -30.0, 30.0  # logits of an answer without doubt
 class MultiLabel(Task):
     """Each text has any number of labels, or none.
 
-    `separator` joins labels in a cell; `thresholds` are the probabilities from which on a label is answered, one for
-    each, or none where all are 0.5.
+    `separator` joins labels in a cell. Logits are divided by `temperature` before the sigmoid; `thresholds` are the
+    probabilities from which on a label is answered, one for each, or none where all are 0.5.
     """
 
     name: ClassVar[str] = "multi_label"
@@ -66,6 +69,7 @@ class MultiLabel(Task):
     target_column: ClassVar[str] = "labels"
 
     separator: str = label_sets.JOIN
+    temperature: Temperature = UNCALIBRATED
     thresholds: tuple[float, ...] = ()
 
     @classmethod
@@ -157,6 +161,11 @@ class MultiLabel(Task):
 
         return binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
 
+    def calibrated(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
+        """Return the task with the temperature, one for all labels, of the least loss on the validation texts."""
+        found, notes = fit_temperature(SIGMOID, validation)
+        return replace(self, temperature=found), notes
+
     def fitted(self, validation: Callable[[], tuple[Array, Array]]) -> tuple[Task, list[str]]:
         """Return the task with the thresholds that give the best micro F1 on the validation texts.
 
@@ -167,7 +176,7 @@ class MultiLabel(Task):
         least = f"from {FEWEST_TEXTS} validation texts on, for labels that {FEWEST_POSITIVES} or more of them have"
         if not count:
             return self, [f"Every label is answered from a probability of {USUAL} on; thresholds are chosen {least}."]
-        found = best_thresholds(set_scores.sigmoid(logits), targets)
+        found = best_thresholds(self.probabilities(logits), targets)
         rest = f"; the others keep {USUAL}: thresholds are chosen {least}" if count < len(self.labels) else ""
         told = f"Thresholds for {count} of {len(self.labels)} labels were chosen on {len(targets):,} validation texts"
         return replace(self, thresholds=tuple(map(float, found))), [f"{told}{rest}."]
@@ -182,15 +191,19 @@ class MultiLabel(Task):
         """The labels, joined, and the probability of each label."""
         return ("predictions", *(f"probability_{label}" for label in self.labels))
 
+    def probabilities(self, logits: Array) -> Array:
+        """Return sigmoid(logits / temperature): (texts, labels)."""
+        return set_scores.sigmoid(np.asarray(logits, np.float64) / self.temperature)
+
     def answered(self, logits: Array) -> NDArray[np.bool_]:
         """Say which labels are answered: (texts, labels)."""
-        found: NDArray[np.bool_] = set_scores.sigmoid(logits) >= self.cuts
+        found: NDArray[np.bool_] = self.probabilities(logits) >= self.cuts
         return found
 
     def decode(self, logits: Array) -> Sequence[LabelSet]:
         """Return the labels of each text, with the probabilities of all."""
-        shares, answers, found = set_scores.sigmoid(logits), self.answered(logits), []
-        for row, chosen in zip(shares.tolist(), answers, strict=True):
+        found = []
+        for row, chosen in zip(self.probabilities(logits).tolist(), self.answered(logits), strict=True):
             labels = tuple(self.labels[place] for place in np.flatnonzero(chosen))
             found.append(LabelSet(labels, dict(zip(self.labels, row, strict=True))))
         return found
@@ -199,7 +212,7 @@ class MultiLabel(Task):
         """Yield the joined labels of each text and the probability of each label."""
         for start in range(0, len(logits), CHUNK):
             part = logits[start : start + CHUNK]
-            for row, chosen in zip(set_scores.sigmoid(part).tolist(), self.answered(part), strict=True):
+            for row, chosen in zip(self.probabilities(part).tolist(), self.answered(part), strict=True):
                 yield self.shown(chosen), *(f"{share:.6f}" for share in row)
 
     def answer_object(self, cells: Sequence[str]) -> dict[str, Any]:
@@ -223,13 +236,10 @@ class MultiLabel(Task):
         return self.measure(logits, targets) | {"f1_macro": macro}
 
     def details(self, logits: Array, targets: Array) -> dict[str, Any]:
-        """Return the figures of each label with its threshold, and the labels that go together."""
-        answered = self.answered(logits)
-        return {
-            "per_label": set_scores.per_label(self.labels, answered, targets, self.cuts),
-            "together": set_scores.together(self.labels, answered, targets),
-            "labels_per_text": set_scores.sizes(answered, targets),
-        }
+        """Return the figures of each label with its threshold, the labels that go together, and of probabilities."""
+        found = set_scores.details(self.labels, self.answered(logits), targets, self.cuts)
+        curves = label_curves(self.labels, self.probabilities(logits), targets > 0, with_micro=True)
+        return {**found, **calibration(SIGMOID, self.temperature, logits, targets), **curves}
 
     def count(self, cells: Sequence[str], target: Any) -> tuple[float, ...]:
         """Return (2 right answers, answers + labels) of the text; micro F1 is the ratio of their sums."""
@@ -262,7 +272,7 @@ class MultiLabel(Task):
         return [
             f"labels = {json.dumps(self.labels, ensure_ascii=False)}",
             f"thresholds = {json.dumps(self.cuts.tolist())}",
-            "shares = logits.sigmoid()[0].tolist()",
+            f"shares = {over('logits', self.temperature)}.sigmoid()[0].tolist()",
             "print([name for name, share, least in zip(labels, shares, thresholds) if share >= least])",
         ]
 

@@ -37,14 +37,24 @@ def set_metrics(logits: Array, answered: Array, targets: Array) -> dict[str, flo
     both = answered.sum(axis=0) + true.sum(axis=0)
     occurring = np.flatnonzero(true.any(axis=0))
     precisions = [average_precision_score(true[:, label], logits[:, label]) for label in occurring]
-    signed = np.where(true, -np.asarray(logits, np.float64), np.asarray(logits, np.float64))
     return {
         "f1_micro": float(2 * right.sum() / both.sum()) if both.sum() else None,
         "f1_macro": macro_f1(answered, targets),
         "exact_match": float((answered == true).all(axis=1).mean()),
         "average_precision": float(np.mean(precisions)) if precisions else None,
-        "loss": float(np.logaddexp(0, signed).mean()),
+        "loss": cross_entropy(logits, targets),
     }
+
+
+def cross_entropy(logits: Array, targets: Array) -> float:
+    """Return the mean binary cross-entropy of all labels of all texts, in nats."""
+    given = np.asarray(logits, np.float64)
+    return float(np.logaddexp(0, np.where(targets > 0, -given, given)).mean())
+
+
+def outcomes(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """Return (the probability of each label of each text, whether the text has it), (texts * labels,) both."""
+    return sigmoid(logits).ravel(), (targets > 0).ravel()
 
 
 def macro_f1(answered: Array, targets: Array) -> float:
@@ -52,6 +62,15 @@ def macro_f1(answered: Array, targets: Array) -> float:
     true = targets > 0
     both = answered.sum(axis=0) + true.sum(axis=0)
     return float((2 * (answered & true).sum(axis=0) / np.maximum(both, 1)).mean())
+
+
+def details(labels: Sequence[str], answered: Array, targets: Array, cuts: Array) -> dict[str, Any]:
+    """Return the figures of each label with its threshold, the labels that go together, and how many a text has."""
+    return {
+        "per_label": per_label(labels, answered, targets, cuts),
+        "together": together(labels, answered, targets),
+        "labels_per_text": sizes(answered, targets),
+    }
 
 
 def per_label(labels: Sequence[str], answered: Array, targets: Array, cuts: Array) -> dict[str, dict[str, float | int]]:
