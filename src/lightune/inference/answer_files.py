@@ -33,7 +33,8 @@ def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ())
     """Write rows, the header first, and return how many came after it; the kind of file is in the target's name.
 
     Nothing is opened before the header exists. Texts under the names in `numbers` are JSON, and become its values where
-    the kind of file has numbers, true and false. Raises RecipeError as `require_writable` does, DataError for a text that a tsv cannot hold.
+    the kind of file has numbers, true and false. Raises RecipeError as `require_writable` does, DataError for a text
+    that a tsv cannot hold.
     """
     require_writable(target)
     header = list(next(rows))
