@@ -43,8 +43,8 @@ class Tally:
 
     rows_in: int = 0
     rows_answered: int = 0
-    rows_abstained: int = 0
     rows_dropped: dict[str, int] = field(default_factory=dict)
+    rows_abstained: int = 0
 
 
 @dataclass(frozen=True)
