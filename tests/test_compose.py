@@ -66,6 +66,7 @@ def value_at(recipe: Any, key: str) -> Any:
         ("fingerprints", False, "data.fingerprints"),
         ("method", "full", "method.name"),
         ("epochs", 3, "training.num_train_epochs"),
+        ("batch_size", 8, "training.per_device_train_batch_size"),
         ("learning_rate", 0.01, "training.learning_rate"),
         ("seed", 5, "training.seed"),
         ("device", "cpu", "device"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = example("""
 lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
 cat lines.txt | lightune predict runs/quickstart-1
+lightune predict runs/pairs-1 "A man sleeps." "Somebody is awake."    # of a model of pairs
 lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --precision auto
 """)
 
@@ -41,7 +43,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --pre
     metavar="COLUMN",
     help="The file's text column, if its name is not that of training; for a pair PREMISE,HYPOTHESIS.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answered rows here; default stdout.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Batch size, in texts of 64 tokens."
 )
@@ -64,7 +66,8 @@ def command(
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one per line), or from a file (--file), whose rows are returned with
-    the answer in further columns, such as prediction and confidence. The whole file is read first, and refused if any
+    the answer in further columns, such as prediction and confidence. Texts of the command line are taken two by two
+    where the model was trained on pairs. The whole file is read first, and refused if any
     row is broken or has no text. The cells of a .tsv are literal: quotes belong to the text. If the file also has a
     label column, stderr says at the end how many texts are known from training, and the headline metric with and
     without them.
@@ -86,7 +89,7 @@ def command(
 
     if source is not None:
         return _file(_classifier(run, how), source, text_column, output, as_json)
-    return _texts(run, lines, how, as_json)
+    return _texts(run, lines, how, as_json, by_line=not texts)
 
 
 def _classifier(run: str, how: dict[str, Any]) -> Classifier:
@@ -97,18 +100,23 @@ def _classifier(run: str, how: dict[str, Any]) -> Classifier:
     return classifier
 
 
-def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
+def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_line: bool) -> int:
+    from lightune.inference.texts import Text, in_turn
     from lightune.inference.torch_free import quick_predictions
 
     is_usual = how["device"] in ("auto", "cpu") and how["precision"] != "bf16"
     answers = quick_predictions(run, lines, how["base_model"]) if is_usual else None
+    texts: Sequence[Text] = lines
     if answers is None:
-        answers = _classifier(run, how).predict(lines)
+        classifier = _classifier(run, how)
+        texts = lines if by_line else in_turn(lines, classifier.text_columns)
+        answers = classifier.predict(texts)
     if as_json:
-        listed = [{"text": text, **asdict(answer)} for text, answer in zip(lines, answers, strict=True)]
+        listed = [{"text": text, **asdict(answer)} for text, answer in zip(texts, answers, strict=True)]
         return _print({"predictions": listed})
-    for text, answer in zip(lines, answers, strict=True):
-        click.echo(visible(f"{answer.line()}  {text}"))
+    for text, answer in zip(texts, answers, strict=True):
+        shown = text if isinstance(text, str) else " | ".join(text)
+        click.echo(visible(f"{answer.line()}  {shown}"))
     return 0
 
 

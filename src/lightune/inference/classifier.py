@@ -147,7 +147,7 @@ class Classifier:
     def _wrong_parts(self, number: int, given: int) -> DataError:
         names, count = ", ".join(self.text_columns), len(self.text_columns)
         hint = "A tuple of two strings is one pair; give single texts as a list of strings." if count == 1 else (
-            f"It takes pairs ({names}): from Python as tuples; on the command line --file with these columns."
+            f"It takes pairs ({names}): tuples from Python; on the command line TEXT TEXT2, or --file with them."
         )  # fmt: skip
         return DataError(
             "DATA-041", f"text {number} has {given} part{'s' * (given > 1)}; this classifier takes {count}.", hint

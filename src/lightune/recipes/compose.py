@@ -41,6 +41,7 @@ FLAGS: dict[str, str] = {
     "fingerprints": "data.fingerprints",
     "method": "method.name",
     "epochs": "training.num_train_epochs",
+    "batch_size": "training.per_device_train_batch_size",
     "learning_rate": "training.learning_rate",
     "seed": "training.seed",
     "device": "device",
