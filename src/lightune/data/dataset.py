@@ -102,23 +102,26 @@ def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | N
     return replace(found, task=found.task.for_training(found.train.targets))
 
 
-def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, list[str]]:
+def labelled_split(
+    table: Table, block: DataBlock, task: Task, texts: tuple[list[str], bool] | None = None
+) -> tuple[Split, list[str]]:
     """Return (a table's texts and targets, notes on guessed columns and on what reading skipped or found odd).
 
-    The task is already known (that of a trained model, for example).
+    The task is already known (that of a trained model, for example), and so may be the text columns: `texts`, and
+    whether they were guessed.
     """
     instead = list(task.instead_of_column(list(table.columns)))
     if not (block.text_column and block.named_labels) and not instead:
         raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
-    texts, guessed_text = columns.text_columns(table, block.text_column)
+    names, guessed_text = texts or columns.text_columns(table, block.text_column)
     wanted = block.named_labels or instead or None
-    labels, guessed_label = label_columns(table, wanted, texts, (*task.label_columns, *usual_names()))
+    labels, guessed_label = label_columns(table, wanted, names, (*task.label_columns, *usual_names()))
     labels = own_order(table, labels, task)
-    found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label))
+    found = scan("test", table, Wanted(names, labels, task, block.on_unseen_label))
     raise_faults(found.faults)
-    guess = columns.guess_note(texts, labels, (guessed_text, guessed_label))
+    guess = columns.guess_note(names, labels, (guessed_text, guessed_label))
     notes = [*reading_notes(table.origin, table.skipped, table.warnings), *filter(None, [guess])]
-    return split_of(found, found.rows, texts, labels), notes
+    return split_of(found, found.rows, names, labels), notes
 
 
 def _whole(checked: Checked, group_by: str | None) -> DataSplits:

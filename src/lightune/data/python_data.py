@@ -75,15 +75,15 @@ def _split_tables(data: Mapping[Any, Any]) -> Tables:
 
 def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
     """Refuse cells that `str` would turn into a text or label that nobody wrote; other columns may hold anything."""
+    present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
     try:
-        texts, _ = columns.text_columns(tables.train, block.text_column)
+        texts, _ = columns.text_columns(tables.train, block.text_column, present[1:])
     except DataError:  # the check reports it, with all other faults
         return
     try:
         labels = label_columns(tables.train, block.named_labels, texts, usual_names(task))[0]
     except DataError:
         labels = []
-    present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
     raise_faults([fault for table in present for fault in value_faults(table, texts, labels)])
 
 
