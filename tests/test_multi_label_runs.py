@@ -206,3 +206,11 @@ def test_pairs_have_the_baselines_of_their_two_texts(runner: Any):
     assert set(found.record.baselines) == {"commonest_set", "tfidf", "probe"}
     pairs = [tuple(text.split(" ", 1)) for text in UNSEEN]
     np.testing.assert_allclose(found.logits_by_peft(pairs).numpy(), found.classifier.logits(pairs), atol=1e-5)
+
+
+def test_predict_proba_has_one_probability_for_each_label(run: TinyRun):
+    answers = run.classifier.predict(UNSEEN)
+    found = run.classifier.predict_proba(UNSEEN)
+    assert run.classifier.classes_.tolist() == list(LABELS)
+    assert found.tolist() == [[answer.probabilities[label] for label in LABELS] for answer in answers]
+    assert not np.allclose(found.sum(axis=1), 1), "each label has a probability of its own"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
@@ -160,6 +161,23 @@ class Classifier:
         """
         given = as_texts(texts)
         return list(self.task.decode(self.logits(given))) if given else []
+
+    def predict_proba(self, texts: Text | Sequence[Text]) -> NDArray[Any]:
+        """Return the probability of each label, (texts, labels), in the order of `classes_`.
+
+        The rows of a classification sum to 1. With several labels a text each label has a probability of its own.
+        Raises RecipeError for a task without labels, and what `predict` raises.
+        """
+        given = as_texts(texts)
+        logits = self.logits(given) if given else np.zeros((0, self.task.outputs), np.float32)
+        return self.task.probabilities(logits)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, (labels,), under the name that scikit-learn gives them. AttributeError for a task without."""
+        if not self.task.labels:
+            raise AttributeError(f"the task {self.task.name} has no labels, and so no classes_.")
+        return np.array(self.task.labels)
 
     @property
     def has_fingerprints(self) -> bool:
