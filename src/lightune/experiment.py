@@ -1,6 +1,6 @@
 """The main job: recipe -> data, model -> evaluate -> adapt -> train -> evaluate -> measure -> record and run folder.
 
-Only this module turns a recipe into objects.
+Only this module and fitting.py turn a recipe into objects.
 """
 
 from __future__ import annotations
@@ -8,30 +8,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
+from lightune.artifact import AdaptedModel
 from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
-from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
+from lightune.data.encoding import encode
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.evaluation.answering import answering_task
 from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
 from lightune.evaluation.every_baseline import all_baselines
 from lightune.evaluation.features import FeatureRecorder, watch_texts
+from lightune.fitting import SPLITS, Prepared, fitted_task, prepare, require_usable, save, start_head, train_prepared
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
-from lightune.methods import Method, make_method
 from lightune.methods.base import count_parameters
-from lightune.models.load import LoadedModel, find_model, load_model
-from lightune.models.quantize import require_precision, weight_bytes
-from lightune.models.shared_base import copy_on_same_tensors
+from lightune.models.quantize import weight_bytes
 from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
 from lightune.recipes.compose import as_recipe
@@ -39,43 +36,9 @@ from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
-from lightune.tasks import Task, require_task
-from lightune.training.accelerate_setup import require_installed
-from lightune.training.batch_loss import Examples
-from lightune.training.cache_frozen import require_cacheable
+from lightune.tasks import Task
 from lightune.training.distributed import all_ranks, ending_together
-from lightune.training.feasibility import require_feasible
-from lightune.training.probe_head import start_from_probe, usual_head_start
-from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Everything a run starts from: the data, and the base model on its device, before anything is added to it."""
-
-    recipe: Recipe
-    method: Method
-    device: torch.device
-    splits: DataSplits
-    loaded: LoadedModel
-    encoded: dict[str, Encoded]
-    folder: Path
-    reporter: Reporter
-    notes: tuple[str, ...]
-
-    @property
-    def batch_size(self) -> int:
-        return self.recipe.evaluation.per_device_eval_batch_size
-
-    @property
-    def output_layer(self) -> nn.Module:
-        return self.loaded.model.get_submodule(self.loaded.anatomy.output_layer)
+from lightune.training.train import Trained
 
 
 @dataclass(frozen=True)
@@ -126,11 +89,7 @@ def run(
     """
     recipe = as_recipe(recipe)
     reporter = Silent() if runtime.rank() else reporter or program_reporter()
-    method = make_method(recipe.method.name, recipe.method.options)
-    device = runtime.choose_device(recipe.device)
-    require_installed(recipe.training.report_to)
-    require_precision(recipe.model_precision, method.base_is_frozen)
-    require_task(recipe.task, recipe.training.metric_for_best_model)
+    method, device = require_usable(recipe), runtime.choose_device(recipe.device)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     tables = None
@@ -141,50 +100,23 @@ def run(
     splits.task.require(wishes_of(recipe))
     if runtime.rank():
         with ending_together():
-            _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
+            train_prepared(prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
         return RunRecord.model_validate_json(all_ranks().broadcast_text())
     with ending_together(), folder as place:
         said = (*notes, *runtime.device_notes(device), *splits.notes)
-        prepared = _prepare(recipe, method, splits, place.working, reporter, said)
+        prepared = prepare(recipe, method, splits, place.working, reporter, said)
         write_recipe(prepared.recipe, prepared.loaded.source, place.working)
         record = _carry_out(prepared).write(place.working, place.final)
     all_ranks().broadcast_text(record.model_dump_json())
     return record
 
 
-def _prepare(
-    recipe: Recipe, method: Method, splits: DataSplits, folder: Path, reporter: Reporter, said: tuple[str, ...]
-) -> _Prepared:
-    """Load the model and encode the texts; raise errors for unusable settings before anything is measured."""
-    device = runtime.choose_device(recipe.device)
-    source = find_model(recipe.model, recipe.model_revision)
-    seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
-    loaded = load_model(source, splits.task, seed, longest, precision, method.virtual_tokens)
-    metric = loaded.task.metric(recipe.training.metric_for_best_model).name
-    recipe = recipe.pinned(source.revision, splits.revision)
-    recipe = recipe.for_task(loaded.task.name, metric, usual_head_start(loaded))
-    require_feasible(recipe.training, loaded.model, loaded.tokenizer)
-    loaded.model.to(device)  # type: ignore[arg-type]
-    splits = replace(splits, task=loaded.task)
-    # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
-    attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
-    encoded = encode_splits(loaded.tokenizer, {name: getattr(splits, name) for name in SPLITS}, loaded.max_length)
-    require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
-    notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length))
-    sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
-    start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
-    for note in (start, *notes):
-        reporter.note(note)
-    return _Prepared(recipe, method, device, splits, loaded, encoded, folder, reporter, notes)
-
-
-def _carry_out(run: _Prepared) -> Outcome:
+def _carry_out(run: Prepared) -> Outcome:
     """Evaluate, adapt, evaluate again, measure: the main job, in order."""
     before = _before(run)
     if run.recipe.training.head_start == "probe":
-        targets = run.splits.train.targets
-        run.reporter.note(start_from_probe(run.output_layer, before.head_inputs, targets, run.splits.task))
-    trained = _train(run)
+        start_head(run, before.head_inputs)
+    trained = train_prepared(run)
     after = _after(run, trained)
     return Outcome(
         recipe=run.recipe,
@@ -201,7 +133,7 @@ def _carry_out(run: _Prepared) -> Outcome:
     )
 
 
-def _before(run: _Prepared) -> _Before:
+def _before(run: Prepared) -> _Before:
     """Measure the baselines and the base model, before anything is added to it."""
     whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
     run.reporter.phase(f"Before: baselines and the {whose} head")
@@ -224,46 +156,22 @@ def _before(run: _Prepared) -> _Before:
     )
 
 
-def _train(run: _Prepared) -> Trained:
-    settings, splits = run.recipe.training, run.splits
-    texts = Texts(
-        Examples(run.encoded["train"], splits.train.targets),
-        Examples(run.encoded["validation"], splits.validation.targets),
-    )
-    run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {learning_rate(settings, run.method):g}")
-    tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
-    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
-    return train(run.loaded, run.method, texts, settings, surroundings)
-
-
-def _after(run: _Prepared, trained: Trained) -> _After:
+def _after(run: Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
-    task, fitted = _fitted(run, trained.model)
-    loaded, splits = replace(run.loaded, task=task), replace(run.splits, task=task)
-    scores, evaluation = _evaluate(run, trained.model, splits)
-    config = ArtifactConfig.of(run.recipe, loaded, run.method, splits)
-    adapted = AdaptedModel(loaded, trained.model, run.method, config)
-    known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
-    adapter_bytes = save_adapter(adapted.model, run.method, config, run.folder / "adapter", known)
+    task, fitted = fitted_task(run, trained.model)
+    run = run.with_task(task)
+    scores, evaluation = _evaluate(run, trained.model, run.splits)
+    config, adapter_bytes = save(run, trained.model)
+    adapted = AdaptedModel(run.loaded, trained.model, run.method, config)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
     check, reason = _check_reload(run, trained.model, task)
-    speeds, notes = measure_adapted_speed(adapted, loaded, run.splits.test.texts, run.batch_size)
+    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.splits.test.texts, run.batch_size)
     failed = [f"The reload check failed: {reason}."] * bool(reason)
     return _After(task, scores, evaluation, trainable, adapter_bytes, check, speeds, (*failed, *fitted, *notes))
 
 
-def _fitted(run: _Prepared, model: Any) -> tuple[Task, list[str]]:
-    """Return (the task as the trained model answers, notes on what was fitted)."""
-
-    def validation() -> tuple[NDArray[Any], NDArray[Any]]:
-        logits = predict_logits(model, run.loaded.tokenizer, run.encoded["validation"], run.batch_size)
-        return logits, run.splits.validation.targets
-
-    return answering_task(run.splits.task, model, run.loaded.anatomy.output_layer, validation)
-
-
-def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
+def _measured(run: Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
     model = ModelRecord(
         name=run.loaded.source.name,
         revision=run.loaded.source.revision,
@@ -282,7 +190,7 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
     return Measured(model, before.evaluation, trained.section, after.evaluation, inference, after.reload_check)
 
 
-def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
+def _evaluate(run: Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
     labelled = Labelled(splits.task, splits.test)
     scores, found = evaluate(model, run.loaded.tokenizer, run.encoded["test"], labelled, run.batch_size, run.reporter)
     known = ((metric, found.metrics[metric.name]) for metric in splits.task.metrics)
@@ -291,7 +199,7 @@ def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[A
     return scores, found
 
 
-def _check_reload(run: _Prepared, model: Any, task: Task) -> tuple[ReloadCheck, str]:
+def _check_reload(run: Prepared, model: Any, task: Task) -> tuple[ReloadCheck, str]:
     """Check the reload against the logits of the same texts in the same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
     texts = run.splits.test.texts[:EXAMPLES]

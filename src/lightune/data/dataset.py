@@ -69,19 +69,23 @@ def load_splits(
     tables: Tables | None = None,
     group_by: str | None = None,
     task: Task | None = None,
+    holds_out: bool = True,
 ) -> DataSplits:
     """Check and load the data a recipe names; DataError lists every fault with file and row.
 
     Training and validation rows are drawn by the seed, stratified by the task; test rows do not depend on it, so that
     runs with different seeds are compared on the same examples. `tables` replace the block's source. `group_by`
-    names a column to group by, whatever its values. A `task` that is known already is taken as it is.
+    names a column to group by, whatever its values. A `task` that is known already is taken as it is. Unless test rows
+    are given, some are held out; with `holds_out` false the test split stays empty.
     """
     checked = check_data(block, wishes, tables, task)
     raise_faults(checked.faults)
-    return draw_splits(checked, block, seed, group_by)
+    return draw_splits(checked, block, seed, group_by, holds_out)
 
 
-def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> DataSplits:
+def draw_splits(
+    checked: Checked, block: DataBlock, seed: int, group_by: str | None = None, holds_out: bool = True
+) -> DataSplits:
     """Draw the splits from data without faults; DataError when one is empty, or training lacks a label."""
     assert checked.tables is not None
     found = _whole(checked, group_by)
@@ -92,10 +96,11 @@ def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | N
         "validation": "validation" if len(found.validation) and keeps_validation else "train",
         "test": "test" if len(found.test) else "train",
     }
-    found = _sized(_with_test(found), block, seed, validation_is_own=files["validation"] == "validation")
+    found = _with_test(found) if holds_out else found
+    found = _sized(found, block, seed, validation_is_own=files["validation"] == "validation")
     found = replace(found, rows=_where_rows_went(checked.rows, found, files))
     for name, split in (("training", found.train), ("validation", found.validation), ("test", found.test)):
-        if len(split) == 0:
+        if len(split) == 0 and (holds_out or name != "test"):
             hint = " ".join([*found.notes, "Give more rows."])
             raise data_error("DATA-030", found.source, f"the {name} split is empty.", hint)
     raise_faults(found.task.drawn(found.train.targets, found.source))
