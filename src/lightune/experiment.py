@@ -20,6 +20,8 @@ from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
 from lightune.data.python_data import NO_SOURCE, python_tables
+from lightune.data.sources import PYTHON
+from lightune.errors import RecipeError
 from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
 from lightune.evaluation.every_baseline import all_baselines
@@ -31,7 +33,7 @@ from lightune.methods.base import count_parameters
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
-from lightune.recipes.compose import as_recipe
+from lightune.recipes.compose import compose
 from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
@@ -72,22 +74,26 @@ class _After:
 
 
 def run(
-    recipe: Recipe | Mapping[str, Any] | str,
+    recipe: Recipe | Mapping[str, Any] | str | None = None,
     output: Path | str | None = None,
     reporter: Reporter | None = None,
     notes: Sequence[str] = (),
     data: Any = None,
+    **flags: Any,
 ) -> RunRecord:
     """Run the recipe and write a run folder; return its record. In a notebook, progress is shown.
 
-    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped recipe or of a YAML file.
-    `data` replaces the recipe's source: rows (dicts, named tuples, (text, label) pairs), columns (a dict, a DataFrame,
-    an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists all.
+    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped recipe or of a YAML file; without one it is
+    the quickstart, or, for another model or other data, the defaults. `flags` are those of the command, with their
+    long names: model, method, epochs, batch_size, learning_rate, train, test, ...
+    `data` replaces the recipe's source: (texts, labels), rows (dicts, named tuples, (text, label) pairs), columns (a
+    dict, a DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists
+    all. A string is what `--data` takes.
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. If torchrun
     started several processes, all of them train, and only the first does everything else; each returns the record.
     """
-    recipe = as_recipe(recipe)
+    recipe, found, data = _composed(recipe, data, flags)
     reporter = Silent() if runtime.rank() else reporter or program_reporter()
     method, device = require_usable(recipe), runtime.choose_device(recipe.device)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
@@ -103,12 +109,26 @@ def run(
             train_prepared(prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
         return RunRecord.model_validate_json(all_ranks().broadcast_text())
     with ending_together(), folder as place:
-        said = (*notes, *runtime.device_notes(device), *splits.notes)
+        said = (*notes, *found, *runtime.device_notes(device), *splits.notes)
         prepared = prepare(recipe, method, splits, place.working, reporter, said)
         write_recipe(prepared.recipe, prepared.loaded.source, place.working)
         record = _carry_out(prepared).write(place.working, place.final)
     all_ranks().broadcast_text(record.model_dump_json())
     return record
+
+
+def _composed(
+    recipe: Recipe | Mapping[str, Any] | str | None, data: Any, flags: Mapping[str, Any]
+) -> tuple[Recipe, list[str], Any]:
+    """Return (the recipe with the flags, notes on it, the data in memory or None)."""
+    if isinstance(data, str | os.PathLike):
+        flags, data = {**flags, "data": os.fspath(data)}, None
+    elif data is not None and {"train", "validation", "test"} & flags.keys():
+        raise RecipeError("RECIPE-008", "give the data once: data, or train with its other files.", "Leave one out.")
+    elif data is not None and recipe is None:
+        flags = {**flags, "data": PYTHON}  # the quickstart's settings are for its own data
+    found = compose(recipe, flags)
+    return found.recipe, found.notes, data
 
 
 def _carry_out(run: Prepared) -> Outcome:

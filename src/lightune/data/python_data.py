@@ -34,16 +34,18 @@ from lightune.tasks import label_columns as usual_names
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
+TEXT_PAIR = ("text", "text_pair")
 SPLIT_NAMES = [name for known in SPLITS.values() for name in known]
 SERIES = ("pandas.Series", "pandas.Index", "polars.Series")
 VALID = (
     'Valid: rows (dicts {"text": ..., "label": ...}, named tuples, dataclasses, or (text, label) pairs, as zip(texts, '
-    "labels) makes them), a dict of columns, a DataFrame of pandas or polars, an Arrow table, a structured numpy "
-    'array, a datasets.Dataset, or a mapping of "train", "validation" and "test" to these.'
+    "labels) makes them), the two columns (texts, labels) in a tuple, a dict of columns, a DataFrame of pandas or "
+    'polars, an Arrow table, a structured numpy array, a datasets.Dataset, or a mapping of "train", "validation" and '
+    '"test" to these.'
 )
 NAME_A_FILE = (
-    'A file or a data set of the Hub is named in the recipe: data={"source": "train.csv"}; on the command line by '
-    f"--train train.csv. {VALID}"
+    'A file or a data set of the Hub is named in the recipe, or by lightune.run(train="train.csv"), as by --train '
+    f"train.csv on the command line. {VALID}"
 )
 
 
@@ -127,13 +129,29 @@ def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _table(origin: str, data: Any) -> Table:
     _refuse(origin, data)
-    table = column_table(origin, data)
+    table = column_table(origin, _two_columns(data) or data)
     if table is None:
         table = _from_rows(origin, _rows(origin, data))
         table.class_names.update(class_names(getattr(data, "features", None)) if is_a(data, *DATASETS) else {})
     if not len(table):
         raise data_error("DATA-004", origin, "there are no rows.", "Give it rows, each with a text and its label.")
     return table
+
+
+def _two_columns(data: Any) -> dict[str, Any] | None:
+    """Return (texts, labels) as a mapping of columns, None for other data; two rows of two cells stay rows.
+
+    Texts that are pairs become two columns.
+    """
+    if type(data) is not tuple or len(data) != len(PAIR):
+        return None
+    texts, labels = map(listed, data)
+    if texts is None or labels is None or len(texts) == len(labels) == len(PAIR):
+        return None
+    parts = [listed(plain(text)) for text in texts]
+    if parts and all(part is not None and len(part) == len(TEXT_PAIR) for part in parts):
+        return {**dict(zip(TEXT_PAIR, zip(*parts, strict=True), strict=True)), PAIR[1]: labels}
+    return {PAIR[0]: texts, PAIR[1]: labels}
 
 
 def _refuse(origin: str, data: Any) -> None:
