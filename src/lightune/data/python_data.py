@@ -138,20 +138,26 @@ def _table(origin: str, data: Any) -> Table:
     return table
 
 
-def _two_columns(data: Any) -> dict[str, Any] | None:
-    """Return (texts, labels) as a mapping of columns, None for other data; two rows of two cells stay rows.
+def text_and_label_columns(texts: Sequence[Any], labels: Sequence[Any], label: str = PAIR[1]) -> dict[str, Any]:
+    """Return texts and labels as a mapping of columns; texts that are pairs become two of them."""
+    parts = [listed(plain(text)) for text in texts]
+    widths = {-1 if part is None else len(part) for part in parts}
+    if widths == {1}:  # of an array with one column
+        return {PAIR[0]: [part[0] for part in parts if part], label: labels}
+    if widths == {len(TEXT_PAIR)}:
+        pair = {name: [part[place] for part in parts if part] for place, name in enumerate(TEXT_PAIR)}
+        return {**pair, label: labels}
+    return {PAIR[0]: texts, label: labels}
 
-    Texts that are pairs become two columns.
-    """
+
+def _two_columns(data: Any) -> dict[str, Any] | None:
+    """Return (texts, labels) as a mapping of columns, None for other data; two rows of two cells stay rows."""
     if type(data) is not tuple or len(data) != len(PAIR):
         return None
     texts, labels = map(listed, data)
     if texts is None or labels is None or len(texts) == len(labels) == len(PAIR):
         return None
-    parts = [listed(plain(text)) for text in texts]
-    if parts and all(part is not None and len(part) == len(TEXT_PAIR) for part in parts):
-        return {**dict(zip(TEXT_PAIR, zip(*parts, strict=True), strict=True)), PAIR[1]: labels}
-    return {PAIR[0]: texts, PAIR[1]: labels}
+    return text_and_label_columns(texts, labels)
 
 
 def _refuse(origin: str, data: Any) -> None:
