@@ -121,7 +121,7 @@ def test_lines_that_fit_stay_as_they_are():
 
 def test_diverged_training_ends_with_5(tiny_models, tmp_path, capsys):
     command = _tiny(tiny_models, tmp_path, "--method", "full", "--learning-rate", "1e30")
-    _expect_error(capsys, main(command), 5, "TRAIN-001", "--learning-rate 1e+29")
+    _expect_error(capsys, main(command), 5, "TRAIN-001", "default is 0.0001): --learning-rate 0.0001")
     assert not (tmp_path / "out").exists()
 
 

@@ -85,7 +85,7 @@ def command(
     if source is None and output is not None:
         raise click.UsageError("--output needs --file; the answers to texts are printed (use > FILE to keep them).")
     if output is not None and output.exists():
-        raise click.UsageError(f"--output {output} already exists; it is not overwritten.")
+        raise click.UsageError(f"--output {output} already exists; it is not overwritten. Choose another name.")
 
     if source is not None:
         return _file(_classifier(run, how), source, text_column, output, as_json)
