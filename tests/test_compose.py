@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from case_table import case
 from lightune.errors import RecipeError
 from lightune.recipe import Recipe
-from lightune.recipes.compose import FLAGS, as_recipe, compose
+from lightune.recipes.compose import FLAGS, compose
 
 RECIPE = """
 name: mine
@@ -68,6 +69,7 @@ def value_at(recipe: Any, key: str) -> Any:
         ("fingerprints", False, "data.fingerprints"),
         ("method", "full", "method.name"),
         ("epochs", 3, "training.num_train_epochs"),
+        ("batch_size", 8, "training.per_device_train_batch_size"),
         ("learning_rate", 0.01, "training.learning_rate"),
         ("seed", 5, "training.seed"),
         ("device", "cpu", "device"),
@@ -385,11 +387,31 @@ def test_what_is_no_recipe_is_told_apart(given: str, said: str) -> None:
         compose(given, {})
 
 
-def test_a_name_or_a_mapping_stands_for_a_recipe() -> None:
-    assert as_recipe("quickstart") == compose("quickstart", {}).recipe
-    assert as_recipe({"method": "head"}).method.name == "head"
-    assert as_recipe(Recipe()) == Recipe()
+def test_a_name_a_mapping_or_a_recipe_stands_for_a_recipe() -> None:
+    assert compose({"method": "head"}, {}).recipe.method.name == "head"
+    assert compose(Recipe(), {}).recipe == Recipe()
     with pytest.raises(RecipeError, match='Did you mean "quickstart"'):
-        as_recipe("quikstart")
+        compose("quikstart", {})
     with pytest.raises(RecipeError, match="modle"):
-        as_recipe({"modle": "minilm"})
+        compose({"modle": "minilm"}, {})
+
+
+def test_flags_and_settings_change_a_recipe_and_a_mapping_but_not_in_place() -> None:
+    mapping = {"training": {"seed": 3, "learning_rate": 0.5}, "method": {"name": "lora", "rank": 2}}
+    before = copy.deepcopy(mapping)
+    found = compose(mapping, {"epochs": 2, "method": "full"}, {"training.weight_decay": 0.5})
+    assert mapping == before
+    training = found.recipe.training
+    assert (training.num_train_epochs, training.seed, training.weight_decay) == (2, 3, 0.5)
+    assert (found.recipe.method.name, training.learning_rate) == ("full", None)
+    assert found.notes == ["The recipe's learning rate 0.5 was for lora; full uses its own default."]
+    start = Recipe(training={"seed": 5})
+    batched = start.training.model_copy(update={"per_device_train_batch_size": 4})
+    assert compose(start, {"batch_size": 4}).recipe == start.model_copy(update={"training": batched})
+
+
+def test_an_unknown_flag_is_answered_with_the_closest() -> None:
+    with pytest.raises(RecipeError, match='there is no flag "epoch"') as caught:
+        compose(None, {"epoch": 3})
+    assert caught.value.code == "RECIPE-013"
+    assert caught.value.hint.startswith('Did you mean "epochs"? Valid: model, task, ')

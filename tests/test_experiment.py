@@ -279,7 +279,7 @@ def test_a_learning_rate_that_blows_up_ends_with_exit_code_5_and_leaves_nothing(
     message = _refused(tiny_recipe("distilbert", "full", learning_rate=1e30), tmp_path, TrainingDivergedError)
     assert TrainingDivergedError.exit_code == 5
     assert message.startswith("TRAIN-001")
-    assert "--learning-rate 1e+29" in message
+    assert "this method's default is 0.0001): --learning-rate 0.0001" in message
 
 
 def test_a_last_step_that_blows_up_is_noticed_too(tiny_recipe, tmp_path):

@@ -270,3 +270,11 @@ def test_a_set_of_labels_is_left_out_for_its_least_certain_label(run: TinyRun, t
     found = run.classifier.coverage.at(below)
     assert found.answered_share == pytest.approx(kept.mean())
     assert found.accuracy == pytest.approx((said == targets).all(axis=1)[kept].mean())
+
+
+def test_predict_proba_has_one_probability_for_each_label(run: TinyRun):
+    answers = run.classifier.predict(UNSEEN)
+    found = run.classifier.predict_proba(UNSEEN)
+    assert run.classifier.classes_.tolist() == list(LABELS)
+    assert found.tolist() == [[answer.probabilities[label] for label in LABELS] for answer in answers]
+    assert not np.allclose(found.sum(axis=1), 1), "each label has a probability of its own"

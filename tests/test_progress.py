@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from lightune.progress import Notebook, PlainLines, Reporter, Silent, in_notebook, program_reporter
+from lightune.progress import Bars, Notebook, PlainLines, Reporter, Silent, in_notebook, program_reporter
 
 
 class Screen:
@@ -89,3 +91,32 @@ def test_plain_lines_go_to_stderr(capsys):
         "Training with <lora>\n  steps 1/3  loss 0 & less\n  steps 2/3  loss 1 & less\n  steps 3/3  loss 2 & less\n"
         "  3 examples\n",
     )
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> tuple[Bars, io.StringIO]:
+    """Bars on a terminal of 16 colours, and what they write."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    sink, bars = io.StringIO(), Bars()
+    bars.console = Console(file=sink, width=80, force_terminal=True, color_system="truecolor", highlight=False)
+    return bars, sink
+
+
+def test_a_running_bar_is_not_red(terminal: tuple[Bars, io.StringIO]):
+    """rich's own running bar has the colour 249,38,114."""
+    bars, sink = terminal
+    with bars.steps("steps", 4) as advance:
+        advance()
+        advance()
+    written = sink.getvalue()
+    assert "\x1b[36m━" in written
+    assert all(red not in written for red in ("\x1b[31m", "249;38;114"))
+
+
+def test_a_warning_is_yellow_among_dim_notes(terminal: tuple[Bars, io.StringIO]):
+    bars, sink = terminal
+    bars.note("3 examples")
+    bars.note("DATA-104 train.csv: a label has few examples. Add rows.")
+    bars.note("DATA-013 is no warning")
+    dim, yellow, other = sink.getvalue().splitlines()
+    assert (dim.startswith("\x1b[2m"), yellow.startswith("\x1b[33m"), other.startswith("\x1b[2m")) == (True, True, True)

@@ -213,3 +213,10 @@ def test_adapters_of_different_tasks_stand_on_one_base(runner: Any, one: TinyRun
     assert {name: bank[name].task.name for name in folders} == {
         "number": "regression", "labels": "multi_label", "sentiment": "classification",
     }  # fmt: skip
+
+
+def test_numbers_have_no_classes_and_no_probabilities(one: TinyRun):
+    with pytest.raises(RecipeError, match=r"the task regression has no probabilities of labels") as caught:
+        one.classifier.predict_proba(UNSEEN[:2])
+    assert caught.value.hint == "predict gives its answers."
+    assert not hasattr(one.classifier, "classes_")

@@ -74,17 +74,21 @@ def test_output_may_be_the_folder_we_are_in(here: Path, monkeypatch: pytest.Monk
     assert everything(here) == ["inside", "inside/results.json"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "file"])
-def test_output_that_holds_something_is_refused_and_left_alone(here: Path, kind: str):
+@pytest.mark.parametrize(
+    ("kind", "told"), [("folder", "out: already exists and is not empty"), ("file", "out: this is a file")]
+)
+def test_output_that_holds_something_is_refused_and_left_alone(here: Path, kind: str, told: str):
     if kind == "folder":
         (here / "out").mkdir()
         (here / "out" / "old.txt").write_text("kept")
     else:
         (here / "out").write_text("kept")
     before = everything(here)
-    with pytest.raises(RecipeError, match="out: already exists and is not empty") as caught:
+    with pytest.raises(RecipeError, match=told) as caught:
         make(output="out")
-    assert caught.value.exit_code == 2
+    assert (caught.value.exit_code, caught.value.code) == (2, "RECIPE-060")
+    assert "another" in caught.value.hint
+    assert "remove" not in str(caught.value).lower(), "it is not ours"
     assert everything(here) == before
 
 

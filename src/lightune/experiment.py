@@ -1,6 +1,6 @@
 """The main job: recipe -> data, model -> evaluate -> adapt -> train -> evaluate -> measure -> record and run folder.
 
-Only this module turns a recipe into objects.
+Only this module and fitting.py turn a recipe into objects.
 """
 
 from __future__ import annotations
@@ -8,75 +8,39 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from lightune import runtime
-from lightune.artifact import AdaptedModel, ArtifactConfig, save_adapter
+from lightune.artifact import AdaptedModel
 from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
-from lightune.data.encoding import Encoded, collate, cut_notes, encode, encode_splits
+from lightune.data.encoding import encode
 from lightune.data.python_data import NO_SOURCE, python_tables
-from lightune.evaluation.answering import Answering, answering_task
+from lightune.data.sources import PYTHON
+from lightune.errors import RecipeError
 from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits
 from lightune.evaluation.every_baseline import all_baselines
 from lightune.evaluation.features import FeatureRecorder, watch_texts
+from lightune.fitting import SPLITS, Prepared, answering, prepare, require_usable, save, start_head, train_prepared
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
-from lightune.methods import Method, make_method
 from lightune.methods.base import count_parameters
-from lightune.models.load import LoadedModel, find_model, load_model
-from lightune.models.quantize import require_precision, weight_bytes
-from lightune.models.shared_base import copy_on_same_tensors
+from lightune.models.quantize import weight_bytes
 from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
-from lightune.recipes.compose import as_recipe
+from lightune.recipes.compose import compose
 from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
-from lightune.tasks import Task, require_task
-from lightune.training.accelerate_setup import require_installed
-from lightune.training.batch_loss import Examples
-from lightune.training.cache_frozen import require_cacheable
+from lightune.tasks import Task
 from lightune.training.distributed import all_ranks, ending_together
-from lightune.training.feasibility import require_feasible
-from lightune.training.probe_head import start_from_probe, usual_head_start
-from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Everything a run starts from: the data, and the base model on its device, before anything is added to it."""
-
-    recipe: Recipe
-    method: Method
-    device: torch.device
-    splits: DataSplits
-    loaded: LoadedModel
-    encoded: dict[str, Encoded]
-    folder: Path
-    reporter: Reporter
-    notes: tuple[str, ...]
-
-    @property
-    def batch_size(self) -> int:
-        return self.recipe.evaluation.per_device_eval_batch_size
-
-    @property
-    def output_layer(self) -> nn.Module:
-        return self.loaded.model.get_submodule(self.loaded.anatomy.output_layer)
+from lightune.training.train import Trained
 
 
 @dataclass(frozen=True)
@@ -110,28 +74,28 @@ class _After:
 
 
 def run(
-    recipe: Recipe | Mapping[str, Any] | str,
+    recipe: Recipe | Mapping[str, Any] | str | None = None,
     output: Path | str | None = None,
     reporter: Reporter | None = None,
     notes: Sequence[str] = (),
     data: Any = None,
+    **flags: Any,
 ) -> RunRecord:
     """Run the recipe and write a run folder; return its record. In a notebook, progress is shown.
 
-    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped recipe or of a YAML file.
-    `data` replaces the recipe's source: rows (dicts, named tuples, (text, label) pairs), columns (a dict, a DataFrame,
-    an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists all.
+    `recipe` is a Recipe, a mapping of its keys, or the name of a shipped recipe or of a YAML file; without one it is
+    the quickstart, or, for another model or other data, the defaults. `flags` are those of the command, with their
+    long names: model, method, epochs, batch_size, learning_rate, train, test, ...
+    `data` replaces the recipe's source: (texts, labels), rows (dicts, named tuples, (text, label) pairs), columns (a
+    dict, a DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists
+    all. A string is what `--data` takes.
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. If torchrun
     started several processes, all of them train, and only the first does everything else; each returns the record.
     """
-    recipe = as_recipe(recipe)
+    recipe, found, data = _composed(recipe, data, flags)
     reporter = Silent() if runtime.rank() else reporter or program_reporter()
-    method = make_method(recipe.method.name, recipe.method.options)
-    device = runtime.choose_device(recipe.device)
-    require_installed(recipe.training.report_to)
-    require_precision(recipe.model_precision, method.base_is_frozen)
-    require_task(recipe.task, recipe.training.metric_for_best_model)
+    method, device = require_usable(recipe), runtime.choose_device(recipe.device)
     folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     tables = None
@@ -142,50 +106,37 @@ def run(
     splits.task.require(wishes_of(recipe))
     if runtime.rank():
         with ending_together():
-            _train(_prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
+            train_prepared(prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
         return RunRecord.model_validate_json(all_ranks().broadcast_text())
     with ending_together(), folder as place:
-        said = (*notes, *runtime.device_notes(device), *splits.notes)
-        prepared = _prepare(recipe, method, splits, place.working, reporter, said)
+        said = (*notes, *found, *runtime.device_notes(device), *splits.notes)
+        prepared = prepare(recipe, method, splits, place.working, reporter, said)
         write_recipe(prepared.recipe, prepared.loaded.source, place.working)
         record = _carry_out(prepared).write(place.working, place.final)
     all_ranks().broadcast_text(record.model_dump_json())
     return record
 
 
-def _prepare(
-    recipe: Recipe, method: Method, splits: DataSplits, folder: Path, reporter: Reporter, said: tuple[str, ...]
-) -> _Prepared:
-    """Load the model and encode the texts; raise errors for unusable settings before anything is measured."""
-    device = runtime.choose_device(recipe.device)
-    source = find_model(recipe.model, recipe.model_revision)
-    seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
-    loaded = load_model(source, splits.task, seed, longest, precision, method.virtual_tokens)
-    metric = loaded.task.metric(recipe.training.metric_for_best_model).name
-    recipe = recipe.pinned(source.revision, splits.revision)
-    recipe = recipe.for_task(loaded.task.name, metric, usual_head_start(loaded))
-    require_feasible(recipe.training, loaded.model, loaded.tokenizer)
-    loaded.model.to(device)  # type: ignore[arg-type]
-    splits = replace(splits, task=loaded.task)
-    # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
-    attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
-    encoded = encode_splits(loaded.tokenizer, {name: getattr(splits, name) for name in SPLITS}, loaded.max_length)
-    require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
-    notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length))
-    sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
-    start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
-    for note in (start, *notes):
-        reporter.note(note)
-    return _Prepared(recipe, method, device, splits, loaded, encoded, folder, reporter, notes)
+def _composed(
+    recipe: Recipe | Mapping[str, Any] | str | None, data: Any, flags: Mapping[str, Any]
+) -> tuple[Recipe, list[str], Any]:
+    """Return (the recipe with the flags, notes on it, the data in memory or None)."""
+    if isinstance(data, str | os.PathLike):
+        flags, data = {**flags, "data": os.fspath(data)}, None
+    elif data is not None and {"train", "validation", "test"} & flags.keys():
+        raise RecipeError("RECIPE-008", "give the data once: data, or train with its other files.", "Leave one out.")
+    elif data is not None and recipe is None:
+        flags = {**flags, "data": PYTHON}  # the quickstart's settings are for its own data
+    found = compose(recipe, flags)
+    return found.recipe, found.notes, data
 
 
-def _carry_out(run: _Prepared) -> Outcome:
+def _carry_out(run: Prepared) -> Outcome:
     """Evaluate, adapt, evaluate again, measure: the main job, in order."""
     before = _before(run)
     if run.recipe.training.head_start == "probe":
-        targets = run.splits.train.targets
-        run.reporter.note(start_from_probe(run.output_layer, before.head_inputs, targets, run.splits.task))
-    trained = _train(run)
+        start_head(run, before.head_inputs)
+    trained = train_prepared(run)
     after = _after(run, trained)
     return Outcome(
         recipe=run.recipe,
@@ -202,7 +153,7 @@ def _carry_out(run: _Prepared) -> Outcome:
     )
 
 
-def _before(run: _Prepared) -> _Before:
+def _before(run: Prepared) -> _Before:
     """Measure the baselines and the base model, before anything is added to it."""
     whose = "untrained" if run.loaded.head == "new" else "checkpoint's own"
     run.reporter.phase(f"Before: baselines and the {whose} head")
@@ -225,44 +176,22 @@ def _before(run: _Prepared) -> _Before:
     )
 
 
-def _train(run: _Prepared) -> Trained:
-    settings, splits = run.recipe.training, run.splits
-    texts = Texts(
-        Examples(run.encoded["train"], splits.train.targets),
-        Examples(run.encoded["validation"], splits.validation.targets),
-    )
-    run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {learning_rate(settings, run.method):g}")
-    tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
-    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
-    return train(run.loaded, run.method, texts, settings, surroundings)
-
-
-def _after(run: _Prepared, trained: Trained) -> _After:
+def _after(run: Prepared, trained: Trained) -> _After:
     """Evaluate the adapted model, save it, and measure it; merging comes last, since it changes the model."""
     run.reporter.phase("After: the same test examples again")
-    task = (found := _answering(run, trained.model)).task
-    loaded, splits = replace(run.loaded, task=task), replace(run.splits, task=task)
-    scores, evaluation = _evaluate(run, trained.model, splits)
-    config = ArtifactConfig.of(run.recipe, loaded, run.method, splits, found.coverage)
-    adapted = AdaptedModel(loaded, trained.model, run.method, config)
-    known = run.splits.fingerprints() if run.recipe.data.fingerprints else None
-    size = save_adapter(trained.model, run.method, config, run.folder / "adapter", known, loaded.tokenizer)
+    task = (found := answering(run, trained.model)).task
+    run = run.with_task(task)
+    scores, evaluation = _evaluate(run, trained.model, run.splits)
+    config, size = save(run, trained.model, found.coverage)
+    adapted = AdaptedModel(run.loaded, trained.model, run.method, config)
     trainable = sum(value.numel() for value in trained.model.parameters() if value.requires_grad)
     check, reason = _check_reload(run, trained.model, task)
-    speeds, notes = measure_adapted_speed(adapted, loaded, run.splits.test.texts, run.batch_size)
+    speeds, notes = measure_adapted_speed(adapted, run.loaded, run.splits.test.texts, run.batch_size)
     failed = [f"The reload check failed: {reason}."] * bool(reason)
     return _After(task, scores, evaluation, trainable, size, check, speeds, (*failed, *found.notes, *notes))
 
 
-def _answering(run: _Prepared, model: Any) -> Answering:
-    """Return how the trained model answers."""
-    encoded, targets = run.encoded["validation"], run.splits.validation.targets
-    logits = partial(predict_logits, model, run.loaded.tokenizer, encoded, run.batch_size)
-    task, layer, wish = run.splits.task, run.loaded.anatomy.output_layer, run.recipe.training.calibration
-    return answering_task(task, model, layer, lambda: (logits(), targets), wish)
-
-
-def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
+def _measured(run: Prepared, before: _Before, trained: Trained, after: _After) -> Measured:
     model = ModelRecord(
         name=run.loaded.source.name,
         revision=run.loaded.source.revision,
@@ -282,7 +211,7 @@ def _measured(run: _Prepared, before: _Before, trained: Trained, after: _After) 
     return Measured(model, before.evaluation, trained.section, after.evaluation, inference, after.reload_check)
 
 
-def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
+def _evaluate(run: Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[Any], Evaluation]:
     labelled = Labelled(splits.task, splits.test)
     scores, found = evaluate(model, run.loaded.tokenizer, run.encoded["test"], labelled, run.batch_size, run.reporter)
     known = ((metric, found.metrics[metric.name]) for metric in splits.task.metrics)
@@ -291,7 +220,7 @@ def _evaluate(run: _Prepared, model: Any, splits: DataSplits) -> tuple[NDArray[A
     return scores, found
 
 
-def _check_reload(run: _Prepared, model: Any, task: Task) -> tuple[ReloadCheck, str]:
+def _check_reload(run: Prepared, model: Any, task: Task) -> tuple[ReloadCheck, str]:
     """Check the reload against the logits of the same texts in the same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
     texts = run.splits.test.texts[:EXAMPLES]

@@ -11,6 +11,7 @@ from lightune.errors import DataError
 MOST_SHOWN = 10
 ROW_CODES = ("DATA-013", "DATA-014", "DATA-044")
 FIX_OR_DROP = "Fix the row, or pass --set data.on_missing=drop."
+WARNING = re.compile(r"DATA-1\d\d ")
 GUESS = re.compile(r'(?P<guess>Did you mean "[^"]*"\?) (?P<remedy>.*)', re.DOTALL)
 
 
@@ -81,6 +82,11 @@ def as_note(warning: Fault) -> str:
     """Return a warning as one line for the notes of runs and evaluations: code, place, reason and hint."""
     told = f"{warning.code} {warning.place}: {warning.text.removesuffix('.')}. {warning.hint}"
     return told.replace(" :", ":", 1).rstrip() if not warning.place else told.rstrip()
+
+
+def is_warning(note: str) -> bool:
+    """Say whether a note is a warning about data, as `as_note` writes it."""
+    return WARNING.match(note) is not None
 
 
 def beside(place: str, other: str) -> str:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any, Protocol
 
+from lightune.faults import is_warning
+
 
 class Reporter(Protocol):
     """Receives the progress of a run."""
@@ -87,8 +89,8 @@ class Bars:
         self.console.print(f"[bold]{title}[/bold]")
 
     def note(self, text: str) -> None:
-        """Print the note, dimmed."""
-        self.console.print(f"  {text}", style="dim", markup=False)
+        """Print the note, dimmed; a warning is yellow."""
+        self.console.print(f"  {text}", style="yellow" if is_warning(text) else "dim", markup=False)
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Advance]:
@@ -97,7 +99,7 @@ class Bars:
 
         columns = (
             TextColumn("  {task.description}"),
-            BarColumn(bar_width=32),
+            BarColumn(bar_width=32, complete_style="cyan", finished_style="green"),  # rich's own is nearly red
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("[dim]{task.fields[detail]}"),

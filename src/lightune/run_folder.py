@@ -96,6 +96,9 @@ def _require_new(folder: Path) -> None:
     except OSError as error:  # a name in the path is too long
         message = f"--output: this path cannot be used ({error.strerror})."
         raise RecipeError("RECIPE-063", message, "Choose a shorter one.") from error
-    if taken and (not folder.is_dir() or any(folder.iterdir())):
-        hint = "A run folder is never overwritten. Choose another --output, or remove it."
+    if taken and not folder.is_dir():
+        hint = "A run is written into a folder. Choose another name for --output."
+        raise RecipeError("RECIPE-060", f"{folder}: this is a file.", hint)
+    if taken and any(folder.iterdir()):
+        hint = "Nothing is ever overwritten. Choose another --output, a new or an empty folder."
         raise RecipeError("RECIPE-060", f"{folder}: already exists and is not empty.", hint)

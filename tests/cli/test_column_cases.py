@@ -208,22 +208,73 @@ def test_what_cannot_be_the_text_is_refused(check: Check, columns: dict[str, Any
             id="one-word",
             marks=case("a column text of numbers and one word", "text", "text", "not all of it is numbers"),
         ),
-        pytest.param(
-            {"Text": SECOND, "Title": FIRST, "label": LABELS},
-            "Text",
-            id="title",
-            marks=case(
-                "columns Text and Title, in check",
-                "Text",
-                "Text, by one rule",
-                "text stands before title in the list",
-            ),
-        ),
     ],
 )
 def test_the_text_is_chosen_among_what_can_be_one(check: Check, columns: dict[str, Any], text: str):
     found = check("--set", "data.on_duplicate=keep", **columns)
     assert (found["status"], found["columns"]["text"]) == (0, [text])
+
+
+WITH_TITLE = "what a title says belongs to the text"
+TITLED = {"Title": FIRST, "Text": SECOND, "label": LABELS}
+
+
+@case("columns Text and Title", "Text alone", "text = Title + Text, said", WITH_TITLE)
+def test_a_title_belongs_to_its_text(check: Check):
+    found = check(**TITLED)
+    assert (found["status"], found["columns"]["text"]) == (0, ["Title", "Text"])
+    assert (found["columns"]["text_guessed"], found["columns"]["label"]) == (True, "label")
+
+
+@pytest.mark.parametrize("title", ["title", "Headline", "subject"])
+@pytest.mark.parametrize("text", ["content", "body", "Message", "description", "abstract"])
+def test_titles_have_several_names(check: Check, title: str, text: str):
+    assert check(**{text: SECOND, title: FIRST, "label": LABELS})["columns"]["text"] == [title, text]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        pytest.param([*FIRST[:-1], ""], id="missing", marks=case(
+            "a title column with an empty cell", "Text alone", "Text alone", "a row without a title is no fault")),
+        pytest.param([("The Third Man", "The Red Shoes")[number % 2] for number in range(COUNT)], id="product",
+                     marks=case("a column Title of two films", "Text alone", "Text alone", "it names films")),
+        pytest.param([f"item{number}" for number in range(COUNT)], id="no-words", marks=case(
+            "a column Title of single words", "Text alone", "Text alone", "most titles have two words or more")),
+    ],
+)  # fmt: skip
+def test_a_column_called_title_may_be_none_of_the_text(check: Check, title: list[str]):
+    found = check(**{**TITLED, "Title": title})
+    assert (found["status"], found["columns"]["text"]) == (0, ["Text"])
+
+
+@case("columns Title and Text, the test file without a title", "Text", "Text", "both files are read in the same way")
+def test_a_title_that_another_file_lacks_is_left_out(check: Check, tmp_path: Path):
+    write(tmp_path / "test.csv", Text=[f"another text, number {number}" for number in range(COUNT)], label=LABELS)
+    found = check("--test", "test.csv", **TITLED)
+    assert (found["status"], found["columns"]["text"]) == (0, ["Text"])
+
+
+PROMISED = ["text", "sentence", "review", "comment", "content", "body", "message"]
+PROMISED_PAIRS = ["premise hypothesis", "sentence1 sentence2", "question1 question2", "text_a text_b", "title text"]
+PROMISED_LABELS = ["label", "category", "class", "target", "sentiment", "intent", "stars", "rating", "gold_label",
+                   "labels", "tags", "intents", "categories", "score", "value", "similarity"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PROMISED, *PROMISED_PAIRS])
+def test_promised_names_of_texts_are_known(check: Check, name: str):
+    """The column `other` has the longer texts, so that the name alone decides."""
+    longer = [f"{text}, and more is said here than there" for text in FIRST]
+    both = dict(zip(name.split(), (FIRST, SECOND), strict=False))
+    assert check(other=longer, **both, label=LABELS)["columns"]["text"] == name.split()
+
+
+@pytest.mark.parametrize("name", PROMISED_LABELS)
+def test_promised_names_of_labels_are_known(check: Check, name: str):
+    """The column `other` could as well be the label, so that the name alone decides."""
+    scores = [f"{number % 7}.5" for number in range(COUNT)]
+    found = check(text=FIRST, other=LABELS, **{name: scores if name in {"score", "value", "similarity"} else LABELS})
+    assert (found["status"], found["columns"]["label"], found["columns"]["label_guessed"]) == (0, name, True)
 
 
 @case("columns Text and TEXT", "the last one is taken, no word", "DATA-025 names both", "either may be meant")
@@ -380,3 +431,18 @@ def test_evaluate_and_predict_take_the_same_column(tmp_path: Path, tiny_run: Any
     assert "text = review" in evaluated
     assert "text = review" in answered.err
     assert len(answered.out.splitlines()) == 13
+
+
+@case("evaluate and predict of a model of one text, on title and review", "both take review", "both take review",
+      "a model of one text reads no title beside it")  # fmt: skip
+def test_a_model_of_one_text_takes_no_title(tmp_path: Path, tiny_run: Any, capsys: Any):
+    rows = sentences(12, seed=77)
+    titles = [f"a title with the number {number}" for number in range(12)]
+    file = tmp_path / "reviews.csv"
+    write(file, title=titles, review=[text for text, _ in rows], label=[label for _, label in rows])
+    assert main(["evaluate", str(tiny_run.folder), "--test", str(file), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "Columns guessed: text = review." in printed.err
+    assert json.loads(printed.out)["examples"] == 12
+    assert main(["predict", str(tiny_run.folder), "--file", str(file)]) == 0
+    assert "text = review" in capsys.readouterr().err

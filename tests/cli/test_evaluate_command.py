@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+import lightune
 from lightune.cli.main import main
 from lightune.sections import Evaluation
+from saved_adapters import make_adapter
 from tiny import write_csv
 
 
@@ -43,6 +45,19 @@ def test_another_file_with_other_columns(run, capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     assert found["examples"] == 2
     assert [sum(row) for row in found["confusion_matrix"]] == [1, 1]
+
+
+def test_a_pair_of_columns_can_be_named(tiny_models, capsys, tmp_path):
+    model = make_adapter(tiny_models["bert"], tmp_path / "a", "full", ["no", "yes"], columns=("premise", "hypothesis"))
+    pairs = [("a lovely film", "the soup was cold"), ("the soup was cold", "a lovely film")]
+    answers = [answer.label for answer in lightune.load(model).predict(pairs)]
+    path = write_csv(
+        tmp_path / "b.csv", [(*pair, label) for pair, label in zip(pairs, answers, strict=True)], ("l", "r", "y")
+    )
+    command = ["evaluate", str(model), "--test", str(path), "--text-column", "l,r", "--label-column", "y", "--json"]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["examples"], found["accuracy"]) == (2, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_lines_that_fit_stay_as_they_are():
 
 def test_diverged_training_ends_with_5(tiny_models, tmp_path, capsys):
     command = _tiny(tiny_models, tmp_path, "--method", "full", "--learning-rate", "1e30")
-    _expect_error(capsys, main(command), 5, "TRAIN-001", "--learning-rate 1e+29")
+    _expect_error(capsys, main(command), 5, "TRAIN-001", "default is 0.0001): --learning-rate 0.0001")
     assert not (tmp_path / "out").exists()
 
 
@@ -183,6 +183,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(arguments, capsys
     ("arguments", "said"),
     [
         (["runn"], 'Did you mean "run"? Valid: run, predict'),
+        (["trian"], 'Did you mean "train"?'),
         (["run", "--modle", "x"], "--model"),
         (["run", "--epochs", "many"], "not a valid integer"),
         (["predict"], "Missing argument 'MODEL'"),
@@ -217,6 +218,14 @@ def test_the_main_help_lists_every_command(capsys):
     text = capsys.readouterr().out
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", text, flags=re.MULTILINE)
+    assert not re.search(r"^  train ", text, flags=re.MULTILINE), "run is listed once"
+
+
+def test_the_help_of_train_is_that_of_run(capsys):
+    assert main(["train", "--help"]) == main(["run", "--help"]) == 0
+    first, second = capsys.readouterr().out.split("Usage: ")[1:]
+    assert first == second
+    assert first.startswith("lightune run ")
 
 
 def test_the_version_is_the_packages(capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import yaml
@@ -49,7 +50,7 @@ def test_the_options_shown_are_those_the_method_takes(capsys):
 
 def test_the_tables_have_a_row_for_each_method(capsys):
     assert main(["methods"]) == 0
-    table, marks, named, hint = capsys.readouterr().out.split("\n\n")
+    _, table, marks, named, hint = capsys.readouterr().out.split("\n\n")
     assert [line.split()[0] for line in table.splitlines()] == ["method", *METHODS]
     head, *rows = marks.splitlines()[1:]
     assert head.split() == ["method", *(str(number) for number in range(1, len(ARCHITECTURES) + 1))]
@@ -61,6 +62,50 @@ def test_the_tables_have_a_row_for_each_method(capsys):
     assert legend == ", ".join(f"{number} {kind}" for number, kind in enumerate(ARCHITECTURES, 1))
     assert "hra" in named
     assert "lightune methods NAME" in hint
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def _closing_rows() -> dict[str, list[str]]:
+    """Return the cells of the table that compares every method with full fine-tuning, by method."""
+    entry = (DOCS / "LOG.md").read_text(encoding="utf-8").split("in one table: without padding")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in entry.split("\n\n")[2].splitlines()]
+    return {row[0]: row for row in rows[2:]}
+
+
+def test_which_to_try_first_is_said_with_the_figures_of_the_log(capsys):
+    """Every number that is printed is taken from the pages that hold the measurements."""
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    assert (len(lines), max(map(len, lines)) <= 80) == (6, True)
+    said = {line[2:15].strip(): line[15:] for line in lines[1:]}
+    rows = _closing_rows()
+    gain = {name: row[-2] for name, row in rows.items()}
+    seconds = {name: float(row[-1]) for name, row in rows.items()}
+    trained = {name: float(row[3].rstrip("%")) for name, row in rows.items()}
+    assert gain["lora"] == "-0.5 (-1.8 to +0.9)"
+    assert said["lora"] == "first: -0.5 (95%: -1.8 to 0.9), in two thirds of full's time"
+    assert seconds["lora"] / seconds["full"] == pytest.approx(2 / 3, abs=0.05)
+    assert (gain["bottleneck"].split()[0], trained["bottleneck"] / trained["lora"]) == (
+        "-0.5", pytest.approx(1 / 3, abs=0.02),
+    )  # fmt: skip
+    assert not METHODS["bottleneck"]().mergeable
+    assert said["ia3, bitfit"].endswith(f"{gain['ia3'].split()[0]} and {gain['bitfit'].split()[0]}")
+    assert {round(trained[name], 1) for name in ("ia3", "bitfit")} == {0.1}
+    far = [float(gain[name].split()[0]) for name in ("head", "prompt_tuning", "p_tuning")]
+    assert all(round(points) == -12 for points in far)
+
+
+def test_what_is_said_of_full_fine_tuning_is_measured(capsys):
+    assert main(["methods"]) == 0
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  full "))
+    page = (DOCS / "limited_hardware.md").read_text(encoding="utf-8")
+    peaks = re.findall(r"^\| full fine-tuning, batch 16 \| \d+ MB \| (\S+) ", page, re.MULTILINE)
+    assert sorted(map(float, peaks)) == [1.3, 1.5]
+    assert "1.3 to 1.5 times lora's" in said
+    (closing,) = re.findall(r"^\| lightune \| (0\.\d+) \(.*\| (0\.\d+) \(", (DOCS / "LOG.md").read_text(), re.MULTILINE)
+    assert float(closing[1]) > float(closing[0]), "full is ahead of lora with the 48 labels of NLU++"
 
 
 def test_one_method_is_shown_with_its_options_and_where_it_does_not_work(capsys):
@@ -118,7 +163,7 @@ def test_a_method_that_was_not_tested_yet_shows_up_as_that(new_method, arguments
         assert "not tested yet on any architecture" in shown
         assert "works on" not in shown
     else:
-        marks = shown.split("\n\n")[1]
+        marks = shown.split("\n\n")[2]
         assert re.search(rf"^{new_method}( +\?){{{len(ARCHITECTURES)}}} *$", marks, flags=re.MULTILINE)
         assert "? not tested yet" in marks
 
@@ -136,7 +181,7 @@ def test_an_architecture_that_was_not_tested_yet_shows_up_as_that(monkeypatch, c
     assert f"works on 17 of {len(ARCHITECTURES)} architectures" in shown
     assert "not tested yet on newbert" in shown
     assert main(["methods"]) == 0
-    marks = capsys.readouterr().out.split("\n\n")[1]
+    marks = capsys.readouterr().out.split("\n\n")[2]
     assert re.search(r"^lora( +\+){17} +\? *$", marks, flags=re.MULTILINE)
 
 

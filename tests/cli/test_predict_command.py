@@ -12,6 +12,7 @@ import pytest
 import lightune
 from case_table import case
 from lightune.cli.main import main
+from saved_adapters import make_adapter
 from tiny import sentences, write_csv
 
 ROWS = sentences(5, seed=51)
@@ -27,6 +28,13 @@ def run(tiny_run) -> str:
 def expected(run):
     """The answers of the Python API."""
     return lightune.load(run).predict(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def pairs(tiny_models, tmp_path_factory) -> str:
+    """A model of pairs, never trained, for which the order of a pair matters."""
+    folder = tmp_path_factory.mktemp("pairs") / "adapter"
+    return str(make_adapter(tiny_models["bert"], folder, "full", ["no", "yes"], columns=("premise", "hypothesis")))
 
 
 @pytest.fixture
@@ -181,6 +189,65 @@ def test_what_was_dropped_is_in_the_json_and_on_stderr(run, capsys, tmp_path, ou
     told = " ".join(printed.err.split())
     assert "2 blank lines were skipped." in told
     assert f"DATA-115 {source}:6: 1 cell is in quotes" in told
+
+
+def test_two_texts_are_one_pair_for_a_model_of_pairs(pairs, capsys):
+    given = [(TEXTS[0], TEXTS[1]), (TEXTS[1], TEXTS[0]), (TEXTS[2], TEXTS[3])]
+    expected = lightune.load(pairs).predict(given)
+    assert expected[0].confidence != pytest.approx(expected[1].confidence, abs=1e-4), "the order should matter"
+    arguments = [text for pair in given for text in pair]
+    assert main(["predict", pairs, *arguments]) == 0
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        [answer.label, f"{answer.confidence:.3f}", " | ".join(pair)]
+        for answer, pair in zip(expected, given, strict=True)
+    ]
+    assert main(["predict", pairs, *arguments, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["text"] for row in shown] == [list(pair) for pair in given]
+    assert [row["confidence"] for row in shown] == pytest.approx([answer.confidence for answer in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (TEXTS[:1], "1 text was given; this classifier takes pairs (premise, hypothesis)."),
+        (TEXTS[:3], "3 texts were given; this classifier takes pairs (premise, hypothesis)."),
+        (["a premise", " "], "text 1 is empty."),
+    ],
+)
+def test_texts_that_make_no_pairs_are_refused(pairs, given, told, capsys):
+    assert main(["predict", pairs, *given]) == 3
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert ("TEXT2" in printed.err) == ("given" in told)
+    assert printed.out == ""
+
+
+def test_a_line_of_stdin_is_no_pair_and_the_error_says_what_is(pairs, capsys, pipe):
+    pipe("\n".join(TEXTS[:2]).encode())
+    assert main(["predict", pairs]) == 3
+    told = " ".join(capsys.readouterr().err.split())
+    assert "DATA-041 text 1 has 1 part; this classifier takes 2." in told
+    assert "on the command line TEXT TEXT2, or --file with them." in told
+
+
+def test_a_pair_of_columns_is_refused_by_a_model_of_one_text_and_two_texts_are_two(run, expected, capsys, tmp_path):
+    assert main(["predict", run, *TEXTS[:2], "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["label"] for row in shown] == [answer.label for answer in expected[:2]]
+    source = write_csv(tmp_path / "in.csv", [(text, text) for text in TEXTS], ("premise", "hypothesis"))
+    assert main(["predict", run, "--file", str(source), "--text-column", "premise,hypothesis"]) == 3
+    assert "hold a pair of texts; this classifier takes one text" in " ".join(capsys.readouterr().err.split())
+
+
+def test_short_flags_are_the_long_ones(pairs, tiny_models, capsys, tmp_path):
+    source = write_csv(tmp_path / "in.csv", list(zip(TEXTS[:2], TEXTS[2:4], strict=True)), ("first", "second"))
+    how = ["--text-column", "first, second", "-m", str(tiny_models["bert"])]
+    assert main(["predict", pairs, "--file", str(source), *how, "-o", str(tmp_path / "out.csv")]) == 0
+    answers = [row["prediction"] for row in csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8"))]
+    expected = lightune.load(pairs).predict(list(zip(TEXTS[:2], TEXTS[2:4], strict=True)))
+    assert answers == [answer.label for answer in expected]
 
 
 def test_a_broken_row_far_down_leaves_nothing_and_prints_nothing(run, capsys, tmp_path):

@@ -127,3 +127,27 @@ def test_the_learning_rate_of_a_recipe_gives_way_to_another_methods_default_and_
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
     assert results["training"]["learning_rate"] == 5e-3, "head's own default; the recipe said the same for lora"
     assert "head uses its own default" in " ".join(capsys.readouterr().out.split())
+
+
+def test_short_flags_and_train_are_the_long_ones_and_run(monkeypatch):
+    asked = []
+
+    def note(recipe, output, reporter, notes):
+        asked.append((recipe, output))
+        return SimpleNamespace(status="completed", model_dump=lambda mode: {})
+
+    monkeypatch.setattr(experiment, "run", note)
+    short = "-m ./mine --train a.csv --text-column premise,hypothesis --batch-size 4 --lr 1e-3 -o runs/x --json"
+    long = (
+        "--model ./mine --train a.csv --set data.text_column=premise,hypothesis --learning-rate 0.001 "
+        "--set training.per_device_train_batch_size=4 --output runs/x --json"
+    )
+    assert [main(["train", *short.split()]), main(["run", *long.split()])] == [0, 0]
+    assert asked[0] == asked[1]
+    recipe = asked[0][0]
+    assert (recipe.model, recipe.training.per_device_train_batch_size, asked[0][1]) == ("./mine", 4, "runs/x")
+
+
+def test_a_batch_of_no_text_is_refused_by_its_key(capsys):
+    assert main(["run", "--batch-size", "0"]) == 2
+    assert "training.per_device_train_batch_size" in capsys.readouterr().err

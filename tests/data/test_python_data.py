@@ -55,6 +55,47 @@ def test_rows_in_any_of_their_forms_are_the_same_table(data: Any):
     assert tables.train.place(2).endswith(":3")
 
 
+Y = COLUMNS["label"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param((COLUMNS["text"], Y), id="lists"),
+        pytest.param((tuple(COLUMNS["text"]), tuple(Y)), id="tuples"),
+        pytest.param((np.array(COLUMNS["text"]), np.array(Y)), id="numpy"),
+        pytest.param((np.array(COLUMNS["text"], object), Y), id="objects"),
+        pytest.param((pandas.Series(COLUMNS["text"], [7, 5, 3]), pandas.Series(Y, dtype="category")), id="pandas"),
+        pytest.param(tuple(zip(*PAIRS, strict=True)), id="unzipped"),
+        pytest.param({"train": (np.array(COLUMNS["text"]), np.array(Y))}, id="split"),
+    ],
+)
+def test_texts_and_labels_in_a_tuple_are_two_columns(data: Any):
+    assert python_tables(data).train.columns == COLUMNS
+
+
+def test_texts_and_labels_of_polars_are_two_columns():
+    polars = pytest.importorskip("polars")
+    found = python_tables((polars.Series(COLUMNS["text"]), polars.Series(Y))).train
+    assert found.columns == COLUMNS
+
+
+@pytest.mark.parametrize("make", [list, np.array, lambda pairs: [list(pair) for pair in pairs]])
+def test_texts_that_are_pairs_are_two_text_columns(make: Callable[..., Any]):
+    found = python_tables((make([("a b", "c d"), ("e f", "g h"), ("i j", "k l")]), [0, 1, 0])).train
+    assert found.columns == {"text": ["a b", "e f", "i j"], "text_pair": ["c d", "g h", "k l"], "label": [0, 1, 0]}
+
+
+def test_labels_of_several_a_text_stay_together():
+    assert python_tables((["a", "b", "c"], [["x"], ["x", "y"], []])).train.columns["label"] == [["x"], ["x", "y"], []]
+    flags = python_tables((["a", "b", "c"], np.array([[0, 1], [1, 1], [0, 0]]))).train.columns["label"]
+    assert flags == [[0, 1], [1, 1], [0, 0]]
+
+
+def test_two_rows_of_two_cells_stay_rows():
+    assert python_tables((("fine", "pos"), ("dull", "neg"))).train.columns["text"] == ["fine", "dull"]
+
+
 def test_splits_may_have_any_of_their_names_and_others_are_left_out_aloud():
     tables = python_tables({"train": PAIRS, "dev": DICTS[:1], "test": DATASET, "unsupervised": PAIRS})
     assert [len(table) for table in (tables.train, tables.validation, tables.test)] == [3, 1, 3]
@@ -187,6 +228,7 @@ def test_a_key_that_a_row_lacks_is_missing_there():
         ({"trian": PAIRS}, 'DATA-067 <python>: there is no split called "trian".\nDid you mean "train"?'),
         ({"test": PAIRS}, "DATA-011 <python>: there is no split called train."),
         ({"text": ["a", "b"], "label": ["c"]}, "DATA-067 <python>: the columns differ in length: text 2, label 1."),
+        ((["a", "b", "c"], ["d"]), "DATA-067 <python>: the columns differ in length: text 3, label 1."),
         (b"a,b", "DATA-067 <python>: data of type bytes cannot be read."),
         ([pandas.DataFrame(DICTS)], "DATA-067 <python>:1: neither a dict nor a (text, label) pair, but DataFrame"),
         (io.StringIO("a,b"), "DATA-067 <python>: data of type StringIO cannot be read."),

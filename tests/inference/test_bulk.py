@@ -308,9 +308,8 @@ def test_one_text_for_a_classifier_of_pairs_is_refused_with_the_columns(of_pairs
     assert "--text-column FIRST,SECOND" in error.hint
 
 
-def test_a_pair_for_a_classifier_of_one_text_is_refused_with_the_columns(classifier, tmp_path, monkeypatch):
+def test_a_pair_for_a_classifier_of_one_text_is_refused_with_the_columns(classifier, tmp_path):
     source = _raw(tmp_path, "premise,hypothesis,id\na,b,1\n")
-    monkeypatch.setattr("lightune.inference.file_columns.text_columns", lambda *_: (["premise", "hypothesis"], True))
     for wanted in (None, "premise,hypothesis"):
         error = refused(classifier, source, wanted)
         assert error.code == "DATA-041"

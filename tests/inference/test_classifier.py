@@ -15,6 +15,7 @@ import polars
 import pyarrow
 import pytest
 import torch
+from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import lightune
@@ -63,6 +64,16 @@ def test_a_prediction_is_the_softmax_of_the_logits(classifier):
 def test_probabilities_sum_to_one(classifier):
     for found in classifier.predict(TEXTS):
         assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-12)
+
+
+def test_predict_proba_is_the_softmax_of_the_logits_in_the_order_of_the_classes(classifier):
+    found = classifier.predict_proba(TEXTS)
+    np.testing.assert_allclose(found, softmax(classifier.logits(TEXTS).astype(float), axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
+    assert classifier.classes_.tolist() == classifier.labels == ["negative", "positive"]
+    assert classifier.classes_[found.argmax(axis=1)].tolist() == [answer.label for answer in classifier.predict(TEXTS)]
+    np.testing.assert_allclose(classifier.predict_proba(TEXTS[0]), found[:1], atol=1e-6)
+    assert classifier.predict_proba([]).shape == (0, 2)
 
 
 def test_a_text_gets_the_same_answer_alone_and_in_bulk(classifier):

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from lightune.data.findings import Findings
+from lightune.faults import Fault
 from lightune.report.check import print_findings
 from lightune.tasks import number_scores
 from lightune.tasks.overview import Overview, by_split
@@ -55,3 +56,14 @@ def test_shortened_bars_keep_their_proportion():
     narrow = bars(66)
     assert 8 <= narrow[0] < 48
     assert narrow[1] == pytest.approx(narrow[0] / 2, abs=1)
+
+
+def test_faults_are_red_and_warnings_yellow(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    sink = io.StringIO()
+    faults, warnings = [Fault("DATA-013", "a.csv:2", "text is empty")], [Fault("DATA-104", "a.csv", "few rows", "Add.")]
+    console = Console(file=sink, width=80, force_terminal=True, color_system="standard", highlight=False)
+    print_findings(Findings("a.csv", faults, warnings), console)
+    lines = sink.getvalue().splitlines()
+    assert f"\x1b[31m{'fault DATA-013':<24}\x1b[0ma.csv:2: text is empty" in lines
+    assert f"\x1b[33m{'warning DATA-104':<24}\x1b[0ma.csv: few rows" in lines

@@ -136,7 +136,7 @@ def test_pairs_of_texts():
     data = record.data.model_copy(update={"text_column": ["premise", "hypothesis"]})
     card = render_card(record.model_copy(update={"data": data}))
     assert 'tokenizer("First text.", "Second text.", truncation=True' in card
-    assert "lightune predict runs/reviews-1 --file pairs.csv" in card
+    assert 'lightune predict runs/reviews-1 "First text." "Second text."' in card
     assert "| text columns | premise, hypothesis |" in card
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from example_record import FIVE, TWO, example_record
+from example_record import FIVE, TWO, counted_predictions, example_record
 from lightune.report import gains
 from lightune.report.summary import print_summary, print_table
 from lightune.report.tables import Table
@@ -112,3 +113,43 @@ def test_the_last_lines_say_how_to_use_it_with_and_without_lightune():
     ]
     inference = record.inference.model_copy(update={"merged_samples_per_second": None})
     assert "save_pretrained" not in _printed(record.model_copy(update={"inference": inference}))
+
+
+GREEN, RED, YELLOW, DIM = "\x1b[1;32m", "\x1b[1;31m", "\x1b[33m", "\x1b[2m"
+
+
+def _on_a_terminal(record, monkeypatch, no_color=""):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    sink = io.StringIO()
+    print_summary(record, Console(file=sink, width=80, force_terminal=True, color_system="standard", highlight=False))
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict", "colour"),
+    [((80, 80), "better", GREEN), ((60, 60), "worse", RED), ((70, 70), "no clear difference", None)],
+)
+def test_the_verdict_is_coloured(right, verdict, colour, monkeypatch):
+    record = example_record(TWO, counted_predictions(TWO, (100, 100), after=right, probe=(70, 70), tfidf=(50, 50)))
+    text = _on_a_terminal(record, monkeypatch)
+    headline = text[: text.index("Up" if "Up" in text else "\n\n")]
+    assert record.comparison.gains[record.comparison.rival].verdict == verdict
+    assert [shade in headline for shade in (GREEN, RED)] == [colour == GREEN, colour == RED]
+    if colour:
+        assert f"{colour}{verdict}\x1b[0m" in headline
+
+
+def test_warnings_are_yellow_and_other_notes_are_not(monkeypatch):
+    warning = "DATA-104 train.csv: 3 labels have few examples."
+    text = _on_a_terminal(example_record(notes=["12 training rows were set aside.", warning]), monkeypatch)
+    assert f"{YELLOW}{warning}\x1b[0m" in text
+    assert f"{DIM}notes                   \x1b[0m12 training rows were set aside.\n" in text
+
+
+def test_no_color_is_honoured(monkeypatch):
+    rows = counted_predictions(TWO, (100, 100), after=(80, 80), probe=(70, 70))
+    text = _on_a_terminal(example_record(TWO, rows, notes=["DATA-104 x"]), monkeypatch, no_color="1")
+    assert "better" in text
+    assert "DATA-104 x" in text
+    assert set(re.findall(r"\x1b\[([\d;]*)m", text)) <= {"0", "1", "2"}, "bold and dim are no colours"

@@ -409,6 +409,19 @@ def test_right_answers_are_those_written_as_the_target(case: TaskCase):
         assert found.tolist() == [cells[0] == true for cells, true in zip(case.task.cells(logits), shown, strict=True)]
 
 
+def test_its_probabilities_are_those_of_its_answers(case: TaskCase):
+    logits = case.logits()
+    answers = case.task.decode(logits)
+    if not hasattr(answers[0], "probabilities"):
+        with pytest.raises(RecipeError, match=f"the task {case.name} has no probabilities"):
+            case.task.probabilities(logits)
+        return
+    found = case.task.probabilities(logits)
+    assert found.shape == (case.texts, len(case.task.labels))
+    assert found.tolist() == [[answer.probabilities[label] for label in case.task.labels] for answer in answers]
+    assert case.task.probabilities(logits[:0]).shape == (0, len(case.task.labels))
+
+
 # Baselines
 
 

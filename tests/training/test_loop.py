@@ -296,6 +296,19 @@ def test_training_stops_early_when_validation_gets_no_better(make_loop: MakeLoop
 # Divergence
 
 
+@pytest.mark.parametrize(
+    ("method", "rate", "advised"),
+    [("lora", 0.5, "0.001"), ("full", 0.001, "0.0001"), ("full", 1e-4, "1e-05"), ("full", 5e-5, "5e-06")],
+)
+def test_the_advice_is_the_methods_default_rate_or_a_tenth_below_it(
+    make_loop: MakeLoop, method: str, rate: float, advised: str
+) -> None:
+    """docs/methods.md: 1e-3 for lora, 1e-4 for full."""
+    hint = make_loop(method=method, learning_rate=rate).loop.step.diverged("the loss is nan").hint
+    usual = {"lora": "0.001", "full": "0.0001"}[method]
+    assert f"this method's default is {usual}): --learning-rate {advised}" in hint
+
+
 def assert_stopped_untouched(loop: Any, before: Weights, said: str) -> None:
     with pytest.raises(TrainingDivergedError, match=said) as caught:
         loop.fit()

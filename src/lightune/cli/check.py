@@ -33,7 +33,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 @separator
 @encoding
 @click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
-@click.option("--model", help="Count lengths in this model's tokens (weights are not read).  [default: minilm]")
+@click.option("-m", "--model", help="Count lengths in this model's tokens (weights are not read).  [default: minilm]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, as in `lightune run`.")
 @as_json
 def command(data: str | None, model: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:

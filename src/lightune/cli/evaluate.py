@@ -20,7 +20,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.command("evaluate", epilog=EXAMPLES)
 @click.argument("run", metavar="MODEL")
 @click.option("--test", metavar="FILE", help="Labelled file, pattern or folder; default: the run's own test split.")
-@click.option("--text-column", help="Column of the text.")
+@click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @separator

@@ -38,6 +38,8 @@ COMMANDS = {
     "recipes": "List the shipped recipes, or print one.",
     "doctor": "Check this machine and installation.",
 }
+# Other names that people type; the help does not list them.
+ALIASES = {"train": "run"}
 
 
 class Commands(click.Group):
@@ -57,9 +59,10 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Answer a misspelt command with the closest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = did_you_mean(args[0], COMMANDS)
+        """Answer a misspelt command with the closest one, and take another name of a command for its own."""
+        args = [ALIASES.get(args[0], args[0]), *args[1:]]
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = did_you_mean(args[0], [*COMMANDS, *ALIASES])
             ctx.fail(f'there is no command "{args[0]}". {close} Valid: {", ".join(COMMANDS)}.'.replace("  ", " "))
         return super().resolve_command(ctx, args)
 

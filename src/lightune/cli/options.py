@@ -19,7 +19,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and n
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 # `--base-model` is the original name of the option.
 base_model = click.option(
-    "--model", "--base-model", "base_model", metavar="PATH",
+    "-m", "--model", "--base-model", "base_model", metavar="PATH",
     help="The folder of a run's base model, if it is no longer where the run found it.",
 )  # fmt: skip
 

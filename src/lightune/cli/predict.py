@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from lightune.inference.bulk import FileWishes, Tally
     from lightune.inference.classifier import Classifier
     from lightune.inference.known_texts import LabelledRows
+    from lightune.inference.texts import Text
     from lightune.tasks.answers import Answer
     from lightune.tasks.coverage import Abstained, Coverage
 
 EXAMPLES = example("""
 lightune predict runs/quickstart-1 "Lovely little place, friendly staff and delicious bread."
 cat lines.txt | lightune predict runs/quickstart-1
+lightune predict runs/pairs-1 "A man sleeps." "Somebody is awake."    # of a model of pairs
 lightune predict runs/quickstart-1 --file reviews.csv --output answers.csv --precision auto
 lightune predict runs/quickstart-1 --file reviews.jsonl --output answers.parquet --on-error skip
 lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstain-below 0.8
@@ -56,6 +58,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     help="The file's text column, if its name is not that of training; for a pair PREMISE,HYPOTHESIS.",
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path),
     help="Write the answered rows here, as csv, tsv, jsonl or parquet; default: csv on stdout.",
@@ -95,10 +98,11 @@ def command(
     """Classify texts with a run folder, or with any finished sequence classifier (a folder or a name on the Hub).
 
     Texts come from the command line, from stdin (one per line), or from a file (--file), whose rows are returned with
-    the answer in further columns, such as prediction and confidence. The whole file is read first, and refused if any
-    row is broken or has no text, unless --on-error skip. The cells of a .tsv are literal: quotes belong to the text. If
-    the file also has a label column, stderr says at the end how many texts are known from training, and the headline
-    metric with and without them.
+    the answer in further columns, such as prediction and confidence. Texts of the command line are taken two by two
+    where the model was trained on pairs. The whole file is read first, and refused if any row is broken or has no text,
+    unless --on-error skip. The cells of a .tsv are literal: quotes belong to the text. If the file also has a label
+    column, stderr says at the end how many texts are known from training, and the headline metric with and without
+    them.
 
     With --abstain-below 0.8 a text gets no answer where the model is less than 80% sure of it: in a file the answer is
     empty, and the column abstained is true. stderr says which share of the texts is answered, and which share of the
@@ -123,7 +127,7 @@ def command(
         require_writable(output)
     if source is not None:
         return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json)
-    return _texts(run, lines, how, as_json)
+    return _texts(run, lines, how, as_json, by_line=not texts)
 
 
 def _classifier(run: str, how: dict[str, Any]) -> Classifier:
@@ -142,32 +146,36 @@ def _wishes(text_column: str | None, **how: Any) -> FileWishes:
     return FileWishes(text_column, stated, how["on_error"] == "skip", how["abstain_below"])
 
 
-def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool) -> int:
-    abstention, coverage, answers = _answered(run, lines, how)
+def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_line: bool) -> int:
+    abstention, coverage, texts, answers = _answered(run, lines, how, by_line)
     left = list(map(abstention.leaves_out, answers))
-    outcome = abstention.summary(len(lines), left.count(False), coverage)
+    outcome = abstention.summary(len(texts), left.count(False), coverage)
     if as_json:
-        listed = [{"text": text, **abstention.as_json(answer)} for text, answer in zip(lines, answers, strict=True)]
+        listed = [{"text": text, **abstention.as_json(answer)} for text, answer in zip(texts, answers, strict=True)]
         return _print({"predictions": listed, **_abstaining(outcome)})
     shown = [_line(answer, is_left) for answer, is_left in zip(answers, left, strict=True)]
     width = max(map(len, shown)) if outcome else 0
-    for line, text in zip(shown, lines, strict=True):
-        click.echo(visible(f"{line:>{width}}  {text}"))
+    for line, text in zip(shown, texts, strict=True):
+        click.echo(visible(f"{line:>{width}}  {text if isinstance(text, str) else ' | '.join(text)}"))
     return _say_abstained(outcome)
 
 
-def _answered(run: str, lines: list[str], how: dict[str, Any]) -> tuple[Abstention, Coverage | None, Sequence[Answer]]:
-    """Return which answers are left out, what is known of that from validation, and all answers."""
+def _answered(
+    run: str, lines: list[str], how: dict[str, Any], by_line: bool
+) -> tuple[Abstention, Coverage | None, Sequence[Text], Sequence[Answer]]:
+    """Return which answers are left out, what is known of that from validation, the texts or pairs, and all answers."""
     from lightune.inference.abstention import Abstention, coverage_of
+    from lightune.inference.texts import in_turn
     from lightune.inference.torch_free import quick_logits
 
     is_usual, below = how["device"] in ("auto", "cpu") and how["precision"] != "bf16", how["abstain_below"]
     quick = quick_logits(run, lines, how["base_model"]) if is_usual else None
     if quick is not None:
         task, logits = quick
-        return Abstention(task, below), None if below is None else coverage_of(run), task.decode(logits)
+        return Abstention(task, below), None if below is None else coverage_of(run), lines, task.decode(logits)
     classifier = _classifier(run, how)
-    return Abstention(classifier.task, below), classifier.coverage, classifier.predict(lines)
+    texts = lines if by_line else in_turn(lines, classifier.text_columns)
+    return Abstention(classifier.task, below), classifier.coverage, texts, classifier.predict(texts)
 
 
 def _line(answer: Answer, is_left_out: bool) -> str:

@@ -155,7 +155,8 @@ def _count_rows(found: Checked) -> None:
 
 def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wishes) -> bool:
     """Find the columns and the task; without them nothing else can be checked."""
-    texts = _attempt(lambda: columns.text_columns(train, block.text_column), found.faults)
+    others = [table for table in _tables(found.tables).values() if table is not train] if found.tables else []
+    texts = _attempt(lambda: columns.text_columns(train, block.text_column, others), found.faults)
     if texts is None and block.named_labels is None:  # which columns are left for the label is not known either
         return False
     named, usual = texts[0] if texts else [], (*usual_names(wishes.task), *usual_names())

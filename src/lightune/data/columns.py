@@ -9,7 +9,7 @@ from itertools import islice
 
 from lightune.data.cells import CHUNK, cells
 from lightune.data.header import wrong_separator
-from lightune.data.names import PAIR_NAMES, TEXT_NAMES, clean_name
+from lightune.data.names import HEADED_NAMES, HEADING_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean, shortlist
 from lightune.faults import data_error
@@ -30,11 +30,14 @@ FEWEST_JUDGED = 5
 MOST_NAMED = 6
 
 
-def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[list[str], bool]:
+def text_columns(
+    table: Table, wanted: str | tuple[str, str] | None, others: Sequence[Table] = (), titled: bool = True
+) -> tuple[list[str], bool]:
     """Return (the text column or pair, whether it was guessed); DataError when there is none.
 
-    Unless stated, it is a pair recognised by its names, else the first of TEXT_NAMES that exists, else the widest
-    column. A column of numbers, or an id column without words, is never the text.
+    Unless stated, it is a pair recognised by its names, else a title and the text below it, else the first of
+    TEXT_NAMES that exists, else the widest column. A column of numbers, or an id column without words, is never the
+    text. A title is left out unless `titled`, and where one of the `others`, which are read in the same way, has none.
     """
     if wanted is not None:
         stated = [_readable(table, existing_column(table, name, "text")) for name in _stated(table, wanted)]
@@ -43,7 +46,7 @@ def text_columns(table: Table, wanted: str | tuple[str, str] | None) -> tuple[li
             raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")
         return stated, False
     known = by_lower(named_columns(table))
-    pair = _known_pair(table, known)
+    pair = _known_pair(table, known) or (_with_title(known, [table, *others]) if titled else None)
     if pair:
         return [_readable(table, name) for name in pair], True
     for name in TEXT_NAMES:
@@ -140,6 +143,24 @@ def _known_pair(table: Table, known: Mapping[str, Sequence[str]]) -> tuple[str, 
             if all(_holds_words(list(map(str, table.columns[column][:50]))) for column in pair):
                 return pair
     return None
+
+
+def _with_title(known: Mapping[str, Sequence[str]], tables: Sequence[Table]) -> tuple[str, str] | None:
+    """Return (a title, the text below it) where each text of all tables has one of its own."""
+    both = [next((known[name] for name in names if name in known), []) for names in (HEADING_NAMES, HEADED_NAMES)]
+    if any(len(written) != 1 for written in both):
+        return None
+    title, text = both[0][0], both[1][0]
+    fits = all({title, text} <= set(table.columns) and _are_titles(table, title) for table in tables)
+    return (title, text) if fits else None
+
+
+def _are_titles(table: Table, name: str) -> bool:
+    """Say whether a column has words in every row, mostly unlike: the name of a product is no title of a text."""
+    head = list(islice(cells(table, name), MOST_LOOKED_AT))
+    if not all(isinstance(value, str) for value in head) or 2 * len(set(head)) <= len(head):
+        return False
+    return _holds_words(head) and not any(map(is_missing, cells(table, name)))
 
 
 def _widest(table: Table) -> str:

@@ -69,19 +69,23 @@ def load_splits(
     tables: Tables | None = None,
     group_by: str | None = None,
     task: Task | None = None,
+    holds_out: bool = True,
 ) -> DataSplits:
     """Check and load the data a recipe names; DataError lists every fault with file and row.
 
     Training and validation rows are drawn by the seed, stratified by the task; test rows do not depend on it, so that
     runs with different seeds are compared on the same examples. `tables` replace the block's source. `group_by`
-    names a column to group by, whatever its values. A `task` that is known already is taken as it is.
+    names a column to group by, whatever its values. A `task` that is known already is taken as it is. Unless test rows
+    are given, some are held out; with `holds_out` false the test split stays empty.
     """
     checked = check_data(block, wishes, tables, task)
     raise_faults(checked.faults)
-    return draw_splits(checked, block, seed, group_by)
+    return draw_splits(checked, block, seed, group_by, holds_out)
 
 
-def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | None = None) -> DataSplits:
+def draw_splits(
+    checked: Checked, block: DataBlock, seed: int, group_by: str | None = None, holds_out: bool = True
+) -> DataSplits:
     """Draw the splits from data without faults; DataError when one is empty, or training lacks a label."""
     assert checked.tables is not None
     found = _whole(checked, group_by)
@@ -92,33 +96,37 @@ def draw_splits(checked: Checked, block: DataBlock, seed: int, group_by: str | N
         "validation": "validation" if len(found.validation) and keeps_validation else "train",
         "test": "test" if len(found.test) else "train",
     }
-    found = _sized(_with_test(found), block, seed, validation_is_own=files["validation"] == "validation")
+    found = _with_test(found) if holds_out else found
+    found = _sized(found, block, seed, validation_is_own=files["validation"] == "validation")
     found = replace(found, rows=_where_rows_went(checked.rows, found, files))
     for name, split in (("training", found.train), ("validation", found.validation), ("test", found.test)):
-        if len(split) == 0:
+        if len(split) == 0 and (holds_out or name != "test"):
             hint = " ".join([*found.notes, "Give more rows."])
             raise data_error("DATA-030", found.source, f"the {name} split is empty.", hint)
     raise_faults(found.task.drawn(found.train.targets, found.source))
     return replace(found, task=found.task.for_training(found.train.targets))
 
 
-def labelled_split(table: Table, block: DataBlock, task: Task) -> tuple[Split, list[str]]:
+def labelled_split(
+    table: Table, block: DataBlock, task: Task, texts: tuple[list[str], bool] | None = None
+) -> tuple[Split, list[str]]:
     """Return (a table's texts and targets, notes on guessed columns and on what reading skipped or found odd).
 
-    The task is already known (that of a trained model, for example).
+    The task is already known (that of a trained model, for example), and so may be the text columns: `texts`, and
+    whether they were guessed.
     """
     instead = list(task.instead_of_column(list(table.columns)))
     if not (block.text_column and block.named_labels) and not instead:
         raise_faults(table.doubts or labels_as_names(table.origin, list(table.columns), task.labels))
-    texts, guessed_text = columns.text_columns(table, block.text_column)
+    names, guessed_text = texts or columns.text_columns(table, block.text_column)
     wanted = block.named_labels or instead or None
-    labels, guessed_label = label_columns(table, wanted, texts, (*task.label_columns, *usual_names()))
+    labels, guessed_label = label_columns(table, wanted, names, (*task.label_columns, *usual_names()))
     labels = own_order(table, labels, task)
-    found = scan("test", table, Wanted(texts, labels, task, block.on_unseen_label, block.on_missing))
+    found = scan("test", table, Wanted(names, labels, task, block.on_unseen_label, block.on_missing))
     raise_faults(found.faults)
-    guess = columns.guess_note(texts, labels, (guessed_text, guessed_label))
+    guess = columns.guess_note(names, labels, (guessed_text, guessed_label))
     notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess])]
-    return split_of(found, found.rows, texts, labels), notes
+    return split_of(found, found.rows, names, labels), notes
 
 
 def _whole(checked: Checked, group_by: str | None) -> DataSplits:

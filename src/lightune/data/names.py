@@ -16,6 +16,9 @@ PAIR_NAMES = (
     ("text", "text_pair"), ("claim", "evidence"), ("context", "hypothesis"), ("query", "title"),
     ("query", "product_title"), ("original", "paraphrase"), ("anchor", "positive"), ("headline", "articlebody"),
 )  # fmt: skip
+# A title and the text below it are the text together.
+HEADING_NAMES = ("title", "headline", "subject")
+HEADED_NAMES = ("text", "content", "body", "message", "review", "comment", "description", "abstract", "article")
 # Other usual names of columns: a first row that holds one of these words is a row of names.
 OTHER_NAMES = (
     "abstract", "airline", "answer", "article", "aspect", "author", "column", "confidence", "context", "country",

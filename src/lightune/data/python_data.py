@@ -34,16 +34,18 @@ from lightune.tasks import label_columns as usual_names
 
 NO_SOURCE = {"source": PYTHON, "name": None, "revision": None}
 PAIR = ("text", "label")
+TEXT_PAIR = ("text", "text_pair")
 SPLIT_NAMES = [name for known in SPLITS.values() for name in known]
 SERIES = ("pandas.Series", "pandas.Index", "polars.Series")
 VALID = (
     'Valid: rows (dicts {"text": ..., "label": ...}, named tuples, dataclasses, or (text, label) pairs, as zip(texts, '
-    "labels) makes them), a dict of columns, a DataFrame of pandas or polars, an Arrow table, a structured numpy "
-    'array, a datasets.Dataset, or a mapping of "train", "validation" and "test" to these.'
+    "labels) makes them), the two columns (texts, labels) in a tuple, a dict of columns, a DataFrame of pandas or "
+    'polars, an Arrow table, a structured numpy array, a datasets.Dataset, or a mapping of "train", "validation" and '
+    '"test" to these.'
 )
 NAME_A_FILE = (
-    'A file or a data set of the Hub is named in the recipe: data={"source": "train.csv"}; on the command line by '
-    f"--train train.csv. {VALID}"
+    'A file or a data set of the Hub is named in the recipe, or by lightune.run(train="train.csv"), as by --train '
+    f"train.csv on the command line. {VALID}"
 )
 
 
@@ -75,15 +77,15 @@ def _split_tables(data: Mapping[Any, Any]) -> Tables:
 
 def _require_plain(tables: Tables, block: DataBlock, task: str) -> None:
     """Refuse cells that `str` would turn into a text or label that nobody wrote; other columns may hold anything."""
+    present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
     try:
-        texts, _ = columns.text_columns(tables.train, block.text_column)
+        texts, _ = columns.text_columns(tables.train, block.text_column, present[1:])
     except DataError:  # the check reports it, with all other faults
         return
     try:
         labels = label_columns(tables.train, block.named_labels, texts, usual_names(task))[0]
     except DataError:
         labels = []
-    present = [table for table in (tables.train, tables.validation, tables.test) if table is not None]
     raise_faults([fault for table in present for fault in value_faults(table, texts, labels)])
 
 
@@ -127,13 +129,35 @@ def _known_splits(data: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _table(origin: str, data: Any) -> Table:
     _refuse(origin, data)
-    table = column_table(origin, data)
+    table = column_table(origin, _two_columns(data) or data)
     if table is None:
         table = _from_rows(origin, _rows(origin, data))
         table.class_names.update(class_names(getattr(data, "features", None)) if is_a(data, *DATASETS) else {})
     if not len(table):
         raise data_error("DATA-004", origin, "there are no rows.", "Give it rows, each with a text and its label.")
     return table
+
+
+def text_and_label_columns(texts: Sequence[Any], labels: Sequence[Any], label: str = PAIR[1]) -> dict[str, Any]:
+    """Return texts and labels as a mapping of columns; texts that are pairs become two of them."""
+    parts = [listed(plain(text)) for text in texts]
+    widths = {-1 if part is None else len(part) for part in parts}
+    if widths == {1}:  # of an array with one column
+        return {PAIR[0]: [part[0] for part in parts if part], label: labels}
+    if widths == {len(TEXT_PAIR)}:
+        pair = {name: [part[place] for part in parts if part] for place, name in enumerate(TEXT_PAIR)}
+        return {**pair, label: labels}
+    return {PAIR[0]: texts, label: labels}
+
+
+def _two_columns(data: Any) -> dict[str, Any] | None:
+    """Return (texts, labels) as a mapping of columns, None for other data; two rows of two cells stay rows."""
+    if type(data) is not tuple or len(data) != len(PAIR):
+        return None
+    texts, labels = map(listed, data)
+    if texts is None or labels is None or len(texts) == len(labels) == len(PAIR):
+        return None
+    return text_and_label_columns(texts, labels)
 
 
 def _refuse(origin: str, data: Any) -> None:

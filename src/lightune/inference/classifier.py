@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lightune import runtime
@@ -151,7 +152,7 @@ class Classifier:
     def _wrong_parts(self, number: int, given: int) -> DataError:
         names, count = ", ".join(self.text_columns), len(self.text_columns)
         hint = "A tuple of two strings is one pair; give single texts as a list of strings." if count == 1 else (
-            f"It takes pairs ({names}): from Python as tuples; on the command line --file with these columns."
+            f"It takes pairs ({names}): tuples from Python; on the command line TEXT TEXT2, or --file with them."
         )  # fmt: skip
         return DataError(
             "DATA-041", f"text {number} has {given} part{'s' * (given > 1)}; this classifier takes {count}.", hint
@@ -183,6 +184,23 @@ class Classifier:
     def coverage(self) -> Coverage | None:
         """How many validation texts are answered with a bound on the confidence, and rightly; None where unknown."""
         return self.signature.coverage
+
+    def predict_proba(self, texts: Text | Sequence[Text]) -> NDArray[Any]:
+        """Return the probability of each label, (texts, labels), in the order of `classes_`.
+
+        The rows of a classification sum to 1. With several labels a text each label has a probability of its own.
+        Raises RecipeError for a task without labels, and what `predict` raises.
+        """
+        given = as_texts(texts)
+        logits = self.logits(given) if given else np.zeros((0, self.task.outputs), np.float32)
+        return self.task.probabilities(logits)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, (labels,), under the name that scikit-learn gives them. AttributeError for a task without."""
+        if not self.task.labels:
+            raise AttributeError(f"the task {self.task.name} has no labels, and so no classes_.")
+        return np.array(self.task.labels)
 
     @property
     def has_fingerprints(self) -> bool:

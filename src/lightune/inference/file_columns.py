@@ -23,7 +23,7 @@ def file_columns(classifier: Classifier, table: Table, wanted: str | None = None
     trained = classifier.text_columns
     if wanted is None and all(name in table.columns for name in trained):
         return text_columns(table, trained[0] if len(trained) == 1 else (trained[0], trained[1]))
-    names, is_guess = text_columns(table, wanted)
+    names, is_guess = text_columns(table, wanted, titled=len(trained) > 1)
     if len(names) != len(trained):
         raise _wrong_number(classifier, table, names)
     return names, is_guess

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.cells import label_cells
-from lightune.data.columns import text_columns
 from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.encoding import encode_splits
 from lightune.data.label_columns import label_columns
@@ -57,8 +56,8 @@ def evaluate_file(
         labels = classifier.label_columns
     block = DataBlock(text_column=text, label_columns=None if labels is None else tuple(labels))
     try:
-        task = _task_in(classifier, table, block)
-        split, notes = labelled_split(table, block, task)
+        task = _task_in(classifier, table, block, names)
+        split, notes = labelled_split(table, block, task, (names, is_guess))
     except DataError as error:
         raise _without_options(error) from error
     for note in notes:
@@ -114,12 +113,11 @@ def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]],
     return replace(split, groups={by: values})
 
 
-def _task_in(classifier: Classifier, table: Table, block: DataBlock) -> Task:
+def _task_in(classifier: Classifier, table: Table, block: DataBlock, texts: list[str]) -> Task:
     """Return the task with the file's label names: a model trained elsewhere may have other names for them."""
     task = classifier.task
     if not classifier.signature.finished_elsewhere:
         return task
-    texts, _ = text_columns(table, block.text_column)
     names, _ = label_columns(table, block.named_labels, texts, task.label_columns)
     return task.in_words_of(label_cells(table, names))
 

@@ -45,6 +45,20 @@ def as_texts(texts: Any) -> Sequence[Text]:
     return list(texts) if has_items else [texts]
 
 
+def in_turn(texts: Sequence[str], columns: Sequence[str]) -> list[Text]:
+    """Return texts that were given one after the other, as on a command line: two by two where each text is a pair.
+
+    Raises DataError for an odd number of texts where they are pairs; `columns` names the parts of one text.
+    """
+    if len(columns) == 1:
+        return list(texts)
+    if len(texts) % 2:
+        told = f"{len(texts)} text{'s were' if len(texts) > 1 else ' was'} given"
+        hint = 'Give two texts for each pair, "TEXT" "TEXT2", or --file with these columns.'
+        raise DataError("DATA-041", f"{told}; this classifier takes pairs ({', '.join(columns)}).", hint)
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
 def text_parts(text: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """Return the parts of one text, plain; for a named tuple with the fields `names`, these fields in this order."""
     named = set(names) <= set(getattr(type(text), "_fields", ()))

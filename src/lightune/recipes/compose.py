@@ -43,6 +43,7 @@ FLAGS: dict[str, str] = {
     "fingerprints": "data.fingerprints",
     "method": "method.name",
     "epochs": "training.num_train_epochs",
+    "batch_size": "training.per_device_train_batch_size",
     "learning_rate": "training.learning_rate",
     "seed": "training.seed",
     "device": "device",
@@ -117,31 +118,44 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
     return {"name": _as_name(path.stem), **found}
 
 
-def compose(name: str | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> Composed:
+def compose(
+    start: Recipe | Mapping[str, Any] | str | None,
+    flags: Mapping[str, Any],
+    settings: Sequence[str] | Mapping[str, Any] = (),
+) -> Composed:
     """Return the recipe for these arguments; RecipeError lists what is wrong.
 
-    A method given by a flag replaces the whole method block. A learning rate that the recipe gave for another method
-    is replaced by the new method's default, unless it is set here too.
+    `start` is a recipe, a mapping of its keys, or the name of a shipped one or of a YAML file; None is the quickstart.
+    `settings` are recipe keys, "training.seed=7" each or a mapping. A method given by a flag replaces the whole method
+    block. A learning rate that the recipe gave for another method is replaced by the new method's default, unless it
+    is set here too.
     """
-    given = {FLAGS[flag]: value for flag, value in flags.items() if value is not None}
-    given.update(_parse_setting(setting) for setting in settings)
-    if "data.source" in given and {"data.source.train", "data.source.validation", "data.source.test"} & set(given):
-        raise RecipeError("RECIPE-008", "give the data once: --data, or --train with its other files.", "See --help.")
-    mapping = read_recipe(name or DEFAULT)
-    if name is None:
+    given = _given(flags, settings)
+    if isinstance(start, Recipe):
+        if not given:
+            return Composed(start, [])
+        start = start.model_dump()
+    mapping = read_recipe(start or DEFAULT) if isinstance(start, str | None) else dict(start)
+    if start is None:
         _keep_what_holds(mapping, given)
     notes = _make_room(mapping, given)
     _require_train(mapping, given)
     for key, value in given.items():
         _set(mapping, key, value)
-    return Composed(_checked(mapping, f'the recipe "{name}"' if name else "the recipe"), notes)
+    return Composed(_checked(mapping, f'the recipe "{start}"' if isinstance(start, str) else "the recipe"), notes)
 
 
-def as_recipe(given: Recipe | Mapping[str, Any] | str) -> Recipe:
-    """Return a recipe for a mapping of its keys, or for the name of a shipped one or of a YAML file."""
-    if isinstance(given, Recipe):
-        return given
-    return compose(given, {}).recipe if isinstance(given, str) else parse_recipe(given)
+def _given(flags: Mapping[str, Any], settings: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Return what flags and settings give, by recipe key."""
+    unknown = next((flag for flag in flags if flag not in FLAGS), None)
+    if unknown is not None:
+        hint = f"{did_you_mean(unknown, FLAGS)} Valid: {', '.join(FLAGS)}.".strip()
+        raise RecipeError("RECIPE-013", f'there is no flag "{unknown}".', hint)
+    given = {FLAGS[flag]: value for flag, value in flags.items() if value is not None}
+    given.update(settings if isinstance(settings, Mapping) else map(_parse_setting, settings))
+    if "data.source" in given and {"data.source.train", "data.source.validation", "data.source.test"} & set(given):
+        raise RecipeError("RECIPE-008", "give the data once: --data, or --train with its other files.", "See --help.")
+    return given
 
 
 def to_yaml(recipe: Recipe) -> str:

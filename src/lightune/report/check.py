@@ -22,8 +22,8 @@ MOST_COLUMNS = 8
 def print_findings(found: Findings, console: Console) -> None:
     """Print what the check found."""
     print_text(console, _verdict(found), "bold" if found.usable else "bold red")
-    for title, faults in (("fault", found.faults), ("warning", found.warnings)):
-        _print_faults(console, title, faults)
+    for title, faults, style in (("fault", found.faults, "red"), ("warning", found.warnings, "yellow")):
+        _print_faults(console, title, faults, style)
     for table in _tables(found, console.width):
         console.print()
         print_table(table, console)
@@ -44,13 +44,14 @@ def _count(number: int, noun: str) -> str:
     return f"{words.count(number)} {noun}{'s' * (number != 1)}"
 
 
-def _print_faults(console: Console, title: str, faults: Sequence[Fault]) -> None:
-    """Print at most ten of each kind; consecutive faults with the same hint show it once."""
+def _print_faults(console: Console, title: str, faults: Sequence[Fault], style: str) -> None:
+    """Print at most ten of each kind, the code in the style; consecutive faults with the same hint show it once."""
     for code in dict.fromkeys(fault.code for fault in faults):
         kind = [fault for fault in faults if fault.code == code]
         console.print()
         for number, fault in enumerate(kind[:MOST_SHOWN]):
-            print_line(console, "" if number else f"{title} {code}", f"{fault.place}: {fault.text}".removeprefix(": "))
+            name, told = f"{title} {code}" if not number else "", f"{fault.place}: {fault.text}".removeprefix(": ")
+            print_line(console, name, told, style)
             following = kind[number + 1].hint if number + 1 < len(kind[:MOST_SHOWN]) else None
             if fault.hint and fault.hint != following:
                 print_line(console, "", f"-> {fault.hint}")

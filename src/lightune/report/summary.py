@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lightune.faults import is_warning
 from lightune.record import RunRecord
 from lightune.report import gains, tables, usage, views, words
 from lightune.report.files import REPORT_FILE
@@ -23,11 +24,13 @@ MOST_GROUPS = 6
 MOST_GROUPINGS = 1
 MOST_ROWS = 10
 LONGEST_NAME, SHORTEST_NAME = 34, 12
+VERDICT_STYLES = {"better": "green", "worse": "red"}  # no clear difference stays plain
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Print the result of the run: the headline first, then metrics, cost, speed, and where the files are."""
-    print_text(console, gains.headline(record), "bold")
+    verdict = record.comparison.gains[record.comparison.rival].verdict
+    print_text(console, gains.headline(record), "bold", verdict)
     for sentence in record.comparison.cautions:
         print_text(console, sentence, "yellow")
     print_text(console, gains.before_sentence(record))
@@ -39,7 +42,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
         print_table(table, console)
     console.print()
     for name, text in _lines(record, details):
-        print_line(console, name, text)
+        print_line(console, name, text, style="yellow" if is_warning(text) else "")
 
 
 def _tables(record: RunRecord, details: list[Table]) -> Iterator[Table]:
@@ -142,19 +145,24 @@ def _width_of_figures(rows: Sequence[Sequence[str]]) -> int:
     return sum(2 + max(7, *(len(line) for cell in column for line in cell.split("\n"))) for column in columns)
 
 
-def print_text(console: Console, text: str, style: str = "") -> None:
-    """Print a sentence, wrapped, without trailing spaces."""
-    for line in wrap(words.printable(text), console.width, break_on_hyphens=False):
-        console.print(Text(line, style=style), soft_wrap=True)
+def print_text(console: Console, text: str, style: str = "", verdict: str = "") -> None:
+    """Print a sentence, wrapped, without trailing spaces; the verdict in it gets its colour."""
+    lines = [Text(line, style=style) for line in wrap(words.printable(text), console.width, break_on_hyphens=False)]
+    last = next((line for line in reversed(lines) if verdict in VERDICT_STYLES and verdict in line.plain), None)
+    if last is not None:
+        start = last.plain.rindex(verdict)
+        last.stylize(VERDICT_STYLES[verdict], start, start + len(verdict))
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
-def print_line(console: Console, name: str, text: str) -> None:
+def print_line(console: Console, name: str, text: str, name_style: str = "dim", style: str = "") -> None:
     """Print a name and, beside it, a text that wraps in its own column; paths are never broken."""
     width = max(console.width - FIRST_COLUMN, 20)
     lines = wrap(words.printable(text), width, break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines or [""]):
-        start = Text(("" if number else name).ljust(FIRST_COLUMN), style="dim")
-        console.print(start + Text(line), soft_wrap=True)
+        start = ("" if number else name).ljust(FIRST_COLUMN)
+        console.print(Text.assemble((start, name_style), (line, style)), soft_wrap=True)
 
 
 def _lowered(text: str) -> str:

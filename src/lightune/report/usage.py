@@ -37,11 +37,9 @@ def base_model(record: RunRecord) -> str:
 
 
 def predict_command(record: RunRecord) -> str:
-    """Return the command that answers a text with the adapted model, or a file's texts when they come in pairs."""
-    folder = shlex.quote(record.run_folder)
-    if is_pair(record):
-        return f"lightune predict {folder} --file pairs.csv"
-    return f'lightune predict {folder} "A text to classify."'
+    """Return the command that answers a text, or a pair of texts, with the adapted model."""
+    texts = '"First text." "Second text."' if is_pair(record) else '"A text to classify."'
+    return f"lightune predict {shlex.quote(record.run_folder)} {texts}"
 
 
 def rerun_command(record: RunRecord) -> str:

@@ -142,6 +142,17 @@ class Task(Targets):
     def decode(self, logits: Array) -> Sequence[Answer]:
         """Return the answer to each text from its logits."""
 
+    def probabilities(self, logits: Array) -> Array:
+        """Return the probability of each label, (texts, labels), in the order of `labels`; by default its answers'.
+
+        Raises RecipeError for a task whose answers have none.
+        """
+        found: list[Any] = [getattr(answer, "probabilities", None) for answer in self.decode(logits)]
+        if not self.labels or None in found:
+            text = f"the task {self.name} has no probabilities of labels."
+            raise RecipeError("RECIPE-095", text, "predict gives its answers.")
+        return np.array([[shares[label] for label in self.labels] for shares in found]).reshape(-1, len(self.labels))
+
     def cells(self, logits: Array) -> Iterator[tuple[str, ...]]:
         """Yield the cells of each text's answer, as those of `decode`; override it where a file needs no objects."""
         for start in range(0, len(logits), CHUNK):

@@ -67,9 +67,13 @@ class Step:
         return loss, norm
 
     def diverged(self, message: str) -> TrainingDivergedError:
-        """Return the error for training that diverged, with the learning rate to try next."""
-        hint = f"Lower the learning rate (it was {self.learning_rate:.2g}): --learning-rate {self.peak_rate / 10:.2g}"
-        return TrainingDivergedError("TRAIN-001", message, hint)
+        """Return the error for training that diverged, with the method's default learning rate, or a lower one."""
+        usual = self.passes.method.default_learning_rate
+        advised = usual if self.peak_rate > usual else self.peak_rate / 10
+        told = f"it was {self.learning_rate:.2g}; this method's default is {usual:.2g}"
+        return TrainingDivergedError(
+            "TRAIN-001", message, f"Lower the learning rate ({told}): --learning-rate {advised:.2g}"
+        )
 
     def _run_passes(self, shares: Sequence[Sequence[Sequence[int]]], epoch: int) -> list[torch.Tensor]:
         """Add this rank's part of the step's gradient to the gradients; return the mean loss of each micro-batch.
