@@ -175,8 +175,8 @@ def test_evaluate_gives_the_runs_figures_and_those_of_a_file_of_columns(run: Tin
         assert found["f1_macro"] == pytest.approx(f1_score(targets, answers, average="macro", zero_division=0))
     assert main(["evaluate", str(run.folder), "--test", str(joined)]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert ";" in said
-    assert "not among the training labels" in said
+    assert 'labels are joined by ";"' in said
+    assert 'and by "|" in training' in said
 
 
 def test_a_finished_head_is_used_where_the_labels_agree_in_any_order(runner: Any, full: TinyRun, published: Path):
