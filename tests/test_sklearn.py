@@ -61,7 +61,7 @@ def test_it_learns_and_scores_as_scikit_learn_does(fitted: TextClassifier):
 
 
 def test_all_texts_but_a_fifth_are_trained_on_and_none_is_held_out(fitted: TextClassifier):
-    assert fitted.notes_ == ("22 of the 110 training examples were set aside for validation.",)
+    assert fitted.notes_[0] == "22 of the 110 training examples were set aside for validation."
     assert (fitted.folder_ / "recipe.yaml").is_file()
     assert not (fitted.folder_ / "results.json").exists()
 

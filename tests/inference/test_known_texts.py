@@ -412,6 +412,7 @@ def test_predict_says_the_accuracy_with_and_without_known_texts(run, half, new, 
         "unit": "share",
         "higher_is_better": True,
         "hub_name": "accuracy",
+        "by_group": "",
     }
     assert found["known"] == {
         "label_column": "label", "examples": 77, "known_examples": 37, "unknown_labels": 0, "missing_labels": 0,

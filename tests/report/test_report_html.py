@@ -212,7 +212,7 @@ def test_peft_code_only_where_peft_can_read_the_adapter():
 
 
 def test_the_way_out_of_the_run_folder_is_shown():
-    page = unescape(_page())
+    page = re.sub(r"</?span>", "", unescape(_page()))  # a command breaks between its words
     assert 'lightune.load("runs/reviews-1").save_pretrained("my-model")' in page
     assert "lightune push runs/reviews-1 OWNER/NAME" in page
     inference = example_record().inference.model_dump() | {"merged_samples_per_second": None}

@@ -202,7 +202,7 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
     """Return the columns as texts, with the line of each row; faults go into `faults`."""
     lines: array[int] = array("q")
     path, store = file.path, Store(on_disk)
-    with file.open() as stream:
+    with file.stream() as stream:
         first = list(islice(stream, LOOKED_AT))
         layout = layout_of(kind_of(path), first, file.separator)
         rows = Rows(path, chain(first, stream), layout, faults)

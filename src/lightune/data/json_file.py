@@ -34,7 +34,7 @@ def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
         faults.append(Fault("DATA-079", str(path), text, "Write one object a line, as .jsonl."))
         return Reading()
     try:
-        with file.open() as stream:
+        with file.stream() as stream:
             text = stream.read()
         records = _records(READ.decode(text))
     except (ValueError, RecursionError) as error:

@@ -55,7 +55,7 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
 def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
     limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
-    with file.open() as stream:
+    with file.stream() as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 blank += 1

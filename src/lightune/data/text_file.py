@@ -41,7 +41,7 @@ class TextFile:
     separator: str | None = None
     notes: tuple[str, ...] = ()
 
-    def open(self) -> TextIO:
+    def stream(self) -> TextIO:
         """Open it as text; bytes that are not of a one-byte-based encoding become single surrogates."""
         errors = "strict" if self.encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
         if is_packed(self.path):
@@ -109,7 +109,7 @@ def wrong_encoding(file: TextFile) -> Fault | None:
     None where most lines with other characters than ASCII can be read: then the others were spoilt one by one.
     """
     good, bad, first, sample = 0, 0, 0, bytearray()
-    with file.open() as stream:
+    with file.stream() as stream:
         for number, line in enumerate(_lines(stream), 1):
             if line.isascii():
                 continue

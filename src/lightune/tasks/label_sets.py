@@ -24,6 +24,8 @@ from lightune.values.missing import is_missing
 from lightune.values.numerals import AMOUNT
 
 JOIN = "|"  # between the labels of a cell in the files that lightune writes
+# The usual names of a column; Prodigy calls the chosen ones "accept".
+USUAL_COLUMNS = ("labels", "tags", "intents", "categories", "topics", "emotions", "accept")
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1}
 MOST_LOOKED_AT = 10_000
 MOST_NAMED, LONGEST = 5, 40

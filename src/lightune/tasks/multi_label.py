@@ -57,15 +57,7 @@ class MultiLabel(Task):
         Metric(name="average_precision", title="average precision", unit="share"),
         Metric(name="loss", title="loss", unit="nats", higher_is_better=False),
     )
-    label_columns: ClassVar[tuple[str, ...]] = (
-        "labels",
-        "tags",
-        "intents",
-        "categories",
-        "topics",
-        "emotions",
-        "accept",
-    )
+    label_columns: ClassVar[tuple[str, ...]] = label_sets.USUAL_COLUMNS
     target_column: ClassVar[str] = "labels"
 
     separator: str = label_sets.JOIN
