@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEIGHT, LINE_HEIGHT = 330, 17
+SMALLEST, LARGEST = 6, 250  # areas of points
 LONGEST_NAME = 14  # two names with their figures stand beside each other
 # Form and colour of each curve: the first is that of all labels, or of a single one.
 FORMS = [(ACCENT, "-"), (WARM, "-"), (MUTED, "-"), (ACCENT, "--"), (WARM, "--"), (MUTED, "--"), (INK, ":")]
@@ -20,21 +21,30 @@ FORMS = [(ACCENT, "-"), (WARM, "-"), (MUTED, "-"), (ACCENT, "--"), (WARM, "--"),
 
 @dataclass(frozen=True)
 class Line:
-    """A line to draw: its name and the figure beside it in the legend, which both can be drawn, and its points."""
+    """A line to draw: its name and the figure beside it in the legend, which both can be drawn, and its points.
+
+    `shares` say how much of all is in each point, where points differ in that.
+    """
 
     name: str
     figure: str
     across: Sequence[float]
     up: Sequence[float]
+    shares: Sequence[float] = ()
 
 
 def reliability_plot(lines: Sequence[Line], across: str, up: str) -> str:
-    """Draw the share that came true over the mean probability of each bin, for each line, with the diagonal."""
+    """Draw the share that came true over the mean probability of each bin, for each line, with the diagonal.
+
+    The area of a point is the share of all probabilities that is in its bin.
+    """
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1)
-        for line, (colour, form) in zip(lines, ((ACCENT, "o-"), (WARM, "s--")), strict=False):
-            axes.plot(line.across, line.up, form, color=colour, markersize=5, label=_legend(line), clip_on=False)
+        for line, (colour, form) in zip(lines, ((ACCENT, "-"), (WARM, "--")), strict=False):
+            axes.plot(line.across, line.up, form, color=colour, linewidth=1.2, label=_legend(line), clip_on=False)
+            areas = [SMALLEST + LARGEST * share for share in line.shares]
+            axes.scatter(line.across, line.up, areas, color=colour, linewidths=0, clip_on=False, zorder=3)
         _finish(axes, across, up, len(lines), columns=1)
 
     figures = "; ".join(_legend(line) for line in lines)

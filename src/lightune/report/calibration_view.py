@@ -196,7 +196,9 @@ class CalibrationView(View):
 
 def _line(name: str, error: float, bins: Sequence[Bin]) -> Line:
     across, up = [found.confidence for found in bins], [found.accuracy for found in bins]
-    return Line(name, f"error {words.percent(error)}", across, up)
+    total = sum(found.examples for found in bins)
+    shares = [found.examples / max(total, 1) for found in bins]
+    return Line(name, f"error {words.percent(error)}", across, up, shares)
 
 
 def _bin(found: Bin) -> list[str]:
