@@ -153,10 +153,15 @@ def _name_base(path: Path, config: ArtifactConfig) -> None:
     The attached configuration keeps the path: PEFT would ask the Hub about a name whenever it collects the tensors.
     """
     if path.is_file():
-        is_folder, name = config.base_revision is None, config.base_model
-        base = Path(name).name if is_folder else embedded.public_name(name)
-        told = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, {**told, "base_model_name_or_path": base, "revision": hub_revision(config)})
+        write_json(path, public_settings(path, config))
+
+
+def public_settings(path: Path, config: ArtifactConfig) -> dict[str, Any]:
+    """Return the content of PEFT's file with the base model's public name and commit, never a path."""
+    is_folder, name = config.base_revision is None, config.base_model
+    base = Path(name).name if is_folder else embedded.public_name(name)
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return {**told, "base_model_name_or_path": base, "revision": hub_revision(config)}
 
 
 def read_config(folder: Path) -> ArtifactConfig:

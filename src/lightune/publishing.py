@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightune.artifact import adapter_folder, read_config
+from lightune.artifact import CONFIG_FILE, PEFT_FILE, ArtifactConfig, adapter_folder, public_settings, read_config
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
@@ -15,7 +16,7 @@ from lightune.report import usage
 from lightune.report.card import UNKNOWN_LICENSE, Published, render_card
 from lightune.report.files import CARD_FILE
 from lightune.report.without_paths import base_name
-from lightune.safe_files import MANIFEST_FILE, listed_files, manifest_bytes
+from lightune.safe_files import MANIFEST_FILE, json_bytes, listed_files, manifest_bytes
 
 Content = Path | bytes
 
@@ -49,11 +50,24 @@ def adapter_upload(run: Path) -> Upload:
     Raises ArtifactError when the run folder is damaged, or its reload check failed.
     """
     record, folder = _sound_record(run), adapter_folder(run)
-    read_config(folder)
-    listed = listed_files(folder)
-    kept = {name: sha256 for name, sha256 in listed.items() if name != FINGERPRINTS_FILE}
-    files = {name: folder / name for name in sorted(kept)}
-    return Upload(record, {**files, MANIFEST_FILE: manifest_bytes(kept)}, False, tuple(set(listed) - set(kept)))
+    config = read_config(folder)
+    hashes = listed_files(folder)
+    left_out = tuple(name for name in (FINGERPRINTS_FILE,) if hashes.pop(name, None))
+    files: dict[str, Content] = {name: folder / name for name in sorted(hashes)}
+    for name, raw in _without_paths(folder, config).items():
+        if raw != (folder / name).read_bytes():
+            files[name], hashes[name] = raw, hashlib.sha256(raw).hexdigest()
+    return Upload(record, {**files, MANIFEST_FILE: manifest_bytes(hashes)}, False, left_out)
+
+
+def _without_paths(folder: Path, config: ArtifactConfig) -> dict[str, bytes]:
+    """Return the files that name the base model; an older version wrote the path of a local folder into them."""
+    is_path = config.base_revision is None and base_name(config.base_model) != config.base_model
+    named = replace(config, base_model=base_name(config.base_model)) if is_path else config
+    files = {CONFIG_FILE: json_bytes(named.as_json())} if is_path else {}
+    if (folder / PEFT_FILE).is_file():
+        files[PEFT_FILE] = json_bytes(public_settings(folder / PEFT_FILE, named))
+    return files
 
 
 def merged_upload(run: Path, working: Path, base_model: str | None = None) -> Upload:

@@ -60,7 +60,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    path.write_bytes(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return indented JSON as `write_json` writes it."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def json_text(value: Any, ensure_ascii: bool = False, indent: str = "") -> str:

@@ -23,7 +23,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import lightune
 from lightune.cli.main import main
 from lightune.models import hub, hub_upload
-from saved_adapters import make_adapter
+from lightune.safe_files import write_json, write_manifest
+from saved_adapters import make_adapter, without_tokenizer
 from small_hub import COMMIT, closed_port, environment
 from tiny import sentences
 from writable_hub import READ_TOKEN, TOKEN, Writing, writable_hub
@@ -234,6 +235,27 @@ def test_json_lists_the_files_and_nothing_else_is_on_stdout(anna: Writing, run: 
     }
 
 
+def test_the_paths_that_an_older_version_wrote_are_not_uploaded(
+    anna: Writing, tiny_run: Any, tmp_path: Path, capsys: Any
+) -> None:
+    """Format 1 of lightune.json and PEFT's file had the path of a base in a folder."""
+    run = Path(shutil.copytree(tiny_run.folder, tmp_path / "older"))
+    adapter, base = without_tokenizer(run / "adapter"), tiny_run.record.model.name
+    for name, change in (
+        ("lightune.json", {"format_version": 1, "base_model": base}),
+        ("adapter_config.json", {"base_model_name_or_path": base}),
+    ):
+        told = json.loads((adapter / name).read_text(encoding="utf-8"))
+        write_json(adapter / name, {**told, **change})
+    config = json.loads((adapter / "lightune.json").read_text(encoding="utf-8"))
+    write_json(adapter / "lightune.json", {name: value for name, value in config.items() if name != "task"})
+    write_manifest(adapter)
+    wanted = lightune.load(run).logits(TEXTS)
+    assert push(run, NAME, "--yes") == 0
+    assert [path.name for path in anna.folder.iterdir() if str(Path(base).parent).encode() in path.read_bytes()] == []
+    np.testing.assert_array_equal(lightune.load(NAME, base_model=base).logits(TEXTS), wanted)
+
+
 # A base that others do not have
 
 
@@ -283,6 +305,24 @@ def test_an_existing_repository_keeps_who_may_see_it(anna: Writing, run: Path, c
     shown = " ".join(capsys.readouterr().out.split())
     assert "anna/reviews, private; it is there, and files of these names are replaced" in shown
     assert (len(anna.commits), anna.created) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "others"),
+    [
+        ([], ["--merged"], "MANIFEST.json, adapter_config.json, adapter_model"),
+        (["--merged"], [], "config.json, model.safetensors"),
+    ],
+)
+def test_two_models_are_not_mixed_in_a_repository(
+    anna: Writing, run: Path, capsys: Any, before: list[str], after: list[str], others: str
+) -> None:
+    assert push(run, NAME, "--yes", *before) == 0
+    (anna.folder / "notes.md").write_text("of no concern", encoding="utf-8")
+    said = refused(capsys, 2, "RECIPE-097", run, NAME, "--yes", *after)
+    assert f"anna/reviews holds another model: {others}" in said
+    assert push(run, NAME, "--yes", *before) == 0
+    assert len(anna.commits) == 2
 
 
 # Asking
@@ -361,6 +401,11 @@ def test_somebody_else_s_name_is_refused_and_an_organisation_s_is_not(anna: Writ
 @pytest.mark.parametrize("name", ["a/b/c", "anna/re views", "anna/../reviews", "-x", "anna/"])
 def test_what_cannot_be_a_name_is_a_fault_of_usage(anna: Writing, run: Path, capsys: Any, name: str) -> None:
     refused(capsys, 2, "RECIPE-095", "--yes", run, "--", name)
+    assert anna.asked == []
+
+
+def test_where_the_base_model_is_matters_only_for_a_merged_model(anna: Writing, run: Path, capsys: Any) -> None:
+    refused(capsys, 2, "--model goes with --merged", run, NAME, "--yes", "--model", "somewhere")
     assert anna.asked == []
 
 

@@ -213,6 +213,7 @@ def test_the_card_of_a_published_adapter_speaks_of_its_repository():
     card = _published(license="mit")
     found = _front_matter(card)
     assert (found["license"], found["library_name"]) == ("mit", "peft")
+    assert "\n# reviews\n" in card
     assert 'lightune predict anna/reviews "A text to classify."' in card
     assert 'lightune.load("anna/reviews")' in card
     assert '"anna/reviews"  # the folder of the base model' in card

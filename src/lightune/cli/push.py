@@ -44,20 +44,25 @@ def command(run: Path, name: str, yes: bool, as_json: bool, **how: Any) -> int:
     """
     from rich.console import Console
 
-    from lightune.models.hub_upload import Repository, find_repository, require_repository_name, upload
+    from lightune.models import hub_upload as hub
 
-    require_repository_name(name)
+    if how["base_model"] and not how["merged"]:
+        raise click.UsageError("--model goes with --merged: an adapter is uploaded without its base model.")
+    hub.require_repository_name(name)
     console = Console(highlight=False, stderr=as_json)
     can_ask = sys.stdin is not None and sys.stdin.isatty()
     with tempfile.TemporaryDirectory() as working:
         prepared = _prepared(run, Path(working), how)
-        asked = find_repository(name, how["private"]) if yes or can_ask else None
-        repository = asked or Repository(name, False, how["private"])
+        asked = hub.find_repository(name, how["private"]) if yes or can_ask else None
+        repository = asked or hub.Repository(name, False, how["private"])
         files = prepared.with_card(repository.name, *filter(None, [how["licence"]]))
+        hub.require_no_others(repository, files)
         _show(prepared, files, repository, how["licence"], console)
         if not yes and not _agreed(can_ask, len(files), repository, _again(run, name, how)):
             return 0
-        address = upload(repository, files, f"Upload {'merged model' if how['merged'] else 'adapter'} with lightune")
+        address = hub.upload(
+            repository, files, f"Upload {'merged model' if how['merged'] else 'adapter'} with lightune"
+        )
     if as_json:
         print_json(_as_json(files, repository, address))
         return 0
@@ -85,7 +90,7 @@ def _show(
     there = "; it is there, and files of these names are replaced" if repository.exists else ""
     print_line(console, "repository", f"{repository.name}, {kind}{there}")
     print_line(console, "model card", f"README.md: {headline(prepared.record)}")
-    print_line(console, "licence", licence or "unknown (--license states one, for example --license apache-2.0)")
+    print_line(console, "licence", licence or "unknown; --license apache-2.0, for example, states one")
     if prepared.caution:
         print_line(console, "base model", prepared.caution)
     for name in prepared.left_out:

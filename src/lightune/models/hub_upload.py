@@ -6,11 +6,12 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lightune.errors import HubError, LightuneError, RecipeError
-from lightune.models.hub import TIMEOUT_SECONDS, reachable
+from lightune.errors import HubError, LightuneError, RecipeError, shortlist
+from lightune.models.hub import ADAPTER_FILES, MODEL_FILES, TIMEOUT_SECONDS, reachable
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -26,11 +27,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Repository:
-    """A model repository by its full name, whether it is there already, and whether it is (or will be) private."""
+    """A model repository by its full name, whether it is there already, and whether it is (or will be) private.
+
+    `files` are the names of the files that it holds.
+    """
 
     name: str
     exists: bool
     is_private: bool
+    files: tuple[str, ...] = ()
 
 
 def require_repository_name(name: str) -> None:
@@ -57,7 +62,7 @@ def find_repository(name: str, private: bool) -> Repository:
     try:
         found = _in_time(ASKING_SECONDS, lambda: _ask(name, private))
     except Exception as error:
-        raise explained(error, name) from error
+        raise _explained(error, name) from error
     if private and not found.is_private:
         hint = f"Make it private in its settings on huggingface.co/{found.name}, or choose another name."
         raise RecipeError("RECIPE-096", f"{found.name} is there already, and is public.", hint)
@@ -76,9 +81,19 @@ def _ask(name: str, private: bool) -> Repository:
     if full.partition("/")[0] not in own or _may_only_read(told):
         raise _not_allowed(full)
     try:
-        return Repository(full, True, bool(api.model_info(full).private))
+        info = api.model_info(full)
+        return Repository(full, True, bool(info.private), tuple(file.rfilename for file in info.siblings or ()))
     except RepositoryNotFoundError:
         return Repository(full, False, private)
+
+
+def require_no_others(repository: Repository, files: Mapping[str, Any]) -> None:
+    """Raise RecipeError where a repository holds files of another model, which would be read with those to upload."""
+    read = (*MODEL_FILES, *ADAPTER_FILES)
+    others = sorted(name for name in {*repository.files} - {*files} if any(fnmatch(name, kind) for kind in read))
+    if others:
+        message = f"{repository.name} holds another model: {shortlist(others, 4)}."
+        raise RecipeError("RECIPE-097", message, "Choose another name, or delete these files on the Hub first.")
 
 
 def _may_only_read(told: Mapping[str, Any]) -> bool:
@@ -104,7 +119,7 @@ def upload(repository: Repository, files: Mapping[str, Path | bytes], message: s
         operations = [CommitOperationAdd(place, content) for place, content in contents.items()]
         api.create_commit(name, operations, commit_message=message)
     except Exception as error:
-        raise explained(error, name) from error
+        raise _explained(error, name) from error
     return f"{constants.ENDPOINT}/{name}"
 
 
@@ -140,7 +155,7 @@ def _in_time(seconds: float, ask: Callable[[], T]) -> T:
     return found
 
 
-def explained(error: Exception, name: str) -> LightuneError:
+def _explained(error: Exception, name: str) -> LightuneError:
     """Return the error that says why a repository could not be found or written to."""
     from huggingface_hub import errors
 

@@ -110,7 +110,7 @@ def _context(record: RunRecord, published: Published | None) -> dict[str, Any]:
         "record": record,
         "published": published,
         "front_matter": front_matter(record, published),
-        "name": tables.run_name(record),
+        "name": published.repository.rpartition("/")[2] if published else tables.run_name(record),
         "method": tables.method_name(record),
         "words": words,
         "gains": gains,
