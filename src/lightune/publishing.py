@@ -94,5 +94,5 @@ def _sound_record(run: Path) -> RunRecord:
     record = read_record(run)
     if record.status == "reload_failed":
         message = f"{run}: the reload check of this run failed: what it saved gives other answers."
-        raise ArtifactError("ARTIFACT-044", message, "Run it again.")
+        raise ArtifactError("ARTIFACT-045", message, "Run it again.")
     return record

@@ -294,7 +294,7 @@ def test_a_private_repository_is_created_private(anna: Writing, run: Path, capsy
 def test_private_is_not_promised_for_a_public_repository(anna: Writing, run: Path, capsys: Any) -> None:
     anna.exists = NAME
     assert push(run, NAME, "--private", "--yes") == 2
-    assert "RECIPE-096 anna/reviews is there already, and is public." in capsys.readouterr().err
+    assert "RECIPE-099 anna/reviews is there already, and is public." in capsys.readouterr().err
     assert (anna.commits, anna.created) == ([], [])
 
 
@@ -400,7 +400,7 @@ def test_somebody_else_s_name_is_refused_and_an_organisation_s_is_not(anna: Writ
 
 @pytest.mark.parametrize("name", ["a/b/c", "anna/re views", "anna/../reviews", "-x", "anna/"])
 def test_what_cannot_be_a_name_is_a_fault_of_usage(anna: Writing, run: Path, capsys: Any, name: str) -> None:
-    refused(capsys, 2, "RECIPE-095", "--yes", run, "--", name)
+    refused(capsys, 2, "RECIPE-098", "--yes", run, "--", name)
     assert anna.asked == []
 
 
@@ -455,7 +455,7 @@ def fail_reload(run: Path) -> None:
     ("spoil", "code"),
     [
         (spoil_weights, "ARTIFACT-004"),
-        (fail_reload, "ARTIFACT-044"),
+        (fail_reload, "ARTIFACT-045"),
         (lambda run: (run / "adapter" / "tokenizer.json").unlink(), "ARTIFACT-003"),
         (lambda run: (run / "results.json").write_text("{", encoding="utf-8"), "ARTIFACT-032"),
         (lambda run: (run / "results.json").unlink(), "ARTIFACT-031"),

@@ -365,5 +365,5 @@ def test_a_frame_of_an_unknown_library_is_refused_and_not_read_as_its_column_nam
 @case("data='train.csv'", "DATA-067: type str cannot be read", "DATA-067: where files are named", "a next step")
 def test_a_path_is_told_where_it_belongs(path: Any):
     for data in (path, {"train": path}):
-        with pytest.raises(DataError, match=r'named in the recipe, or by lightune.run\(train="train.csv"\).*--train'):
+        with pytest.raises(DataError, match=r'lightune.run\(train="train.csv"\).*--train train.csv'):
             python_tables(data)

@@ -118,7 +118,7 @@ def test_an_answer_that_is_missing_is_null_where_numbers_are_numbers(classifier,
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("out.xml", "RECIPE-064"), ("nowhere/out.csv", "RECIPE-062"), ("there.csv", "RECIPE-063"), ("out", "RECIPE-064")],
+    [("out.xml", "RECIPE-101"), ("nowhere/out.csv", "RECIPE-062"), ("there.csv", "RECIPE-100"), ("out", "RECIPE-101")],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path, name: str, code: str):
     (tmp_path / "there.csv").write_text("kept")

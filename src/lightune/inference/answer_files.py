@@ -21,10 +21,10 @@ Row = Sequence[Any]
 def require_writable(target: Path) -> None:
     """Raise RecipeError for a file that exists already, lies in no folder, or is of a kind that is not written."""
     if target.exists():
-        raise RecipeError("RECIPE-063", f"{target} already exists; it is not overwritten.", "Choose another name.")
+        raise RecipeError("RECIPE-100", f"{target} already exists; it is not overwritten.", "Choose another name.")
     if _kind(target) not in KINDS:
         valid = ", ".join(f".{kind}" for kind in KINDS)
-        raise RecipeError("RECIPE-064", f"{target}: such files are not written.", f"Its name has to end in {valid}.")
+        raise RecipeError("RECIPE-101", f"{target}: such files are not written.", f"Its name has to end in {valid}.")
     if not target.parent.is_dir():
         raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
 

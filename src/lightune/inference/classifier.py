@@ -197,10 +197,8 @@ class Classifier:
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels, (labels,), under the name that scikit-learn gives them. AttributeError for a task without."""
-        if not self.task.labels:
-            raise AttributeError(f"the task {self.task.name} has no labels, and so no classes_.")
-        return np.array(self.task.labels)
+        """The labels, (labels,), under the name that scikit-learn gives them; numbers have none."""
+        return np.array(self.labels)
 
     @property
     def has_fingerprints(self) -> bool:

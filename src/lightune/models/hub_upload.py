@@ -47,7 +47,7 @@ def require_repository_name(name: str) -> None:
         validate_repo_id(name)
     except HFValidationError as error:
         hint = "Give OWNER/NAME, for example anna/reviews: letters, digits, and - _ . inside."
-        raise RecipeError("RECIPE-095", f'"{name}" cannot be the name of a repository.', hint) from error
+        raise RecipeError("RECIPE-098", f'"{name}" cannot be the name of a repository.', hint) from error
 
 
 def find_repository(name: str, private: bool) -> Repository:
@@ -65,7 +65,7 @@ def find_repository(name: str, private: bool) -> Repository:
         raise _explained(error, name) from error
     if private and not found.is_private:
         hint = f"Make it private in its settings on huggingface.co/{found.name}, or choose another name."
-        raise RecipeError("RECIPE-096", f"{found.name} is there already, and is public.", hint)
+        raise RecipeError("RECIPE-099", f"{found.name} is there already, and is public.", hint)
     return found
 
 
