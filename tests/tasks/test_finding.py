@@ -134,6 +134,6 @@ def test_finished_models_that_no_task_has_are_refused(config: dict[str, Any], sa
 def test_a_task_that_is_not_installed_is_named_with_those_that_are():
     with pytest.raises(ArtifactError) as caught:
         task_from_json({"name": "ranking", "depth": 3}, "lightune.json")
-    assert caught.value.code == "ARTIFACT-016"
+    assert caught.value.code == "ARTIFACT-046"
     assert 'trained for the task "ranking"' in caught.value.message
     assert "Installed: classification" in caught.value.hint

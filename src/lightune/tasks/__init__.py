@@ -141,7 +141,7 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
     if name not in TASKS:
         TASKS.require_sound(name)
         text = f'{where}: trained for the task "{name}", which is not installed here.'
-        raise ArtifactError("ARTIFACT-016", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
+        raise ArtifactError("ARTIFACT-046", text, f"Install the package that has it. Installed: {', '.join(TASKS)}.")
     strange = sorted(set(options) - {field.name for field in fields(TASKS[name])})
     if strange:  # of a newer version: fields that are not understood must not be ignored
         raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: unknown: {', '.join(strange)}).")

@@ -1,0 +1,43 @@
+"""A code means one thing: each stands in one module, or is one of those that several raise for the same reason."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import lightune
+
+PACKAGE = Path(lightune.__file__).parent
+CODE = re.compile(r"(ARTIFACT|HUB|RECIPE)-\d{3}")  # of DATA codes docs/data.md says what each means
+# What is wrong in all the places that raise the code.
+SHARED = {
+    "ARTIFACT-005": "lightune.json cannot be understood",
+    "ARTIFACT-009": "there is no such folder",
+    "ARTIFACT-031": "this is not a finished run folder",
+    "ARTIFACT-034": "results.json is not the record of a run",
+    "HUB-001": "the Hub cannot be reached",
+    "HUB-002": "there is no such repository",
+    "HUB-005": "the repository lacks a file that is needed",
+    "HUB-006": "a transfer was cut off",
+    "HUB-008": "the Hub does not accept the access token",
+    "RECIPE-008": "the data are given twice",
+    "RECIPE-010": "there is no such method, task or PEFT tuner",
+    "RECIPE-012": "a method or task of another package cannot be used",
+    "RECIPE-015": "the task has no such metric",
+    "RECIPE-016": "the head cannot start from a linear model",
+    "RECIPE-034": "the method cannot be attached to this model",
+    "RECIPE-037": "the method cannot be set up from so few texts or steps",
+    "RECIPE-048": "transformers has no sequence classifier of this architecture",
+}
+
+
+def test_no_code_means_two_things():
+    places = defaultdict(set)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+                places[node.value].add(path.relative_to(PACKAGE).as_posix())
+    assert {code: sorted(where) for code, where in places.items() if len(where) > 1 and code not in SHARED} == {}
+    assert [code for code in SHARED if len(places[code]) < 2] == [], "these are shared no longer"
