@@ -19,7 +19,7 @@ SHARED = {
     "ARTIFACT-034": "results.json is not the record of a run",
     "HUB-001": "the Hub cannot be reached",
     "HUB-002": "there is no such repository",
-    "HUB-005": "the repository lacks a file that is needed",
+    "HUB-005": "this is no name of a repository",
     "HUB-006": "a transfer was cut off",
     "HUB-008": "the Hub does not accept the access token",
     "RECIPE-008": "the data are given twice",

@@ -137,7 +137,9 @@ def save_adapter(
     tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in given.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     method.write_config(model, folder)
-    _name_base(folder / PEFT_FILE, config)
+    peft_file = folder / PEFT_FILE
+    if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
+        write_json(peft_file, public_settings(peft_file, config))
     write_json(folder / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
     if fingerprints is not None:
         fingerprints.write(folder)
@@ -145,15 +147,6 @@ def save_adapter(
         save_tokenizer(tokenizer, folder, config.max_length)
     write_manifest(folder)
     return (folder / WEIGHTS_FILE).stat().st_size
-
-
-def _name_base(path: Path, config: ArtifactConfig) -> None:
-    """Write the base model's public name and commit into PEFT's file, if there is one.
-
-    The attached configuration keeps the path: PEFT would ask the Hub about a name whenever it collects the tensors.
-    """
-    if path.is_file():
-        write_json(path, public_settings(path, config))
 
 
 def public_settings(path: Path, config: ArtifactConfig) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def test_the_card_names_task_metrics_and_code_of_its_own():
     card = render_card(regression())
     front = yaml.safe_load(card.split("---\n")[1])
     assert (front["pipeline_tag"], front["metrics"]) == ("text-regression", ["r_squared"])
-    assert "Each text has something of regression.\nThe model is minilm (" in card
+    assert "Each text has something of regression.\nThe model is sentence-transformers/all-MiniLM-L6-v2 (" in card
     assert "text classifier" not in card
     assert "from transformers import AutoModelForSomething, AutoTokenizer" in card
     assert "num_labels=1)" in card
