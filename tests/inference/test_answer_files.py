@@ -92,7 +92,46 @@ def test_rows_that_cannot_be_answered_stay_without_an_answer_and_say_why(classif
         ("1", True, ""), ("2", False, "the text is empty"), ("3", True, ""),
     ]  # fmt: skip
     assert tally == Tally(4, 2, {"cannot be read": 1, "not answered": 1})
-    assert [note.split(":")[0] for note in told] == [f"DATA-007 {path}"]
+    assert told == [f"{path}:5: 3 cells, 2 columns"]
+
+
+def test_many_rows_that_cannot_be_read_are_one_note(classifier, tmp_path: Path):
+    path, told = tmp_path / "in.csv", []
+
+    class Listener(lightune.progress.Silent):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    path.write_text("id,text\n" + "1,too,many\n" * 500 + f"2,{TEXTS[0]}\n", encoding="utf-8")
+    _, row = answered_rows(classifier, path, FileWishes(skips_faults=True), Listener())
+    assert row[0] == "2"
+    assert len(told) == 1
+    assert told[0].startswith("500 faults:")
+    assert told[0].count(str(path)) == 10
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "reason"),
+    [
+        (["two", "words"], "DATA-027", "text holds a list"),
+        ({"a": 1}, "DATA-027", "text holds a dict"),
+        ("half \ud800", "DATA-013", "text holds half a character"),
+        (None, "DATA-040", "the text is empty"),
+    ],
+)
+def test_what_a_check_would_not_take_for_a_text_is_not_answered(
+    classifier, tmp_path: Path, value: Any, code: str, reason: str
+):
+    """A list in one row was answered as its written form, "['two', 'words']"."""
+    path = tmp_path / "in.jsonl"
+    rows = [{"text": text} for text in TEXTS] * 30 + [{"text": value}]  # a list in the first rows refuses the column
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        list(answered_rows(classifier, path))
+    assert caught.value.code == code
+    _, *found = answered_rows(classifier, path, FileWishes(skips_faults=True))
+    assert [bool(row[1]) for row in found] == [True] * 120 + [False]
+    assert found[-1][-1].startswith(reason)
 
 
 def test_texts_that_the_tokenizer_does_not_know_are_skipped_too(classifier, tmp_path: Path):

@@ -24,7 +24,7 @@ HINT = "Save it from the spreadsheet again, or as CSV UTF-8."
 Row = tuple[int, tuple[Any, ...]]
 
 
-def read_excel(path: Path, faults: list[Fault]) -> Reading:
+def read_excel(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns, the row of each; faults go into `faults`. The header is the first row that has a cell.
 
     Formulas have the values that the spreadsheet saved. Other sheets with rows are named in a note.
@@ -43,7 +43,7 @@ def read_excel(path: Path, faults: list[Fault]) -> Reading:
             faults.append(Fault("DATA-074", str(path), text, "Save the sheet as csv if that is right."))
             return Reading()
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        return _read(path, book, faults)
+        return _read(path, book, on_disk, faults)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
@@ -51,7 +51,7 @@ def read_excel(path: Path, faults: list[Fault]) -> Reading:
         return Reading()
 
 
-def _read(path: Path, book: Any, faults: list[Fault]) -> Reading:
+def _read(path: Path, book: Any, on_disk: bool, faults: list[Fault]) -> Reading:
     with_rows = [sheet for sheet in book.worksheets if any(True for _ in _rows(sheet))]
     if not with_rows:
         faults.append(
@@ -66,17 +66,17 @@ def _read(path: Path, book: Any, faults: list[Fault]) -> Reading:
         names.pop()
     found = header_faults(f"{path}:{first}", names, Layout())
     faults += found
-    reading = Reading() if found else _columns(path, first, names, rows)
+    reading = Reading() if found else _columns(path, first, names, rows, Store(on_disk))
     if others:
         listed = ", ".join(found.title for found in others)
         reading.notes.append(f"{path}: the sheet {sheet.title} was read; others have rows too: {listed}.")
     return reading
 
 
-def _columns(path: Path, header: int, names: Sequence[str], rows: Iterator[Row]) -> Reading:
+def _columns(path: Path, header: int, names: Sequence[str], rows: Iterator[Row], store: Store) -> Reading:
     import pyarrow as pa
 
-    store, lines, blank, last = Store(on_disk=False), array("q"), 0, header
+    lines, blank, last = array("q"), 0, header
     kept: list[tuple[Any, ...]] = []
     head: dict[str, tuple[str, ...]] = {}
 

@@ -90,7 +90,7 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     read = wanted.task.reader(table.class_names.get(labels[0], []))
     parts = [cells(table, column) for column in wanted.texts]
     for row, (value, *texts) in enumerate(zip(target_cells(table, labels), *parts, strict=True)):
-        _take(found, row, texts, _text_fault(wanted.texts, texts) or read(value), wanted)
+        _take(found, row, texts, text_fault(wanted.texts, texts) or read(value), wanted)
         if len(found.faults) == MOST_FAULTS:
             text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
             found.faults.append(Fault("DATA-013", table.place(row), text))
@@ -132,7 +132,8 @@ def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:
     return found
 
 
-def _text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
+def text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
+    """Return what is wrong with the text of a row, or with one of its pair: a Fault without a place, or None."""
     for name, text in zip(names, texts, strict=True):
         if isinstance(text, list | tuple | dict):  # the first rows held none, or the column would have been refused
             return Fault("DATA-027", "", f"{name} holds a {type(text).__name__}", "Give it as one text.")

@@ -97,7 +97,7 @@ def text_file(path: Path, head: bytes, stated: TextFormat) -> TextFile | Fault:
             text = f"this file is not UTF-8 but {marked.name}, without a mark that says so"
             return Fault("DATA-003", f"{path}:1", text, f"Pass --encoding {marked.name}.")
         return TextFile(path, UTF8, stated.separator)
-    if _is_certainly_utf8(path):
+    if is_utf8(_parts(path)):  # with characters beyond ASCII, which are UTF-8 in no other encoding
         note = f"{path}: it is UTF-8 and read as such, not as {stated.encoding}."
         return TextFile(path, UTF8, stated.separator, (note,))
     return TextFile(path, codecs.lookup(stated.encoding).name, stated.separator)
@@ -147,8 +147,3 @@ def _parts(path: Path) -> Iterator[bytes]:
     with open_bytes(path) as stream:
         while part := stream.read(PART):
             yield part
-
-
-def _is_certainly_utf8(path: Path) -> bool:
-    """Say whether a file has characters beyond ASCII that are UTF-8 throughout, which no other encoding's are."""
-    return is_utf8(_parts(path))

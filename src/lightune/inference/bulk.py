@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lightune.data.cells import cells
 from lightune.data.encoding import NoTokensError
 from lightune.data.header import labels_as_names
+from lightune.data.scan import text_fault
 from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
 from lightune.data.text_file import TextFormat
 from lightune.errors import DataError
-from lightune.faults import Fault, as_note, raise_faults
+from lightune.faults import Fault, Missing, as_error, as_note, raise_faults
 from lightune.inference.abstention import Abstention
 from lightune.inference.classifier import Classifier, Text
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
 from lightune.inference.prediction_cache import Answers
 from lightune.progress import Reporter, Silent
-from lightune.values.missing import is_missing
 
 CHUNK_ROWS = 2048
 REASON = "reason"  # the column that says why a row has no answer
 NO_ROWS = "DATA-004"
-EMPTY = "the text is empty"
 NO_TOKENS = "the model's tokenizer knows no character of the text"
 UNANSWERED = "not answered"
 
@@ -79,8 +78,9 @@ def answered_rows(
     known, abstention = labelled or LabelledRows(classifier), Abstention(classifier.task, given.abstain_below)
     table, faults = _read(source, given.stated)
     names, is_guess = _text_columns(classifier, table, given.text_column)
+    unusable = _unusable(table, names)
     if not given.skips_faults:
-        raise_faults([*faults, *_empty_rows(table, names)])
+        raise_faults([*faults, *unusable.values()])
     counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)
     _say(says, table, faults, names if is_guess else ())
     header = list(table.columns)
@@ -89,14 +89,16 @@ def answered_rows(
     yield [*header, *added]
     known.begin(header, names)
     with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(table) // CHUNK_ROWS)) as advance:
-        answers = _Answering(abstention, Answers(classifier, abstention=abstention), table, names, given.skips_faults)
+        reasons = {row: fault.text.rstrip(".") for row, fault in unusable.items()}
+        answers = _Answering(Answers(classifier, abstention=abstention), table, names, reasons, given.skips_faults)
         for start, chunk in _chunks(table):
             answered = answers.of(start, chunk)
             good = [place for place, one in enumerate(answered) if not one.reason]
             scored = [abstention.given(answered[place].cells) for place in good]
             known.take([chunk[place] for place in good], [answers.text(chunk[place]) for place in good], scored)
             for own, one in zip(chunk, answered, strict=True):
-                yield [*own, *one.cells_shown(abstention), *([one.reason] if given.skips_faults else [])]
+                shown = [""] * len(abstention.columns) if one.reason else abstention.shown(one.cells)
+                yield [*own, *shown, *([one.reason] if given.skips_faults else [])]
             counts.rows_answered += sum(one is not None for one in scored)
             counts.rows_abstained += sum(one is None for one in scored)
             if len(good) < len(chunk):
@@ -108,23 +110,18 @@ def answered_rows(
 class _Answered:
     """The cells of a row's answer, or the reason why it has none."""
 
-    cells: tuple[str, ...]
+    cells: tuple[str, ...] = ()
     reason: str = ""
-
-    def cells_shown(self, abstention: Abstention) -> Sequence[str]:
-        """Return the cells as the file shows them."""
-        return self.cells if self.reason else abstention.shown(self.cells)
 
 
 class _Answering:
     """Answers chunks of a table's rows."""
 
     def __init__(
-        self, abstention: Abstention, cache: Answers, table: Table, names: Sequence[str], skips_faults: bool
+        self, cache: Answers, table: Table, names: Sequence[str], reasons: Mapping[int, str], skips_faults: bool
     ) -> None:
-        header = list(table.columns)
-        self._cache, self._table, self._skips = cache, table, skips_faults
-        self._columns, self._nothing = [header.index(name) for name in names], ("",) * len(abstention.columns)
+        self._cache, self._table, self._reasons, self._skips = cache, table, reasons, skips_faults
+        self._columns = [list(table.columns).index(name) for name in names]
 
     def text(self, row: Sequence[Any]) -> Text:
         """Return the text of a row, or its pair."""
@@ -133,7 +130,7 @@ class _Answering:
 
     def of(self, start: int, rows: Sequence[Sequence[Any]]) -> list[_Answered]:
         """Return the answer of each row; the first of them is row `start` of the table."""
-        reasons = [EMPTY if any(is_missing(row[column]) for column in self._columns) else "" for row in rows]
+        reasons = [self._reasons.get(row, "") for row in range(start, start + len(rows))]
         while True:
             asked = [place for place, reason in enumerate(reasons) if not reason]
             places = [self._table.place(start + place) for place in asked]
@@ -145,7 +142,7 @@ class _Answering:
                 reasons[asked[error.index]] = NO_TOKENS
                 continue
             found = dict(zip(asked, answers, strict=True))
-            return [_Answered(found.get(place, self._nothing), reason) for place, reason in enumerate(reasons)]
+            return [_Answered(found.get(place, ()), reason) for place, reason in enumerate(reasons)]
 
 
 def _read(source: Path, stated: TextFormat) -> tuple[Table, list[Fault]]:
@@ -165,15 +162,22 @@ def _text_columns(classifier: Classifier, table: Table, wanted: str | None) -> t
     return file_columns(classifier, table, wanted)
 
 
-def _empty_rows(table: Table, names: Sequence[str]) -> list[Fault]:
-    parts = zip(*(cells(table, name) for name in names), strict=True)
-    empty = [row for row, texts in enumerate(parts) if any(map(is_missing, texts))]
-    return [Fault("DATA-040", table.place(row), f"{EMPTY}.", "Give each row some text.") for row in empty]
+def _unusable(table: Table, names: Sequence[str]) -> dict[int, Fault]:
+    """Return what is wrong with texts, by row, as a check of data would say it; an empty text has a code of its own."""
+    found = {}
+    for row, texts in enumerate(zip(*(cells(table, name) for name in names), strict=True)):
+        fault = text_fault(names, texts)
+        if isinstance(fault, Missing):
+            found[row] = Fault("DATA-040", table.place(row), "the text is empty.", "Give each row some text.")
+        elif fault:
+            found[row] = replace(fault, place=table.place(row))
+    return found
 
 
 def _say(says: Reporter, table: Table, faults: Sequence[Fault], guessed: Sequence[str]) -> None:
     """Note how the file was read, what looked odd, which rows could not be read, and which columns were guessed."""
-    for note in [*reading_notes(table), *map(as_note, [*table.warnings, *faults])]:
+    unread = [as_error(faults).message] if faults else []
+    for note in [*reading_notes(table), *map(as_note, table.warnings), *unread]:
         says.note(note)
     if guessed:
         says.note(f"Columns guessed: text = {' + '.join(guessed)}.")
