@@ -141,10 +141,14 @@ class SmallHub(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
-@contextlib.contextmanager
-def small_hub(behaviour: Behaviour) -> Iterator[str]:
+def small_hub(behaviour: Behaviour) -> contextlib.AbstractContextManager[str]:
     """Serve one repository, whatever name it is asked by; yield the address."""
-    handler = type("Handler", (SmallHub,), {"behaviour": behaviour})
+    return serving(type("Handler", (SmallHub,), {"behaviour": behaviour}))
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests on this machine as the handler does; yield the address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

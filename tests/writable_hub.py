@@ -6,18 +6,15 @@ import base64
 import hashlib
 import json
 import re
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from small_hub import COMMIT, Behaviour, SmallHub
+from small_hub import COMMIT, Behaviour, SmallHub, serving
 
 TOKEN = "hf_token_of_anna"
 READ_TOKEN = "hf_token_that_only_reads"
@@ -171,13 +168,6 @@ class WritableHub(SmallHub):
         self.reply(status, b"{}", self.command != "HEAD", **({"X-Error-Code": code} if code else {}))
 
 
-@contextmanager
-def writable_hub(behaviour: Writing) -> Iterator[str]:
+def writable_hub(behaviour: Writing) -> AbstractContextManager[str]:
     """Serve the Hub; yield its address."""
-    handler = type("Handler", (WritableHub,), {"behaviour": behaviour})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
+    return serving(type("Handler", (WritableHub,), {"behaviour": behaviour}))

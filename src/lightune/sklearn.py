@@ -69,6 +69,7 @@ class _TextEstimator(BaseEstimator):
     _label: ClassVar[str]  # the name of the column
     _own: _Temporary | None
 
+    # scikit-learn reads the parameters from this signature, so each stands here and is kept as it was given.
     def __init__(
         self,
         model: str | None = None,
