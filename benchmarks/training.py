@@ -21,7 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.measuring import SEED, Row, in_turn, load_for, load_texts
 from lightune.data.encoding import encode
 from lightune.methods import Attachment, make_method
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.runtime import synchronise
 from lightune.training.batch_loss import Examples
 from lightune.training.precision import training_precision
@@ -115,7 +115,7 @@ def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: 
     chosen = training_precision(precision, given.device, given.model, tokens)  # once, not again in each round
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     asked = {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}
-    block = TrainingBlock.model_validate({**asked, "learning_rate": rate, "precision": chosen.name, **settings})
+    block = SettledTraining.model_validate({**asked, "learning_rate": rate, "precision": chosen.name, **settings})
     texts = Texts(given.examples, Examples(encode(given.loaded.tokenizer, [("a",)], 8), np.zeros(1, np.int32)))
     attached = Attachment(given.model, ())  # each round continues from the one before, as the Trainer's do
 

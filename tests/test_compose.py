@@ -318,6 +318,14 @@ def test_the_quickstarts_settings_were_chosen_for_its_own_model_and_data():
     assert compose(None, {"model": "minilm", "data": "reviews"}) == compose(None, {})
 
 
+def test_other_data_takes_the_default_which_is_a_recipe_like_any_other():
+    shown, taken = compose("default", {}).recipe, compose(None, {"train": "a.csv"}).recipe
+    assert (taken.training, taken.method, taken.evaluation) == (shown.training, shown.method, shown.evaluation)
+    assert (taken.name, taken.description) == ("a", "")
+    left_to_the_data = shown.training.num_train_epochs, shown.training.load_best_model_at_end, shown.training.head_start
+    assert left_to_the_data == ("auto", "auto", "auto")
+
+
 def test_the_quickstarts_description_is_not_said_of_other_data_or_models():
     assert "embedded" in compose(None, {}).recipe.description
     for flags in ({"train": "b.csv"}, {"data": "owner/films"}, {"model": "gpt2"}):

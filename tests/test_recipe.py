@@ -267,7 +267,8 @@ def test_the_design_is_a_valid_recipe_and_names_the_defaults():
     assert recipe.method.options == {key: value for key, value in mapping["method"].items() if key != "name"}
     defaults = Recipe().model_dump()
     for block in ("training", "evaluation"):
-        chosen_later = {"learning_rate": None, "metric_for_best_model": None}  # by the method, and by the task
+        # By the method, by the task, by the number of texts.
+        chosen_later = {"learning_rate": None, "metric_for_best_model": None, "num_train_epochs": "auto"}
         expected = {**mapping[block], **(chosen_later if block == "training" else {})}
         assert {key: defaults[block][key] for key in expected} == expected
     assert TASKS["classification"].metric(None).name == mapping["training"]["metric_for_best_model"] == "accuracy"

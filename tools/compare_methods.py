@@ -39,7 +39,7 @@ from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.evaluation.features import watch_texts
 from lightune.methods import make_method
 from lightune.models.load import find_model, load_model
-from lightune.recipe import DataBlock, TrainingBlock
+from lightune.recipe import DataBlock, SettledTraining
 from lightune.training.batch_loss import Examples
 from lightune.training.probe_head import start_from_probe
 from lightune.training.train import Surroundings, Texts, attach, train
@@ -107,7 +107,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     splits = the_splits(files, row["labels"], row["seed"])
     # fp32 unless the settings say otherwise: the choice of `auto` depends on the machine.
     asked = {"precision": "fp32", **row["frame"], "seed": row["seed"], "learning_rate": row["rate"]}
-    settings = TrainingBlock.model_validate(asked)
+    settings = SettledTraining.model_validate(asked)
     device = torch.device(row["device"])
     loaded = load_model(find_model(row["model"]), splits.task, settings.seed, None, "fp32", method.virtual_tokens)
     encoded = {split: encode(loaded.tokenizer, getattr(splits, split).texts, loaded.max_length)

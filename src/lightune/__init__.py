@@ -2,8 +2,8 @@
 
 >>> import lightune
 >>> recipe = lightune.Recipe(model="distilbert-base-uncased", method={"name": "lora", "rank": 4})
->>> recipe.training.num_train_epochs
-5
+>>> recipe.training.per_device_train_batch_size
+16
 
 `lightune.run(recipe)` does the whole job and returns a RunRecord; `lightune.load("runs/x")` returns a Classifier.
 Importing lightune loads neither torch nor transformers: the names below are looked up when they are first used.

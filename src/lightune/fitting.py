@@ -23,7 +23,7 @@ from lightune.models.load import LoadedModel, find_model, load_model
 from lightune.models.quantize import require_precision
 from lightune.models.shared_base import copy_on_same_tensors
 from lightune.progress import Reporter, Silent
-from lightune.recipe import Recipe
+from lightune.recipe import Recipe, SettledTraining
 from lightune.run_files import write_recipe
 from lightune.tasks import Task, require_task
 from lightune.tasks.coverage import Coverage
@@ -33,6 +33,7 @@ from lightune.training.cache_frozen import require_cacheable
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe, usual_head_start
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
+from lightune.training.usual_settings import UsualTask, settled, usual_notes
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ class Prepared:
     """Everything a run starts from: the data, and the base model on its device, before anything is added to it."""
 
     recipe: Recipe
+    settings: SettledTraining
     method: Method
     device: torch.device
     splits: DataSplits
@@ -106,23 +108,30 @@ def prepare(
     source = find_model(recipe.model, recipe.model_revision)
     seed, longest, precision = recipe.training.seed, recipe.data.max_length, recipe.model_precision
     loaded = load_model(source, splits.task, seed, longest, precision, method.virtual_tokens)
-    metric = loaded.task.metric(recipe.training.metric_for_best_model).name
-    recipe = recipe.pinned(source.revision, splits.revision)
-    recipe = recipe.for_task(loaded.task.name, metric, usual_head_start(loaded))
-    require_feasible(recipe.training, loaded.model, loaded.tokenizer)
+    settings, chosen = _settings(recipe, splits, loaded)
+    recipe = recipe.pinned(source.revision, splits.revision).settled(loaded.task.name, settings)
+    require_feasible(settings, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
     splits = replace(splits, task=loaded.task)
     # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     used = {name: getattr(splits, name) for name in SPLITS if len(getattr(splits, name))}
     encoded = encode_splits(loaded.tokenizer, used, loaded.max_length)
-    require_cacheable(recipe.training, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
-    notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length))
+    require_cacheable(settings, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
+    notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length), *chosen)
     sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
     start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
     for note in (start, *notes):
         reporter.note(note)
-    return Prepared(recipe, method, device, splits, loaded, encoded, folder, reporter, notes)
+    return Prepared(recipe, settings, method, device, splits, loaded, encoded, folder, reporter, notes)
+
+
+def _settings(recipe: Recipe, splits: DataSplits, loaded: LoadedModel) -> tuple[SettledTraining, list[str]]:
+    """Return the recipe's settings with what it leaves to the data, and notes on that."""
+    metric = loaded.task.metric(recipe.training.metric_for_best_model).name
+    usual = UsualTask(metric, usual_head_start(loaded))
+    settings = settled(recipe.training, len(splits.train), len(splits.validation), usual)
+    return settings, usual_notes(recipe.training, settings, len(splits.validation))
 
 
 def start_head(run: Prepared, inputs: NDArray[Any]) -> None:
@@ -133,7 +142,7 @@ def start_head(run: Prepared, inputs: NDArray[Any]) -> None:
 
 def train_prepared(run: Prepared) -> Trained:
     """Train the model; the method is attached to it in place."""
-    settings, splits = run.recipe.training, run.splits
+    settings, splits = run.settings, run.splits
     texts = Texts(
         Examples(run.encoded["train"], splits.train.targets),
         Examples(run.encoded["validation"], splits.validation.targets),

@@ -135,9 +135,12 @@ class MethodBlock(BaseModel):
 
 
 class TrainingBlock(Block):
-    """How to train; names as in transformers.TrainingArguments. `learning_rate: null` is the method's own default."""
+    """How to train; names as in transformers.TrainingArguments. `learning_rate: null` is the method's own default.
 
-    num_train_epochs: Count = 5
+    What is `auto` is settled when the data is known, and the recorded recipe says as what.
+    """
+
+    num_train_epochs: Count | Literal["auto"] = "auto"  # auto: by the number of training texts
     per_device_train_batch_size: Count = 16
     gradient_accumulation_steps: Count = 1
     train_sampling_strategy: Literal["random", "group_by_length"] = "random"
@@ -158,7 +161,7 @@ class TrainingBlock(Block):
     class_weights: Literal["none", "auto"] = "none"
     calibration: Literal["auto", "none"] = "auto"  # auto: a temperature is fitted on 100 validation texts or more
     metric_for_best_model: str | None = None  # None: the task's first one, which the recorded recipe names
-    load_best_model_at_end: bool = True
+    load_best_model_at_end: bool | Literal["auto"] = "auto"  # auto: if there are enough validation texts to choose by
     weight_averaging: Share = 0.0  # over this share of the last steps
     token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     cache_frozen: Literal["auto", "on", "off"] = "auto"  # compute lower frozen layers once for each text
@@ -188,6 +191,14 @@ class TrainingBlock(Block):
         if value >= 1 and not value.is_integer():
             raise ValueError(f"a share below 1, or a whole number of steps (given: {value:g})")
         return value
+
+
+class SettledTraining(TrainingBlock):
+    """How to train, with nothing left that the data has to settle."""
+
+    num_train_epochs: Count = 5
+    load_best_model_at_end: bool = True
+    head_start: Literal["random", "probe"] = "random"
 
 
 class EvaluationBlock(Block):
@@ -220,11 +231,9 @@ class Recipe(Block):
     def _method_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    def for_task(self, name: str, metric: str, head_start: str) -> Recipe:
-        """Return the recipe with what `auto` chose: task, metric that selects the best epoch, head start."""
-        start = head_start if self.training.head_start == "auto" else self.training.head_start
-        training = self.training.model_copy(update={"metric_for_best_model": metric, "head_start": start})
-        return self.model_copy(update={"task": name, "training": training})
+    def settled(self, task: str, training: SettledTraining) -> Recipe:
+        """Return the recipe with what `auto` came to."""
+        return self.model_copy(update={"task": task, "training": training})
 
     def pinned(self, model_revision: str | None, data_revision: str | None) -> Recipe:
         """Return the recipe with the Hub's commits that were used, so that a rerun uses exactly the same files.

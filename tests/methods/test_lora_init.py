@@ -12,7 +12,7 @@ import torch
 from adapter_trials import SEED, batch_of, require_sound, trainable
 from lightune.errors import RecipeError
 from lightune.methods import make_method
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.optimizer import make_optimizer
 from tiny import ARCHITECTURES
 
@@ -149,7 +149,7 @@ def test_loraplus_trains_b_faster_than_a(load_tiny: Callable[..., Any]) -> None:
     """B at 16 times the rate, A and the head at the plain one; every parameter in one group."""
     loaded, method = load_tiny("distilbert"), make_method("lora", {"loraplus_lr_ratio": 16})
     model = method.attach(loaded.model, loaded.anatomy, SEED).model
-    optimizer = make_optimizer(model, TrainingBlock(), 1e-3, method.rate_factors(model))
+    optimizer = make_optimizer(model, SettledTraining(), 1e-3, method.rate_factors(model))
     rates = {id(value): group["lr"] for group in optimizer.param_groups for value in group["params"]}
     assert len(rates) == len(trainable(model))
     for name, value in trainable(model).items():

@@ -17,7 +17,7 @@ from lightune.evaluation.features import watch_texts
 from lightune.methods import METHODS, make_method
 from lightune.methods.support import support
 from lightune.models.load import LoadedModel, find_model, fingerprint, load_model
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.tasks import TASKS, Task
 from lightune.tasks.columns import LabelColumn, Wishes
 from lightune.training.batch_loss import Examples
@@ -60,7 +60,7 @@ def trained(loaded: LoadedModel, method: Any, folder: Path) -> tuple[Any, Task]:
     seen = watch_texts(loaded.model, layer, loaded.tokenizer, encoded, 32)
     start_from_probe(layer, seen.head_inputs, targets, task)  # what both tasks do unless told otherwise
     examples = Examples(encoded, targets)
-    settings = TrainingBlock(num_train_epochs=2, per_device_train_batch_size=8, precision="fp32", learning_rate=1e-4)
+    settings = SettledTraining(num_train_epochs=2, per_device_train_batch_size=8, precision="fp32", learning_rate=1e-4)
     found = train(loaded, method, Texts(examples, examples), settings, Surroundings(folder, eval_batch_size=32))
 
     def validation() -> tuple[Any, Any]:

@@ -37,7 +37,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
     from lightune.data.encoding import encode
     from lightune.methods import make_method
     from lightune.progress import Silent
-    from lightune.recipe import TrainingBlock
+    from lightune.recipe import SettledTraining
     from lightune.training.batch_loss import Examples
 
     count = 0
@@ -54,7 +54,7 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
     ) -> Trial:
         nonlocal count
         count += 1
-        block = TrainingBlock(**{"num_train_epochs": 2, "seed": 1, "learning_rate": learning_rate, **settings})
+        block = SettledTraining(**{"num_train_epochs": 2, "seed": 1, "learning_rate": learning_rate, **settings})
         loaded = load_lively(architecture)
         if not dropout:
             for module in loaded.model.modules():

@@ -27,7 +27,7 @@ from lightune.inference import speed
 from lightune.methods import make_method
 from lightune.models.load import ModelSource, load_model
 from lightune.progress import Silent
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.batch_loss import Examples
 from lightune.training.distributed import all_ranks
 from reloading_here import reloading_here
@@ -70,7 +70,7 @@ def _trained(model: Any) -> list[tuple[str, torch.Tensor]]:
 
 def make_loop(folder: Path, model: Path, method: str, reporter: Any = None, **settings: Any) -> Recording:
     """Return a loop over 61 texts, 46 of them of one label, without dropout; one parameter is in nobody's way."""
-    block = TrainingBlock(**{**COMMON, "learning_rate": 5e-3, **settings})
+    block = SettledTraining(**{**COMMON, "learning_rate": 5e-3, **settings})
     loaded, chosen = load_model(ModelSource(model.name, model, None), classes(["no", "yes"]), 1), make_method(method)
     draw = torch.Generator().manual_seed(11)
     for value in loaded.model.parameters():

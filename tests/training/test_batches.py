@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.batches import epoch_order, epoch_steps, steps_per_epoch
 
 LENGTHS = random.Random(0).choices(range(3, 61), k=1000)
 
 
 def steps_of(lengths: list[int], epoch: int = 1, **settings: Any) -> list[list[list[int]]]:
-    return list(epoch_steps(lengths, TrainingBlock(**settings), epoch))
+    return list(epoch_steps(lengths, SettledTraining(**settings), epoch))
 
 
 def rows_of(steps: list[list[list[int]]]) -> list[list[int]]:
@@ -38,7 +38,9 @@ def test_an_epoch_takes_each_row_once_in_full_steps(
     settings = {"per_device_train_batch_size": micro, "gradient_accumulation_steps": accumulation}
     steps = steps_of(LENGTHS[:examples], train_sampling_strategy=strategy, **settings)
     assert sorted(row for rows in rows_of(steps) for row in rows) == list(range(examples))
-    assert len(steps) == steps_per_epoch(examples, TrainingBlock(**settings)) == -(-examples // (micro * accumulation))
+    assert (
+        len(steps) == steps_per_epoch(examples, SettledTraining(**settings)) == -(-examples // (micro * accumulation))
+    )
     assert all(len(batch) <= micro for step in steps for batch in step)
     short = [rows for rows in rows_of(steps) if len(rows) < micro * accumulation]
     assert [len(rows) for rows in short] == ([examples % (micro * accumulation)] if short else [])

@@ -20,7 +20,7 @@ from lightune.methods import make_method
 from lightune.models.architectures import ARCHITECTURES as TABLE
 from lightune.models.derived_head import head_of
 from lightune.progress import Silent
-from lightune.recipe import TrainingBlock, parse_recipe
+from lightune.recipe import SettledTraining, parse_recipe
 from lightune.training import cache_frozen
 from lightune.training.batch_loss import Examples, RowLoss
 from lightune.training.forward_backward import Passes
@@ -76,7 +76,7 @@ def make(load_lively: Callable[..., Any], tmp_path: Path) -> MakeLoop:
         chosen = make_method(method, options)
         encoded = encode(loaded.tokenizer, [(text,) for text in texts(WORDS)], 64)
         examples = Examples(encoded, np.arange(len(WORDS)) % 2)
-        block = TrainingBlock(
+        block = SettledTraining(
             **{
                 "num_train_epochs": 3,
                 "per_device_train_batch_size": 6,
@@ -284,7 +284,7 @@ def test_auto_does_without_and_on_says_why(
 
 
 def test_texts_that_change_from_epoch_to_epoch_are_no_use(make: MakeLoop) -> None:
-    settings = TrainingBlock(token_masking=0.1, cache_frozen="on")
+    settings = SettledTraining(token_masking=0.1, cache_frozen="on")
     with pytest.raises(RecipeError, match="token_masking masks different tokens in each epoch"):
         cache_frozen.require_cacheable(settings, make("llama").model, {})
 

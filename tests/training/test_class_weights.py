@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from lightune.data.encoding import encode
 from lightune.methods import make_method
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.tasks import Task
 from lightune.tasks.columns import Wishes
 from lightune.training.batch_loss import Examples, RowLoss
@@ -44,7 +44,7 @@ def test_the_weighted_mean_is_torchs_and_the_plain_mean_stays_plain(load_tiny: C
     logits, labels = torch.randn(12, 3, generator=draw), torch.tensor(LABELS)
     loaded = load_tiny("bert", labels=["a", "b", "c"])
     train = Examples(encode(loaded.tokenizer, [("the film",)] * 12, 8), np.array(LABELS))
-    settings = TrainingBlock(class_weights="auto")
+    settings = SettledTraining(class_weights="auto")
     loss, plain = RowLoss(loaded.task, loaded.tokenizer, train, settings).of(logits, labels, range(12))
     by_class = torch.tensor([12 / (3 * LABELS.count(label)) for label in range(3)])
     assert loss.item() == pytest.approx(cross_entropy(logits, labels, weight=by_class).item(), rel=1e-6)

@@ -18,7 +18,7 @@ from lightune.execution.fast_modules import lean
 from lightune.execution.packed_layout import Layout
 from lightune.execution.unpadding import padding_free
 from lightune.methods import METHODS, make_method
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.batch_loss import Examples, RowLoss
 from lightune.training.forward_backward import Passes
@@ -43,7 +43,7 @@ def plain_passes(loaded: Any, folder: Path, method: Any = None) -> Passes:
     train = Examples(
         encode(loaded.tokenizer, [(text,) for text in texts(words)], 64), np.array([0, 1, 0, 1, 1, 0, 1, 0, 1])
     )
-    row_loss = RowLoss(loaded.task, loaded.tokenizer, train, TrainingBlock())
+    row_loss = RowLoss(loaded.task, loaded.tokenizer, train, SettledTraining())
     return Passes(model, method, row_loss, make_accelerator(torch.device(DEVICE), "fp32", (), folder, "test", {}))
 
 
@@ -180,7 +180,7 @@ def test_dropout_follows_the_seed_of_each_playing(load_lively: Any, tmp_path: Pa
     model = method.attach(loaded.model, loaded.anatomy, 3).model.to(DEVICE).train()
     train = Examples(encode(loaded.tokenizer, [(text,) for text in texts((5, 9, 14))], 64), np.array([0, 1, 0]))
     accelerator = make_accelerator(torch.device(DEVICE), "fp32", (), tmp_path, "test", {})
-    passes = GraphedPasses(model, method, RowLoss(loaded.task, loaded.tokenizer, train, TrainingBlock()), accelerator)
+    passes = GraphedPasses(model, method, RowLoss(loaded.task, loaded.tokenizer, train, SettledTraining()), accelerator)
     with padding_free(model, logits_only=True), lean(model):
         found = [passed(passes, model, [0, 1, 2], seed) for seed in (1, 1, 2, 1, 2)]
     assert next(iter(passes.shapes.values())).graph is not None

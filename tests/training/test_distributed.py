@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from lightune import runtime
 from lightune.errors import RecipeError
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.batches import balanced_shares, shared_steps
 from tiny import TinyModels
 
@@ -171,7 +171,7 @@ def test_a_step_takes_the_same_rows_however_many_ranks_share_them(strategy: str)
     lengths: list[Any] = random.Random(1).choices(range(3, 60), k=101)
     rows = []
     for size, accumulation, ranks in ((24, 1, 1), (12, 2, 1), (4, 3, 2), (8, 1, 3)):
-        settings = TrainingBlock(
+        settings = SettledTraining(
             per_device_train_batch_size=size, gradient_accumulation_steps=accumulation, train_sampling_strategy=strategy
         )
         steps = list(shared_steps(lengths, settings, 1, ranks))

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lightune.data.encoding import encode
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.tasks.columns import Wishes
 from lightune.tasks.multi_label import MultiLabel
 from lightune.training.batch_loss import Examples, RowLoss
@@ -30,7 +30,7 @@ def row_loss(load_tiny: Callable[..., Any]) -> Callable[[str], RowLoss]:
 
     def make(class_weights: str) -> RowLoss:
         train = Examples(encode(tokenizer, [("the film",)] * len(TARGETS), 8), TARGETS)
-        return RowLoss(TASK, tokenizer, train, TrainingBlock(class_weights=class_weights))
+        return RowLoss(TASK, tokenizer, train, SettledTraining(class_weights=class_weights))
 
     return make
 

@@ -14,7 +14,7 @@ from transformers.trainer_utils import SchedulerType
 
 from lightune.errors import RecipeError
 from lightune.methods import make_method
-from lightune.recipe import SCHEDULERS, TrainingBlock
+from lightune.recipe import SCHEDULERS, SettledTraining
 from lightune.training.optimizer import Schedule, make_optimizer, warmup_step_count
 
 PEAK, TOTAL, WARMUP = 0.01, 20, 4
@@ -33,7 +33,7 @@ def optimizer_at(rate: float = PEAK) -> torch.optim.Optimizer:
 
 
 def schedule_of(name: str, **settings: Any) -> Schedule:
-    block = TrainingBlock(**{"lr_scheduler_type": name, "warmup_steps": WARMUP, **settings})
+    block = SettledTraining(**{"lr_scheduler_type": name, "warmup_steps": WARMUP, **settings})
     return Schedule(optimizer_at(), block, TOTAL)
 
 
@@ -53,7 +53,7 @@ def rates_of(schedule: Schedule, steps: int = TOTAL) -> list[float]:
 def groups_by_name(loaded: Any, method: str) -> dict[str, float]:
     """The weight decay of each trainable parameter."""
     model = make_method(method).attach(loaded.model, loaded.anatomy, 1).model
-    optimizer = make_optimizer(model, TrainingBlock(weight_decay=0.25), 1e-3)
+    optimizer = make_optimizer(model, SettledTraining(weight_decay=0.25), 1e-3)
     decay = {id(value): group["weight_decay"] for group in optimizer.param_groups for value in group["params"]}
     assert set(decay) == {id(value) for value in model.parameters() if value.requires_grad}
     return {name: decay[id(value)] for name, value in model.named_parameters() if value.requires_grad}
@@ -93,7 +93,7 @@ def test_adapter_matrices_and_the_head_are_decayed(load_tiny: Callable[..., Any]
 
 
 def test_the_optimizer_takes_its_constants_from_the_recipe(load_tiny: Callable[..., Any]) -> None:
-    block = TrainingBlock(adam_beta1=0.8, adam_beta2=0.99, adam_epsilon=1e-6)
+    block = SettledTraining(adam_beta1=0.8, adam_beta2=0.99, adam_epsilon=1e-6)
     optimizer = make_optimizer(load_tiny("bert").model, block, 3e-4)
     for group in optimizer.param_groups:
         assert (group["lr"], tuple(group["betas"]), group["eps"]) == (3e-4, (0.8, 0.99), 1e-6)
@@ -163,13 +163,13 @@ def test_arguments_of_a_schedule_reach_it() -> None:
 @pytest.mark.parametrize("warmup", [1, 3, 100])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_run_no_longer_than_its_warmup_works(name: str, warmup: int) -> None:
-    schedule = Schedule(optimizer_at(), TrainingBlock(lr_scheduler_type=name, warmup_steps=warmup), min(warmup, 3))
+    schedule = Schedule(optimizer_at(), SettledTraining(lr_scheduler_type=name, warmup_steps=warmup), min(warmup, 3))
     assert all(0 <= rate <= PEAK for rate in rates_of(schedule, min(warmup, 3)))
 
 
 @pytest.mark.parametrize(("given", "steps"), [(0.1, 2), (0.11, 3), (0.0, 0), (1, 1), (7, 7), (0.999, 20)])
 def test_a_warmup_below_one_is_a_share_rounded_up(given: float, steps: int) -> None:
-    assert warmup_step_count(TrainingBlock(warmup_steps=given), TOTAL) == steps
+    assert warmup_step_count(SettledTraining(warmup_steps=given), TOTAL) == steps
 
 
 # Schedules that follow the validation loss

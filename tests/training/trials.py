@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightune.progress import Silent
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.batch_loss import Examples
 from lightune.training.loop import Fitted, Loop
 from lightune.training.train import Job, Surroundings, Texts, attach, make_loop
@@ -25,7 +25,7 @@ class Trial:
     method: Any
     train: Examples
     validation: Examples
-    settings: TrainingBlock
+    settings: SettledTraining
     folder: Path
     reporter: Any = field(default_factory=Silent)
 

@@ -16,7 +16,8 @@ from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
 from lightune.tasks import require_task
 
-DEFAULT = "quickstart"
+QUICKSTART = "quickstart"
+DEFAULT = "default"  # for other data or another model than the quickstart's
 DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet", ".xlsx", ".gz"})
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
@@ -125,7 +126,8 @@ def compose(
 ) -> Composed:
     """Return the recipe for these arguments; RecipeError lists what is wrong.
 
-    `start` is a recipe, a mapping of its keys, or the name of a shipped one or of a YAML file; None is the quickstart.
+    `start` is a recipe, a mapping of its keys, or the name of a shipped one or of a YAML file; None is the
+    quickstart, or the default where other data or another model is given.
     `settings` are recipe keys, "training.seed=7" each or a mapping. A method given by a flag replaces the whole method
     block. A learning rate that the recipe gave for another method is replaced by the new method's default, unless it
     is set here too.
@@ -135,9 +137,7 @@ def compose(
         if not given:
             return Composed(start, [])
         start = start.model_dump()
-    mapping = read_recipe(start or DEFAULT) if isinstance(start, str | None) else dict(start)
-    if start is None:
-        _keep_what_holds(mapping, given)
+    mapping = _usual(given) if start is None else read_recipe(start) if isinstance(start, str) else dict(start)
     notes = _make_room(mapping, given)
     _require_train(mapping, given)
     for key, value in given.items():
@@ -201,17 +201,17 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _keep_what_holds(mapping: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Name the quickstart after other data; its description and settings apply only to its own model and data."""
+def _usual(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quickstart, or for other data or another model the default, which is then named after these."""
+    quickstart = read_recipe(QUICKSTART)
     data = given.get("data.source.train") or given.get("data.source")
-    model = given.get("model", mapping["model"])
-    other_data = data is not None and data != mapping["data"]["source"]
-    named_after = data if other_data else model if model != mapping["model"] else None
-    if isinstance(named_after, str):
-        mapping["name"] = _name_from(Path(named_after))
-    if other_data or model != mapping["model"]:
-        mapping.pop("description", None)
-        mapping.pop("training", None)
+    model = given.get("model", quickstart["model"])
+    other_data = data is not None and data != quickstart["data"]["source"]
+    if not other_data and model == quickstart["model"]:
+        return quickstart
+    named_after = data if other_data else model
+    name = {"name": _name_from(Path(named_after))} if isinstance(named_after, str) else {}
+    return {**read_recipe(DEFAULT), "description": "", **name}
 
 
 def _block(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:

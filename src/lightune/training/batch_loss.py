@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lightune.data.encoding import Encoded, collate
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.tasks.base import Task
 from lightune.tasks.columns import Wishes
 from lightune.training.token_masking import TokenMasking
@@ -31,7 +31,7 @@ class RowLoss:
     """The task's loss on rows of the training texts, with the class weights and token masking of the settings."""
 
     def __init__(
-        self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: TrainingBlock
+        self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: SettledTraining
     ) -> None:
         self._task, self._tokenizer, self._train = task, tokenizer, train
         self._weights = task.weights(train.targets, Wishes(class_weights=settings.class_weights))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate
 from lightune.execution.length_groups import groups_of_similar_length
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +27,13 @@ def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(examples, generator=runtime.generator(seed, "order", epoch)).tolist()
 
 
-def epoch_steps(lengths: Sequence[int], settings: TrainingBlock, epoch: int) -> Iterator[list[list[int]]]:
+def epoch_steps(lengths: Sequence[int], settings: SettledTraining, epoch: int) -> Iterator[list[list[int]]]:
     """Yield the optimizer steps of an epoch in one process, each a list of micro-batches of row numbers."""
     return (micro_batches for (micro_batches,) in shared_steps(lengths, settings, epoch, ranks=1))
 
 
 def shared_steps(
-    lengths: Sequence[int], settings: TrainingBlock, epoch: int, ranks: int
+    lengths: Sequence[int], settings: SettledTraining, epoch: int, ranks: int
 ) -> Iterator[list[list[list[int]]]]:
     """Yield the optimizer steps of an epoch: for each rank its micro-batches of row numbers.
 
@@ -69,7 +69,7 @@ def balanced_shares(rows: Sequence[int], lengths: Sequence[int], ranks: int) -> 
     return [[rows[place] for place in sorted(share)] for share in shares]
 
 
-def rows_per_step(settings: TrainingBlock, ranks: int = 1) -> int:
+def rows_per_step(settings: SettledTraining, ranks: int = 1) -> int:
     """Return the effective batch size."""
     return settings.per_device_train_batch_size * settings.gradient_accumulation_steps * ranks
 
@@ -81,7 +81,7 @@ def parts_of_similar_length(rows: Sequence[int], lengths: Sequence[int]) -> list
 
 
 def training_batches(
-    tokenizer: PreTrainedTokenizerBase, encoded: Encoded, settings: TrainingBlock
+    tokenizer: PreTrainedTokenizerBase, encoded: Encoded, settings: SettledTraining
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Yield the padded micro-batches of the first epoch, without labels."""
     for step in epoch_steps(encoded.lengths, settings, 1):
@@ -89,7 +89,7 @@ def training_batches(
             yield collate(tokenizer, [encoded.rows[row] for row in rows])
 
 
-def steps_per_epoch(examples: int, settings: TrainingBlock, ranks: int = 1) -> int:
+def steps_per_epoch(examples: int, settings: SettledTraining, ranks: int = 1) -> int:
     """Return the number of optimizer steps in an epoch."""
     return math.ceil(examples / rows_per_step(settings, ranks))
 

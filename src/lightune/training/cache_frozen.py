@@ -18,7 +18,7 @@ from lightune.data.arrow_columns import nameless_file
 from lightune.data.encoding import Encoded
 from lightune.errors import RecipeError, ResourceError
 from lightune.evaluation.evaluate import Around
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class Cached:
     validation: Around | None = None
 
 
-def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
+def cacheable(settings: SettledTraining, model: Any, batch: Mapping[str, torch.Tensor]) -> FrozenPrefix | str:
     """Return the layers that an attached model needs to compute only once for each text, or why there are none.
 
     `batch` holds one or more padded texts; the model is called on it and left in training mode.
@@ -76,7 +76,7 @@ def cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Ten
     return frozen_prefix(model, batch)
 
 
-def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, torch.Tensor]) -> None:
+def require_cacheable(settings: SettledTraining, model: Any, batch: Mapping[str, torch.Tensor]) -> None:
     """Raise RecipeError if `cache_frozen: on` is set but an attached model does not allow it."""
     if settings.cache_frozen == "on":
         _require(cacheable(settings, model, batch))
@@ -84,7 +84,7 @@ def require_cacheable(settings: TrainingBlock, model: Any, batch: Mapping[str, t
 
 @contextmanager
 def cache_frozen(
-    model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path
+    model: Any, passes: Passes, validation: Encoded, settings: SettledTraining, folder: Path
 ) -> Iterator[Cached]:
     """Let `passes` compute the frozen layers below the first trained one only once for each text, if the setting says.
 
@@ -97,7 +97,7 @@ def cache_frozen(
         yield cached
 
 
-def _cached(model: Any, passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path) -> Cached:
+def _cached(model: Any, passes: Passes, validation: Encoded, settings: SettledTraining, folder: Path) -> Cached:
     if settings.cache_frozen == "off":
         return Cached(CacheChoice(reason="asked for"))
     if settings.cache_frozen == "auto" and passes.records:

@@ -10,10 +10,10 @@ from lightune.training.token_masking import TokenMasking
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from lightune.recipe import TrainingBlock
+    from lightune.recipe import SettledTraining
 
 
-def require_feasible(settings: TrainingBlock, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def require_feasible(settings: SettledTraining, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise RecipeError for gradient checkpointing or token masking that this model or tokenizer does not support."""
     if settings.gradient_checkpointing and not model.supports_gradient_checkpointing:
         message = f"training.gradient_checkpointing: {type(model).__name__} does not support it."

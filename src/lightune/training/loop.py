@@ -15,7 +15,7 @@ from lightune.evaluation.cost import Meter, Spent
 from lightune.execution.fast_modules import lean
 from lightune.execution.unpadding import padding_free, supported
 from lightune.progress import Advance
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.sections import Epoch
 from lightune.training.batches import parts_of_similar_length, shared_steps
 from lightune.training.best import Best
@@ -51,7 +51,7 @@ class Loop:
     validation: Validation
     checkpoints: Checkpoints
     journal: Journal
-    settings: TrainingBlock
+    settings: SettledTraining
     in_bf16: bool
 
     def fit(self) -> Fitted:
@@ -94,7 +94,7 @@ class Loop:
 
 @contextmanager
 def while_training(
-    passes: Passes, validation: Encoded, settings: TrainingBlock, folder: Path, in_bf16: bool
+    passes: Passes, validation: Encoded, settings: SettledTraining, folder: Path, in_bf16: bool
 ) -> Iterator[Cached]:
     """Let the model of the passes run as it does in training; yield what is cached.
 

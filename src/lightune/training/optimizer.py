@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ def decayed(model: nn.Module) -> dict[str, bool]:
 
 
 def make_optimizer(
-    model: nn.Module, settings: TrainingBlock, learning_rate: float, rate_factors: Mapping[str, float] | None = None
+    model: nn.Module, settings: SettledTraining, learning_rate: float, rate_factors: Mapping[str, float] | None = None
 ) -> Optimizer:
     """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over the trainable parameters.
 
@@ -59,7 +59,7 @@ def make_optimizer(
     )
 
 
-def warmup_step_count(settings: TrainingBlock, total_steps: int) -> int:
+def warmup_step_count(settings: SettledTraining, total_steps: int) -> int:
     """Return the number of warm-up steps; a value below 1 is a share of all steps, rounded up as in transformers."""
     if settings.warmup_steps < 1:
         return math.ceil(settings.warmup_steps * total_steps)
@@ -73,7 +73,7 @@ class Schedule:
     rate * (step + 1) / (warm-up steps + 1), and follow the validation loss once it is over.
     """
 
-    def __init__(self, optimizer: Optimizer, settings: TrainingBlock, total_steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, settings: SettledTraining, total_steps: int) -> None:
         from transformers import get_scheduler
 
         name = settings.lr_scheduler_type

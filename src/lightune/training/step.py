@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightune import runtime
 from lightune.errors import TrainingDivergedError
 from lightune.execution.unpadding import supported
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.training.batch_loss import RowLoss
 from lightune.training.batches import steps_per_epoch
 from lightune.training.distributed import Ranks, all_ranks
@@ -39,7 +39,7 @@ class Step:
     average: WeightAverage
     trained: list[torch.Tensor]
     ranks: Ranks
-    settings: TrainingBlock
+    settings: SettledTraining
     peak_rate: float
     count: int = 0
 
@@ -113,7 +113,7 @@ def make_step(
     method: Method,
     row_loss: RowLoss,
     accelerator: Accelerator,
-    settings: TrainingBlock,
+    settings: SettledTraining,
     learning_rate: float,
 ) -> Step:
     """Prepare to train a model that has the method attached; nothing is trained yet."""
@@ -138,7 +138,7 @@ def make_step(
 
 
 def make_passes(
-    model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: TrainingBlock
+    model: Any, method: Method, row_loss: RowLoss, accelerator: Accelerator, settings: SettledTraining
 ) -> Passes:
     """Return recorded passes where they are requested and possible, else plain ones."""
     fits = (

@@ -17,7 +17,7 @@ from lightune.execution.precision_probe import Precision
 from lightune.methods.base import Attachment, Method
 from lightune.models.load import LoadedModel
 from lightune.progress import Reporter, Silent
-from lightune.recipe import TrainingBlock
+from lightune.recipe import SettledTraining
 from lightune.sections import Training
 from lightune.tasks.base import Task
 from lightune.training.accelerate_setup import make_accelerator
@@ -113,7 +113,7 @@ def train(
     loaded: LoadedModel,
     method: Method,
     texts: Texts,
-    settings: TrainingBlock,
+    settings: SettledTraining,
     surroundings: Surroundings,
     attachment: Attachment | None = None,
 ) -> Trained:
@@ -136,7 +136,7 @@ def train(
     return Trained(attachment.model, attachment.changed, *rates, fitted, choices)
 
 
-def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: TrainingBlock) -> Attachment:
+def attach(loaded: LoadedModel, method: Method, examples: Examples, settings: SettledTraining) -> Attachment:
     """Attach the method to the loaded model, on its device, and initialize it from training texts if it needs them."""
     device = next(loaded.model.parameters()).device
     attachment = method.attach(loaded.model, loaded.anatomy, settings.seed)
@@ -156,7 +156,7 @@ class Job:
     task: Task
     tokenizer: PreTrainedTokenizerBase
     texts: Texts
-    settings: TrainingBlock
+    settings: SettledTraining
     surroundings: Surroundings
 
     @property
@@ -175,7 +175,7 @@ class Job:
         return training_precision(self.settings.precision, self.device, self.model, tokens)
 
 
-def learning_rate(settings: TrainingBlock, method: Method) -> float:
+def learning_rate(settings: SettledTraining, method: Method) -> float:
     """Return the settings' learning rate, or else the method's own."""
     return settings.learning_rate or method.default_learning_rate
 

@@ -1,0 +1,52 @@
+"""What the settings of a training are where the recipe leaves them to the data: by how many texts there are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lightune.recipe import SettledTraining, TrainingBlock
+
+TEXTS_SEEN = 3000  # how many texts a training should see, each as often as there are epochs
+MOST_EPOCHS = 20
+FEWEST_EPOCHS = 5
+ENOUGH_TO_CHOOSE = 100  # validation texts by which the better of two epochs can be told
+
+
+class UsualTask(NamedTuple):
+    """What the task has for a training: the metric that selects the best epoch, and what its head starts from."""
+
+    metric: str
+    head_start: str
+
+
+def settled(training: TrainingBlock, texts: int, validation_texts: int, task: UsualTask) -> SettledTraining:
+    """Return the settings with everything that the recipe leaves open replaced by what is usual.
+
+    `texts` are those of training. The last epoch is kept, and not the best one, where few validation texts would choose
+    it and nothing in the recipe asks to choose; docs/LOG.md has the comparison behind these numbers.
+    """
+    given = training.model_dump()
+    chooses = training.metric_for_best_model is not None or training.early_stopping_patience is not None
+    usual = {
+        "num_train_epochs": usual_epochs(texts),
+        "load_best_model_at_end": chooses or validation_texts >= ENOUGH_TO_CHOOSE,
+        "head_start": task.head_start,
+    }
+    open_ones = {key: value for key, value in usual.items() if given[key] == "auto"}
+    return SettledTraining.model_validate(given | open_ones | {"metric_for_best_model": task.metric})
+
+
+def usual_notes(training: TrainingBlock, found: SettledTraining, validation_texts: int) -> list[str]:
+    """Return what the number of texts decided, in words."""
+    notes = []
+    if training.num_train_epochs == "auto":
+        notes.append(f"Epochs by the number of training texts: {found.num_train_epochs} (--epochs states another).")
+    if training.load_best_model_at_end == "auto" and not found.load_best_model_at_end:
+        few = f"{validation_texts} validation texts are too few to choose an epoch by"
+        notes.append(f"The last epoch is kept: {few} (training.load_best_model_at_end).")
+    return notes
+
+
+def usual_epochs(train_texts: int) -> int:
+    """Return how many epochs show TEXTS_SEEN texts, within bounds."""
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, -(-TEXTS_SEEN // train_texts)))
