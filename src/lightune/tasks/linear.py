@@ -69,8 +69,8 @@ def fit_logistic(
 
     The strength C is the one with the least log loss in stratified 5-fold cross-validation (log loss, since on a few
     hundred labels accuracy is mostly noise); the final fit is on everything. `scaled` divides by the standard
-    deviations, and centres where there is an intercept. With a class of one example there is nothing to validate on,
-    and the strongest penalty is taken.
+    deviations, and centres where there is an intercept. A class of one example cannot be in both parts of a fold, and
+    is left out of the validation; where fewer than two classes are left, the strongest penalty is taken.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -81,20 +81,24 @@ def fit_logistic(
     regression = LogisticRegression(C=min(strengths), fit_intercept=intercept, max_iter=2000)
     steps = [StandardScaler(with_mean=intercept), regression] if scaled else [regression]
     pipeline = make_pipeline(*steps)
-    folds = min(FOLDS, *Counter(labels).values())
+    found = np.asarray(labels)
+    examples = Counter(labels)
+    often = np.flatnonzero([examples[label] > 1 for label in labels])
     # The problems are small: several threads lose more time by waiting for each other than they save.
     with threadpool_limits(1), warnings.catch_warnings():
         # A weak penalty may not converge within the iterations; such a fit loses the comparison by itself.
         warnings.simplefilter("ignore")
-        if folds < 2:
-            return pipeline.fit(features, labels)
-        search = GridSearchCV(
-            pipeline,
-            {"logisticregression__C": sorted(strengths)},
-            scoring="neg_log_loss",
-            cv=StratifiedKFold(folds, shuffle=True, random_state=0),
-        )
-        return search.fit(features, labels).best_estimator_
+        if len(set(found[often])) > 1:
+            folds = min(FOLDS, *(count for count in examples.values() if count > 1))
+            search = GridSearchCV(
+                pipeline,
+                {"logisticregression__C": sorted(strengths)},
+                scoring="neg_log_loss",
+                cv=StratifiedKFold(folds, shuffle=True, random_state=0),
+                refit=False,
+            )
+            pipeline.set_params(**search.fit(features[often], found[often]).best_params_)
+        return pipeline.fit(features, labels)
 
 
 def fit_shares(features: Any, targets: Array, labels: int, strengths: Sequence[float], scaled: bool) -> LinearModel:
