@@ -21,9 +21,9 @@ def test_a_class_of_one_example_does_not_decide_the_penalty():
     generator = np.random.default_rng(0)
     labels = [0] * 30 + [1] * 30
     features = generator.normal(size=(60, 4)) + 3 * np.array(labels)[:, None]
-    without = fit_logistic(features, labels, (0.0001, 0.1, 1.0))[-1].C
-    assert without > 0.0001, "two groups that are far apart need no strong penalty"
+    chosen = fit_logistic(features, labels, (0.0001, 0.1, 1.0))[-1].C
+    assert chosen > 0.0001, "two groups that are far apart need no strong penalty"
     further = np.vstack([features, generator.normal(size=4) - 9])
     model = fit_logistic(further, [*labels, 2], (0.0001, 0.1, 1.0))
-    assert model[-1].C == without
+    assert model[-1].C == chosen
     assert list(model.classes_) == [0, 1, 2], "it is trained on all the same"

@@ -9,7 +9,7 @@ import pytest
 from lightune.recipe import TrainingBlock
 from lightune.training.usual_settings import FEWEST_EPOCHS, MOST_EPOCHS, UsualTask, settled, usual_epochs
 
-TASK = UsualTask("f1_macro", "probe")
+TASK = UsualTask("f1_macro", "probe", 2)
 
 
 def of(training: dict[str, Any], texts: int = 400, validation_texts: int = 100) -> dict[str, Any]:
@@ -37,7 +37,17 @@ def test_the_best_epoch_is_kept_where_the_recipe_names_how_it_is_found(asked: di
     assert of(asked, validation_texts=20)["load_best_model_at_end"] is True
 
 
-def test_fewer_texts_are_seen_more_often():
-    epochs = [usual_epochs(texts) for texts in (1, 80, 400, 1600, 10**6)]
-    assert epochs == sorted(epochs, reverse=True)
-    assert (epochs[0], epochs[-1]) == (MOST_EPOCHS, FEWEST_EPOCHS)
+@pytest.mark.parametrize(
+    ("texts", "outputs", "epochs"),
+    # (4000 + 50 outputs) / texts: 4100 / 80 = 51.25, 4100 / 400 = 10.25, 7850 / 400 = 19.6, 7850 / 1600 = 4.9
+    [
+        (80, 2, MOST_EPOCHS),
+        (400, 2, 11),
+        (400, 77, 20),
+        (800, 48, 8),
+        (1600, 77, FEWEST_EPOCHS),
+        (10**6, 2, FEWEST_EPOCHS),
+    ],
+)
+def test_epochs_show_about_as_many_texts_at_any_size(texts: int, outputs: int, epochs: int):
+    assert usual_epochs(texts, outputs) == epochs

@@ -31,6 +31,7 @@ from lightune.tasks.registry import register
 if TYPE_CHECKING:
     import torch
 
+MANY_LABELS = 10  # above it a random head needs many steps before it tells labels apart
 HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEVER = -50.0  # the log-probability of a label that training lacked
 SOFTMAX = Probabilities("answers", class_scores.cross_entropy, class_scores.outcomes)
@@ -234,6 +235,11 @@ class Classification(Task):
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         note = f"the head starts as a logistic regression on what it receives (C = {regression.C:g})"
         return HeadStart(weight, bias, note)
+
+    @property
+    def usual_head_start(self) -> str:
+        """Of few labels a probe learns the training texts by heart, and leaves the layers below little to learn."""
+        return "probe" if len(self.labels) > MANY_LABELS else "random"
 
 
 def _reached(found: Baseline | Evaluation, name: str) -> Reached:

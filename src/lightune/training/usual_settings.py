@@ -6,17 +6,18 @@ from typing import NamedTuple
 
 from lightune.recipe import SettledTraining, TrainingBlock
 
-TEXTS_SEEN = 3000  # how many texts a training should see, each as often as there are epochs
-MOST_EPOCHS = 20
+TEXTS_SEEN, TEXTS_SEEN_FOR_AN_OUTPUT = 4000, 50  # a text counts in each epoch
+MOST_EPOCHS = 40
 FEWEST_EPOCHS = 5
 ENOUGH_TO_CHOOSE = 100  # validation texts by which the better of two epochs can be told
 
 
 class UsualTask(NamedTuple):
-    """What the task has for a training: the metric that selects the best epoch, and what its head starts from."""
+    """The task's metric that selects the best epoch, what its head starts from, and how many outputs it has."""
 
     metric: str
     head_start: str
+    outputs: int
 
 
 def settled(training: TrainingBlock, texts: int, validation_texts: int, task: UsualTask) -> SettledTraining:
@@ -28,7 +29,7 @@ def settled(training: TrainingBlock, texts: int, validation_texts: int, task: Us
     given = training.model_dump()
     chooses = training.metric_for_best_model is not None or training.early_stopping_patience is not None
     usual = {
-        "num_train_epochs": usual_epochs(texts),
+        "num_train_epochs": usual_epochs(texts, task.outputs),
         "load_best_model_at_end": chooses or validation_texts >= ENOUGH_TO_CHOOSE,
         "head_start": task.head_start,
     }
@@ -47,6 +48,9 @@ def usual_notes(training: TrainingBlock, found: SettledTraining, validation_text
     return notes
 
 
-def usual_epochs(train_texts: int) -> int:
-    """Return how many epochs show TEXTS_SEEN texts, within bounds."""
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, -(-TEXTS_SEEN // train_texts)))
+def usual_epochs(texts: int, outputs: int) -> int:
+    """Return (4000 + 50 outputs) / texts, rounded up, at least 5 and at most 40.
+
+    A training then sees about as many texts whatever their number, and more of them where there is more to tell apart.
+    """
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, -(-(TEXTS_SEEN + TEXTS_SEEN_FOR_AN_OUTPUT * outputs) // texts)))
