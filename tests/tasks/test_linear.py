@@ -25,5 +25,5 @@ def test_a_class_of_one_example_does_not_decide_the_penalty():
     assert chosen > 0.0001, "two groups that are far apart need no strong penalty"
     further = np.vstack([features, generator.normal(size=4) - 9])
     model = fit_logistic(further, [*labels, 2], (0.0001, 0.1, 1.0))
-    assert model[-1].C == chosen
+    assert chosen == model[-1].C
     assert list(model.classes_) == [0, 1, 2], "it is trained on all the same"
