@@ -28,7 +28,7 @@ def is_pair(record: RunRecord) -> bool:
 
 def reads_windows(record: RunRecord) -> bool:
     """Say whether lightune reads texts that are longer than the model's limit whole, which no other program does."""
-    return bool(record.recipe["data"].get("long_texts") == "windows")
+    return bool(record.recipe.get("data", {}).get("long_texts") == "windows")
 
 
 def is_on_hub(record: RunRecord) -> bool:
