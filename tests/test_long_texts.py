@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import lightune
 from lightune.cli.main import main
 from lightune.report.card import render_card
+from lightune.sklearn import TextClassifier
 from reloading_here import reloading_here
 from tiny import BAD, FILLER, GOOD, write_csv
 
@@ -77,3 +79,15 @@ def test_a_check_says_what_is_cut_and_what_windows_are(late: dict[str, str], tin
     said = " ".join(capsys.readouterr().out.split())
     assert "they are read whole, in about 3.0 windows each, of 10 tokens" in said
     assert "not read" not in said
+
+
+def test_an_estimator_of_scikit_learn_reads_windows_too(late: dict[str, str], tiny_models: Any):
+    with Path(late["train"]).open(encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source))
+    settings = {"data.long_texts": "windows", "data.on_duplicate": "keep"}
+    model = TextClassifier(str(tiny_models["distilbert"]), "head", epochs=1, max_length=10, settings=settings)
+    model.fit([row["text"] for row in rows], [row["label"] for row in rows])
+    assert model.classifier_.long_texts == "windows"
+    one, other = model.predict_proba([rows[0]["text"], rows[1]["text"]])  # alike in their first 16 words
+    assert abs(one - other).max() > 0
+    assert any("96 of 96 texts are longer than 10 tokens" in note for note in model.notes_)

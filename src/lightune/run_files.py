@@ -69,9 +69,9 @@ class Outcome:
     baselines: Mapping[str, Fitted]
     measured: Measured
     truncated_examples: int
-    windows: Sequence[int]
     max_length: int
     notes: Sequence[str]
+    windows: Sequence[int] = ()
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will be in `folder`."""

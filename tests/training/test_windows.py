@@ -21,6 +21,7 @@ from lightune.recipe import TrainingBlock
 from lightune.tasks import TASKS
 from lightune.tasks.columns import LabelColumn, Wishes
 from lightune.training.batch_loss import Examples
+from lightune.training.forward_backward import recomputing
 
 # Windows of 8 tokens, six of them the text's: 1, 1, 2, 4 and 9 windows. A step takes four texts or windows at a time.
 LIMIT, BATCH = 8, 4
@@ -201,3 +202,16 @@ def test_methods_that_start_from_data_see_each_window(make: Any, tmp_path: Path,
     train, block = examples(loaded.tokenizer, "classification"), TrainingBlock(per_device_train_batch_size=BATCH)
     trial = Trial(loaded, make_method("lora", {"init_lora_weights": "eva"}), train, train, block, tmp_path / "eva")
     assert trial.fit().steps == 10
+
+
+def test_gradient_checkpointing_within_parts_gives_the_same_gradients(make: Any):
+    found = []
+    for is_on in (False, True):
+        trial = make(dropout=True)
+        trial.model.train()
+        torch.manual_seed(3)
+        with recomputing(trial.loop.step.passes.plain_model, is_on):
+            trial.loop.step.passes.run([4], 1, 1.0)
+        found.append([value.grad for value in trial.model.parameters() if value.grad is not None])
+    assert len(found[0]) == len(found[1]) > 0
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

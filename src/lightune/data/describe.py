@@ -53,11 +53,14 @@ def check_and_describe(recipe: Recipe, counter: TokenCounter | None) -> Findings
         rows=rows,
         words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
         tokens=tokens,
-        model=counter.model if counter else None,
-        limit=counter.limit if counter else None,
-        long_texts=recipe.data.long_texts,
         language=_language(checked),
+        long_texts=recipe.data.long_texts,
+        **_reader(counter),
     )
+
+
+def _reader(counter: TokenCounter | None) -> dict[str, Any]:
+    return {"model": counter.model, "limit": counter.limit} if counter else {}
 
 
 def _labels(checked: Checked) -> dict[str, dict[str, int]]:
