@@ -18,6 +18,7 @@ from tiny import classes
 def make_adapter(
     base: Path | str, folder: Path, method: str, labels: list[str], seed: int = 1, max_length: int = 64,
     precision: str = "fp32", columns: tuple[str, ...] = ("text",), options: Mapping[str, Any] | None = None,
+    long_texts: Any = "cut",
 ) -> Path:  # fmt: skip
     """Save an adapter whose trained numbers are drawn at random: unlike those of the base and of every other."""
     source = find_model(str(base))
@@ -31,7 +32,7 @@ def make_adapter(
                 value.add_(torch.randn(value.shape, generator=draw) * 0.2)
     config = ArtifactConfig(
         2, str(base), source.revision, fingerprint(source), method, made.options(), classes(labels), max_length,
-        list(columns), "label", seed, precision,
+        list(columns), "label", seed, precision, long_texts=long_texts,
     )  # fmt: skip
     save_adapter(model, made, config, folder, tokenizer=loaded.tokenizer)
     return folder

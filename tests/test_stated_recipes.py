@@ -34,7 +34,8 @@ EXEMPT_ABOVE = {"device", "evaluation", "model_revision"}
 DATA: dict[str, Any] = {
     "source": "cornell-movie-review-data/rotten_tomatoes", "name": None, "revision": None, "text_column": "text",
     "label_column": "label", "train_examples": 500, "validation_examples": None, "test_examples": 500,
-    "max_length": None, "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto", "fingerprints": True,
+    "max_length": None, "long_texts": "cut", "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto",
+    "fingerprints": True,
     "label_columns": None, "label_separator": None, "separator": None, "encoding": None, "on_missing": "error",
 }  # fmt: skip
 LORA: dict[str, Any] = {

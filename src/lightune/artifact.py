@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
+from lightune.data.windows import CUT, LongTexts
 from lightune.errors import ArtifactError, LightuneError
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
@@ -69,15 +70,11 @@ class ArtifactConfig:
     seed: int
     model_precision: str = "fp32"
     coverage: Coverage | None = None
+    long_texts: LongTexts = CUT
 
     @classmethod
     def of(
-        cls,
-        recipe: Recipe,
-        loaded: LoadedModel,
-        method: Method,
-        splits: DataSplits,
-        coverage: Coverage | None = None,
+        cls, recipe: Recipe, loaded: LoadedModel, method: Method, splits: DataSplits, coverage: Coverage | None = None
     ) -> ArtifactConfig:
         """Return the configuration of what a run trained."""
         source = loaded.source
@@ -95,12 +92,15 @@ class ArtifactConfig:
             seed=recipe.training.seed,
             model_precision=recipe.model_precision,
             coverage=coverage,
+            long_texts=loaded.long_texts,
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of lightune.json; `labels` are also beside the task, as in format 1."""
+        # Older versions do not know `long_texts`, and cut.
         coverage = self.coverage and asdict(self.coverage)
-        return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
+        told = {name: value for name, value in vars(self).items() if (name, value) != ("long_texts", CUT)}
+        return {**told, "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
 
 
 @dataclass
@@ -174,6 +174,7 @@ def read_config(folder: Path) -> ArtifactConfig:
         if value.pop("labels", labels) != labels:
             raise ValueError(f"labels: not those of the task, {labels}")
         value["coverage"] = TypeAdapter(Coverage | None).validate_python(value.get("coverage"))
+        value["long_texts"] = TypeAdapter(LongTexts).validate_python(value.get("long_texts", CUT))
         return ArtifactConfig(**value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error
@@ -272,6 +273,7 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
         raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
     give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
+    loaded = replace(loaded, long_texts=config.long_texts)
     return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
 
 

@@ -148,6 +148,7 @@ def _carry_out(run: Prepared) -> Outcome:
         baselines=before.baselines,
         measured=_measured(run, before, trained, after),
         truncated_examples=sum(encoded.truncated for encoded in run.encoded.values()),
+        windows=[count for encoded in run.encoded.values() for count in encoded.windowed.tolist()],
         max_length=run.loaded.max_length,
         notes=(*run.notes, *after.notes),
     )
@@ -224,6 +225,6 @@ def _check_reload(run: Prepared, model: Any, task: Task) -> tuple[ReloadCheck, s
     """Check the reload against the logits of the same texts in the same batches."""
     run.reporter.phase("Reloading in a fresh process; measuring inference")
     texts = run.splits.test.texts[:EXAMPLES]
-    encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length)
+    encoded = encode(run.loaded.tokenizer, texts, run.loaded.max_length, run.loaded.long_texts)
     logits = predict_logits(model, run.loaded.tokenizer, encoded, 64)
     return check_reload(run.folder / "adapter", texts, logits, run.device.type, task.tolerance)

@@ -13,7 +13,8 @@ from lightune import runtime
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
-from lightune.data.encoding import Encoded, collate, cut_notes, encode_splits
+from lightune.data.encoding import Encoded, collate, encode_splits
+from lightune.data.long_text_notes import long_text_notes
 from lightune.data.sources import Tables
 from lightune.evaluation.answering import Answering, answering_task
 from lightune.evaluation.evaluate import predict_logits
@@ -112,13 +113,14 @@ def prepare(
     recipe = recipe.pinned(source.revision, splits.revision).settled(loaded.task.name, settings)
     require_feasible(settings, loaded.model, loaded.tokenizer)
     loaded.model.to(device)  # type: ignore[arg-type]
-    splits = replace(splits, task=loaded.task)
+    loaded, splits = replace(loaded, long_texts=recipe.data.long_texts), replace(splits, task=loaded.task)
     # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
     used = {name: getattr(splits, name) for name in SPLITS if len(getattr(splits, name))}
-    encoded = encode_splits(loaded.tokenizer, used, loaded.max_length)
+    encoded = encode_splits(loaded.tokenizer, used, loaded.max_length, loaded.long_texts)
     require_cacheable(settings, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
-    notes = (*said, *loaded.notes, *cut_notes(encoded.values(), loaded.max_length), *chosen)
+    of_long_texts = long_text_notes(loaded.tokenizer, used, encoded, loaded.max_length, loaded.long_texts)
+    notes = (*said, *loaded.notes, *of_long_texts, *chosen)
     sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
     start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
     for note in (start, *notes):

@@ -99,6 +99,7 @@ class DataBlock(Block):
     validation_examples: Count | None = None
     test_examples: Count | None = None
     max_length: Annotated[int, Field(ge=4)] | None = None
+    long_texts: Literal["cut", "windows"] = "cut"  # windows: a longer text is read whole, in overlapping windows
     on_unseen_label: Literal["error", "drop"] = "error"
     on_missing: Literal["error", "drop"] = "error"  # rows without text or target
     on_duplicate: Literal["drop", "keep", "error"] = "drop"

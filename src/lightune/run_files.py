@@ -55,6 +55,7 @@ class Measured:
 class Outcome:
     """A finished run.
 
+    `windows` is the number of windows of each text that was read in several.
     `before` and `after` are logits on the test split, (texts, outputs); `baselines` have their names in the record.
     `task` is that of the trained model; the other logits belong to the task of the splits.
     """
@@ -70,6 +71,7 @@ class Outcome:
     truncated_examples: int
     max_length: int
     notes: Sequence[str]
+    windows: Sequence[int] = ()
 
     def record(self, folder: Path) -> RunRecord:
         """Return the record of the run, which will be in `folder`."""
@@ -132,6 +134,8 @@ class Outcome:
             labels=list(self.task.labels),
             sha256=splits.sha256(),
             truncated_examples=self.truncated_examples,
+            windowed_examples=len(self.windows),
+            windows=sum(self.windows),
             max_length=self.max_length,
             text_column=splits.text_columns[0] if len(splits.text_columns) == 1 else splits.text_columns,
             label_column=splits.label_columns[0] if len(splits.label_columns) == 1 else splits.label_columns,

@@ -42,7 +42,10 @@ class TaskRecord(Section):
 
 
 class DataRecord(Section):
-    """The data for training and testing; `revision` is the commit of a data set from the Hub."""
+    """The data for training and testing; `revision` is the commit of a data set from the Hub.
+
+    `windowed_examples` counts the texts longer than `max_length` that were read whole, in `windows` windows altogether.
+    """
 
     source: str
     revision: str | None = None
@@ -52,6 +55,8 @@ class DataRecord(Section):
     labels: list[str]
     sha256: str
     truncated_examples: int
+    windowed_examples: int = 0
+    windows: int = 0
     max_length: int
     text_column: str | list[str]
     label_column: str | list[str]

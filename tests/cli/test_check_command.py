@@ -227,10 +227,13 @@ def test_lengths_are_percentiles_in_words_and_tokens(check: Check, tiny_models: 
     found = check("--model", str(tiny_models["distilbert"]), train=rows)["lengths"]
     assert found["words"]["train"] == {
         "counted": 100, "p50": 50.5, "p90": pytest.approx(90.1), "p99": pytest.approx(99.01), "longest": 100,
-        "cut": None,
+        "cut": None, "unread": None, "windows": None,
     }  # fmt: skip
-    assert (found["tokens"]["train"]["longest"], found["limit"]) == (102, 64)
+    assert (found["tokens"]["train"]["longest"], found["limit"], found["long_texts"]) == (102, 64, "cut")
     assert found["tokens"]["train"]["cut"] == 38  # 63 to 100 words
+    # Of 65 to 102 tokens 64 are read; 62 words are a window, two reach 109 words with an overlap of 15.
+    assert found["tokens"]["train"]["unread"] == pytest.approx(1 - 38 * 64 / sum(range(65, 103)))
+    assert found["tokens"]["train"]["windows"] == 2
 
 
 def test_a_model_without_a_tokenizer_is_a_fault_of_the_arguments(tmp_path: Path, capsys: Any):

@@ -29,8 +29,7 @@ def alone(loaded: Any, text: str) -> Any:
 
 
 def found_of(loaded: Any, pairs: Any = PAIRS, batch_size: int = 4) -> Any:
-    layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
-    return features_of(loaded.model, layer, loaded.tokenizer, pairs, loaded.max_length, batch_size)
+    return features_of(loaded, pairs, batch_size)
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "gpt2", "modernbert"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lightune.data.findings import Findings, Lengths
 from lightune.data.language import guess_language
 from lightune.data.scan import Scan
 from lightune.data.split import Joined
+from lightune.data.windows import Unread
 from lightune.errors import DataError
 from lightune.faults import Fault, as_note, faults_of
 from lightune.models.token_counter import TokenCounter
@@ -51,10 +53,14 @@ def check_and_describe(recipe: Recipe, counter: TokenCounter | None) -> Findings
         rows=rows,
         words={name: _percentiles(scan.words[scan.rows]) for name, scan in checked.scans.items() if len(scan.rows)},
         tokens=tokens,
-        model=counter.model if counter else None,
-        limit=counter.limit if counter else None,
         language=_language(checked),
+        long_texts=recipe.data.long_texts,
+        **_reader(counter),
     )
+
+
+def _reader(counter: TokenCounter | None) -> dict[str, Any]:
+    return {"model": counter.model, "limit": counter.limit} if counter else {}
 
 
 def _labels(checked: Checked) -> dict[str, dict[str, int]]:
@@ -87,9 +93,17 @@ def _columns(checked: Checked) -> dict[str, Any] | None:
     }
 
 
-def _percentiles(lengths: NDArray[Any], cut: int | None = None) -> Lengths:
+def _percentiles(lengths: NDArray[Any]) -> Lengths:
     p50, p90, p99 = (float(value) for value in np.percentile(lengths, [50, 90, 99]))
-    return Lengths(len(lengths), p50, p90, p99, int(lengths.max()), cut)
+    return Lengths(len(lengths), p50, p90, p99, int(lengths.max()))
+
+
+def _of_tokens(lengths: NDArray[Any], counter: TokenCounter, special: int) -> Lengths:
+    found, unread = _percentiles(lengths), Unread.of(lengths.tolist(), special, counter.limit)
+    if unread is None:
+        return replace(found, cut=0)
+    cut = int((lengths > counter.limit).sum())
+    return replace(found, cut=cut, unread=unread.share, windows=unread.windows)
 
 
 def _tokens(checked: Checked, counter: TokenCounter) -> tuple[dict[str, Lengths], list[Fault]]:
@@ -99,7 +113,7 @@ def _tokens(checked: Checked, counter: TokenCounter) -> tuple[dict[str, Lengths]
         rows = _spread(scan, MOST_TOKENIZED)
         seen = [told for chunk in _chunks(checked, scan, rows) for told in counter.look(chunk)]
         lengths = np.array([length for length, _ in seen], np.int64)
-        found[name] = _percentiles(lengths, int((lengths > counter.limit).sum()))
+        found[name] = _of_tokens(lengths, counter, counter.backend.num_special_tokens_to_add(len(checked.texts) > 1))
         places = [scan.table.place(row) for row, (_, is_bare) in zip(rows, seen, strict=True) if is_bare]
         bare += [bare_fault(place, counter.model) for place in places]
     return found, bare

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lightune.data.arrow_columns import IN_MEMORY_BYTES, LazySequence, nameless_file
 from lightune.data.split import Split
+from lightune.data.windows import CUT, WINDOWS, LongTexts, require_windows, windows_of
 from lightune.faults import Fault, FaultsError, raise_faults
 from lightune.models.tokens import is_bare, require_room
 
@@ -63,56 +64,101 @@ class TokenRows(LazySequence):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each text, truncated to the model's limit, and how many texts were truncated.
+    """Token ids of texts within the model's limit, and how many texts were truncated.
 
-    `bare` are the indices of rows whose text, or one text of a pair, has no tokens besides special tokens.
+    Each text is one row. With `firsts` some texts are several rows, their windows: text i is rows firsts[i] to
+    firsts[i + 1]. `bare` are the texts that have no tokens besides special tokens, or of which one of a pair has none.
     """
 
     rows: TokenRows
     truncated: int
     bare: tuple[int, ...] = ()
+    firsts: NDArray[Any] | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.firsts is None else len(self.firsts) - 1
 
     @property
     def lengths(self) -> list[int]:
+        """The number of tokens of each text, in all of its windows."""
+        return np.diff(self.rows.offsets if self.firsts is None else self.rows.offsets[self.firsts]).tolist()
+
+    @property
+    def row_lengths(self) -> list[int]:
         """The number of tokens of each row."""
         return np.diff(self.rows.offsets).tolist()
 
+    @property
+    def windowed(self) -> NDArray[Any]:
+        """The number of windows of each text that has several."""
+        counts = np.diff([] if self.firsts is None else self.firsts)
+        return counts[counts > 1]
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int) -> Encoded:
-    """Tokenize texts or pairs of texts, a chunk at a time; longer ones are truncated to `max_length` tokens.
+    def rows_of(self, texts: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of each text's rows."""
+        if self.firsts is None:
+            return [[text] for text in texts]
+        return [list(range(int(self.firsts[text]), int(self.firsts[text + 1]))) for text in texts]
 
-    Raises RecipeError when the special tokens leave no room for a text.
+    def pooled(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what was computed of each row, (rows, ...), as that of each text: the mean over its windows."""
+        if self.firsts is None:
+            return values
+        counts = np.diff(self.firsts).astype(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
+        found: NDArray[Any] = np.add.reduceat(values, self.firsts[:-1], axis=0) / counts
+        return found
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int, long_texts: LongTexts = CUT
+) -> Encoded:
+    """Tokenize texts or pairs of texts, a chunk at a time.
+
+    Texts of more than `max_length` tokens are truncated, or become windows of that length (see data/windows.py).
+    Raises RecipeError when the special tokens leave no room for a text, or the tokenizer cannot make windows.
     """
-    builder, truncated, remaining, bare = _Builder(), 0, iter(texts), list[int]()
+    require_windows(tokenizer, long_texts)
+    builder, truncated, bare, counts, remaining = _Builder(), 0, list[int](), list[int](), iter(texts)
     while chunk := list(islice(remaining, CHUNK_TEXTS)):
-        columns = [list(column) for column in zip(*chunk, strict=True)]
-        special = tokenizer.num_special_tokens_to_add(pair=len(columns) > 1)
-        require_room(special, len(columns), max_length)
         with _TOKENIZING:
-            given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
-            # A tokenizer written in Python does not say what it truncated.
-            uncut = None if given.encodings is not None else tokenizer(*columns, verbose=False)["input_ids"]
-        first = builder.count
-        if uncut is None:
-            truncated += sum(bool(encoding.overflowing) for encoding in given.encodings)
-            empty = [is_bare(encoding, special, len(columns)) for encoding in given.encodings]
-        else:
-            truncated += sum(len(ids) > max_length for ids in uncut)
-            empty = [len(ids) <= special for ids in uncut]
-        bare += [first + row for row, found in enumerate(empty) if found]
-        names = [name for name in ("input_ids", "token_type_ids") if name in given]
-        builder.add([{name: given[name][row] for name in names} for row in range(len(chunk))])
-    return Encoded(builder.rows(), truncated, tuple(bare))
+            cut_rows, longer, empty = _tokenized(tokenizer, chunk, max_length)
+            windows: dict[int, list[TokenRow]] = {}
+            cut = len(longer)
+            if long_texts == WINDOWS:
+                windows, cut = windows_of(tokenizer, {row: chunk[row] for row in longer}, max_length, [*cut_rows[0]])
+        bare += [len(counts) + row for row in empty]
+        truncated += cut
+        rows = [windows.get(number, [row]) for number, row in enumerate(cut_rows)]
+        counts += map(len, rows)
+        builder.add([row for own in rows for row in own])
+    firsts = np.concatenate([[0], np.cumsum(counts)]) if builder.count > len(counts) else None
+    return Encoded(builder.rows(), truncated, tuple(bare), firsts)
+
+
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int
+) -> tuple[list[TokenRow], list[int], list[int]]:
+    """Return (a truncated row for each text, which texts were longer, which have no tokens of their own)."""
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    special = tokenizer.num_special_tokens_to_add(pair=len(columns) > 1)
+    require_room(special, len(columns), max_length)
+    given: Any = tokenizer(*columns, truncation=True, max_length=max_length)
+    names = [name for name in ("input_ids", "token_type_ids") if name in given]
+    if given.encodings is not None:
+        is_longer = [bool(encoding.overflowing) for encoding in given.encodings]
+        is_empty = [is_bare(encoding, special, len(columns)) for encoding in given.encodings]
+    else:  # a tokenizer written in Python does not say what it truncated
+        lengths = [len(ids) for ids in tokenizer(*columns, verbose=False)["input_ids"]]
+        is_longer, is_empty = ([length > max_length for length in lengths], [length <= special for length in lengths])
+    rows = [{name: given[name][row] for name in names} for row in range(len(texts))]
+    return rows, np.flatnonzero(is_longer).tolist(), np.flatnonzero(is_empty).tolist()
 
 
 def encode_splits(
-    tokenizer: PreTrainedTokenizerBase, splits: Mapping[str, Split], max_length: int
+    tokenizer: PreTrainedTokenizerBase, splits: Mapping[str, Split], max_length: int, long_texts: LongTexts = CUT
 ) -> dict[str, Encoded]:
     """Tokenize labelled splits; DataError with file and row lists every text that has no tokens."""
-    found = {name: encode(tokenizer, split.texts, max_length) for name, split in splits.items()}
+    found = {name: encode(tokenizer, split.texts, max_length, long_texts) for name, split in splits.items()}
     raise_faults([fault for name, split in splits.items() for fault in bare_faults(found[name], split.places)])
     return found
 
@@ -136,13 +182,6 @@ class NoTokensError(FaultsError):
         fault = bare_fault(place or f"text {index + 1}")
         super().__init__(fault.code, f"{fault.place}: {fault.text}", fault.hint, [fault])
         self.index = index
-
-
-def cut_notes(splits: Iterable[Encoded], max_length: int) -> list[str]:
-    """Return a note on how many texts of all splits were truncated; empty when none was."""
-    found = list(splits)
-    cut, total = sum(encoded.truncated for encoded in found), sum(map(len, found))
-    return [f"{cut:,} of {total:,} texts were truncated to {max_length} tokens; the rest was not read."] if cut else []
 
 
 def collate(tokenizer: PreTrainedTokenizerBase, rows: Sequence[TokenRow], multiple: int = 1) -> dict[str, torch.Tensor]:

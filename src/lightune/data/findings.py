@@ -20,6 +20,8 @@ class Lengths:
     p99: float
     longest: int
     cut: int | None = None  # of those counted, how many are longer than the model's limit
+    unread: float | None = None  # the share of the tokens of these that are beyond it
+    windows: float | None = None  # how many windows each of these is, if it is read whole
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Findings:
     tokens: dict[str, Lengths] = field(default_factory=dict)
     model: str | None = None
     limit: int | None = None
+    long_texts: str = "cut"
     language: dict[str, Any] | None = None
 
     @property
@@ -66,6 +69,7 @@ class Findings:
                 "tokens": {split: asdict(found) for split, found in self.tokens.items()},
                 "model": self.model,
                 "limit": self.limit,
+                "long_texts": self.long_texts,
             },
             "language": self.language,
         }

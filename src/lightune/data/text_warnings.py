@@ -21,7 +21,7 @@ def text_warnings(scan: Scan) -> list[Fault]:
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
             scan, LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",
-            "A model reads only the first few hundred words (data.max_length): split or cut them yourself.",
+            "A model reads only the first few hundred words (data.max_length), unless data.long_texts is windows.",
         ),
     ]  # fmt: skip
     rows = scan.rows

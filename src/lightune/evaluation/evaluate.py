@@ -50,7 +50,8 @@ def predict_logits(
     """Return the logits, (texts, labels) in fp32, in the order of the texts.
 
     Batches are sorted by length and hold up to `batch_size` texts of 64 tokens each, or the same number of tokens in
-    longer or shorter texts. The result depends on `batch_size` only by rounding.
+    longer or shorter texts. The result depends on `batch_size` only by rounding. The logits of a text in windows are
+    the mean of theirs, and for batches and `around` each window is a text.
     """
     import torch
 
@@ -69,7 +70,7 @@ def predict_logits(
     logits = torch.cat(parts).numpy()
     result = np.empty_like(logits)
     result[order] = logits
-    return result
+    return encoded.pooled(result)
 
 
 @contextmanager

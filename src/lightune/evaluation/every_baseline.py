@@ -30,12 +30,6 @@ def all_baselines(
     if len(splits.text_columns) == 1:
         return baselines(pooled, splits, started)
     started = time.perf_counter()  # the joint encoding is not used
-    layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
-    found = {
-        name: pair_features(
-            loaded.model, layer, loaded.tokenizer, getattr(splits, name).texts, loaded.max_length, batch_size
-        )
-        for name in SPLITS
-    }
+    found = {name: pair_features(loaded, getattr(splits, name).texts, batch_size) for name in SPLITS}
     joined = {name: pairs.joined for name, pairs in found.items()}
     return baselines(joined, splits, started, {name: pairs.cosines for name, pairs in found.items()})

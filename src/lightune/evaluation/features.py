@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Features:
     """One row per text: the base model's last hidden states averaged over real tokens, and the output layer's inputs.
 
-    Both are (texts, width), fp32.
+    Both are (texts, width), fp32; those of a text in windows are the mean of theirs.
     """
 
     pooled: NDArray[Any]
@@ -65,7 +65,7 @@ class FeatureRecorder:
             seen = np.concatenate(parts)
             placed = np.empty_like(seen)
             placed[order] = seen
-            found.append(placed)
+            found.append(encoded.pooled(placed))
         return Features(*found)
 
     def _entered(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:

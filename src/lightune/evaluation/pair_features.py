@@ -13,8 +13,7 @@ from lightune.data.encoding import encode
 from lightune.evaluation.features import watch_texts
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedTokenizerBase
+    from lightune.models.load import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,12 @@ class PairFeatures:
     cosines: NDArray[Any]
 
 
-def pair_features(
-    model: nn.Module,
-    output_layer: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[tuple[str, ...]],
-    max_length: int,
-    batch_size: int,
-) -> PairFeatures:
-    """Return the features of pairs; each different text is encoded once."""
+def pair_features(loaded: LoadedModel, pairs: Sequence[tuple[str, ...]], batch_size: int) -> PairFeatures:
+    """Return the features of pairs from the model as it is; each different text is encoded once."""
     places = {text: place for place, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
-    encoded = encode(tokenizer, [(text,) for text in places], max_length)
-    pooled = watch_texts(model, output_layer, tokenizer, encoded, batch_size).pooled
+    encoded = encode(loaded.tokenizer, [(text,) for text in places], loaded.max_length, loaded.long_texts)
+    layer = loaded.model.get_submodule(loaded.anatomy.output_layer)
+    pooled = watch_texts(loaded.model, layer, loaded.tokenizer, encoded, batch_size).pooled
     first, second = (pooled[[places[pair[side]] for pair in pairs]] for side in (0, 1))
     joined = np.concatenate([first, second, np.abs(first - second), first * second], axis=1)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import CONFIG_FILE, AdaptedModel, holds_adapter, load_adapter
-from lightune.data.encoding import NoTokensError, encode
+from lightune.data.encoding import Encoded, NoTokensError, encode
 from lightune.data.names import clean_name
+from lightune.data.windows import CUT, WINDOWS, LongTexts
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
@@ -121,15 +122,24 @@ class Classifier:
 
     @property
     def max_length(self) -> int:
-        """The longest text in tokens; longer ones are cut."""
+        """The longest text in tokens; longer ones are cut, or read in windows of this length: see `long_texts`."""
         return self._loaded.max_length
+
+    @property
+    def long_texts(self) -> LongTexts:
+        """What becomes of the tokens of a text beyond `max_length`: "cut", or "windows", as it was trained."""
+        return self._loaded.long_texts
+
+    def encoded(self, rows: Sequence[tuple[str, ...]]) -> Encoded:
+        """Return the tokens of texts, each a tuple of its parts, as the model reads them."""
+        return encode(self.tokenizer, rows, self.max_length, self.long_texts)
 
     def logits(self, texts: Sequence[Text]) -> NDArray[Any]:
         """Return the logits, (texts, labels), fp32. Raises DataError for an empty text, or one without tokens."""
         rows = [self.row(text, number) for number, text in enumerate(as_texts(texts), 1)]
         places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
         distinct = list(places)
-        encoded = encode(self.tokenizer, distinct, self.max_length)
+        encoded = self.encoded(distinct)
         if encoded.bare:
             raise NoTokensError(rows.index(distinct[encoded.bare[0]]))
         with self._merging.answering(self._model, len(distinct), partial(self._exact, distinct[:COMPARED])) as model:
@@ -139,7 +149,7 @@ class Classifier:
 
     def _exact(self, rows: Sequence[tuple[str, ...]], model: nn.Module) -> NDArray[Any]:
         """Return the logits of the module itself, in its own precision, to compare two modules."""
-        return predict_logits(model, self.tokenizer, encode(self.tokenizer, rows, self.max_length), self.batch_size)
+        return predict_logits(model, self.tokenizer, self.encoded(rows), self.batch_size)
 
     def row(self, text: Text, number: int = 1) -> tuple[str, ...]:
         """Return the parts of a text; DataError, which names its number, unless it can be classified."""
@@ -219,7 +229,8 @@ class Classifier:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write a stock transformers model folder with the adapter merged in, and the tokenizer.
 
-        Its tokenizer cuts texts where this classifier does. Raises RecipeError for an adapter that cannot be merged.
+        Its tokenizer cuts texts where this classifier does; of one that reads longer texts in windows, only lightune
+        does that with the stock model too. Raises RecipeError for an adapter that cannot be merged.
         """
         model: Any = self._model
         self._merging.stop()
@@ -234,6 +245,8 @@ class Classifier:
             model.config.lightune_text_columns = self.text_columns
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
+        if self.long_texts != CUT:  # which only lightune reads: transformers cuts
+            model.config.lightune_long_texts = self.long_texts
         model.save_pretrained(folder)
         save_tokenizer(self.tokenizer, Path(folder), self.max_length)
 
@@ -268,6 +281,8 @@ def load(
     if base_model is not None:
         raise RecipeError("RECIPE-049", f"{folder}: a base model goes with a run folder, and this is not one.")
     loaded = load_finished(source)
+    is_read_whole = getattr(loaded.model.config, "lightune_long_texts", CUT) == WINDOWS
+    loaded = replace(loaded, long_texts=WINDOWS if is_read_whole else CUT)
     texts = getattr(loaded.model.config, "lightune_text_columns", ["text"])  # a model saved here says if it reads pairs
     signature = Signature(loaded.task, list(texts), [loaded.task.target_column], finished_elsewhere=True)
     return Classifier(loaded, loaded.model.to(target), signature, precision=precision)  # type: ignore[arg-type]

@@ -124,6 +124,7 @@ def _task_in(classifier: Classifier, table: Table, block: DataBlock, texts: list
 
 def _evaluate(classifier: Classifier, labelled: Labelled) -> Evaluation:
     split = labelled.split
-    encoded = encode_splits(classifier.tokenizer, {"test": split}, classifier.max_length)["test"]
+    limit, long_texts = classifier.max_length, classifier.long_texts
+    encoded = encode_splits(classifier.tokenizer, {"test": split}, limit, long_texts)["test"]
     logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, labelled, classifier.batch_size)
     return found.model_copy(update=known_fields(classifier, split, logits))

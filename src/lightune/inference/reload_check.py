@@ -53,7 +53,6 @@ def _failed(examples: int) -> ReloadCheck:
 
 def main() -> None:
     """Read a request from stdin, write the logits as one line of JSON."""
-    from lightune.data.encoding import encode
     from lightune.evaluation.evaluate import predict_logits
     from lightune.inference.classifier import load
 
@@ -64,8 +63,7 @@ def main() -> None:
         sys.exit(f"{error.code} {error.message}")
     # The model as it was saved, not the classifier's predictions, which may come from a merged copy.
     texts = [tuple(text) for text in request["texts"]]
-    encoded = encode(classifier.tokenizer, texts, classifier.max_length)
-    logits = predict_logits(classifier.model, classifier.tokenizer, encoded, classifier.batch_size)
+    logits = predict_logits(classifier.model, classifier.tokenizer, classifier.encoded(texts), classifier.batch_size)
     print(json.dumps(logits.tolist()))
 
 

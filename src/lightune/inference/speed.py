@@ -54,5 +54,6 @@ def measure_adapted_speed(
 
 def _time(model: nn.Module, loaded: LoadedModel, texts: Sequence[tuple[str, ...]], batch_size: int) -> float:
     started = time.perf_counter()
-    predict_logits(model, loaded.tokenizer, encode(loaded.tokenizer, texts, loaded.max_length), batch_size)
+    encoded = encode(loaded.tokenizer, texts, loaded.max_length, loaded.long_texts)
+    predict_logits(model, loaded.tokenizer, encoded, batch_size)
     return time.perf_counter() - started

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightune.data.windows import CUT, cut_into_windows
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 from lightune.models.tokens import is_bare
 from lightune.tasks.base import Task
 from lightune.values.missing import is_missing, is_writable
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
+
     from lightune.artifact import ArtifactConfig
 
 # Beyond these limits the usual path is faster, in spite of its slow start.
@@ -49,11 +52,12 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     family = FAMILIES.get(raw.get("model_type"))
     if family is None or not is_plain(raw, family):
         return None
-    ids = _token_ids(source.tokenizer_folder, texts, config.max_length, raw.get("vocab_size", 0))
+    ids = _token_ids(source.tokenizer_folder, texts, config, raw.get("vocab_size", 0))
     tensors = _tensors(base, folder, config, family.base)
     if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
-    return config.task, np.stack([logits_of(tensors, raw, family, row) for row in ids])
+    read = [[logits_of(tensors, raw, family, window) for window in windows] for windows in ids]
+    return config.task, np.stack([np.mean(windows, axis=0) if len(windows) > 1 else windows[0] for windows in read])
 
 
 def _is_small(texts: Sequence[str]) -> bool:
@@ -62,8 +66,10 @@ def _is_small(texts: Sequence[str]) -> bool:
     return not any(is_missing(text) or not is_writable(text) for text in texts)
 
 
-def _token_ids(folder: Path, texts: Sequence[str], max_length: int, known: int) -> list[list[int]] | None:
-    """Return each text's token ids, or None where the tokenizer's file and its settings might disagree.
+def _token_ids(
+    folder: Path, texts: Sequence[str], config: ArtifactConfig, known: int
+) -> list[list[Sequence[int]]] | None:
+    """Return the token ids of each text's windows, or None where the tokenizer's file and its settings might disagree.
 
     Also None for a text with only special tokens, and for ids beyond the model's `known` embeddings: the usual path
     refuses them.
@@ -78,12 +84,20 @@ def _token_ids(folder: Path, texts: Sequence[str], max_length: int, known: int) 
         return None
     tokenizer = Tokenizer.from_file(str(files[0]))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
+    tokenizer.no_truncation()
+    if config.long_texts == CUT:
+        tokenizer.enable_truncation(config.max_length)
     encoded = tokenizer.encode_batch(list(texts))
-    special, ids = tokenizer.num_special_tokens_to_add(False), [found.ids for found in encoded]
+    special, ids = tokenizer.num_special_tokens_to_add(False), [_windows(found, config.max_length) for found in encoded]
     if any(is_bare(found, special, 1) for found in encoded):
         return None
-    return None if max(tokenizer.get_vocab_size(), 1 + max(map(max, ids))) > known else ids
+    return None if max(tokenizer.get_vocab_size(), 1 + max(max(found.ids) for found in encoded)) > known else ids
+
+
+def _windows(found: Encoding, limit: int) -> list[Sequence[int]]:
+    if len(found.ids) <= limit:
+        return [found.ids]
+    return [row["ids"] for row in cut_into_windows({"ids": found.ids}, found.sequence_ids, limit)[0]]
 
 
 def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:

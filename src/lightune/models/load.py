@@ -52,6 +52,7 @@ class ModelSource:
 class LoadedModel:
     """A classifier with its tokenizer, the names of its parts, and the longest text it takes (tokens).
 
+    `long_texts` says what becomes of a longer one: see data/windows.py.
     `head` is "checkpoint" if the checkpoint's own classification head is used, else "new"; `notes` say why.
     """
 
@@ -63,6 +64,7 @@ class LoadedModel:
     task: Task
     head: Literal["new", "checkpoint"] = "new"
     notes: tuple[str, ...] = ()
+    long_texts: Literal["cut", "windows"] = "cut"
 
 
 def find_model(name: str, revision: str | None = None, patterns: Sequence[str] = hub.MODEL_FILES) -> ModelSource:

@@ -107,11 +107,22 @@ def _lines(found: Findings) -> Iterator[tuple[str, str]]:
             yield "groups", ", ".join(found.columns["groups"])
     if found.language:
         yield "language", found.language["said"]
-    for split, lengths in found.tokens.items():
-        if lengths.cut:
-            of = f"{words.count(lengths.cut)} of {words.count(lengths.counted)} texts"
-            yield f"cut in {split}", f"{of}: {found.model} reads {words.count(found.limit)} tokens of each and no more"
+    yield from _long_texts(found)
     for split, counts in found.rows.items():
         yield f"rows of {split}", counts.words()
     for number, note in enumerate(found.notes):
         yield ("" if number else "notes"), note
+
+
+def _long_texts(found: Findings) -> Iterator[tuple[str, str]]:
+    for split, lengths in found.tokens.items():
+        if not lengths.cut or lengths.unread is None:
+            continue
+        of, limit = f"{words.count(lengths.cut)} of {words.count(lengths.counted)} texts", words.count(found.limit)
+        windows = f"about {words.number(lengths.windows, 1)} windows each"
+        if found.long_texts == "windows":
+            yield f"long in {split}", f"{of}: they are read whole, in {windows}, of {limit} tokens"
+            continue
+        lost = f"{words.percent(lengths.unread, 0)} of their tokens are not read"
+        yield f"cut in {split}", f"{of}: {found.model} reads {limit} tokens of each and no more; {lost}"
+        yield "", f"-> --set data.long_texts=windows reads them whole, in {windows}"

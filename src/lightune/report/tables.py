@@ -9,7 +9,7 @@ from typing import Any
 from lightune.measured import Measured, Metric
 from lightune.record import RunRecord
 from lightune.report import gains, words
-from lightune.sections import Cost, Evaluation, PartMetrics
+from lightune.sections import Cost, DataRecord, Evaluation, PartMetrics
 
 NOTHING = "-"
 MOST_GROUPS = 40
@@ -222,11 +222,18 @@ def data(record: RunRecord) -> Table:
         ["training examples", words.count(found.train_examples)],
         ["validation examples", words.count(found.validation_examples)],
         ["test examples", words.count(found.test_examples)],
-        ["longest text kept", f"{words.count(found.max_length)} tokens"],
-        ["texts cut at that length", words.count(found.truncated_examples)],
+        *_long_texts(found),
         ["SHA-256 of texts and labels", found.sha256],
     ]
     return Table("Data", ["data", "value"], rows)
+
+
+def _long_texts(found: DataRecord) -> list[list[str]]:
+    longest, cut = f"{words.count(found.max_length)} tokens", words.count(found.truncated_examples)
+    if not found.windowed_examples:
+        return [["longest text kept", longest], ["texts cut at that length", cut]]
+    read = f"{words.count(found.windowed_examples)}, in {words.count(found.windows)} windows"
+    return [["length of a window", longest], ["longer texts, read whole", read], ["texts cut", cut]]
 
 
 def _label_columns(found: str | list[str]) -> list[list[str]]:

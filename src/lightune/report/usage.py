@@ -26,6 +26,11 @@ def is_pair(record: RunRecord) -> bool:
     return isinstance(record.data.text_column, list) and len(record.data.text_column) > 1
 
 
+def reads_windows(record: RunRecord) -> bool:
+    """Say whether lightune reads texts that are longer than the model's limit whole, which no other program does."""
+    return bool(record.recipe.get("data", {}).get("long_texts") == "windows")
+
+
 def is_on_hub(record: RunRecord) -> bool:
     """Say whether the base model can be had from the Hub; a local folder cannot."""
     return record.model.revision is not None
@@ -138,7 +143,8 @@ def _answering(record: RunRecord, cut: str) -> str:
     """Return Python that answers a text with `tokenizer` and `model`."""
     text = '"First text.", "Second text."' if is_pair(record) else '"A text to classify."'
     answer = "\n".join(record.task.reads_logits)
-    return f"""batch = tokenizer({text}, {cut}, return_tensors="pt")
+    cuts = f"# A text of more than {record.data.max_length} tokens is cut here; lightune reads it whole, in windows.\n"
+    return f"""{cuts if reads_windows(record) else ""}batch = tokenizer({text}, {cut}, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**batch).logits
 {answer}

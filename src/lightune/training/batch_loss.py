@@ -28,12 +28,16 @@ class Examples:
 
 
 class RowLoss:
-    """The task's loss on rows of the training texts, with the class weights and token masking of the settings."""
+    """The task's loss on rows of the training texts, with the class weights and token masking of the settings.
+
+    A row is a text, which may be several rows of tokens: its windows. The logits of a text are the mean of theirs.
+    """
 
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: SettledTraining
     ) -> None:
         self._task, self._tokenizer, self._train = task, tokenizer, train
+        self._most_windows = settings.per_device_train_batch_size
         self._weights = task.weights(train.targets, Wishes(class_weights=settings.class_weights))
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
 
@@ -42,11 +46,57 @@ class RowLoss:
         """The number of tokens of each row."""
         return self._train.encoded.lengths
 
+    @property
+    def window_lengths(self) -> list[int]:
+        """The number of tokens of each window; a text that is not longer than the model's limit is one."""
+        return self._train.encoded.row_lengths
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether some text is several windows."""
+        return self._train.encoded.firsts is not None
+
+    def micro_batches(self, rows: Sequence[int]) -> list[list[int]]:
+        """Cut a micro-batch into parts of no more windows than a micro-batch has texts, or of one longer text."""
+        found: list[list[int]] = []
+        room = 0
+        for row, windows in zip(rows, self._train.encoded.rows_of(rows), strict=True):
+            if len(windows) > room:
+                found.append([])
+                room = self._most_windows
+            found[-1].append(row)
+            room -= len(windows)
+        return found
+
+    def windows(self, rows: Sequence[int]) -> list[list[int]]:
+        """Return the windows of rows, at most a micro-batch of texts in each part; without any, one part."""
+        if not self.has_windows:
+            return [list(rows)]
+        every = [window for windows in self._train.encoded.rows_of(rows) for window in windows]
+        return [every[first : first + self._most_windows] for first in range(0, len(every), self._most_windows)]
+
+    def inputs(self, windows: Sequence[int], epoch: int, multiple: int = 1) -> dict[str, torch.Tensor]:
+        """Return windows as a padded batch, on the CPU; its width is a multiple of `multiple`."""
+        rows = self._masking.rows(((window, self._train.encoded.rows[window]) for window in windows), epoch)
+        return collate(self._tokenizer, rows, multiple)
+
+    def targets(self, rows: Sequence[int], width: int) -> torch.Tensor:
+        """Return the targets of rows, on the CPU; `width` is the number of positions in their batch."""
+        return self._task.collate(self._train.targets[list(rows)], width)
+
     def batch(self, rows: Sequence[int], epoch: int, multiple: int = 1) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Return (rows as a padded batch, their targets), on the CPU; its width is a multiple of `multiple`."""
-        texts = [(row, self._train.encoded.rows[row]) for row in rows]
-        batch = collate(self._tokenizer, self._masking.rows(texts, epoch), multiple)
-        return batch, self._task.collate(self._train.targets[list(rows)], batch["input_ids"].shape[1])
+        """Return (rows of one window each as a padded batch, their targets), on the CPU, likewise."""
+        batch = self.inputs([window for part in self.windows(rows) for window in part], epoch, multiple)
+        return batch, self.targets(rows, batch["input_ids"].shape[1])
+
+    def pooled(self, logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Return the logits of rows, (rows, outputs), from those of all their windows, one after the other."""
+        import torch
+
+        counts = [len(windows) for windows in self._train.encoded.rows_of(rows)]
+        if len(logits) == len(rows):
+            return logits
+        return torch.stack([own.mean(0) for own in logits.split(counts)])
 
     def of(self, logits: torch.Tensor, targets: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (the loss to train on, the plain mean to report) of some rows.

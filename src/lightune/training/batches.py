@@ -83,8 +83,8 @@ def parts_of_similar_length(rows: Sequence[int], lengths: Sequence[int]) -> list
 def training_batches(
     tokenizer: PreTrainedTokenizerBase, encoded: Encoded, settings: SettledTraining
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield the padded micro-batches of the first epoch, without labels."""
-    for step in epoch_steps(encoded.lengths, settings, 1):
+    """Yield the padded micro-batches of the first epoch, without labels; each window of a text is a text of its own."""
+    for step in epoch_steps(encoded.row_lengths, settings, 1):
         for rows in step:
             yield collate(tokenizer, [encoded.rows[row] for row in rows])
 

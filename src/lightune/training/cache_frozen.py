@@ -104,15 +104,15 @@ def _cached(model: Any, passes: Passes, validation: Encoded, settings: SettledTr
         return Cached(CacheChoice(reason="passes are recorded, which gains more"))
     row_loss = passes.row_loss
     # The longest and the shortest text, which need padding if any texts do: packed texts may give another dtype.
-    ends = [int(np.argmax(row_loss.lengths)), int(np.argmin(row_loss.lengths))]
-    inputs, _ = row_loss.batch(ends[: settings.per_device_train_batch_size], 1)
+    ends = [int(np.argmax(row_loss.window_lengths)), int(np.argmin(row_loss.window_lengths))]
+    inputs = row_loss.inputs(ends[: settings.per_device_train_batch_size], 1)
     prefix = cacheable(settings, model, inputs)
     is_asked = settings.cache_frozen == "on"
     if is_asked:
         _require(prefix)
     if isinstance(prefix, str):
         return Cached(CacheChoice(reason=prefix))
-    return _made(prefix, row_loss.lengths, validation.lengths, is_asked, folder)
+    return _made(prefix, row_loss.window_lengths, validation.row_lengths, is_asked, folder)
 
 
 def _require(found: FrozenPrefix | str) -> None:

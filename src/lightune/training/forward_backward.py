@@ -51,18 +51,46 @@ class Passes:
         return {}
 
     def run(self, rows: Sequence[int], epoch: int, weight: float) -> torch.Tensor:
-        """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss."""
-        return self.run_batch(*self.row_loss.batch(rows, epoch), rows, weight)
+        """Add `weight` times a micro-batch's gradient to the gradients, and return its plain mean loss.
+
+        Of a text with more windows than a micro-batch has texts, only so many are in memory at a time: their
+        activations are computed again in the backward pass, with the same random numbers.
+        """
+        parts = self.row_loss.windows(rows)
+        batches = [self.row_loss.inputs(part, epoch) for part in parts]
+        targets = self.row_loss.targets(rows, batches[0]["input_ids"].shape[1])
+        if len(parts) == 1:
+            return self._backward(self._logits(batches[0], parts[0]), targets, rows, weight)
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        # Given as an argument so that the state of this device's random numbers is kept, not only the CPU's.
+        of_device = torch.empty(0, device=self.accelerator.device)
+        found = [
+            checkpoint(self._logits, inputs, part, of_device, use_reentrant=False)
+            for inputs, part in zip(batches, parts, strict=True)
+        ]
+        return self._backward(torch.cat(found), targets, rows, weight)
 
     def run_batch(
         self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
     ) -> torch.Tensor:
-        """Do the same for rows that are already a batch, on the CPU."""
-        device = self.accelerator.device
-        around = nullcontext() if self.around is None else self.around(rows, inputs["attention_mask"])
-        with around, on_device(self.plain_model, inputs, device) as moved:
-            logits = self.model(**moved).logits
-        loss, plain = self.row_loss.of(logits, runtime.sent(targets, device), rows)
+        """Do the same for rows of one window each that are already a batch, on the CPU."""
+        return self._backward(self._logits(inputs, self.row_loss.windows(rows)[0]), targets, rows, weight)
+
+    def _logits(self, inputs: dict[str, torch.Tensor], windows: Sequence[int], *_: torch.Tensor) -> torch.Tensor:
+        """Call the model on windows that are a batch, on the CPU."""
+        around = nullcontext() if self.around is None else self.around(windows, inputs["attention_mask"])
+        with around, on_device(self.plain_model, inputs, self.accelerator.device) as moved:
+            logits: torch.Tensor = self.model(**moved).logits
+        return logits
+
+    def _backward(
+        self, logits: torch.Tensor, targets: torch.Tensor, rows: Sequence[int], weight: float
+    ) -> torch.Tensor:
+        """Add the gradient of rows with these logits of their windows, and return their plain mean loss."""
+        pooled, device = self.row_loss.pooled(logits, rows), self.accelerator.device
+        loss, plain = self.row_loss.of(pooled, runtime.sent(targets, device), rows)
         loss = loss + self.method.penalty(self.plain_model)
         self.accelerator.backward(loss * weight)
         return plain

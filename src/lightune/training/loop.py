@@ -159,6 +159,10 @@ class _Epochs:
         step.passes.model.train()
         losses, lengths = 0.0, step.passes.row_loss.lengths
         for shares in shared_steps(lengths, self.loop.settings, epoch, step.ranks.count):
+            if step.passes.row_loss.has_windows:
+                shares = [
+                    [part for batch in share for part in step.passes.row_loss.micro_batches(batch)] for share in shares
+                ]
             if self.cuts_batches:
                 shares = [
                     [part for batch in share for part in parts_of_similar_length(batch, lengths)] for share in shares

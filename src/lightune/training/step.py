@@ -147,6 +147,7 @@ def make_passes(
         and supported(model)
         and method.base_is_frozen
         and runtime.ranks() == 1
+        and not row_loss.has_windows
         and not (settings.gradient_checkpointing or settings.class_weights != "none")
     )
     if not fits:

@@ -171,7 +171,7 @@ class Job:
 
     def precision(self) -> Precision:
         """Return the precision; `auto` on a CPU measures to choose it."""
-        tokens = round(np.mean(self.texts.train.encoded.lengths) * self.settings.per_device_train_batch_size)
+        tokens = round(np.mean(self.texts.train.encoded.row_lengths) * self.settings.per_device_train_batch_size)
         return training_precision(self.settings.precision, self.device, self.model, tokens)
 
 
