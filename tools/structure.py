@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "structure.md"
 
 # Files that cannot describe themselves in a docstring.
 CAPTIONS = {
-    ".ci/run": "Continuous integration: lint and tests on a fresh clone.",
+    ".ci/run": "Continuous integration: lint, tests and the wheel on a fresh clone.",
     ".gitignore": "What git ignores.",
     "src/lightune/methods/support.json": "Which method works on which architecture; made by tools/methods.py.",
     "CHANGELOG.md": "What changed, by version.",
