@@ -68,7 +68,8 @@ def use(commands: Path, place: Path) -> None:
     if not home.is_relative_to(commands.parent):
         sys.exit(f"lightune was imported from {home}, not from the new environment")
     write_csv(here / "my.csv")
-    print(said(lightune, "--version", where=here).strip(), flush=True)
+    if f"version {version()}" not in said(lightune, "--version", where=here):
+        sys.exit(f"the wheel is not of version {version()}, which src/lightune/__init__.py states")
     print(said(lightune, "run", "quickstart", where=here), flush=True)
     accuracy = float(said(python, "-c", READY, where=here))
     if accuracy < AT_LEAST:
@@ -76,6 +77,12 @@ def use(commands: Path, place: Path) -> None:
     said(lightune, "check", "my.csv", where=here)
     said(lightune, "run", "--train", "my.csv", "--epochs", "1", "--output", "mine", where=here)
     print(said(lightune, "predict", "mine", "A lovely, warm book.", where=here), flush=True)
+
+
+def version() -> str:
+    """Return the version that the source states."""
+    source = (ROOT / "src" / "lightune" / "__init__.py").read_text(encoding="utf-8")
+    return source.partition('__version__ = "')[2].partition('"')[0]
 
 
 def write_csv(path: Path) -> None:
