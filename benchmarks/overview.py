@@ -112,7 +112,8 @@ def overview(kept: Mapping[str, dict[str, Any]]) -> list[str]:
 def _shown(ratio: tuple[float, float, float] | None) -> str:
     if ratio is None:
         return ""
-    middle, low, high = (f"{value:.0f}" if value >= 20 else f"{value:.1f}" for value in ratio)
+    decimals = 0 if ratio[0] >= 20 else 1
+    middle, low, high = (f"{value:.{decimals}f}" for value in ratio)
     return f"**{middle}**" if low == middle == high else f"**{middle}** ({low} to {high})"
 
 

@@ -35,5 +35,10 @@ def test_a_wheel_takes_its_version_from_the_package():
     assert project["tool"]["hatch"]["version"]["path"] == "src/lightune/__init__.py"
 
 
+def test_continuous_integration_tries_the_wheel_without_the_source():
+    assert "make wheel-test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "tools/wheel_test.py" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
