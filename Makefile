@@ -1,13 +1,14 @@
 # make run    set up and run the main job on the embedded model and data
 # make test   set up and pass the tests
 # make check  everything: format, lint, types, layers, tests
+# make wheel-test  build a wheel, install it alone in an empty environment, and pass the quickstart there
 # make benchmark  measure against what people would use instead, and write docs/performance.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: run test test-long test-quantized benchmark lint check clean
+.PHONY: run test test-long test-quantized wheel-test benchmark lint check clean
 
 run: $(VENV)/.run
 	$(BIN)/lightune run
@@ -25,6 +26,10 @@ test-quantized: $(VENV)/.dev
 	$(PIP) -e '.[offline,dev,quantized]'
 	$(BIN)/python -m pytest tests/models/test_quantize.py
 	$(BIN)/python -m pip uninstall --yes --quiet bitsandbytes
+
+# As a user who has the wheel and not the source: pip makes it, and a new environment gets nothing else.
+wheel-test: $(VENV)/bin/python
+	$(BIN)/python tools/wheel_test.py
 
 # Another csv with the columns text and label: make benchmark TEXTS=reviews.csv
 benchmark: $(VENV)/.run

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Row
+from benchmarks.overview import overview, plot
 
 ROWS = (
     "training_dynamic",
@@ -35,13 +36,29 @@ ON_GPU = tuple(name for name in ROWS if name not in ("cold", "peak_memory"))
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIGURES = {"cpu": DOCS / "performance.json", "cuda": DOCS / "performance.cuda.json"}
 PAGE = DOCS / "performance.md"
+PLOT = DOCS / "performance.svg"
 HEAD = """# Performance
 
-Made by `make benchmark` (`python -m benchmarks`) from docs/performance.json, and on a machine with a GPU by
-`python -m benchmarks --device cuda` from docs/performance.cuda.json; each row can be measured separately, e.g.
-`python -m benchmarks.bulk --json`. All arms of a row alternate in one process, A B A B. "Times" is how many times
-faster (or smaller) an arm is than the first one: the median of the pairs, with their quartiles in brackets. An arm that
-is listed twice shows how much two equal arms differ.
+How many times faster lightune is than what people would use instead, on the same texts with the same batches: the
+median of pairs of rounds, with their quartiles in brackets. For memory it is how many times less. "Training" is over
+four methods (LoRA on query and value, LoRA on all roles, prefix, bottleneck). `auto` is the default precision, which
+computes frozen layers in bf16 where that is faster; fp32 is exact.
+"""
+BELOW = """
+![The ratios of this table as dots with their quartiles, on a logarithmic axis](performance.svg)
+
+Above 1 lightune is faster. Few rounds on shared machines: a difference of a tenth means little. What was tried and did
+not help is in [LOG.md](LOG.md), and why it is faster in [how_it_works.md](how_it_works.md).
+
+Measure it on your machine with `make benchmark`. That is `python -m benchmarks`, which writes docs/performance.json and
+this page; `python -m benchmarks --device cuda` writes docs/performance.cuda.json, each row can be measured alone, e.g.
+`python -m benchmarks.bulk --json`, and `python -m benchmarks --page` writes page and plot from the saved figures.
+
+## Every row
+
+All arms of a row alternate in one process, A B A B. "Times" is how many times faster (or smaller) an arm is than the
+first one: the median of the pairs, with their quartiles in brackets. An arm that is listed twice shows how much two
+equal arms differ.
 """
 
 
@@ -60,7 +77,9 @@ def main() -> None:
         print(name, flush=True)
         kept[name] = measured(name, given)
         FIGURES[given.device].write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page({device: figures(path) for device, path in FIGURES.items()}), encoding="utf-8")
+    every = {device: figures(path) for device, path in FIGURES.items()}
+    PAGE.write_text(page(every), encoding="utf-8", newline="\n")
+    PLOT.write_text(plot(every), encoding="utf-8", newline="\n")
 
 
 def figures(path: Path) -> dict[str, Any]:
@@ -83,8 +102,8 @@ def measured(name: str, given: argparse.Namespace) -> Any:
 
 
 def page(kept: Mapping[str, dict[str, Any]]) -> str:
-    """Return the page: a table for each row, of each device."""
-    lines = [HEAD]
+    """Return the page: one table of all ratios and their plot, then a table for each row, of each device."""
+    lines = [HEAD, *overview(kept), BELOW]
     for device, name in product(kept, ROWS):
         found = kept[device].get(name)
         if found is None:

@@ -19,7 +19,7 @@ from lightune.inference import reload_check as reload
 def reloading_here() -> Iterator[None]:
     """Answer the check's request in this process, from the saved folder, as the fresh one would.
 
-    The fresh process itself: test_reload.py, test_readme.py, test_portability.py, test_rotten_tomatoes_recipe.py, and
+    The fresh process itself: test_reload.py, test_pages.py, test_portability.py, test_rotten_tomatoes_recipe.py, and
     for every method and architecture test_contract.py and test_every_architecture.py.
     """
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import accuracy
-from benchmarks.__main__ import ROWS, page
+from benchmarks.__main__ import FIGURES, PAGE, PLOT, ROWS, figures, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
+from benchmarks.overview import lines_of, overview, plot
 
 MACHINE = {
     "processor": "one",
@@ -61,6 +63,36 @@ def test_the_page_has_a_table_for_each_row_and_says_what_the_figures_depend_on()
     assert "Share: 0.5." in written
     assert "*one, 2 threads, without bf16;" in written
     assert "*a card, one, 2 threads" in written
+
+
+def test_the_first_table_pools_the_pairs_of_all_methods_against_each_peer() -> None:
+    """Peer over ours: 4/2, 9/3 of one method and 8/2, 10/2 of the other: 2, 3, 4, 5, quartiles 2.25 and 4.75."""
+    name, ours = "training, minilm, {}, padded", "lightune, precision auto"
+    rows = [
+        {"peer": [4.0, 9.0], "peer, again": [1.0, 1.0], ours: [2.0, 3.0]},
+        {"peer": [8.0, 10.0], "peer, again": [1.0, 1.0], ours: [2.0, 2.0]},
+    ]
+    found = [{"name": name.format(at), "unit": "samples", "texts": "t", "seconds": row} for at, row in enumerate(rows)]
+    same = {"name": "gradients, minilm", "unit": "", "texts": "t", "seconds": {"a": [1.0]}, "kind": "difference"}
+    kept = {
+        "cpu": {ROWS[0]: {"machine": MACHINE, "rows": found}, ROWS[1]: {"machine": MACHINE, "rows": [same]}},
+        "cuda": {ROWS[0]: {"machine": MACHINE | {"gpu": "a card"}, "rows": found[:1]}},
+    }
+    (line,) = lines_of(kept)
+    assert (line.work, line.peer, line.model) == ("training", "peer", "minilm")
+    assert line.ratio(("cpu", "`auto`")) == (3.5, 2.25, 4.75)
+    written = "\n".join(overview(kept))
+    assert "CPU: one, 2 threads, without bf16; GPU: a card." in written
+    assert "| training | peer | minilm | **3.5** (2.2 to 4.8) | **2.5** (1.8 to 3.2) |" in written
+    assert page(kept).index("| training | peer |") < page(kept).index("## Training, minilm, 0")
+    drawn = ElementTree.fromstring(plot(kept))
+    assert len(drawn.findall(".//{*}circle")) == 4  # two in the legend, two medians
+
+
+def test_page_and_plot_are_those_of_the_saved_figures() -> None:
+    kept = {device: figures(path) for device, path in FIGURES.items()}
+    assert PAGE.read_text(encoding="utf-8") == page(kept), "run: python -m benchmarks --page"
+    assert PLOT.read_text(encoding="utf-8") == plot(kept), "run: python -m benchmarks --page"
 
 
 def test_texts_come_from_a_file_or_from_the_embedded_reviews(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import lightune
 
 PACKAGE = Path(lightune.__file__).parent
-CODE = re.compile(r"(ARTIFACT|HUB|RECIPE)-\d{3}")  # of DATA codes docs/data.md says what each means
+CODE = re.compile(r"(ARTIFACT|HUB|RECIPE)-\d{3}")  # of DATA codes docs/reference/data_rules.md says what each means
 # What is wrong in all the places that raise the code.
 SHARED = {
     "ARTIFACT-005": "lightune.json cannot be understood",

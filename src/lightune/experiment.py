@@ -87,7 +87,7 @@ def run(
     the quickstart, or, for another model or other data, the defaults. `flags` are those of the command, with their
     long names: model, method, epochs, batch_size, learning_rate, train, test, ...
     `data` replaces the recipe's source: (texts, labels), rows (dicts, named tuples, (text, label) pairs), columns (a
-    dict, a DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/data.md lists
+    dict, a DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/own_data.md lists
     all. A string is what `--data` takes.
     The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
     run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. If torchrun

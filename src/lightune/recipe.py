@@ -55,9 +55,9 @@ class Block(BaseModel):
 class Files(Block):
     """Local files for each split: csv, tsv, jsonl or parquet; a file, a pattern such as data/*.csv, or a folder."""
 
-    train: str
-    validation: str | None = None
-    test: str | None = None
+    train: str  # the training files
+    validation: str | None = None  # else a fifth of the training rows
+    test: str | None = None  # else a fifth of the training rows, held out first
 
 
 def _source_kind(value: Any) -> str:
@@ -83,11 +83,11 @@ class DataBlock(Block):
     it is set aside for validation.
     """
 
-    source: Source = "reviews"
+    source: Source = "reviews"  # a file, a pattern, a folder, a data set of the Hub, or reviews; or files by split
     name: str | None = None  # the configuration of a Hub data set that has several, as in datasets
-    revision: str | None = None
-    text_column: TextColumn | None = None
-    label_column: str | None = None
+    revision: str | None = None  # the commit of a Hub data set
+    text_column: TextColumn | None = None  # one name, or two of a pair; else it is looked for
+    label_column: str | None = None  # else it is looked for
     label_columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = (
         None  # several: one of 0 and 1 for each label, or one number each
     )
@@ -95,14 +95,14 @@ class DataBlock(Block):
     label_separator: LabelSeparator | None = None  # between the labels of a cell
     separator: Separator | None = None  # between the columns of text files; else as their headers show
     encoding: Encoding | None = None  # of files that are not UTF-8
-    train_examples: Count | None = None
-    validation_examples: Count | None = None
-    test_examples: Count | None = None
-    max_length: Annotated[int, Field(ge=4)] | None = None
+    train_examples: Count | None = None  # labels for training and validation together; None: all
+    validation_examples: Count | None = None  # how many of them are for validation; None: a fifth
+    test_examples: Count | None = None  # None: all
+    max_length: Annotated[int, Field(ge=4)] | None = None  # tokens, at which texts are cut; None: the model's limit
     long_texts: Literal["cut", "windows"] = "cut"  # windows: a longer text is read whole, in overlapping windows
-    on_unseen_label: Literal["error", "drop"] = "error"
+    on_unseen_label: Literal["error", "drop"] = "error"  # a label of validation or test that training lacks
     on_missing: Literal["error", "drop"] = "error"  # rows without text or target
-    on_duplicate: Literal["drop", "keep", "error"] = "drop"
+    on_duplicate: Literal["drop", "keep", "error"] = "drop"  # texts that occur twice, in one split or in two
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 
     @field_validator("label_columns", mode="before")
@@ -127,7 +127,7 @@ class MethodBlock(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = "lora"
+    name: str = "lora"  # see `lightune methods`; its options stand beside it
 
     @property
     def options(self) -> dict[str, Any]:
@@ -141,34 +141,34 @@ class TrainingBlock(Block):
     What is `auto` is settled when the data is known, and the recorded recipe says as what.
     """
 
-    num_train_epochs: Count | Literal["auto"] = "auto"  # auto: by the number of training texts
-    per_device_train_batch_size: Count = 16
-    gradient_accumulation_steps: Count = 1
-    train_sampling_strategy: Literal["random", "group_by_length"] = "random"
-    learning_rate: Positive | None = None
-    weight_decay: NonNegative = 0.01
-    adam_beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    adam_epsilon: Positive = 1e-8
-    warmup_steps: NonNegative = 0.1
-    lr_scheduler_type: str = "linear"
-    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
-    max_grad_norm: NonNegative = 1.0
-    gradient_checkpointing: bool = False
+    num_train_epochs: Count | Literal["auto"] = "auto"  # auto: by the numbers of texts and labels
+    per_device_train_batch_size: Count = 16  # texts that a process computes at once
+    gradient_accumulation_steps: Count = 1  # batches whose gradients are added for a step
+    train_sampling_strategy: Literal["random", "group_by_length"] = "random"  # texts of similar length together
+    learning_rate: Positive | None = None  # None: the method's own default
+    weight_decay: NonNegative = 0.01  # of AdamW
+    adam_beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9  # of AdamW
+    adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # of AdamW
+    adam_epsilon: Positive = 1e-8  # of AdamW
+    warmup_steps: NonNegative = 0.1  # a number of steps, or below 1 a share of them
+    lr_scheduler_type: str = "linear"  # any schedule of transformers
+    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)  # what that schedule takes
+    max_grad_norm: NonNegative = 1.0  # longer gradients are cut to it; 0: never
+    gradient_checkpointing: bool = False  # compute activations a second time instead of keeping them
     cuda_graphs: bool = True  # record the passes of a step and replay them, if a GPU and the method allow it
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42  # of every random draw: rows, order, weights, dropout
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: frozen layers in bf16 where a probe finds it faster
     head_start: Literal["auto", "random", "probe"] = "auto"  # auto: what the task starts from
-    class_weights: Literal["none", "auto"] = "none"
+    class_weights: Literal["none", "auto"] = "none"  # auto: each label has the same weight in all
     calibration: Literal["auto", "none"] = "auto"  # auto: a temperature is fitted on 100 validation texts or more
     metric_for_best_model: str | None = None  # None: the task's first one, which the recorded recipe names
-    load_best_model_at_end: bool | Literal["auto"] = "auto"  # auto: if there are enough validation texts to choose by
+    load_best_model_at_end: bool | Literal["auto"] = "auto"  # auto: where 100 validation texts choose the best epoch
     weight_averaging: Share = 0.0  # over this share of the last steps
-    token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    token_masking: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # this share of the tokens is hidden in training
     cache_frozen: Literal["auto", "on", "off"] = "auto"  # compute lower frozen layers once for each text
-    early_stopping_patience: Count | None = None
-    save_steps: Count | None = None
-    report_to: tuple[str, ...] = ()
+    early_stopping_patience: Count | None = None  # epochs without progress after which training ends
+    save_steps: Count | None = None  # steps between checkpoints
+    report_to: tuple[str, ...] = ()  # tensorboard, trackio, wandb
 
     @field_validator("lr_scheduler_type")
     @classmethod
@@ -209,19 +209,19 @@ class EvaluationBlock(Block):
     number of tokens. Memory and speed depend on it, results do not.
     """
 
-    per_device_eval_batch_size: Count = 64
+    per_device_eval_batch_size: Count = 64  # texts of 64 tokens
 
 
 class Recipe(Block):
     """One run, described completely: model, data, method, training, evaluation."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"
-    description: str = ""
-    model: Annotated[str, Field(min_length=1)] = "minilm"
-    model_revision: str | None = None
-    model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
-    task: str = "auto"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"  # of the run folder
+    description: str = ""  # what `lightune recipes` says of it
+    model: Annotated[str, Field(min_length=1)] = "minilm"  # a name on the Hub, a folder, or the embedded model
+    model_revision: str | None = None  # a commit of the Hub
+    model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"  # how frozen weights are stored
+    task: str = "auto"  # auto: by the label column
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU where there is one
     data: DataBlock = Field(default_factory=DataBlock)
     method: MethodBlock = Field(default_factory=MethodBlock)
     training: TrainingBlock = Field(default_factory=TrainingBlock)

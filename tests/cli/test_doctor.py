@@ -12,6 +12,7 @@ import pytest
 from lightune import diagnosis
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
+from lightune.extras import install_command
 from lightune.models import embedded
 
 
@@ -51,7 +52,7 @@ def test_a_full_disk_is_noted(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("found", "said"),
-    [(None, "lightune[offline]"), (ArtifactError("ARTIFACT-020", "these are not the weights."), "ARTIFACT-020")],
+    [(None, install_command("offline")), (ArtifactError("ARTIFACT-020", "these are not the weights."), "ARTIFACT-020")],
 )
 def test_an_embedded_model_that_is_missing_or_wrong_is_noted(capsys, monkeypatch, found, said):
     def folder():

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("hashed_once")
 Check = Callable[..., dict[str, Any]]
 SINGLE = ("--task", "classification")
 ONE_TRUTH = "true is one label, whatever holds it"
-ONE_LABEL = "a whole number is one label, whatever holds it (docs/data.md)"
+ONE_LABEL = "a whole number is one label, whatever holds it (docs/own_data.md)"
 
 
 def texts(count: int, kind: str = "review") -> list[str]:

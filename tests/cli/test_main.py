@@ -101,7 +101,7 @@ def test_what_a_reader_copies_is_never_broken():
     """Each of these would end beyond column 30; the path alone is wider than that."""
     path = "/data/a-folder-with/a-very-long-name/that-goes-on/train.csv"
     whole = [
-        "`hf auth login`", "--set data.max_length=128", '"a label of words"', "pip install 'lightune[track]'", path,
+        "`hf auth login`", "--set data.max_length=128", '"a label of words"', "pip install 'openpyxl>=3.1'", path,
         "lightune run --train train.csv --test test.csv", "'it is so'",
     ]  # fmt: skip
     for part in whole:
@@ -182,7 +182,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(arguments, capsys
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["runn"], 'Did you mean "run"? Valid: run, predict'),
+        (["runn"], 'Did you mean "run"? Valid: run, check'),
         (["trian"], 'Did you mean "train"?'),
         (["run", "--modle", "x"], "--model"),
         (["run", "--epochs", "many"], "not a valid integer"),

@@ -11,6 +11,7 @@ import pytest
 
 from lightune.data.tables import read_table
 from lightune.errors import DataError
+from lightune.extras import install_command
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -67,7 +68,7 @@ def test_a_damaged_workbook_is_a_fault(tmp_path: Path):
     assert caught.value.code == "DATA-078"
 
 
-def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_package_its_installation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path, load = workbook(tmp_path / "a.xlsx", [["text", "label"], ["x", "y"]]), builtins.__import__
 
     def refuse(name: str, *rest: Any, **more: Any) -> Any:
@@ -78,4 +79,4 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(DataError) as caught:
         read_table(path)
-    assert (caught.value.code, "lightune[excel]" in caught.value.hint) == ("DATA-077", True)
+    assert (caught.value.code, install_command("excel") in caught.value.hint) == ("DATA-077", True)

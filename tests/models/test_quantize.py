@@ -18,6 +18,7 @@ import lightune
 from lightune.artifact import ArtifactConfig, load_adapter
 from lightune.cli.main import main
 from lightune.errors import RecipeError
+from lightune.extras import install_command
 from lightune.methods import METHODS, make_method
 from lightune.methods.base import count_parameters
 from lightune.models import quantize
@@ -215,12 +216,12 @@ def test_what_trains_the_models_own_weights_needs_fp32(
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4"])
-def test_without_bitsandbytes_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+def test_without_bitsandbytes_its_installation_is_named(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     monkeypatch.setattr(quantize, "find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="bitsandbytes is not installed") as caught:
         require_precision(precision)
     assert caught.value.exit_code == 2
-    assert "pip install 'lightune[quantized]'" in caught.value.hint
+    assert install_command("quantized") in caught.value.hint
     require_precision("bf16")
 
 

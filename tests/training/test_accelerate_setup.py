@@ -10,6 +10,7 @@ import torch
 
 from lightune import experiment
 from lightune.errors import RecipeError
+from lightune.extras import install_command
 from lightune.recipe import parse_recipe
 from lightune.training.accelerate_setup import make_accelerator
 
@@ -31,7 +32,7 @@ def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(
     with pytest.raises(RecipeError, match="wandb is not installed") as caught:
         make_accelerator(CPU, "fp32", ("tensorboard", "wandb"), tmp_path, "tiny", {})
     assert caught.value.exit_code == 2
-    assert "lightune[track]" in caught.value.hint
+    assert caught.value.hint == f"Install it: {install_command('track', 'wandb')}"
     assert list(tmp_path.iterdir()) == []
 
 

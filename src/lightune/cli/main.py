@@ -27,15 +27,15 @@ from lightune.errors import (
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
     "run": "Evaluate, adapt, evaluate again, report.",
+    "check": "Say what is wrong with labelled data, before training.",
     "predict": "Classify a text, lines from stdin, or a CSV file.",
     "evaluate": "Measure a trained classifier on labelled data.",
-    "check": "Say what is wrong with labelled data, before training.",
     "report": "Show a run's summary and write its report again.",
     "push": "Upload a run to the Hugging Face Hub.",
-    "anatomy": "Show what a model's parts are called.",
     "methods": "List the adaptation methods and their options.",
     "tasks": "List the tasks and their metrics.",
     "recipes": "List the shipped recipes, or print one.",
+    "anatomy": "Show what a model's parts are called.",
     "doctor": "Check this machine and installation.",
 }
 # Other names that people type; the help does not list them.
@@ -75,7 +75,9 @@ class Commands(click.Group):
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: lightune run\n\nEach command explains itself: lightune run --help",
+    epilog="Start with: lightune run\n\n"
+    "With your own CSV: lightune check my.csv, then lightune run --train my.csv\n\n"
+    "Each command explains itself: lightune run --help",
 )
 @click.version_option(__version__, prog_name="lightune")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

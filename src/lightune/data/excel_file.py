@@ -16,9 +16,9 @@ from lightune.data.header import header_faults, missing_header
 from lightune.data.names import clean_name
 from lightune.data.separators import Layout
 from lightune.data.text_file import MOST_UNPACKED
+from lightune.extras import install_command
 from lightune.faults import Fault
 
-INSTALL = "Install the extra: pip install 'lightune[excel]'; or save the sheet as CSV UTF-8."
 HINT = "Save it from the spreadsheet again, or as CSV UTF-8."
 
 Row = tuple[int, tuple[Any, ...]]
@@ -33,7 +33,8 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
         import openpyxl
     except ImportError:
         text = "reading .xlsx needs a package that is not installed."
-        faults.append(Fault("DATA-077", str(path), text, INSTALL))
+        hint = f"Install it: {install_command('excel')}; or save the sheet as CSV UTF-8."
+        faults.append(Fault("DATA-077", str(path), text, hint))
         return Reading()
     try:
         with zipfile.ZipFile(path) as packed:

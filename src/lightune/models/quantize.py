@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lightune.errors import RecipeError
+from lightune.extras import install_command
 from lightune.models.architectures import Architecture
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def require_precision(precision: str, base_is_frozen: bool = True) -> None:
     if precision in QUANTIZED and find_spec("bitsandbytes") is None:
         raise RecipeError(
             "RECIPE-071", f"model_precision: {precision}: bitsandbytes is not installed.",
-            "Install the extra: pip install 'lightune[quantized]'. Without it: --set model_precision=bf16",
+            f"Install it: {install_command('quantized')}. Without it: --set model_precision=bf16",
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune import runtime
 from lightune.errors import RecipeError
+from lightune.extras import install_command
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,7 @@ def require_installed(trackers: tuple[str, ...]) -> None:
     absent = [name for name in trackers if find_spec(name) is None]
     if absent:
         message = f"training.report_to: {', '.join(absent)} is not installed."
-        raise RecipeError("RECIPE-051", message, "Install the extra: pip install 'lightune[track]'")
+        raise RecipeError("RECIPE-051", message, f"Install it: {install_command('track', *absent)}")
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
