@@ -120,6 +120,13 @@ class DataBlock(Block):
         """The column or columns of the labels, where they are named."""
         return self.label_columns if self.label_column is None else (self.label_column,)
 
+    @property
+    def named_columns(self) -> list[str]:
+        """Every column that is named, texts first; of premise,hypothesis the whole and both parts."""
+        stated = self.text_column
+        texts = [stated, *stated.split(",")] if isinstance(stated, str) else [*(stated or ())]
+        return [*texts, *(self.named_labels or ())]
+
 
 class MethodBlock(BaseModel):
     """A method's name and its options; the method itself knows which options it has."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lightune.data import columns, text_warnings
 from lightune.data.cells import label_cells
 from lightune.data.duplicates import find_duplicates
-from lightune.data.label_columns import columns_of_target, label_columns
+from lightune.data.inner_fields import add_fields
+from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
@@ -67,6 +68,7 @@ def check_data(
         return found
     found.notes += found.tables.notes
     for name, table in _tables(found.tables).items():
+        add_fields(table, block.named_columns)
         found.rows[name] = rows_of(table)
         found.warnings += table.warnings
         if not (block.text_column and block.named_labels):
@@ -169,8 +171,8 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     found.texts, found.labels, found.guessed, found.task = texts[0], labels[0], (texts[1], labels[1]), chosen.task
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
-    elif chosen.why:
-        found.notes.append(chosen.why)
+        return True
+    found.notes += filter(None, [chosen.why, other_labels(train, texts[0], labels[0]) if labels[1] else ""])
     return True
 
 
