@@ -162,7 +162,9 @@ def row_of(trial: Trial) -> list[str]:
 def print_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a table of text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 HEADER = ["file", "task", "labels", "rows", "used", "dropped", "commands", "against the best baseline", "check"]

@@ -145,12 +145,20 @@ def _doccano_several(path: Path) -> None:
 
 @case("doccano.csv", "doccano, CSV: a label", "classification", 80, 2)
 def _doccano_csv(path: Path) -> None:
-    table(path, ["id", "text", "label"], [(n, text, label) for n, (text, label) in enumerate(texts(ENGLISH, 80, 52, GOOD))])
+    table(
+        path,
+        ["id", "text", "label"],
+        [(n, text, label) for n, (text, label) in enumerate(texts(ENGLISH, 80, 52, GOOD))],
+    )
 
 
 @case("doccano_several.csv", "doccano, CSV: labels joined by #", "multi_label", 90, 4)
 def _doccano_several_csv(path: Path) -> None:
-    table(path, ["id", "text", "label"], [(n, text, "#".join(sorted(tags))) for n, (text, tags) in enumerate(several(90, 53))])
+    table(
+        path,
+        ["id", "text", "label"],
+        [(n, text, "#".join(sorted(tags))) for n, (text, tags) in enumerate(several(90, 53))],
+    )
 
 
 @case("array.json", "one JSON array", "classification", 80, 2)

@@ -71,7 +71,9 @@ def _unicode_text(path: Path) -> None:
     table(path, ["Review", "Sentiment"], rows, "\t", "utf-16", "\r\n")
 
 
-@case("csv_utf8.csv", "Excel's CSV UTF-8: a mark, semicolons, empty rows and columns at the end", "classification", 80, 2)
+@case(
+    "csv_utf8.csv", "Excel's CSV UTF-8: a mark, semicolons, empty rows and columns at the end", "classification", 80, 2
+)
 def _bom(path: Path) -> None:
     rows = [(text, label, "", "") for text, label in texts(GERMAN, 80, 2)]
     table(path, ["Text", "Label", "", ""], [*rows, [""] * 4, [""] * 4], ";", "utf-8-sig", "\r\n")
@@ -218,7 +220,11 @@ def _views(path: Path) -> None:
 @case("likert.csv", "a survey: 3 - neutral", "classification", 100, 5)
 def _likert(path: Path) -> None:
     scale = ("1 - very unhappy", "2 - unhappy", "3 - neutral", "4 - happy", "5 - very happy")
-    table(path, ["Comment", "Satisfaction"], [(text, scale[STARS.index(label)]) for text, label in texts(ENGLISH, 100, 15)])
+    table(
+        path,
+        ["Comment", "Satisfaction"],
+        [(text, scale[STARS.index(label)]) for text, label in texts(ENGLISH, 100, 15)],
+    )
 
 
 @case("boxes.csv", "a survey: a column of 0 and 1 for each box", "multi_label", 120, 4)
@@ -310,7 +316,10 @@ def _snli(path: Path) -> None:
 
 @case("sst2.tsv", "a tsv as in GLUE, with a quote in a text", "classification", 80, 2)
 def _glue(path: Path) -> None:
-    rows = [f'{text.lower()} "{number}\t{GOOD.index(label)}\n' for number, (text, label) in enumerate(texts(ENGLISH, 80, 23, GOOD))]
+    rows = [
+        f'{text.lower()} "{number}\t{GOOD.index(label)}\n'
+        for number, (text, label) in enumerate(texts(ENGLISH, 80, 23, GOOD))
+    ]
     path.write_text("sentence\tlabel\n" + "".join(rows), encoding="utf-8")
 
 
@@ -318,7 +327,10 @@ def _glue(path: Path) -> None:
     "cola.tsv", "a tsv without column names: source, label, mark, text", "classification", 80, 2,
 )  # fmt: skip
 def _no_header(path: Path) -> None:
-    rows = [f"gj{number:02}\t{GOOD.index(label)}\t\t{text}\n" for number, (text, label) in enumerate(texts(ENGLISH, 80, 24, GOOD))]
+    rows = [
+        f"gj{number:02}\t{GOOD.index(label)}\t\t{text}\n"
+        for number, (text, label) in enumerate(texts(ENGLISH, 80, 24, GOOD))
+    ]
     path.write_text("".join(rows), encoding="utf-8")
 
 

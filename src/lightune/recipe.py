@@ -95,6 +95,10 @@ class DataBlock(Block):
     label_separator: LabelSeparator | None = None  # between the labels of a cell
     separator: Separator | None = None  # between the columns of text files; else as their headers show
     encoding: Encoding | None = None  # of files that are not UTF-8
+    header_row: Count | None = None  # the row of the column names; else the first
+    column_names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # of files whose first row is data
+    sheet: str | None = None  # of a workbook; else the first that has rows
+    decimal: Literal["comma", "point"] | None = None  # before the fraction of a number; else as a column shows
     train_examples: Count | None = None
     validation_examples: Count | None = None
     test_examples: Count | None = None
@@ -104,7 +108,7 @@ class DataBlock(Block):
     on_duplicate: Literal["drop", "keep", "error"] = "drop"
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 
-    @field_validator("label_columns", mode="before")
+    @field_validator("label_columns", "column_names", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value

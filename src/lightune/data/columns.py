@@ -184,7 +184,9 @@ def _holds_words(values: Sequence[str]) -> bool:
 def _readable(table: Table, name: str) -> str:
     """Return the column; DataError when its first rows show that it does not hold texts."""
     head = table.columns[name][:50]
-    fields = as_flags("--text-column", proposed_texts(table, name)) if any(isinstance(one, dict) for one in head) else ""
+    fields = (
+        as_flags("--text-column", proposed_texts(table, name)) if any(isinstance(one, dict) for one in head) else ""
+    )
     if fields:
         text = f"column {name} holds objects, and the text is a field of them."
         raise data_error("DATA-027", table.origin, text, f"It may be {fields}.")

@@ -7,6 +7,7 @@ import sys
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.file_signatures import stray_characters
 from lightune.data.header import header_faults, missing_header
+from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
-from lightune.data.separators import LOOKED_AT, Layout, layout_of
+from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
@@ -88,10 +90,10 @@ class Rows:
         self._lines, self._blank, before = _Lines(stream), 0, len(faults)
         self._has_begun = self._ends_in_newline = False
         self._limit = before + MOST_FAULTS
-        if layout.begins_with_name:
-            next(self._lines)
+        for _ in range(layout.lines_above):
+            next(self._lines, None)
         self._rows = self._cut()
-        self.header_line, cells = next(self._rows, (1, []))
+        self.header_line, cells = (1, [*layout.names]) if layout.names else next(self._rows, (1, []))
         self._written, self.header = cells, list(map(clean_name, cells))
         self._padding = _without_empty_end(self.header)
         if len(faults) == before:
@@ -204,20 +206,36 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
     path, store = file.path, Store(on_disk)
     with file.stream() as stream:
         first = list(islice(stream, LOOKED_AT))
-        layout = layout_of(kind_of(path), first, file.separator)
+        layout = _layout(file, first)
+        title = None if file.stated.header_row or layout.names else title_fault(str(path), first, layout.separator)
+        if title:
+            faults.append(title)
+            return Reading()
+        before = len(faults)
         rows = Rows(path, chain(first, stream), layout, faults)
+        head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
+        faults[before:] = with_names_proposed(faults[before:], head)
         doubts: list[Fault] = []
         for number, batch in enumerate(batches(rows)):
             columns = by_name(rows.header, batch)
             if number == 0:
-                doubts = missing_header(f"{path}:{rows.header_line}", columns)
+                doubts = [] if layout.names else missing_header(f"{path}:{rows.header_line}", columns)
+                doubts = with_names_proposed(doubts, head)
             lines.extend(line for line, _ in batch)
             store.add(_record_batch(columns))
         if rows.is_usable and not lines:
             store.add(_record_batch(by_name(rows.header, [])))
     notes = [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
+    notes += [f"{path}: the column names are in line {rows.header_line}."] if file.stated.header_row else []
     notes += [f"{path}: the first column has no name and is left out."] if rows.header[:1] == [""] else []
     return Reading(store.columns(), lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes)
+
+
+def _layout(file: TextFile, first: list[str]) -> Layout:
+    """Return the layout of a file, whose first lines these are, with what is stated of its header."""
+    above = (file.stated.header_row or 1) - 1
+    layout = layout_of(kind_of(file.path), first[above:], file.stated.separator)
+    return replace(layout, lines_above=layout.lines_above + above, names=file.stated.column_names or ())
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

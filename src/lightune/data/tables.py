@@ -148,7 +148,7 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
     if kind == "parquet":
         return _table(path, read_parquet(path, head, faults))
     if kind == "xlsx":
-        return _table(path, read_excel(path, size > IN_MEMORY_BYTES, faults))
+        return _table(path, read_excel(path, size > IN_MEMORY_BYTES, faults, stated))
     file = disguised(path, head) or text_file(path, head, stated)
     if isinstance(file, Fault):
         faults.append(file)
