@@ -62,7 +62,7 @@ def _ls_min(path: Path) -> None:
 
 @case(
     "ls_min_several.json", "Label Studio, JSON-MIN: several choices, an object in the cell", "multi_label", 90, 4,
-    knows={"--label-column": "topic.choices"},
+    knows={"--label-column": "topic"},
 )  # fmt: skip
 def _ls_min_several(path: Path) -> None:
     rows = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from lightune.data import columns, text_warnings
 from lightune.data.cells import label_cells
+from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import find_duplicates
 from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
@@ -23,7 +25,7 @@ from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
 from lightune.tasks import Chosen, Task, find_task
 from lightune.tasks import label_columns as usual_names
-from lightune.tasks.columns import ANY_TASK, LabelColumn, SplitTargets, Wishes
+from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
 
 T = TypeVar("T")
 
@@ -106,6 +108,8 @@ def _scan(found: Checked, block: DataBlock) -> None:
     odd = _oddly_named(found, tables)
     found.faults += odd
     for name, table in tables.items():
+        if not found.task.labels and name != "train":
+            found.notes += _attempt(partial(write_with_points, table, found.labels, block.decimal), found.faults) or []
         if len(table) and not (odd and name != "train"):
             found.scans[name] = scan(name, table, wanted)
             found.faults += found.scans[name].faults
@@ -165,7 +169,7 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     labels = _attempt(lambda: label_columns(train, block.named_labels, named, usual), found.faults)
     if labels is None:
         return False
-    chosen = _attempt(lambda: _task(found, label_cells(train, labels[0]), wishes), found.faults)
+    chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
     if texts is None or chosen is None:
         return False
     found.texts, found.labels, found.guessed, found.task = texts[0], labels[0], (texts[1], labels[1]), chosen.task
@@ -176,9 +180,13 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     return True
 
 
-def _task(found: Checked, column: LabelColumn, wishes: Wishes) -> Chosen:
-    """Return the task that is known already, else the one for the column."""
-    return find_task(column, wishes) if found.task is None else Chosen(found.task)
+def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
+    """Return the task that is known already, else the one for the column; numbers are written with points."""
+    chosen = Chosen(found.task) if found.task is not None else find_task(label_cells(train, labels), wishes)
+    if chosen.task.labels:
+        return chosen
+    found.notes += write_with_points(train, labels, decimal)
+    return chosen if found.task is not None else find_task(label_cells(train, labels), wishes)
 
 
 def _standing_in(found: Checked, table: Table) -> set[str]:

@@ -19,6 +19,7 @@ from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
 from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
+from lightune.data.survey_files import lines_of, names_of_surveymonkey, rows_of_qualtrics
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
@@ -34,6 +35,8 @@ MOST_RETRIES = 20
 MOST_FAULTS = 10_000
 QUOTING = 'Put a text that holds the separator, a quote or a line break in double quotes; write a quote inside as "".'
 LITERAL = "Cells of a .tsv are literal, quotes too: remove tabs and line breaks from the texts, or write it as .csv."
+QUALTRICS = "rows 2 and 3 are Qualtrics' questions and import ids, and were left out."
+SURVEYMONKEY = "the column names are SurveyMonkey's two rows together: question, or question: option."
 # Python's default of 131,072 characters a cell would refuse long documents.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
@@ -216,7 +219,8 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
         head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
         faults[before:] = with_names_proposed(faults[before:], head)
         doubts: list[Fault] = []
-        for number, batch in enumerate(batches(rows)):
+        below = rows_of_qualtrics(head)
+        for number, batch in enumerate(batches(islice(rows, below, None))):
             columns = by_name(rows.header, batch)
             if number == 0:
                 doubts = [] if layout.names else missing_header(f"{path}:{rows.header_line}", columns)
@@ -225,7 +229,9 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
             store.add(_record_batch(columns))
         if rows.is_usable and not lines:
             store.add(_record_batch(by_name(rows.header, [])))
-    notes = [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
+    notes = [f"{path}: {QUALTRICS}"] if below else []
+    notes += [f"{path}: {SURVEYMONKEY}"] if layout.names and not file.stated.column_names else []
+    notes += [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
     notes += [f"{path}: the column names are in line {rows.header_line}."] if file.stated.header_row else []
     notes += [f"{path}: the first column has no name and is left out."] if rows.header[:1] == [""] else []
     return Reading(store.columns(), lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes)
@@ -235,6 +241,10 @@ def _layout(file: TextFile, first: list[str]) -> Layout:
     """Return the layout of a file, whose first lines these are, with what is stated of its header."""
     above = (file.stated.header_row or 1) - 1
     layout = layout_of(kind_of(file.path), first[above:], file.stated.separator)
+    head = cells_of(first[:LOOKED_AT], layout.separator)[:2]
+    names = () if file.stated.header_row or file.stated.column_names else names_of_surveymonkey(head)
+    if names:
+        return replace(layout, lines_above=lines_of(head), names=names)
     return replace(layout, lines_above=layout.lines_above + above, names=file.stated.column_names or ())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.annotations import label_studio_rows
@@ -46,6 +46,23 @@ def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
         faults.append(Fault("DATA-008", str(path), "this JSON holds no table", HINT))
         return Reading()
     return _reading(file, records, faults)
+
+
+def is_by_line(first: Sequence[str]) -> bool:
+    """Say whether the first two lines of a file are an object each: one object a line, whatever its name is."""
+    return len(first) > 1 and all(_is_object(line) for line in first)
+
+
+def is_array(first: Sequence[str]) -> bool:
+    """Say whether a file begins as one JSON array does, and no line of objects."""
+    return bool(first) and first[0].lstrip("\ufeff \t").startswith("[")
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.annotations import NOT_ACCEPTED, is_rejected
+from lightune.data.annotations import NOT_ACCEPTED, is_rejected, one_label, without
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
 from lightune.data.file_signatures import stray_characters
@@ -54,7 +54,7 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
 
 def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
-    limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
+    limit, hint, blank, path, only = len(faults) + MOST_FAULTS, "", 0, file.path, _only_label(file)
     with file.stream() as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -63,7 +63,7 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
             skipped.update({BLANK: blank} if blank else {})
             blank = 0
             hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
-            found = stray_characters(path, number, [line]) or _cells(path, number, line, hint)
+            found = stray_characters(path, number, [line]) or _cells(path, number, line, hint, only)
             if found is None:
                 skipped[NOT_ACCEPTED] += 1
                 continue
@@ -77,8 +77,25 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
                 return
 
 
-def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault | None:
-    """Return the JSON of each cell, what is wrong with the line, or None for one that an annotator rejected."""
+def _only_label(file: TextFile) -> str:
+    """Return the only label of Prodigy's yes-or-no answers, "" for other files; these are known by their first line."""
+
+    def records() -> Iterator[dict[str, Any]]:
+        with file.stream() as stream:
+            for line in filter(str.strip, stream):
+                yield READ.decode(line)
+
+    try:
+        return one_label(records())
+    except (ValueError, TypeError, RecursionError):  # such lines are faults when they are read
+        return ""
+
+
+def _cells(path: Path, number: int, line: str, hint: str, only: str) -> Cells | Fault | None:
+    """Return the JSON of each cell, what is wrong with the line, or None for one that an annotator rejected.
+
+    An answer that rejects the `only` label is an example without it.
+    """
     place = f"{path}:{number}"
     # Half a character can only be written as an escape, and Arrow cannot store it, so such lines keep their escapes.
     write = ESCAPED if "\\u" in line else PLAIN
@@ -87,7 +104,9 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault | Non
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
         if is_rejected(record):
-            return None
+            if not only or record["answer"] != "reject":
+                return None
+            record = dict(without(only, record))
         names = _twice_refused(list(map(clean_name, record)))
         if HALF.search("".join(names)):
             return Fault("DATA-008", place, "a key holds half a character (an unpaired surrogate)", hint)

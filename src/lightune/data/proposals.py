@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from lightune.data.annotations import choices_of
 from lightune.data.cells import cells
 from lightune.data.inner_fields import Field, add_fields, field_names
 from lightune.data.tables import Table
@@ -50,7 +51,7 @@ def _with_fields(table: Table) -> Table:
 
 
 def _held(table: Table, name: str) -> list[Any]:
-    return [value for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
+    return [choices_of(value) for value in islice(cells(table, name), MOST_LOOKED_AT) if not is_missing(value)]
 
 
 def _worded(held: Sequence[Any]) -> list[str]:

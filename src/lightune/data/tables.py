@@ -6,15 +6,16 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, UNREADABLE, Chained, Reading
 from lightune.data.csv_file import read_separated
 from lightune.data.excel_file import read_excel
+from lightune.data.fasttext_file import is_fasttext, read_fasttext
 from lightune.data.file_signatures import HEAD_BYTES, disguised
-from lightune.data.json_file import read_json
+from lightune.data.json_file import is_array, is_by_line, read_json
 from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.text_file import (
@@ -169,10 +170,14 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
     """Read a text file; where its encoding is another one, that is its only fault, since all others follow from it."""
     found, on_disk = list[Fault](), size > IN_MEMORY_BYTES
     try:
-        if kind == "json":
+        with file.stream() as stream:
+            first = list(islice(stream, 2))
+        if (kind == "json" and not is_by_line(first)) or (kind == "jsonl" and is_array(first)):
             reading = read_json(file, size, found)
+        elif kind in ("json", "jsonl"):
+            reading = read_json_lines(file, on_disk, found)
         else:
-            reading = (read_json_lines if kind == "jsonl" else read_separated)(file, on_disk, found)
+            reading = (read_fasttext if is_fasttext(first) else read_separated)(file, on_disk, found)
     except UnicodeDecodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])
@@ -182,8 +187,15 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
         return Table(str(file.path), {}, [])
     faults += found
     table = _table(file.path, reading)
-    table.notes[:0] = file.notes
+    table.notes[:0] = [*file.notes, *_odd_kind(file.path, kind, first)]
     return table
+
+
+def _odd_kind(path: Path, kind: str, first: Sequence[str]) -> list[str]:
+    """Return a note on JSON that the file's name promises in its other form."""
+    if kind == "json" and is_by_line(first):
+        return [f"{path}: it holds one object a line, and is read as .jsonl."]
+    return [f"{path}: it holds one JSON array, and is read as .json."] * (kind == "jsonl" and is_array(first))
 
 
 def _table(path: Path, read: Reading) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 from lightune.data.cells import label_cells
 from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.encoding import encode_splits
+from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import label_columns
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
@@ -49,12 +50,16 @@ def evaluate_file(
     `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
+    stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
+    add_fields(table, [*classifier.text_columns, text_column or "", *classifier.label_columns, *stated_labels])
     names, is_guess = file_columns(classifier, table, text_column)
     text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     labels = [label_column] if isinstance(label_column, str) else label_column
     if labels is None and set(classifier.label_columns) <= set(table.columns):
         labels = classifier.label_columns
-    block = DataBlock(text_column=text, label_columns=None if labels is None else tuple(labels))
+    block = DataBlock.model_validate(
+        {"text_column": text, "label_columns": None if labels is None else tuple(labels), "decimal": stated.decimal}
+    )
     try:
         task = _task_in(classifier, table, block, names)
         split, notes = labelled_split(table, block, task, (names, is_guess))

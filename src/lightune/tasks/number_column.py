@@ -140,10 +140,14 @@ def remedy(cell: Any) -> str:
     if DATE.match(text) or isinstance(cell, date | time):
         return "A date or time is no number: write a year, or the days or seconds since a first one."
     if THOUSANDS.fullmatch(plain):
-        return f"Write it without the comma, {plain.replace(',', '')}, or with a point, {plain.replace(',', '.')}."
+        either = (
+            f"--decimal point if it is {plain.replace(',', '')}, --decimal comma if it is {plain.replace(',', '.')}"
+        )
+        return f"Write it without the comma or with a point, or state it for the whole column: {either}."
     if DECIMAL_COMMA.fullmatch(plain):
         parts = "" if "-" in plain else " If it is two labels: --task multi_label."
-        return f"Write a point in place of the comma: {plain.replace(',', '.')}.{parts}"
+        point = f"{plain.replace(',', '.')} (or for the whole column: --decimal comma)"
+        return f"Write a point in place of the comma: {point}.{parts}"
     for spelt in (plain.replace(",", ""), plain.replace(".", "").replace(",", ".")):
         if plain.rfind(",") > plain.rfind(".") > -1 and spelt == plain.replace(",", ""):
             continue  # the comma comes last: 1.204,5
