@@ -303,6 +303,7 @@ def _nli(path: Path) -> None:
 
 @case(
     "snli.jsonl", "pairs as SNLI's: gold_label is - where annotators disagree", "classification", 94, 3, dropped=4,
+    knows={"--set": "data.on_missing=drop_words"},
 )  # fmt: skip
 def _snli(path: Path) -> None:
     said = {"great": "entailment", "fair": "neutral", "bad": "contradiction"}

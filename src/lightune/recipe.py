@@ -104,7 +104,8 @@ class DataBlock(Block):
     test_examples: Count | None = None
     max_length: Annotated[int, Field(ge=4)] | None = None
     on_unseen_label: Literal["error", "drop"] = "error"
-    on_missing: Literal["error", "drop"] = "error"  # rows without text or target
+    on_missing: Literal["error", "drop", "drop_words"] = "error"  # rows without text or target; with NA, null, - or so
+    on_unreadable: Literal["error", "drop"] = "error"  # rows of a text file that are broken
     on_duplicate: Literal["drop", "keep", "error"] = "drop"
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 

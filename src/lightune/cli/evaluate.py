@@ -24,6 +24,7 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.option("--label-column", help="Column of the label.")
 @click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @text_format
+@click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("--by", metavar="COLUMN", help="Also the metrics for each value of another column.")
 @base_model
 @device
@@ -48,7 +49,7 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     else:
         stated = stated_format(how)
         columns = how["text_column"], labels or None, how["by"]
-        result = evaluate_file(classifier, test, *columns, reporter=default_reporter(), stated=stated)
+        result = evaluate_file(classifier, test, *columns, default_reporter(), stated, how["label_separator"])
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0

@@ -20,6 +20,7 @@ from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCount
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table, reading_notes
+from lightune.data.unreadable import empty_words, settle_unreadable
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
@@ -69,6 +70,8 @@ def check_data(
     if found.tables is None:  # the faults say why it cannot be read
         return found
     found.notes += found.tables.notes
+    read = list(_tables(found.tables).values())
+    found.notes += settle_unreadable(found.faults, read, block.on_unreadable == "drop")
     for name, table in _tables(found.tables).items():
         add_fields(table, block.named_columns)
         found.rows[name] = rows_of(table)
@@ -169,6 +172,9 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     labels = _attempt(lambda: label_columns(train, block.named_labels, named, usual), found.faults)
     if labels is None:
         return False
+    if block.on_missing == "drop_words":
+        for table in (train, *others):
+            empty_words(table, [*named, *labels[0]])
     chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
     if texts is None or chosen is None:
         return False

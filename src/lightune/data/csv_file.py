@@ -226,15 +226,18 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
                 doubts = [] if layout.names else missing_header(f"{path}:{rows.header_line}", columns)
                 doubts = with_names_proposed(doubts, head)
             lines.extend(line for line, _ in batch)
-            store.add(_record_batch(columns))
+            first_cells = {"": tuple(cells[0] for _, cells in batch)} if rows.header[:1] == [""] else {}
+            store.add(_record_batch({**first_cells, **columns}))
         if rows.is_usable and not lines:
             store.add(_record_batch(by_name(rows.header, [])))
     notes = [f"{path}: {QUALTRICS}"] if below else []
     notes += [f"{path}: {SURVEYMONKEY}"] if layout.names and not file.stated.column_names else []
     notes += [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
     notes += [f"{path}: the column names are in line {rows.header_line}."] if file.stated.header_row else []
-    notes += [f"{path}: the first column has no name and is left out."] if rows.header[:1] == [""] else []
-    return Reading(store.columns(), lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes)
+    notes += [f"{path}: the first column has no name and is no text or label."] if rows.header[:1] == [""] else []
+    columns_read = store.columns()
+    nameless = columns_read.pop("", None)
+    return Reading(columns_read, lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes, nameless)
 
 
 def _layout(file: TextFile, first: list[str]) -> Layout:

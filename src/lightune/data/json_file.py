@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.annotations import label_studio_rows
-from lightune.data.arrow_columns import Reading, Store
+from lightune.data.arrow_columns import UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS
 from lightune.data.jsonl_file import READ
 from lightune.data.names import clean_name
@@ -50,7 +50,7 @@ def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
 
 def is_by_line(first: Sequence[str]) -> bool:
     """Say whether the first two lines of a file are an object each: one object a line, whatever its name is."""
-    return len(first) > 1 and all(_is_object(line) for line in first)
+    return len(list(filter(str.strip, first))) > 1 and all(map(_is_object, first))
 
 
 def is_array(first: Sequence[str]) -> bool:
@@ -74,6 +74,7 @@ def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading
     for number, record in rows:
         if not isinstance(record, Mapping):
             faults.append(Fault("DATA-008", f"{file.path}:{number}", "this record is not an object", HINT))
+            skipped[UNREADABLE] = skipped.get(UNREADABLE, 0) + 1
             continue
         cleaned = {clean_name(name): value for name, value in record.items()}
         names.update(dict.fromkeys(cleaned))

@@ -31,11 +31,12 @@ Cells = dict[str, str]
 
 def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns, with the line of each row; a key that a line lacks is None there."""
+    only = _only_label(file)
     lines: array[int] = array("q")
     skipped = Counter[str]()
     names: dict[str, None] = {}
     path, store, kept, characters = file.path, Store(on_disk), list[Cells](), 0
-    for line, cells in _rows(file, faults, skipped):
+    for line, cells in _rows(file, faults, skipped, only):
         names.update(dict.fromkeys(cells))
         if len(names) > MOST_COLUMNS:
             text = f"more than {MOST_COLUMNS:,} different keys up to this line"
@@ -49,12 +50,13 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
             kept, characters = [], 0
     if kept:
         store.add(_batch(names, kept))
-    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
+    told = f'{path}: Prodigy\'s answers on one label: those that reject it are examples of "not {only}".'
+    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped), notes=[told] if only else [])
 
 
-def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
+def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str], only: str) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
-    limit, hint, blank, path, only = len(faults) + MOST_FAULTS, "", 0, file.path, _only_label(file)
+    limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
     with file.stream() as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():

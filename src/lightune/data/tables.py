@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from lightune.faults import Fault, raise_faults
 
 READERS = ("csv", "tsv", "txt", "jsonl", "json", "parquet", "xlsx")
 AS_IT_IS = TextFormat()
+LONGEST_FIRST = 1_000_000  # of the lines that show what a file holds
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Table:
 
     `parts` is for a table of several files: the first row of each, and its name. `skipped` counts, by reason ("blank
     line", "cannot be read"), what the file has and the table does not. `warnings` are what reading found odd. `doubts`
-    are faults that are ignored where the user has named the columns. `notes` say how it was read.
+    are faults that are ignored where the user has named the columns. `notes` say how it was read. `nameless` is a first
+    column without a name, as pandas writes its index: it is no text and no label.
     """
 
     origin: str
@@ -52,6 +54,7 @@ class Table:
     warnings: list[Fault] = field(default_factory=list)
     doubts: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    nameless: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -171,7 +174,7 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
     found, on_disk = list[Fault](), size > IN_MEMORY_BYTES
     try:
         with file.stream() as stream:
-            first = list(islice(stream, 2))
+            first = [stream.readline(LONGEST_FIRST) for _ in range(2)]
         if (kind == "json" and not is_by_line(first)) or (kind == "jsonl" and is_array(first)):
             reading = read_json(file, size, found)
         elif kind in ("json", "jsonl"):
@@ -200,4 +203,6 @@ def _odd_kind(path: Path, kind: str, first: Sequence[str]) -> list[str]:
 
 def _table(path: Path, read: Reading) -> Table:
     seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts, "notes": read.notes}
-    return Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]
+    table = Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]
+    table.nameless = read.nameless
+    return table

@@ -81,6 +81,8 @@ def answered_rows(
     add_fields(table, [*classifier.text_columns, *(given.text_column or "").split(",")])
     names, is_guess = _text_columns(classifier, table, given.text_column)
     unusable = _unusable(table, names)
+    if table.nameless is not None:  # pandas' index stays in the file of answers
+        table.columns = {"": table.nameless, **table.columns}
     if not given.skips_faults:
         raise_faults([*faults, *unusable.values()])
     counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)

@@ -17,7 +17,7 @@ from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import AS_IT_IS, Table
 from lightune.data.text_file import TextFormat
-from lightune.errors import ArtifactError, DataError, did_you_mean
+from lightune.errors import ArtifactError, DataError, RecipeError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
@@ -42,11 +42,12 @@ def evaluate_file(
     by: str | None = None,
     reporter: Reporter | None = None,
     stated: TextFormat = AS_IT_IS,
+    label_separator: str | None = None,
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
-    are then only those of this column. Labels of a model that was trained elsewhere are matched with the file's; see
+    are then only those of this column. `label_separator` stands between the labels of the file's cells. Labels of a model that was trained elsewhere are matched with the file's; see
     `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
@@ -61,7 +62,7 @@ def evaluate_file(
         {"text_column": text, "label_columns": None if labels is None else tuple(labels), "decimal": stated.decimal}
     )
     try:
-        task = _task_in(classifier, table, block, names)
+        task = _parted(_task_in(classifier, table, block, names), label_separator)
         split, notes = labelled_split(table, block, task, (names, is_guess))
     except DataError as error:
         raise _without_options(error) from error
@@ -69,6 +70,15 @@ def evaluate_file(
         (reporter or Silent()).note(note)
     # Every row is in the split: an unusable row would have been an error.
     return _evaluate(classifier, Labelled(task, _grouped(split, by, table.columns, table.origin)))
+
+
+def _parted(task: Task, separator: str | None) -> Task:
+    """Return the task that reads labels joined by the stated mark. RecipeError where no cell holds several."""
+    found = task if separator is None else task.parted_by(separator)
+    if found is None:
+        text = f"--label-separator: the model's task is {task.name}, which has one target in a cell."
+        raise RecipeError("RECIPE-104", text, "Leave it out.")
+    return found
 
 
 def _without_options(error: DataError) -> DataError:

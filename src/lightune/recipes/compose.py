@@ -198,7 +198,8 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
     if any(key == "data.source" or key == "data.source.train" for key in given):
         # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (
-            "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_missing", "on_duplicate",
+            "train_examples", "validation_examples", "max_length", "on_unseen_label", "on_missing", "on_unreadable",
+            "on_duplicate",
             "fingerprints",
         )  # fmt: skip
         mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
