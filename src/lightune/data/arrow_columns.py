@@ -94,8 +94,8 @@ class Reading:
     """What was read from a file: its columns, the line of each row, and the label names stored in the file.
 
     `skipped` counts, by reason, what the file has and the columns do not. `warnings` are what looked odd. `doubts` are
-    faults that are ignored where the user has named the columns. `notes` say how the file was read. `nameless` is a first
-    column without a name.
+    faults that are ignored where the user has named the columns. `notes` say how the file was read. `nameless` is a
+    first column without a name.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)

@@ -188,6 +188,8 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
 
 def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
     """Return the task that is known already, else the one for the column; numbers are written with points."""
+    if decimal is not None and wishes.label_kind != "class" and (found.task is None or not found.task.labels):
+        found.notes += write_with_points(train, labels, decimal)
     chosen = Chosen(found.task) if found.task is not None else find_task(label_cells(train, labels), wishes)
     if chosen.task.labels:
         return chosen

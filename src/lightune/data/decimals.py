@@ -50,8 +50,8 @@ def write_with_points(table: Table, names: Sequence[str], stated: str | None) ->
         decimal = stated or ("comma" if _has_commas(table, name) else "")
         if not decimal or name not in table.columns or isinstance(table.columns[name], WithPoints):
             continue
-        if stated:
-            _refuse_others(table, name, stated)
+        if stated == "comma":
+            _refuse_points(table, name)
         table.columns = {**table.columns, name: WithPoints(table.columns[name], decimal)}
         told = f"{table.origin}: in column {name} a {decimal} stands before the fraction of a number"
         notes.append(f"{told}." if stated else f"{told} (3,5 is 3.5). If not: --decimal point.")
@@ -70,9 +70,9 @@ def _has_commas(table: Table, name: str) -> bool:
     return found
 
 
-def _refuse_others(table: Table, name: str, stated: str) -> None:
-    """Raise DataError for a cell that is a number, though not in the stated form: it would be read all the same."""
-    for row, cell in enumerate(cells(table, name)):
-        if isinstance(cell, str) and NUMBER.fullmatch(cell) and not FORMS[stated].fullmatch(cell):
-            text = f'column {name} holds "{cell.strip()}", which has no {stated} before its fraction.'
+def _refuse_points(table: Table, name: str) -> None:
+    """Raise DataError for a cell such as 3.5 where commas are stated: it would be read as well."""
+    for row, cell in enumerate(cells(table, name) if name in table.columns else ()):
+        if isinstance(cell, str) and "." in cell and NUMBER.fullmatch(cell) and not FORMS["comma"].fullmatch(cell):
+            text = f'column {name} holds "{cell.strip()}", which has no comma before its fraction.'
             raise data_error("DATA-082", table.place(row), text, "Leave --decimal out, or write all numbers alike.")

@@ -29,9 +29,10 @@ Row = tuple[int, tuple[Any, ...]]
 
 
 def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextFormat) -> Reading:
-    """Return the columns, the row of each; faults go into `faults`. The header is the first row that has a cell.
+    """Return the columns, the row of each; faults go into `faults`.
 
-    Unless a sheet or another row is stated. Formulas have the values that the spreadsheet saved. Other sheets with rows are named in a note.
+    Unless they are stated, the first sheet with rows is read, and its first row with a cell is the header. Formulas have
+    the values that the spreadsheet saved. Other sheets with rows are named in a note.
     """
     try:
         import openpyxl

@@ -28,8 +28,8 @@ DATA_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 class TextFormat:
     """What a user states about how files are written; None is read from each file.
 
-    `header_row` is the row of the column names, from 1; `column_names` are those of files without any. `sheet` is one of
-    a workbook. `decimal` says whether numbers have a comma or a point before their fraction.
+    `header_row` is the row of the column names, from 1; `column_names` are those of files without any. `sheet` is one
+    of a workbook. `decimal` says whether numbers have a comma or a point before their fraction.
     """
 
     separator: str | None = None

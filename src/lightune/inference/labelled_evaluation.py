@@ -47,8 +47,9 @@ def evaluate_file(
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
-    are then only those of this column. `label_separator` stands between the labels of the file's cells. Labels of a model that was trained elsewhere are matched with the file's; see
-    `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
+    are then only those of this column. `label_separator` stands between the labels of the file's cells. Labels of a
+    model that was trained elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets notes on
+    guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
     stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
