@@ -4,15 +4,15 @@ python tools/first_hour.py FOLDER                      # every file: minutes
 python tools/first_hour.py FOLDER --only tickets.csv   # some of them
 python tools/first_hour.py FOLDER --read               # only as far as reading: seconds
 
-More than fifty files are written into FOLDER: made-up texts, in the forms that spreadsheets, scrapers, help desks, surveys
-and annotation tools give them. For each of them `lightune check FILE` is the first message. After it at most two further
-commands are run: `lightune run --train FILE` with the flags that the message proposed. Only a flag that stands in the
-message with its value is taken. Which column is the label, and whether 1,204 is a thousand, the owner of a file knows;
-these answers stand beside each file, and are given only if the message offers them.
+More than fifty files are written into FOLDER: made-up texts, in the forms that spreadsheets, scrapers, help desks,
+surveys and annotation tools give them. For each of them `lightune check FILE` is the first message. After it at most
+two further commands are run: `lightune run --train FILE` with the flags that the message proposed. Only a flag that
+stands in the message with its value is taken. Which column is the label, and whether 1,204 is a thousand, the owner of a file
+knows; these answers stand beside each file, and are given only if the message offers them.
 
-A file fails unless the model is of the right task with the right number of labels, its reload check passed, no traceback
-was seen, and every row of the file is used or counted as dropped, as many as were made unusable. The transcript is in
-FOLDER/transcript.txt; the table is printed, and the exit status is 1 if any file failed.
+A file fails unless the model is of the right task with the right number of labels, its reload check passed, no
+traceback was seen, and every row of the file is used or counted as dropped, as many as were made unusable. The
+transcript is in FOLDER/transcript.txt; the table is printed, and the exit status is 1 if any file failed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import first_hour_exports  # noqa: F401  (they register their files)
+import first_hour_surveys  # noqa: F401
 import first_hour_tables  # noqa: F401
 from first_hour_cases import CASES, Case
 
@@ -162,9 +163,8 @@ def row_of(trial: Trial) -> list[str]:
 def print_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a table of text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 HEADER = ["file", "task", "labels", "rows", "used", "dropped", "commands", "against the best baseline", "check"]

@@ -69,16 +69,7 @@ def check_data(
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
-    found.notes += found.tables.notes
-    read = list(_tables(found.tables).values())
-    found.notes += settle_unreadable(found.faults, read, block.on_unreadable == "drop")
-    for name, table in _tables(found.tables).items():
-        add_fields(table, block.named_columns)
-        found.rows[name] = rows_of(table)
-        found.warnings += table.warnings
-        if not (block.text_column and block.named_labels):
-            found.faults += table.doubts
-        found.notes += reading_notes(table)
+    _take(found, found.tables, block)
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
@@ -90,6 +81,20 @@ def check_data(
     for split in found.scans.values():
         split.forget_fingerprints()
     return found
+
+
+def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
+    """Take what reading found of each table; rows that cannot be read are left out where that is asked for."""
+    found.notes += tables.notes
+    read = _tables(tables)
+    found.notes += settle_unreadable(found.faults, list(read.values()), block.on_unreadable == "drop")
+    for name, table in read.items():
+        add_fields(table, block.named_columns)
+        found.rows[name] = rows_of(table)
+        found.warnings += table.warnings
+        if not (block.text_column and block.named_labels):
+            found.faults += table.doubts
+        found.notes += reading_notes(table)
 
 
 def wishes_of(recipe: Recipe) -> Wishes:

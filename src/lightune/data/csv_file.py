@@ -205,39 +205,56 @@ def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns as texts, with the line of each row; faults go into `faults`."""
-    lines: array[int] = array("q")
-    path, store = file.path, Store(on_disk)
     with file.stream() as stream:
         first = list(islice(stream, LOOKED_AT))
         layout = _layout(file, first)
-        title = None if file.stated.header_row or layout.names else title_fault(str(path), first, layout.separator)
+        is_stated = file.stated.header_row or layout.names
+        title = None if is_stated else title_fault(str(file.path), first, layout.separator)
         if title:
             faults.append(title)
             return Reading()
         before = len(faults)
-        rows = Rows(path, chain(first, stream), layout, faults)
+        rows = Rows(file.path, chain(first, stream), layout, faults)
         head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
         faults[before:] = with_names_proposed(faults[before:], head)
-        doubts: list[Fault] = []
         below = rows_of_qualtrics(head)
-        for number, batch in enumerate(batches(islice(rows, below, None))):
-            columns = by_name(rows.header, batch)
-            if number == 0:
-                doubts = [] if layout.names else missing_header(f"{path}:{rows.header_line}", columns)
-                doubts = with_names_proposed(doubts, head)
-            lines.extend(line for line, _ in batch)
-            first_cells = {"": tuple(cells[0] for _, cells in batch)} if rows.header[:1] == [""] else {}
-            store.add(_record_batch({**first_cells, **columns}))
-        if rows.is_usable and not lines:
-            store.add(_record_batch(by_name(rows.header, [])))
-    notes = [f"{path}: {QUALTRICS}"] if below else []
-    notes += [f"{path}: {SURVEYMONKEY}"] if layout.names and not file.stated.column_names else []
-    notes += [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
-    notes += [f"{path}: the column names are in line {rows.header_line}."] if file.stated.header_row else []
-    notes += [f"{path}: the first column has no name and is no text or label."] if rows.header[:1] == [""] else []
-    columns_read = store.columns()
-    nameless = columns_read.pop("", None)
-    return Reading(columns_read, lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes, nameless)
+        reading = _columns(rows, below, Store(on_disk))
+    reading.doubts = [] if layout.names else with_names_proposed(reading.doubts, head)
+    reading.notes = [f"{file.path}: {note}" for note in _notes(file, layout, rows, below)]
+    return reading
+
+
+def _columns(rows: Rows, below: int, store: Store) -> Reading:
+    """Return the columns of rows, without the first ones `below` the names; a nameless first one stands apart."""
+    lines: array[int] = array("q")
+    doubts: list[Fault] = []
+    is_nameless = rows.header[:1] == [""]
+    for number, batch in enumerate(batches(islice(rows, below, None))):
+        columns = by_name(rows.header, batch)
+        if number == 0:
+            doubts = missing_header(f"{rows.path}:{rows.header_line}", columns)
+        lines.extend(line for line, _ in batch)
+        nameless = {"": tuple(cells[0] for _, cells in batch)} if is_nameless else {}
+        store.add(_record_batch({**nameless, **columns}))
+    if rows.is_usable and not lines:
+        store.add(_record_batch(by_name(rows.header, [])))
+    found = store.columns()
+    index = found.pop("", None)
+    return Reading(found, lines, {}, dict(rows.skipped), rows.warnings(), doubts, nameless=index)
+
+
+def _notes(file: TextFile, layout: Layout, rows: Rows, below: int) -> Iterator[str]:
+    """Yield what is said of how a table was read."""
+    if below:
+        yield QUALTRICS
+    if layout.names and not file.stated.column_names:
+        yield SURVEYMONKEY
+    if layout.is_found:
+        yield f"the columns are separated by {layout.marks}."
+    if file.stated.header_row:
+        yield f"the column names are in line {rows.header_line}."
+    if rows.header[:1] == [""]:
+        yield "the first column has no name and is no text or label."
 
 
 def _layout(file: TextFile, first: list[str]) -> Layout:

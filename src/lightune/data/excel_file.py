@@ -31,8 +31,8 @@ Row = tuple[int, tuple[Any, ...]]
 def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextFormat) -> Reading:
     """Return the columns, the row of each; faults go into `faults`.
 
-    Unless they are stated, the first sheet with rows is read, and its first row with a cell is the header. Formulas have
-    the values that the spreadsheet saved. Other sheets with rows are named in a note.
+    Unless they are stated, the first sheet with rows is read, and its first row with a cell is the header. Formulas
+    have the values that the spreadsheet saved. Other sheets with rows are named in a note.
     """
     try:
         import openpyxl

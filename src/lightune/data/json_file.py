@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 1_000_000_000  # it is read as a whole
 HINT = 'Valid: a list of objects, [{"text": ..., "label": ...}, ...]; or one object a line in a .jsonl file.'
 BY_LINE = "It holds one object a line: let its name end in .jsonl."
+
+ARRAY = re.compile(r"\ufeff?\s*\[\s*\{")
 
 Record = Mapping[str, Any]
 
@@ -54,8 +57,8 @@ def is_by_line(first: Sequence[str]) -> bool:
 
 
 def is_array(first: Sequence[str]) -> bool:
-    """Say whether a file begins as one JSON array does, and no line of objects."""
-    return bool(first) and first[0].lstrip("\ufeff \t").startswith("[")
+    """Say whether a file begins as one JSON array of objects does, which no line of objects does."""
+    return bool(ARRAY.match("".join(first)))
 
 
 def _is_object(line: str) -> bool:
