@@ -7,8 +7,8 @@ python tools/first_hour.py FOLDER --read               # only as far as reading:
 More than fifty files are written into FOLDER: made-up texts, in the forms that spreadsheets, scrapers, help desks,
 surveys and annotation tools give them. For each of them `lightune check FILE` is the first message. After it at most
 two further commands are run: `lightune run --train FILE` with the flags that the message proposed. Only a flag that
-stands in the message with its value is taken. Which column is the label, and whether 1,204 is a thousand, the owner of a file
-knows; these answers stand beside each file, and are given only if the message offers them.
+stands in the message with its value is taken. Which column is the label, and whether 1,204 is a thousand, the owner of
+a file knows; these answers stand beside each file, and are given only if the message offers them.
 
 A file fails unless the model is of the right task with the right number of labels, its reload check passed, no
 traceback was seen, and every row of the file is used or counted as dropped, as many as were made unusable. The
