@@ -1,4 +1,4 @@
-"""Files as people have them are read by nothing but what the messages propose; tools/first_hour.py also trains on them."""
+"""Files as people have them, read by nothing but what the messages propose; tools/first_hour.py trains on them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,11 @@ def test_a_row_that_is_neither_used_nor_counted_fails():
     counts = {"rows_in": 11, "used": {"train": 8}, "dropped": {"repeated": 2, "blank line": 1}}
     assert row_faults(case, "classification", 2, counts) == []
     assert row_faults(case, "regression", 1, {**counts, "used": {"train": 7}}) == [
-        "task: regression, not classification", "labels: 1, not 2", "rows: 9, not 10", "rows of its own count: 11, not 10",
-    ]  # fmt: skip
+        "task: regression, not classification",
+        "labels: 1, not 2",
+        "rows: 9, not 10",
+        "rows of its own count: 11, not 10",
+    ]
 
 
 @pytest.mark.long
