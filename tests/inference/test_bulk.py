@@ -333,7 +333,7 @@ def test_a_name_that_was_trained_with_a_space_is_found_without_it(classifier, tm
     assert listener.notes == []
 
 
-def test_pandas_index_stays_in_the_rows(classifier: Classifier, tmp_path: Path):
+def test_pandas_index_stays_in_the_rows(classifier, tmp_path):
     """It is no text and no label, and answers are matched with it."""
     path = tmp_path / "a.csv"
     path.write_text(",text\n17,a good one\n4,a bad one\n", encoding="utf-8")

@@ -19,6 +19,7 @@ FORMS = {
     "point": re.compile(rf"\s*[+-]?(?:[0-9]{{1,3}}(?:[,{SPACES}][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?\s*"),
 }
 REMOVED = {mark: str.maketrans("", "", f"{other}{SPACES}") for mark, other in (("comma", "."), ("point", ","))}
+ELSE = "If two labels stand in such a cell: --task multi_label."
 PLAIN = re.compile(r"\s*[+-]?[0-9]+(?:,[0-9]+)?\s*")
 THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 
@@ -54,7 +55,7 @@ def write_with_points(table: Table, names: Sequence[str], stated: str | None) ->
             _refuse_points(table, name)
         table.columns = {**table.columns, name: WithPoints(table.columns[name], decimal)}
         told = f"{table.origin}: in column {name} a {decimal} stands before the fraction of a number"
-        notes.append(f"{told}." if stated else f"{told} (3,5 is 3.5). If not: --decimal point.")
+        notes.append(f"{told}." if stated else f"{told} (3,5 is 3.5). {ELSE}")
     return notes
 
 
