@@ -131,11 +131,16 @@ def _columns(
         if len(kept) == BATCH_ROWS:
             put()
     put()
-    doubts = [] if are_stated else missing_header(f"{path}:{header}", head)
-    rows_seen = [names, *zip(*head.values(), strict=True)]
-    doubts = with_names_proposed(doubts, rows_seen) if len(head) == len(names) else doubts
+    doubts = [] if are_stated else _doubts(f"{path}:{header}", names, head)
     skipped = {BLANK: blank} if blank else {}
     return Reading(store.columns(decode=json.loads), lines, {}, skipped, [], doubts)
+
+
+def _doubts(place: str, names: Sequence[str], head: dict[str, tuple[str, ...]]) -> list[Fault]:
+    """Return the fault of a first row that is a row of data; `head` are the first cells of each column."""
+    found = missing_header(place, head)
+    rows = [names, *zip(*head.values(), strict=True)]
+    return with_names_proposed(found, rows) if len(head) == len(names) else found
 
 
 def _rows(sheet: Any, above: int = 0) -> Iterator[Row]:
