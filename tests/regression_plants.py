@@ -76,8 +76,8 @@ PLANTS = [
     Plant("a decimal comma in test", "DATA-013", "test.tsv:10", "a point in place of the comma",
           tsv(*scores(TEXTS)), more={"test.tsv": tsv(*scores(OTHERS), ("one more", "3,5"))}, kind="tsv"),
     # Whole columns
-    Plant("decimal commas everywhere", "DATA-013", "train.tsv:2", "a point in place of the comma",
-          tsv(*[(text, f"{row % 5},{row % 10}") for row, text in enumerate(TEXTS)]), kind="tsv"),
+    Plant("commas between thousands everywhere", "DATA-013", "train.tsv:2", "--decimal point if it is",
+          tsv(*[(text, f"{row % 5 + 1},{100 + row}") for row, text in enumerate(TEXTS)]), kind="tsv"),
     Plant("percentages everywhere", "DATA-013", "train.tsv:3", "without a unit", kind="tsv", arguments=REGRESSION,
           train=tsv(*[(text, f"{row}%") for row, text in enumerate(TEXTS)])),
     Plant("words", "DATA-021", "train.jsonl", "--task classification", **every(["good", "bad"], *REGRESSION)),

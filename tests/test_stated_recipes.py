@@ -20,6 +20,11 @@ EXEMPT = {
     "label_kind": "which columns are refused as labels; what is accepted is the same",
     "separator": "how text files are written, and the data set is none",
     "encoding": "how text files are written, and the data set is none",
+    "header_row": "how files are written, and the data set is none",
+    "column_names": "how files are written, and the data set is none",
+    "sheet": "how workbooks are written, and the data set is none",
+    "decimal": "how numbers are written in files, and the data set is none",
+    "on_unreadable": "whether broken rows of files are dropped, and the data set is none",
     "on_missing": "whether rows without text or label are dropped, and the data set has none",
     "fingerprints": "what is kept beside the adapter",
     "gradient_checkpointing": "computes the same with less memory",
@@ -37,6 +42,7 @@ DATA: dict[str, Any] = {
     "max_length": None, "long_texts": "cut", "on_unseen_label": "error", "on_duplicate": "drop", "label_kind": "auto",
     "fingerprints": True,
     "label_columns": None, "label_separator": None, "separator": None, "encoding": None, "on_missing": "error",
+    "on_unreadable": "error", "header_row": None, "column_names": None, "sheet": None, "decimal": None,
 }  # fmt: skip
 LORA: dict[str, Any] = {
     "rank": 8, "alpha": 16, "dropout": 0.0,

@@ -65,7 +65,11 @@ FAULTS = (
         "`--text-column`, `--label-column`; or the separator is wrong",
     ),
     ("DATA-026", "one column is both text and label, or is named twice", "name two"),
-    ("DATA-027", "the text column holds lists of words: a token task", "join the words into one text"),
+    (
+        "DATA-027",
+        "the text column holds lists of words: a token task; or objects, whose fields are named",
+        "join the words into one text; `--text-column review.body`",
+    ),
     ("DATA-028", "`evaluate --by`: there is no such column", "the names are listed"),
     ("DATA-029", "the text column holds numbers, or it is called id and holds no words", "`--text-column`"),
     (
@@ -167,6 +171,9 @@ FAULTS = (
     ("DATA-077", "an .xlsx file, and the package that reads it is not installed", "`pip install 'openpyxl>=3.1'`"),
     ("DATA-078", "not a readable Excel workbook", "save it again"),
     ("DATA-079", "a .json file of more than 1 GB, which is read as a whole", "one object a line, as .jsonl"),
+    ("DATA-080", "a title stands above the column names", "`--header-row 4`, or the row that is named"),
+    ("DATA-081", "`--sheet`: the workbook has no such sheet with rows", "the names are listed"),
+    ("DATA-082", "`--decimal comma`, and a number such as 3.5", "leave it out, or write all numbers alike"),
 )
 
 WARNINGS = (
@@ -209,9 +216,18 @@ WARNINGS = (
         'cells of a tsv in quotes with `""` inside, or a column all in quotes: they are read literally',
         "write it without quoting, or with commas as .csv",
     ),
-    ("DATA-116", "labels or texts such as nan, NA, null", "programs write these for missing values"),
+    (
+        "DATA-116",
+        "labels or texts such as nan, NA, null",
+        "programs write these for missing values: `data.on_missing=drop_words`",
+    ),
     ("DATA-118", "every training text has this label", "leave it out: there is nothing to learn"),
     ("DATA-119", "a number far from all others, such as -999", "leave the row out if it means a missing one"),
     ("DATA-120", "a number with three different values or fewer", "`--task classification` if each is a class"),
     ("DATA-121", "numbers of validation or test beyond those of training", "check that both have one unit"),
+    (
+        "DATA-122",
+        "texts with characters as HTML writes them: `&amp;`, `&#39;`",
+        "turn them into characters, unless the texts to classify have them too",
+    ),
 )

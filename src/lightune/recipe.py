@@ -22,19 +22,9 @@ from lightune.errors import RecipeError, did_you_mean
 from lightune.values.text_formats import named_encoding, named_separator
 
 SCHEDULERS = (
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
-    "reduce_lr_on_plateau",
-    "cosine_with_min_lr",
-    "cosine_warmup_with_min_lr",
-    "warmup_stable_decay",
-    "greedy",
-)
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+    "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
+)  # fmt: skip
 TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
@@ -42,6 +32,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 LabelSeparator = Annotated[str, StringConstraints(min_length=1, max_length=3, strip_whitespace=False)]
 Separator = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(named_separator)]
 Encoding = Annotated[str, AfterValidator(named_encoding)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -88,24 +79,27 @@ class DataBlock(Block):
     revision: str | None = None  # the commit of a Hub data set
     text_column: TextColumn | None = None  # one name, or two of a pair; else it is looked for
     label_column: str | None = None  # else it is looked for
-    label_columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = (
-        None  # several: one of 0 and 1 for each label, or one number each
-    )
+    label_columns: Names | None = None  # several: one of 0 and 1 for each label, or one number each
     label_kind: Literal["auto", "class"] = "auto"  # class: numbers and joined labels are always classes
     label_separator: LabelSeparator | None = None  # between the labels of a cell
     separator: Separator | None = None  # between the columns of text files; else as their headers show
     encoding: Encoding | None = None  # of files that are not UTF-8
+    header_row: Count | None = None  # the row of the column names; else the first
+    column_names: Names | None = None  # of files whose first row is data
+    sheet: str | None = None  # of a workbook; else the first that has rows
+    decimal: Literal["comma", "point"] | None = None  # before the fraction of a number; else as a column shows
     train_examples: Count | None = None  # labels for training and validation together; None: all
     validation_examples: Count | None = None  # how many of them are for validation; None: a fifth
     test_examples: Count | None = None  # None: all
     max_length: Annotated[int, Field(ge=4)] | None = None  # tokens, at which texts are cut; None: the model's limit
     long_texts: Literal["cut", "windows"] = "cut"  # windows: a longer text is read whole, in overlapping windows
     on_unseen_label: Literal["error", "drop"] = "error"  # a label of validation or test that training lacks
-    on_missing: Literal["error", "drop"] = "error"  # rows without text or target
+    on_missing: Literal["error", "drop", "drop_words"] = "error"  # rows without text or target; with NA, null, - or so
+    on_unreadable: Literal["error", "drop"] = "error"  # rows of a text file that are broken
     on_duplicate: Literal["drop", "keep", "error"] = "drop"  # texts that occur twice, in one split or in two
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 
-    @field_validator("label_columns", mode="before")
+    @field_validator("label_columns", "column_names", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -120,6 +114,13 @@ class DataBlock(Block):
     def named_labels(self) -> tuple[str, ...] | None:
         """The column or columns of the labels, where they are named."""
         return self.label_columns if self.label_column is None else (self.label_column,)
+
+    @property
+    def named_columns(self) -> list[str]:
+        """Every column that is named, texts first; of premise,hypothesis the whole and both parts."""
+        stated = self.text_column
+        texts = [stated, *stated.split(",")] if isinstance(stated, str) else [*(stated or ())]
+        return [*texts, *(self.named_labels or ())]
 
 
 class MethodBlock(BaseModel):

@@ -54,7 +54,6 @@ def test_what_pandas_writes(tmp_path: Path, orient: str):
     ("text", "word", "remedy"),
     [
         ("[{]", "not JSON", "Valid: a list of objects"),
-        ('{"text": "x"}\n{"text": "y"}\n', "not JSON", ".jsonl"),
         ("3", "no table", "Valid"),
         ('{"a": 1}', "no table", "Valid"),
         ('[{"a": 1}, 3]', "not an object", "Valid"),
@@ -138,3 +137,71 @@ def test_lists_of_one_label_each_are_one_label_a_text(tmp_path: Path, labels: li
     assert found.task is not None
     assert found.task.name == task
     assert set(found.task.labels) == {"good", "bad"}
+
+
+def test_several_choices_of_label_studio_in_a_cell(tmp_path: Path):
+    """CSV has the object as text, JSON-MIN as it is; a single choice is a plain text in both."""
+    cells = ['"{""choices"": [""price"", ""staff""]}"', "price", "staff", '"{""choices"": [""staff"", ""price""]}"'] * 5
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "text,topic\n" + "".join(f"text {row},{cell}\n" for row, cell in enumerate(cells)), encoding="utf-8"
+    )
+    records = [
+        {"text": f"text {row}", "topic": topic}
+        for row, topic in enumerate(
+            [{"choices": ["price", "staff"]}, "price", "staff", {"choices": ["staff", "price"]}] * 5
+        )
+    ]
+    for file in (path, put(tmp_path / "a.json", records)):
+        found = check_data(DataBlock(source=str(file), label_column="topic"))
+        assert found.faults == []
+        assert (found.task.name, found.task.labels) == ("multi_label", ("price", "staff"))
+        assert found.scans["train"].targets[:4].tolist() == [[1, 1], [1, 0], [0, 1], [1, 1]]
+
+
+def prodigy(answers: list[str], **more: Any) -> list[dict[str, Any]]:
+    given = {"_input_hash": 1, "_task_hash": 2, "label": "PRAISE", **more}
+    return [{"text": f"text {row}", **given, "answer": answer} for row, answer in enumerate(answers)]
+
+
+def test_prodigys_answers_on_one_label_are_examples_with_and_without_it(tmp_path: Path):
+    table = read_table(lines(tmp_path / "a.jsonl", prodigy(["accept", "reject", "ignore", "accept"])))
+    assert list(table.columns["label"]) == ["PRAISE", "not PRAISE", "PRAISE"]
+    assert table.skipped == {"rejected or ignored in Prodigy": 1}
+    assert any('"not PRAISE"' in note for note in table.notes)
+
+
+def test_of_several_labels_a_rejected_one_leaves_open_which_holds(tmp_path: Path):
+    records = [*prodigy(["accept", "reject"]), *prodigy(["accept", "reject"], label="BLAME")]
+    table = read_table(lines(tmp_path / "a.jsonl", records))
+    assert list(table.columns["label"]) == ["PRAISE", "BLAME"]
+    assert table.notes == []
+
+
+def test_json_under_the_name_of_its_other_form_is_read_and_said(tmp_path: Path):
+    by_line = lines(tmp_path / "a.json", ROWS)
+    table = read_table(by_line)
+    assert rows_of(table) == ROWS
+    assert table.notes == [f"{by_line}: it holds one object a line, and is read as .jsonl."]
+    array = put(tmp_path / "a.jsonl", ROWS)
+    table = read_table(array)
+    assert rows_of(table) == ROWS
+    assert table.notes == [f"{array}: it holds one JSON array, and is read as .json."]
+
+
+def test_fasttexts_files(tmp_path: Path):
+    """fasttext.cc/docs/en/supervised-tutorial.html: labels begin with __label__, wherever they stand."""
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "__label__sauce __label__cheese How much, and why?\n\nno label\nMore __label__bread\n", encoding="utf-8"
+    )
+    table = read_table(path)
+    assert rows_of(table) == [
+        {"text": "How much, and why?", "label": ["sauce", "cheese"]},
+        {"text": "no label", "label": None},
+        {"text": "More", "label": ["bread"]},
+    ]
+    assert (table.skipped, [table.place(row) for row in range(3)]) == (
+        {"blank line": 1},
+        [f"{path}:{n}" for n in (1, 3, 4)],
+    )

@@ -42,7 +42,7 @@ def test_the_first_sheet_with_rows_is_read_and_the_others_are_named(tmp_path: Pa
     path = workbook(tmp_path / "a.xlsx", [], [["text", "label"], ["x", "y"]], [["old", "rows"]])
     table = read_table(path)
     assert table.columns == {"text": ["x"], "label": ["y"]}
-    assert table.notes == [f"{path}: the sheet Sheet2 was read; others have rows too: Sheet3."]
+    assert table.notes == [f"{path}: the sheet Sheet2 was read; others have rows too: --sheet Sheet3."]
 
 
 def test_empty_columns_at_the_end_are_none(tmp_path: Path):

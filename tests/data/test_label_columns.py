@@ -266,3 +266,10 @@ def test_a_trained_model_finds_the_same_contradictions_as_its_training_did(tmp_p
     assert again.sha256() == first.sha256()
     assert first.rows["train"].dropped["repeated"] == 60, "no pair but that of 40 and 0 contradicts itself"
     assert first.rows["train"].dropped["labelled in two ways"] == 2
+
+
+def test_a_file_to_evaluate_may_join_labels_by_another_mark():
+    given = table(text=["x", "y"], labels=["anger + joy", "joy"])
+    task = MultiLabel(LABELS, separator="|").parted_by("+")
+    assert labelled_split(given, DataBlock(), task)[0].targets.tolist() == [[1, 1], [0, 1]]
+    assert Regression(columns=("score",)).parted_by("+") is None

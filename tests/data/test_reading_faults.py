@@ -87,7 +87,7 @@ FAULTS: list[tuple[str, bytes | str, str, str, str, str]] = [
     ("a.csv", WHOLE, "DATA-062", "", "Parquet", ".parquet"),
     ("a.jsonl", '{"text": "x"}\n{"text": "y"\n', "DATA-008", ":2", "not JSON", "one JSON object"),
     ("a.jsonl", '{"text": "x"}\n\n["y", 1]\n', "DATA-008", ":3", "not a JSON object", "one JSON object"),
-    ("a.jsonl", '[{"text": "x", "label": 1}]\n', "DATA-008", ":1", "not a JSON object", "JSON array"),
+    ("a.jsonl", '["x", 1]\n', "DATA-008", ":1", "not a JSON object", "JSON array"),
     ("a.jsonl", '{"text": "x", "label": NaN}\n', "DATA-008", ":1", "NaN is not JSON", "one JSON object"),
     ("a.jsonl", '{"text": "x", "label": [-Infinity]}\n', "DATA-008", ":1", "-Infinity is not JSON", "JSON object"),
     ("a.jsonl", '{"text": "x", "text": "y"}\n', "DATA-008", ":1", 'key "text" occurs twice', "JSON object"),

@@ -331,3 +331,12 @@ def test_a_name_that_was_trained_with_a_space_is_found_without_it(classifier, tm
     listener = Listener()
     assert len(list(answered_rows(classifier, _raw(tmp_path, "id,Remark \n1,fine film\n"), None, listener))) == 2
     assert listener.notes == []
+
+
+def test_pandas_index_stays_in_the_rows(classifier, tmp_path):
+    """It is no text and no label, and answers are matched with it."""
+    path = tmp_path / "a.csv"
+    path.write_text(",text\n17,a good one\n4,a bad one\n", encoding="utf-8")
+    header, *rows = answered_rows(classifier, path)
+    assert header[:2] == ["", "text"]
+    assert [row[:2] for row in rows] == [["17", "a good one"], ["4", "a bad one"]]

@@ -10,7 +10,7 @@ import pytest
 
 import lightune
 from case_table import case
-from lightune.errors import ArtifactError, DataError
+from lightune.errors import ArtifactError, DataError, RecipeError
 from lightune.inference.bulk import answered_rows
 from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
 from lightune.progress import Silent
@@ -118,3 +118,9 @@ def test_a_label_is_no_name_of_a_column(classifier, tmp_path):
         evaluate_file(classifier, path)
     with pytest.raises(DataError, match="DATA-006"):
         list(answered_rows(classifier, path))
+
+
+def test_a_mark_between_labels_is_for_models_of_several(classifier, tiny_data):
+    with pytest.raises(RecipeError, match="the model's task is classification") as caught:
+        evaluate_file(classifier, tiny_data["test"], label_separator=";")
+    assert caught.value.code == "RECIPE-104"

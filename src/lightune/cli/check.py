@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lightune.cli.options import as_json, encoding, example, print_json, separator
+from lightune.cli.options import as_json, example, print_json, text_format
 
 EXAMPLES = example("""
 lightune check reviews.csv
@@ -30,8 +30,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
     type=click.Choice(["auto", "class"]),
     help="class: each number, each a|b is a class.  [default: auto]",
 )
-@separator
-@encoding
+@text_format
 @click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("-m", "--model", help="Count lengths in this model's tokens (weights are not read).  [default: minilm]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any recipe key, as in `lightune run`.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lightune.cli.options import as_json, base_model, device, encoding, example, print_json, separator
+from lightune.cli.options import as_json, base_model, device, example, print_json, stated_format, text_format
 
 EXAMPLES = example("""
 lightune evaluate runs/quickstart-1                     # its own test split again
@@ -23,8 +23,8 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.option("--text-column", help="Column of the text, or two of a pair: premise,hypothesis.")
 @click.option("--label-column", help="Column of the label.")
 @click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
-@separator
-@encoding
+@text_format
+@click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("--by", metavar="COLUMN", help="Also the metrics for each value of another column.")
 @base_model
 @device
@@ -39,7 +39,6 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     """
     labels = _labels(test, **how)
 
-    from lightune.data.text_file import TextFormat
     from lightune.inference.classifier import load
     from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
     from lightune.progress import default_reporter
@@ -48,9 +47,9 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     if test is None:
         result = evaluate_own_test(classifier, run, how["by"])
     else:
-        stated = TextFormat(how["separator"], how["encoding"])
+        stated = stated_format(how)
         columns = how["text_column"], labels or None, how["by"]
-        result = evaluate_file(classifier, test, *columns, reporter=default_reporter(), stated=stated)
+        result = evaluate_file(classifier, test, *columns, default_reporter(), stated, how["label_separator"])
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0

@@ -6,14 +6,18 @@ import io
 import re
 import sys
 import textwrap
-from collections.abc import Callable
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from lightune.errors import DataError
 from lightune.safe_files import json_text
 from lightune.values.text_formats import named_encoding, named_separator
+
+if TYPE_CHECKING:
+    from lightune.data.text_file import TextFormat
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
@@ -44,6 +48,40 @@ encoding = click.option(
     "--encoding", metavar="NAME", callback=_named(named_encoding),
     help="Encoding of text files that are not UTF-8, for example cp1252.",
 )  # fmt: skip
+_how_files_are_written = (
+    separator,
+    encoding,
+    click.option(
+        "--header-row", type=click.IntRange(min=1), metavar="ROW",
+        help="Row of the column names, where a title stands above them.",
+    ),
+    click.option(
+        "--column-names", metavar="NAMES", help="Column names of a file that has none: label,text.",
+    ),
+    click.option("--sheet", metavar="NAME", help="Sheet of a workbook.  [default: the first with rows]"),
+    click.option(
+        "--decimal", type=click.Choice(["comma", "point"]),
+        help="What stands before the fraction of a number.  [default: as a column shows]",
+    ),
+)  # fmt: skip
+
+
+def text_format(command: Any) -> Any:
+    """Add the options that state how files are written; `stated_format` makes one value of them."""
+    for option in reversed(_how_files_are_written):
+        command = option(command)
+    return command
+
+
+def stated_format(how: Mapping[str, Any]) -> TextFormat:
+    """Return what the options of `text_format` state."""
+    from lightune.data.text_file import TextFormat
+
+    given = {one.name: how[one.name] for one in fields(TextFormat)}
+    names = given["column_names"]
+    return TextFormat(**{**given, "column_names": tuple(map(str.strip, names.split(","))) if names else None})
+
+
 # What a reader copies in one piece: text in backticks or quotes, commands with their flags, a flag with its value.
 FLAG = r"--[\w-]+(?: [^\s-]\S*)?"
 WHOLE = re.compile(

@@ -14,12 +14,12 @@ from lightune.cli.options import (
     as_json,
     base_model,
     device,
-    encoding,
     example,
     piped_lines,
     print_json,
-    separator,
+    stated_format,
     stdin_is_piped,
+    text_format,
     utf8_stdout,
     visible,
 )
@@ -70,8 +70,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     show_default=True,
     help="skip: rows that cannot be answered stay empty, with the reason in a further column.",
 )
-@separator
-@encoding
+@text_format
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Batch size, in texts of 64 tokens."
 )
@@ -139,11 +138,9 @@ def _classifier(run: str, how: dict[str, Any]) -> Classifier:
 
 
 def _wishes(text_column: str | None, **how: Any) -> FileWishes:
-    from lightune.data.text_file import TextFormat
     from lightune.inference.bulk import FileWishes
 
-    stated = TextFormat(how["separator"], how["encoding"])
-    return FileWishes(text_column, stated, how["on_error"] == "skip", how["abstain_below"])
+    return FileWishes(text_column, stated_format(how), how["on_error"] == "skip", how["abstain_below"])
 
 
 def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_line: bool) -> int:

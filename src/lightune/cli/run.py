@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lightune.cli.options import as_json, encoding, example, print_json, separator
+from lightune.cli.options import as_json, example, print_json, text_format
 
 EXAMPLES = example("""
 lightune run                                   # embedded model and data
@@ -34,8 +34,7 @@ lightune run quickstart --json > results.json
     type=click.Choice(["auto", "class"]),
     help="class: each number, each a|b is a class.  [default: auto]",
 )
-@separator
-@encoding
+@text_format
 @click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
 @click.option("--train-examples", type=int, help="How many labels the run may use for training and validation.")
 @click.option("--validation-examples", type=int)

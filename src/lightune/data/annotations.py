@@ -6,8 +6,9 @@ plain tables already.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,41 @@ def label_studio_rows(records: Sequence[Any]) -> Annotated | None:
     found.skipped = +found.skipped
     found.notes.append(f"Label Studio's export: {len(found.rows):,} annotations of {len(records):,} texts.")
     return found
+
+
+def choices_of(value: Any) -> Any:
+    """Return the labels of Label Studio's cell for several choices, {"choices": [...]}, and any other value unchanged.
+
+    Its CSV has the object as text; JSON-MIN has it as it is, beside plain texts for a single choice.
+    """
+    if isinstance(value, str) and value.startswith('{"choices":'):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+    is_choices = isinstance(value, Mapping) and set(value) == {"choices"} and isinstance(value["choices"], list)
+    return value["choices"] if is_choices else value
+
+
+def one_label(records: Iterable[Record]) -> str:
+    """Return the only label of Prodigy's yes-or-no answers, of which some are no; "" where there are others.
+
+    A rejected answer to one label is an example without it. Of several labels it leaves open which one holds.
+    """
+    labels, answers = set[str](), set[str]()
+    for record in records:
+        if not all(name in record for name in PRODIGY) or "options" in record or "accept" in record:
+            return ""
+        labels.add(str(record.get("label", "")))
+        answers.add(record["answer"])
+        if len(labels) > 1:
+            return ""
+    return labels.pop() if labels and "reject" in answers else ""
+
+
+def without(label: str, record: Record) -> Record:
+    """Return a rejected answer to the only label as an example without it."""
+    return {**record, "label": f"not {label}"}
 
 
 def is_rejected(record: Record) -> bool:

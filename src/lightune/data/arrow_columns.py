@@ -94,7 +94,8 @@ class Reading:
     """What was read from a file: its columns, the line of each row, and the label names stored in the file.
 
     `skipped` counts, by reason, what the file has and the columns do not. `warnings` are what looked odd. `doubts` are
-    faults that are ignored where the user has named the columns. `notes` say how the file was read.
+    faults that are ignored where the user has named the columns. `notes` say how the file was read. `nameless` is a
+    first column without a name.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Reading:
     warnings: list[Fault] = field(default_factory=list)
     doubts: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    nameless: Column | None = None
 
 
 class Chained(LazySequence):

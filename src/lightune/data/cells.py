@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lightune.data.annotations import choices_of
 from lightune.data.tables import Table
 from lightune.tasks.columns import Beside, LabelColumn
 
@@ -21,7 +22,7 @@ def cells(table: Table, column: str) -> Iterator[Any]:
 def target_cells(table: Table, names: Sequence[str]) -> Iterator[Any]:
     """Yield the cell of each row that holds its target; of several columns, their cells beside each other."""
     if len(names) == 1:
-        yield from cells(table, names[0])
+        yield from map(choices_of, cells(table, names[0]))
         return
     for values in zip(*(cells(table, name) for name in names), strict=True):
         yield Beside(values)

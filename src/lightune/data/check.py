@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,18 +12,21 @@ from numpy.typing import NDArray
 
 from lightune.data import columns, text_warnings
 from lightune.data.cells import label_cells
+from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import find_duplicates
-from lightune.data.label_columns import columns_of_target, label_columns
+from lightune.data.inner_fields import add_fields
+from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, Tables, find_tables
 from lightune.data.tables import Table, reading_notes
+from lightune.data.unreadable import empty_words, settle_unreadable
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
 from lightune.tasks import Chosen, Task, find_task
 from lightune.tasks import label_columns as usual_names
-from lightune.tasks.columns import ANY_TASK, LabelColumn, SplitTargets, Wishes
+from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
 
 T = TypeVar("T")
 
@@ -65,13 +69,7 @@ def check_data(
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
-    found.notes += found.tables.notes
-    for name, table in _tables(found.tables).items():
-        found.rows[name] = rows_of(table)
-        found.warnings += table.warnings
-        if not (block.text_column and block.named_labels):
-            found.faults += table.doubts
-        found.notes += reading_notes(table)
+    _take(found, found.tables, block)
     if not len(found.tables.train):
         if not found.faults:
             found.faults.append(_empty("train", found.tables.train.origin, "Give more rows."))
@@ -83,6 +81,20 @@ def check_data(
     for split in found.scans.values():
         split.forget_fingerprints()
     return found
+
+
+def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
+    """Take what reading found of each table; rows that cannot be read are left out where that is asked for."""
+    found.notes += tables.notes
+    read = _tables(tables)
+    found.notes += settle_unreadable(found.faults, list(read.values()), block.on_unreadable == "drop")
+    for name, table in read.items():
+        add_fields(table, block.named_columns)
+        found.rows[name] = rows_of(table)
+        found.warnings += table.warnings
+        if not (block.text_column and block.named_labels):
+            found.faults += table.doubts
+        found.notes += reading_notes(table)
 
 
 def wishes_of(recipe: Recipe) -> Wishes:
@@ -104,6 +116,8 @@ def _scan(found: Checked, block: DataBlock) -> None:
     odd = _oddly_named(found, tables)
     found.faults += odd
     for name, table in tables.items():
+        if not found.task.labels and name != "train":
+            found.notes += _attempt(partial(write_with_points, table, found.labels, block.decimal), found.faults) or []
         if len(table) and not (odd and name != "train"):
             found.scans[name] = scan(name, table, wanted)
             found.faults += found.scans[name].faults
@@ -163,20 +177,29 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     labels = _attempt(lambda: label_columns(train, block.named_labels, named, usual), found.faults)
     if labels is None:
         return False
-    chosen = _attempt(lambda: _task(found, label_cells(train, labels[0]), wishes), found.faults)
+    if block.on_missing == "drop_words":
+        for table in (train, *others):
+            empty_words(table, [*named, *labels[0]])
+    chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
     if texts is None or chosen is None:
         return False
     found.texts, found.labels, found.guessed, found.task = texts[0], labels[0], (texts[1], labels[1]), chosen.task
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
-    elif chosen.why:
-        found.notes.append(chosen.why)
+        return True
+    found.notes += filter(None, [chosen.why, other_labels(train, texts[0], labels[0]) if labels[1] else ""])
     return True
 
 
-def _task(found: Checked, column: LabelColumn, wishes: Wishes) -> Chosen:
-    """Return the task that is known already, else the one for the column."""
-    return find_task(column, wishes) if found.task is None else Chosen(found.task)
+def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
+    """Return the task that is known already, else the one for the column; numbers are written with points."""
+    if decimal is not None and wishes.label_kind != "class" and (found.task is None or not found.task.labels):
+        found.notes += write_with_points(train, labels, decimal)
+    chosen = Chosen(found.task) if found.task is not None else find_task(label_cells(train, labels), wishes)
+    if chosen.task.labels:
+        return chosen
+    found.notes += write_with_points(train, labels, decimal)
+    return chosen if found.task is not None else find_task(label_cells(train, labels), wishes)
 
 
 def _standing_in(found: Checked, table: Table) -> set[str]:

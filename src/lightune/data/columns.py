@@ -10,6 +10,7 @@ from itertools import islice
 from lightune.data.cells import CHUNK, cells
 from lightune.data.header import wrong_separator
 from lightune.data.names import HEADED_NAMES, HEADING_NAMES, PAIR_NAMES, TEXT_NAMES, clean_name
+from lightune.data.proposals import as_flags, proposed_texts
 from lightune.data.tables import Table
 from lightune.errors import DataError, did_you_mean, shortlist
 from lightune.faults import data_error
@@ -182,7 +183,14 @@ def _holds_words(values: Sequence[str]) -> bool:
 
 def _readable(table: Table, name: str) -> str:
     """Return the column; DataError when its first rows show that it does not hold texts."""
-    if any(isinstance(value, list | tuple | dict) for value in table.columns[name][:50]):
+    head = table.columns[name][:50]
+    fields = (
+        as_flags("--text-column", proposed_texts(table, name)) if any(isinstance(one, dict) for one in head) else ""
+    )
+    if fields:
+        text = f"column {name} holds objects, and the text is a field of them."
+        raise data_error("DATA-027", table.origin, text, f"It may be {fields}.")
+    if any(isinstance(value, list | tuple | dict) for value in head):
         text = f"column {name} holds lists; token tasks (a label for each word) are not supported."
         raise data_error("DATA-027", table.origin, text, ONE_TEXT)
     reason = _unreadable(table, name)

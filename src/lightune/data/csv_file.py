@@ -7,6 +7,7 @@ import sys
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.file_signatures import stray_characters
 from lightune.data.header import header_faults, missing_header
+from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
-from lightune.data.separators import LOOKED_AT, Layout, layout_of
+from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
+from lightune.data.survey_files import lines_of, names_of_surveymonkey, rows_of_qualtrics
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
@@ -32,6 +35,8 @@ MOST_RETRIES = 20
 MOST_FAULTS = 10_000
 QUOTING = 'Put a text that holds the separator, a quote or a line break in double quotes; write a quote inside as "".'
 LITERAL = "Cells of a .tsv are literal, quotes too: remove tabs and line breaks from the texts, or write it as .csv."
+QUALTRICS = "rows 2 and 3 are Qualtrics' questions and import ids, and were left out."
+SURVEYMONKEY = "the column names are SurveyMonkey's two rows together: question, or question: option."
 # Python's default of 131,072 characters a cell would refuse long documents.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
@@ -88,10 +93,10 @@ class Rows:
         self._lines, self._blank, before = _Lines(stream), 0, len(faults)
         self._has_begun = self._ends_in_newline = False
         self._limit = before + MOST_FAULTS
-        if layout.begins_with_name:
-            next(self._lines)
+        for _ in range(layout.lines_above):
+            next(self._lines, None)
         self._rows = self._cut()
-        self.header_line, cells = next(self._rows, (1, []))
+        self.header_line, cells = (1, [*layout.names]) if layout.names else next(self._rows, (1, []))
         self._written, self.header = cells, list(map(clean_name, cells))
         self._padding = _without_empty_end(self.header)
         if len(faults) == before:
@@ -200,24 +205,67 @@ def _literal(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns as texts, with the line of each row; faults go into `faults`."""
-    lines: array[int] = array("q")
-    path, store = file.path, Store(on_disk)
     with file.stream() as stream:
         first = list(islice(stream, LOOKED_AT))
-        layout = layout_of(kind_of(path), first, file.separator)
-        rows = Rows(path, chain(first, stream), layout, faults)
-        doubts: list[Fault] = []
-        for number, batch in enumerate(batches(rows)):
-            columns = by_name(rows.header, batch)
-            if number == 0:
-                doubts = missing_header(f"{path}:{rows.header_line}", columns)
-            lines.extend(line for line, _ in batch)
-            store.add(_record_batch(columns))
-        if rows.is_usable and not lines:
-            store.add(_record_batch(by_name(rows.header, [])))
-    notes = [f"{path}: the columns are separated by {layout.marks}."] if layout.is_found else []
-    notes += [f"{path}: the first column has no name and is left out."] if rows.header[:1] == [""] else []
-    return Reading(store.columns(), lines, {}, dict(rows.skipped), rows.warnings(), doubts, notes)
+        layout = _layout(file, first)
+        is_stated = file.stated.header_row or layout.names
+        title = None if is_stated else title_fault(str(file.path), first, layout.separator)
+        if title:
+            faults.append(title)
+            return Reading()
+        before = len(faults)
+        rows = Rows(file.path, chain(first, stream), layout, faults)
+        head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
+        faults[before:] = with_names_proposed(faults[before:], head)
+        below = rows_of_qualtrics(head)
+        reading = _columns(rows, below, Store(on_disk))
+    reading.doubts = [] if layout.names else with_names_proposed(reading.doubts, head)
+    reading.notes = [f"{file.path}: {note}" for note in _notes(file, layout, rows, below)]
+    return reading
+
+
+def _columns(rows: Rows, below: int, store: Store) -> Reading:
+    """Return the columns of rows, without the first ones `below` the names; a nameless first one stands apart."""
+    lines: array[int] = array("q")
+    doubts: list[Fault] = []
+    is_nameless = rows.header[:1] == [""]
+    for number, batch in enumerate(batches(islice(rows, below, None))):
+        columns = by_name(rows.header, batch)
+        if number == 0:
+            doubts = missing_header(f"{rows.path}:{rows.header_line}", columns)
+        lines.extend(line for line, _ in batch)
+        nameless = {"": tuple(cells[0] for _, cells in batch)} if is_nameless else {}
+        store.add(_record_batch({**nameless, **columns}))
+    if rows.is_usable and not lines:
+        store.add(_record_batch(by_name(rows.header, [])))
+    found = store.columns()
+    index = found.pop("", None)
+    return Reading(found, lines, {}, dict(rows.skipped), rows.warnings(), doubts, nameless=index)
+
+
+def _notes(file: TextFile, layout: Layout, rows: Rows, below: int) -> Iterator[str]:
+    """Yield what is said of how a table was read."""
+    if below:
+        yield QUALTRICS
+    if layout.names and not file.stated.column_names:
+        yield SURVEYMONKEY
+    if layout.is_found:
+        yield f"the columns are separated by {layout.marks}."
+    if file.stated.header_row:
+        yield f"the column names are in line {rows.header_line}."
+    if rows.header[:1] == [""]:
+        yield "the first column has no name and is no text or label."
+
+
+def _layout(file: TextFile, first: list[str]) -> Layout:
+    """Return the layout of a file, whose first lines these are, with what is stated of its header."""
+    above = (file.stated.header_row or 1) - 1
+    layout = layout_of(kind_of(file.path), first[above:], file.stated.separator)
+    head = cells_of(first[:LOOKED_AT], layout.separator)[:2]
+    names = () if file.stated.header_row or file.stated.column_names else names_of_surveymonkey(head)
+    if names:
+        return replace(layout, lines_above=lines_of(head), names=names)
+    return replace(layout, lines_above=layout.lines_above + above, names=file.stated.column_names or ())
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

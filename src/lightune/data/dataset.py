@@ -9,6 +9,7 @@ from itertools import chain
 
 from lightune.data import columns
 from lightune.data.check import Checked, check_data
+from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
@@ -122,10 +123,11 @@ def labelled_split(
     wanted = block.named_labels or instead or None
     labels, guessed_label = label_columns(table, wanted, names, (*task.label_columns, *usual_names()))
     labels = own_order(table, labels, task)
+    written = [] if task.labels else write_with_points(table, labels, block.decimal)
     found = scan("test", table, Wanted(names, labels, task, block.on_unseen_label, block.on_missing))
     raise_faults(found.faults)
     guess = columns.guess_note(names, labels, (guessed_text, guessed_label))
-    notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess])]
+    notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess]), *written]
     return split_of(found, found.rows, names, labels), notes
 
 

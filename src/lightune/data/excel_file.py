@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from array import array
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lightune.data.arrow_columns import BLANK, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS
 from lightune.data.header import header_faults, missing_header
-from lightune.data.names import clean_name
-from lightune.data.separators import Layout
-from lightune.data.text_file import MOST_UNPACKED
+from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, with_names_proposed
+from lightune.data.names import clean_name, is_known_name
+from lightune.data.separators import LOOKED_AT, Layout
+from lightune.data.text_file import MOST_UNPACKED, TextFormat
+from lightune.errors import did_you_mean
 from lightune.extras import install_command
 from lightune.faults import Fault
 
@@ -24,10 +28,11 @@ HINT = "Save it from the spreadsheet again, or as CSV UTF-8."
 Row = tuple[int, tuple[Any, ...]]
 
 
-def read_excel(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
-    """Return the columns, the row of each; faults go into `faults`. The header is the first row that has a cell.
+def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextFormat) -> Reading:
+    """Return the columns, the row of each; faults go into `faults`.
 
-    Formulas have the values that the spreadsheet saved. Other sheets with rows are named in a note.
+    Unless they are stated, the first sheet with rows is read, and its first row with a cell is the header. Formulas
+    have the values that the spreadsheet saved. Other sheets with rows are named in a note.
     """
     try:
         import openpyxl
@@ -44,7 +49,7 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
             faults.append(Fault("DATA-074", str(path), text, "Save the sheet as csv if that is right."))
             return Reading()
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        return _read(path, book, on_disk, faults)
+        return _read(path, book, on_disk, faults, stated)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
@@ -52,29 +57,59 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault]) -> Reading:
         return Reading()
 
 
-def _read(path: Path, book: Any, on_disk: bool, faults: list[Fault]) -> Reading:
+def _read(path: Path, book: Any, on_disk: bool, faults: list[Fault], stated: TextFormat) -> Reading:
     with_rows = [sheet for sheet in book.worksheets if any(True for _ in _rows(sheet))]
     if not with_rows:
         faults.append(
             Fault("DATA-004", str(path), "there are no rows", "Give it rows, each with a text and its label.")
         )
         return Reading()
-    sheet, *others = with_rows
-    rows = _rows(sheet)
-    first, header = next(rows)
-    names = [clean_name("" if cell is None else str(cell)) for cell in header]
-    while names and not names[-1]:  # spreadsheets keep empty columns at the end
-        names.pop()
-    found = header_faults(f"{path}:{first}", names, Layout())
-    faults += found
-    reading = Reading() if found else _columns(path, first, names, rows, Store(on_disk))
+    titles = [sheet.title for sheet in with_rows]
+    if stated.sheet is not None and stated.sheet not in titles:
+        hint = f"{did_you_mean(stated.sheet, titles)} Sheets with rows: {', '.join(titles)}.".strip()
+        faults.append(Fault("DATA-081", str(path), f'there is no sheet "{stated.sheet}" with rows.', hint))
+        return Reading()
+    sheet = with_rows[titles.index(stated.sheet) if stated.sheet is not None else 0]
+    reading = _sheet(path, sheet, Store(on_disk), faults, stated)
+    others = [title for title in titles if title != sheet.title]
     if others:
-        listed = ", ".join(found.title for found in others)
-        reading.notes.append(f"{path}: the sheet {sheet.title} was read; others have rows too: {listed}.")
+        flags = " or ".join(f"--sheet {shlex.quote(title)}" for title in others)
+        reading.notes.append(f"{path}: the sheet {sheet.title} was read; others have rows too: {flags}.")
     return reading
 
 
-def _columns(path: Path, header: int, names: Sequence[str], rows: Iterator[Row], store: Store) -> Reading:
+def _sheet(path: Path, sheet: Any, store: Store, faults: list[Fault], stated: TextFormat) -> Reading:
+    above = (stated.header_row or 1) - 1
+    rows = _rows(sheet, above)
+    first, names = 0, list(stated.column_names or ())
+    if not names:
+        first, names = _header(next(rows, (above + 1, ())))
+    found = [] if stated.header_row or stated.column_names else _title(path, sheet, names)
+    found = found or header_faults(f"{path}:{first}", names, Layout())
+    faults += found
+    return Reading() if found else _columns(path, first, names, rows, store, bool(stated.column_names))
+
+
+def _header(row: Row) -> tuple[int, list[str]]:
+    names = [clean_name(_text(cell)) for cell in row[1]]
+    while names and not names[-1]:  # spreadsheets keep empty columns at the end
+        names.pop()
+    return row[0], names
+
+
+def _title(path: Path, sheet: Any, names: Sequence[str]) -> list[Fault]:
+    """Return the fault of a sheet whose first row is a title above the column names."""
+    if len(list(filter(None, names))) != 1 or is_known_name(names[-1]):
+        return []
+    head = [(number, _header((number, cells))[1]) for number, cells in islice(_rows(sheet), LOOKED_AT)]
+    below = [row for row in head if len(list(filter(None, row[1]))) > 1]
+    rows = [names for number, names in head if below and number >= below[0][0]]
+    return [named_in(str(path), *below[0])] if len(rows) > FEWEST_BELOW and are_alike(rows) else []
+
+
+def _columns(
+    path: Path, header: int, names: Sequence[str], rows: Iterator[Row], store: Store, are_stated: bool
+) -> Reading:
     import pyarrow as pa
 
     lines, blank, last = array("q"), 0, header
@@ -97,15 +132,22 @@ def _columns(path: Path, header: int, names: Sequence[str], rows: Iterator[Row],
         if len(kept) == BATCH_ROWS:
             put()
     put()
-    doubts = missing_header(f"{path}:{header}", head)
+    doubts = [] if are_stated else _doubts(f"{path}:{header}", names, head)
     skipped = {BLANK: blank} if blank else {}
     return Reading(store.columns(decode=json.loads), lines, {}, skipped, [], doubts)
 
 
-def _rows(sheet: Any) -> Iterator[Row]:
-    """Yield (row, cells) of the rows that have a cell."""
+def _doubts(place: str, names: Sequence[str], head: dict[str, tuple[str, ...]]) -> list[Fault]:
+    """Return the fault of a first row that is a row of data; `head` are the first cells of each column."""
+    found = missing_header(place, head)
+    rows = [names, *zip(*head.values(), strict=True)]
+    return with_names_proposed(found, rows) if len(head) == len(names) else found
+
+
+def _rows(sheet: Any, above: int = 0) -> Iterator[Row]:
+    """Yield (row, cells) of the rows that have a cell; those `above` are left out."""
     for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
-        if any(cell is not None and cell != "" for cell in cells):
+        if number > above and any(cell is not None and cell != "" for cell in cells):
             yield number, cells
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.annotations import label_studio_rows
-from lightune.data.arrow_columns import Reading, Store
+from lightune.data.arrow_columns import UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS
 from lightune.data.jsonl_file import READ
 from lightune.data.names import clean_name
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 1_000_000_000  # it is read as a whole
 HINT = 'Valid: a list of objects, [{"text": ..., "label": ...}, ...]; or one object a line in a .jsonl file.'
 BY_LINE = "It holds one object a line: let its name end in .jsonl."
+
+ARRAY = re.compile(r"\ufeff?\s*\[\s*\{")
 
 Record = Mapping[str, Any]
 
@@ -48,6 +51,23 @@ def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
     return _reading(file, records, faults)
 
 
+def is_by_line(first: Sequence[str]) -> bool:
+    """Say whether the first two lines of a file are an object each: one object a line, whatever its name is."""
+    return len(list(filter(str.strip, first))) > 1 and all(map(_is_object, first))
+
+
+def is_array(first: Sequence[str]) -> bool:
+    """Say whether a file begins as one JSON array of objects does, which no line of objects does."""
+    return bool(ARRAY.match("".join(first)))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading:
     found = label_studio_rows(records)
     rows = found.rows if found else list(enumerate(records, 1))
@@ -57,6 +77,7 @@ def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading
     for number, record in rows:
         if not isinstance(record, Mapping):
             faults.append(Fault("DATA-008", f"{file.path}:{number}", "this record is not an object", HINT))
+            skipped[UNREADABLE] = skipped.get(UNREADABLE, 0) + 1
             continue
         cleaned = {clean_name(name): value for name, value in record.items()}
         names.update(dict.fromkeys(cleaned))

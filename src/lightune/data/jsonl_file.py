@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.data.annotations import NOT_ACCEPTED, is_rejected
+from lightune.data.annotations import NOT_ACCEPTED, is_rejected, one_label, without
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
 from lightune.data.file_signatures import stray_characters
@@ -31,11 +31,12 @@ Cells = dict[str, str]
 
 def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns, with the line of each row; a key that a line lacks is None there."""
+    only = _only_label(file)
     lines: array[int] = array("q")
     skipped = Counter[str]()
     names: dict[str, None] = {}
     path, store, kept, characters = file.path, Store(on_disk), list[Cells](), 0
-    for line, cells in _rows(file, faults, skipped):
+    for line, cells in _rows(file, faults, skipped, only):
         names.update(dict.fromkeys(cells))
         if len(names) > MOST_COLUMNS:
             text = f"more than {MOST_COLUMNS:,} different keys up to this line"
@@ -49,10 +50,11 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
             kept, characters = [], 0
     if kept:
         store.add(_batch(names, kept))
-    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped))
+    told = f'{path}: Prodigy\'s answers on one label: those that reject it are examples of "not {only}".'
+    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped), notes=[told] if only else [])
 
 
-def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterator[tuple[int, Cells]]:
+def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str], only: str) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
     limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
     with file.stream() as stream:
@@ -63,7 +65,7 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
             skipped.update({BLANK: blank} if blank else {})
             blank = 0
             hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
-            found = stray_characters(path, number, [line]) or _cells(path, number, line, hint)
+            found = stray_characters(path, number, [line]) or _cells(path, number, line, hint, only)
             if found is None:
                 skipped[NOT_ACCEPTED] += 1
                 continue
@@ -77,8 +79,25 @@ def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str]) -> Iterato
                 return
 
 
-def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault | None:
-    """Return the JSON of each cell, what is wrong with the line, or None for one that an annotator rejected."""
+def _only_label(file: TextFile) -> str:
+    """Return the only label of Prodigy's yes-or-no answers, "" for other files; these are known by their first line."""
+
+    def records() -> Iterator[dict[str, Any]]:
+        with file.stream() as stream:
+            for line in filter(str.strip, stream):
+                yield READ.decode(line)
+
+    try:
+        return one_label(records())
+    except (ValueError, TypeError, RecursionError):  # such lines are faults when they are read
+        return ""
+
+
+def _cells(path: Path, number: int, line: str, hint: str, only: str) -> Cells | Fault | None:
+    """Return the JSON of each cell, what is wrong with the line, or None for one that an annotator rejected.
+
+    An answer that rejects the `only` label is an example without it.
+    """
     place = f"{path}:{number}"
     # Half a character can only be written as an escape, and Arrow cannot store it, so such lines keep their escapes.
     write = ESCAPED if "\\u" in line else PLAIN
@@ -87,7 +106,9 @@ def _cells(path: Path, number: int, line: str, hint: str) -> Cells | Fault | Non
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
         if is_rejected(record):
-            return None
+            if not only or record["answer"] != "reject":
+                return None
+            record = dict(without(only, record))
         names = _twice_refused(list(map(clean_name, record)))
         if HALF.search("".join(names)):
             return Fault("DATA-008", place, "a key holds half a character (an unpaired surrogate)", hint)

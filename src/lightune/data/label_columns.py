@@ -7,6 +7,7 @@ from itertools import islice
 
 from lightune.data.cells import cells
 from lightune.data.columns import by_lower, existing_column, named_columns, no_column, only_column
+from lightune.data.proposals import as_flags, proposed_labels
 from lightune.data.tables import Table
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
@@ -19,6 +20,7 @@ FEWEST_FLAGS = 2
 NEARLY = 0.9  # of the cells are 0 or 1: the others are slips
 MOST_LOOKED_AT = 1000
 MOST_NAMED = 6
+MOST_CLASSES = 20
 
 
 def label_columns(
@@ -40,7 +42,9 @@ def label_columns(
     flags = [name for name in others if _holds_flags(table, name)]
     rivals = [name for name in others if name not in flags and _repeats(table, name)]
     if len(flags) < FEWEST_FLAGS or rivals:
-        raise no_column(table, "label", _how_to_name(table, others, flags))
+        may_be = as_flags("--label-column", proposed_labels(table, texts))
+        proposal = f" It may be {may_be}." if may_be else ""
+        raise no_column(table, "label", f"{proposal}{_how_to_name(table, others, flags)}")
     return flags, True
 
 
@@ -48,6 +52,12 @@ def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> s
     """Return the column with the first of the `usual` names, text columns left out, or None."""
     known = by_lower(name for name in named_columns(table) if name not in texts)
     return next((only_column(table, known[name], "label") for name in usual if name in known), None)
+
+
+def other_labels(table: Table, texts: Sequence[str], labels: Sequence[str]) -> str:
+    """Return a note on the columns that may be the label just as well as those that were guessed, "" where none may."""
+    others = [name for name in proposed_labels(table, [*texts, *labels], MOST_CLASSES) if name in table.columns]
+    return f"If another column is the label: {as_flags('--label-column', others)}." if others else ""
 
 
 def columns_of_target(table: Table, wanted: Sequence[str], task: Task) -> list[str]:

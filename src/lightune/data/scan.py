@@ -24,7 +24,9 @@ from lightune.values.missing import MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
-HTML, SHORT, LONG, ABSENT = 1, 2, 4, 8
+HTML, SHORT, LONG, ABSENT, ENTITY = 1, 2, 4, 8, 16
+# As HTML writes characters: &amp; &#39; &#x27;
+ENTITIES = re.compile(r"&(?:[a-zA-Z]{2,8}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 TAG = re.compile(r"</?(?:p|br|hr|div|span|a|b|i|em|strong|ul|ol|li|h[1-6]|table|tr|td|img|html|body)\b[^<>]*>", re.I)
 TEXT_KINDS = (str, int, float, Decimal, date, time)
 
@@ -105,7 +107,7 @@ def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Want
         _fingerprints(found, row, [str(text) for text in texts])
     elif target.code == UNSEEN and wanted.on_unseen_label == "drop":
         found.dropped += 1
-    elif isinstance(target, Missing) and wanted.on_missing == "drop":
+    elif isinstance(target, Missing) and wanted.on_missing != "error":
         found.missing += 1
     else:
         found.unusable += 1
@@ -125,6 +127,8 @@ def _oddities(texts: Sequence[str], parts: Sequence[list[str]]) -> int:
     for text, words in zip(texts, parts, strict=True):
         if "<" in text and TAG.search(text):
             found |= HTML
+        if "&" in text and ENTITIES.search(text):
+            found |= ENTITY
         if len(words) == 1 and len(words[0]) == 1:
             found |= SHORT
         if len(words) == 1 and len(words[0]) > 1 and words[0] in MISSING:

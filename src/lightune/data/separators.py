@@ -19,13 +19,14 @@ class Layout:
     """How the cells of a text table are written.
 
     The cells of a .tsv are literal, as in the files of GLUE: quotes have no meaning, and a row never continues on the
-    next line. In all others cells may be quoted (RFC 4180). `begins_with_name` says that the first line is not the
-    header but names the separator.
+    next line. In all others cells may be quoted (RFC 4180). `lines_above` counts the lines
+    above the header; `names` are those of a file without a header.
     """
 
     separator: str = ","
     is_literal: bool = False
-    begins_with_name: bool = False
+    lines_above: int = 0
+    names: tuple[str, ...] = ()
     is_found: bool = False  # in the header, although the file's name says another one
 
     @property
@@ -39,9 +40,10 @@ def layout_of(kind: str, lines: Sequence[str], stated: str | None = None) -> Lay
     usual = USUAL[kind]
     named = NAMED.fullmatch(lines[0]) if lines else None
     rows = [line for line in lines[1 if named else 0 :] if line.strip()]
+    above = 1 if named else 0
     separator = stated or (named.group(1) if named else _found(usual, rows))
     is_literal = kind == "tsv" and separator == "\t"
-    return Layout(separator, is_literal, named is not None, stated is None and separator != usual)
+    return Layout(separator, is_literal, above, (), stated is None and separator != usual)
 
 
 def _found(usual: str, rows: Sequence[str]) -> str:
@@ -56,13 +58,13 @@ def _found(usual: str, rows: Sequence[str]) -> str:
 
 def _agreement(rows: Sequence[str], mark: str) -> float:
     """Return the share of rows with as many cells as the header, 0 where that has one cell."""
-    header, *below = _cells(rows[: LOOKED_AT + 1], mark) or [[]]
+    header, *below = cells_of(rows[: LOOKED_AT + 1], mark) or [[]]
     if len(header) < 2:
         return 0.0
     return sum(len(cells) == len(header) for cells in below) / len(below) if below else 1.0
 
 
-def _cells(rows: Sequence[str], mark: str) -> list[list[str]]:
+def cells_of(rows: Sequence[str], mark: str) -> list[list[str]]:
     """Return the cells of lines; those of a row that a quote continues over several lines are one row."""
     try:
         return [cells for cells in csv.reader(rows, delimiter=mark) if cells]

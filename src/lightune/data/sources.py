@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -59,7 +59,7 @@ def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
 
 
 def _find(block: DataBlock, faults: list[Fault]) -> Tables:
-    source, stated = block.source, TextFormat(block.separator, block.encoding)
+    source, stated = block.source, TextFormat(**{one.name: getattr(block, one.name) for one in fields(TextFormat)})
     if isinstance(source, Files):
         return _from_files(source, faults, stated)
     if source == EMBEDDED:

@@ -13,8 +13,9 @@ from typing import Any
 from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, UNREADABLE, Chained, Reading
 from lightune.data.csv_file import read_separated
 from lightune.data.excel_file import read_excel
+from lightune.data.fasttext_file import is_fasttext, read_fasttext
 from lightune.data.file_signatures import HEAD_BYTES, disguised
-from lightune.data.json_file import read_json
+from lightune.data.json_file import is_array, is_by_line, read_json
 from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.text_file import (
@@ -31,6 +32,7 @@ from lightune.faults import Fault, raise_faults
 
 READERS = ("csv", "tsv", "txt", "jsonl", "json", "parquet", "xlsx")
 AS_IT_IS = TextFormat()
+LONGEST_FIRST = 1_000_000  # of the lines that show what a file holds
 
 
 @dataclass
@@ -39,7 +41,8 @@ class Table:
 
     `parts` is for a table of several files: the first row of each, and its name. `skipped` counts, by reason ("blank
     line", "cannot be read"), what the file has and the table does not. `warnings` are what reading found odd. `doubts`
-    are faults that are ignored where the user has named the columns. `notes` say how it was read.
+    are faults that are ignored where the user has named the columns. `notes` say how it was read. `nameless` is a first
+    column without a name, as pandas writes its index: it is no text and no label.
     """
 
     origin: str
@@ -51,6 +54,7 @@ class Table:
     warnings: list[Fault] = field(default_factory=list)
     doubts: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    nameless: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -148,7 +152,7 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
     if kind == "parquet":
         return _table(path, read_parquet(path, head, faults))
     if kind == "xlsx":
-        return _table(path, read_excel(path, size > IN_MEMORY_BYTES, faults))
+        return _table(path, read_excel(path, size > IN_MEMORY_BYTES, faults, stated))
     file = disguised(path, head) or text_file(path, head, stated)
     if isinstance(file, Fault):
         faults.append(file)
@@ -169,10 +173,14 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
     """Read a text file; where its encoding is another one, that is its only fault, since all others follow from it."""
     found, on_disk = list[Fault](), size > IN_MEMORY_BYTES
     try:
-        if kind == "json":
+        with file.stream() as stream:
+            first = [stream.readline(LONGEST_FIRST) for _ in range(2)]
+        if (kind == "json" and not is_by_line(first)) or (kind == "jsonl" and is_array(first)):
             reading = read_json(file, size, found)
+        elif kind in ("json", "jsonl"):
+            reading = read_json_lines(file, on_disk, found)
         else:
-            reading = (read_json_lines if kind == "jsonl" else read_separated)(file, on_disk, found)
+            reading = (read_fasttext if is_fasttext(first) else read_separated)(file, on_disk, found)
     except UnicodeDecodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])
@@ -182,10 +190,19 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
         return Table(str(file.path), {}, [])
     faults += found
     table = _table(file.path, reading)
-    table.notes[:0] = file.notes
+    table.notes[:0] = [*file.notes, *_odd_kind(file.path, kind, first)]
     return table
+
+
+def _odd_kind(path: Path, kind: str, first: Sequence[str]) -> list[str]:
+    """Return a note on JSON that the file's name promises in its other form."""
+    if kind == "json" and is_by_line(first):
+        return [f"{path}: it holds one object a line, and is read as .jsonl."]
+    return [f"{path}: it holds one JSON array, and is read as .json."] * (kind == "jsonl" and is_array(first))
 
 
 def _table(path: Path, read: Reading) -> Table:
     seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts, "notes": read.notes}
-    return Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]
+    table = Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]
+    table.nameless = read.nameless
+    return table

@@ -26,19 +26,27 @@ DATA_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 @dataclass(frozen=True)
 class TextFormat:
-    """What a user states about text files: what separates columns, and their encoding; None is read from each file."""
+    """What a user states about how files are written; None is read from each file.
+
+    `header_row` is the row of the column names, from 1; `column_names` are those of files without any. `sheet` is one
+    of a workbook. `decimal` says whether numbers have a comma or a point before their fraction.
+    """
 
     separator: str | None = None
     encoding: str | None = None
+    header_row: int | None = None
+    column_names: tuple[str, ...] | None = None
+    sheet: str | None = None
+    decimal: str | None = None
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file whose encoding is known; `separator` is the stated one, and `notes` say what was found."""
+    """A text file whose encoding is known; `stated` is how it is written, and `notes` say what was found."""
 
     path: Path
     encoding: str = UTF8
-    separator: str | None = None
+    stated: TextFormat = TextFormat()
     notes: tuple[str, ...] = ()
 
     def stream(self) -> TextIO:
@@ -91,16 +99,16 @@ def text_file(path: Path, head: bytes, stated: TextFormat) -> TextFile | Fault:
     marked = wide_encoding(head)
     if marked.is_marked:
         note = f"{path}: read as {marked.name.upper()}, which its first bytes state."
-        return TextFile(path, marked.name, stated.separator, (note,))
+        return TextFile(path, marked.name, stated, (note,))
     if stated.encoding is None:
         if marked.name:
             text = f"this file is not UTF-8 but {marked.name}, without a mark that says so"
             return Fault("DATA-003", f"{path}:1", text, f"Pass --encoding {marked.name}.")
-        return TextFile(path, UTF8, stated.separator)
+        return TextFile(path, UTF8, stated)
     if is_utf8(_parts(path)):  # with characters beyond ASCII, which are UTF-8 in no other encoding
         note = f"{path}: it is UTF-8 and read as such, not as {stated.encoding}."
-        return TextFile(path, UTF8, stated.separator, (note,))
-    return TextFile(path, codecs.lookup(stated.encoding).name, stated.separator)
+        return TextFile(path, UTF8, stated, (note,))
+    return TextFile(path, codecs.lookup(stated.encoding).name, stated)
 
 
 def wrong_encoding(file: TextFile) -> Fault | None:

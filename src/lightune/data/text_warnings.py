@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightune.data.scan import ABSENT, HTML, LONG, LONG_TEXT, SHORT, Scan
+from lightune.data.scan import ABSENT, ENTITY, HTML, LONG, LONG_TEXT, SHORT, Scan
 from lightune.faults import Fault, beside
 
 MOST_PLACES = 3
@@ -15,9 +15,13 @@ def text_warnings(scan: Scan) -> list[Fault]:
     found = [
         *_odd(
             scan, ABSENT, "DATA-116", "say nan, null or the like, as programs write for a missing value",
-            "Leave these rows out, unless this is the text.",
+            "To leave these rows out, unless this is the text: --set data.on_missing=drop_words.",
         ),
         *_odd(scan, HTML, "DATA-108", "hold HTML tags", "Strip the tags, unless the texts to classify have them too."),
+        *_odd(
+            scan, ENTITY, "DATA-122", "hold characters as HTML writes them, such as &amp;",
+            "Turn them into characters (html.unescape in Python), unless the texts to classify have them too.",
+        ),
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
             scan, LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",

@@ -11,6 +11,7 @@ from typing import Any
 from lightune.data.cells import cells
 from lightune.data.encoding import NoTokensError
 from lightune.data.header import labels_as_names
+from lightune.data.inner_fields import add_fields
 from lightune.data.scan import text_fault
 from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
 from lightune.data.text_file import TextFormat
@@ -77,8 +78,11 @@ def answered_rows(
     given, says, counts = wishes or FileWishes(), reporter or Silent(), tally or Tally()
     known, abstention = labelled or LabelledRows(classifier), Abstention(classifier.task, given.abstain_below)
     table, faults = _read(source, given.stated)
+    add_fields(table, [*classifier.text_columns, *(given.text_column or "").split(",")])
     names, is_guess = _text_columns(classifier, table, given.text_column)
     unusable = _unusable(table, names)
+    if table.nameless is not None:  # pandas' index stays in the file of answers
+        table.columns = {"": table.nameless, **table.columns}
     if not given.skips_faults:
         raise_faults([*faults, *unusable.values()])
     counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)

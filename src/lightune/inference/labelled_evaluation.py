@@ -11,12 +11,13 @@ from typing import Any
 from lightune.data.cells import label_cells
 from lightune.data.dataset import DataSplits, Split, labelled_split, load_splits
 from lightune.data.encoding import encode_splits
+from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import label_columns
 from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import AS_IT_IS, Table
 from lightune.data.text_file import TextFormat
-from lightune.errors import ArtifactError, DataError, did_you_mean
+from lightune.errors import ArtifactError, DataError, RecipeError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
@@ -41,22 +42,28 @@ def evaluate_file(
     by: str | None = None,
     reporter: Reporter | None = None,
     stated: TextFormat = AS_IT_IS,
+    label_separator: str | None = None,
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
-    are then only those of this column. Labels of a model that was trained elsewhere are matched with the file's; see
-    `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
+    are then only those of this column. `label_separator` stands between the labels of the file's cells. Labels of a
+    model that was trained elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets notes on
+    guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
+    stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
+    add_fields(table, [*classifier.text_columns, text_column or "", *classifier.label_columns, *stated_labels])
     names, is_guess = file_columns(classifier, table, text_column)
     text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     labels = [label_column] if isinstance(label_column, str) else label_column
     if labels is None and set(classifier.label_columns) <= set(table.columns):
         labels = classifier.label_columns
-    block = DataBlock(text_column=text, label_columns=None if labels is None else tuple(labels))
+    block = DataBlock.model_validate(
+        {"text_column": text, "label_columns": None if labels is None else tuple(labels), "decimal": stated.decimal}
+    )
     try:
-        task = _task_in(classifier, table, block, names)
+        task = _parted(_task_in(classifier, table, block, names), label_separator)
         split, notes = labelled_split(table, block, task, (names, is_guess))
     except DataError as error:
         raise _without_options(error) from error
@@ -64,6 +71,15 @@ def evaluate_file(
         (reporter or Silent()).note(note)
     # Every row is in the split: an unusable row would have been an error.
     return _evaluate(classifier, Labelled(task, _grouped(split, by, table.columns, table.origin)))
+
+
+def _parted(task: Task, separator: str | None) -> Task:
+    """Return the task that reads labels joined by the stated mark. RecipeError where no cell holds several."""
+    found = task if separator is None else task.parted_by(separator)
+    if found is None:
+        text = f"--label-separator: the model's task is {task.name}, which has one target in a cell."
+        raise RecipeError("RECIPE-104", text, "Leave it out.")
+    return found
 
 
 def _without_options(error: DataError) -> DataError:

@@ -38,6 +38,10 @@ FLAGS: dict[str, str] = {
     "label_separator": "data.label_separator",
     "separator": "data.separator",
     "encoding": "data.encoding",
+    "header_row": "data.header_row",
+    "column_names": "data.column_names",
+    "sheet": "data.sheet",
+    "decimal": "data.decimal",
     "train_examples": "data.train_examples",
     "validation_examples": "data.validation_examples",
     "test_examples": "data.test_examples",
@@ -195,7 +199,7 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
         # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (
             "train_examples", "validation_examples", "max_length", "long_texts", "on_unseen_label", "on_missing",
-            "on_duplicate", "fingerprints",
+            "on_unreadable", "on_duplicate", "fingerprints",
         )  # fmt: skip
         mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
     return notes

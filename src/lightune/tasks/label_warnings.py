@@ -126,7 +126,7 @@ def _missing_values(split: SplitTargets, labels: Sequence[str]) -> list[Fault]:
         return []
     named = shortlist([f'"{labels[index]}" ({counts[index]:,})' for index in found], MOST_NAMED)
     text = f"labels that programs write for a missing value: {named}. Each is a class of its own here."
-    hint = "Leave the rows out or label them, unless this is a class."
+    hint = "To leave the rows out: --set data.on_missing=drop_words; or label them, unless this is a class."
     return [Fault("DATA-116", split.place_of(found[0]), text, hint)]
 
 

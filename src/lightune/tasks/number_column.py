@@ -139,11 +139,8 @@ def remedy(cell: Any) -> str:
     plain = text.replace(" ", "").replace("\u2212", "-")
     if DATE.match(text) or isinstance(cell, date | time):
         return "A date or time is no number: write a year, or the days or seconds since a first one."
-    if THOUSANDS.fullmatch(plain):
-        return f"Write it without the comma, {plain.replace(',', '')}, or with a point, {plain.replace(',', '.')}."
     if DECIMAL_COMMA.fullmatch(plain):
-        parts = "" if "-" in plain else " If it is two labels: --task multi_label."
-        return f"Write a point in place of the comma: {plain.replace(',', '.')}.{parts}"
+        return _with_comma(plain)
     for spelt in (plain.replace(",", ""), plain.replace(".", "").replace(",", ".")):
         if plain.rfind(",") > plain.rfind(".") > -1 and spelt == plain.replace(",", ""):
             continue  # the comma comes last: 1.204,5
@@ -152,6 +149,16 @@ def remedy(cell: Any) -> str:
     if any(map(str.isdecimal, text)) and not isinstance(cell, dict | bytes):
         return "Write the number alone, without a unit."
     return "Fix the row, or leave it out."
+
+
+def _with_comma(plain: str) -> str:
+    """Return what to do about 1,204 or 3,5: a comma between thousands, before a fraction or between two labels."""
+    whole, point = plain.replace(",", ""), plain.replace(",", ".")
+    if THOUSANDS.fullmatch(plain):
+        stated = f"--decimal point if it is {whole}, --decimal comma if it is {point}"
+        return f"Write it without the comma, {whole}, or with a point, {point}; or for the whole column: {stated}."
+    parts = "" if "-" in plain else " If it is two labels: --task multi_label."
+    return f"Write a point in place of the comma: {point}. Or for the whole column: --decimal comma.{parts}"
 
 
 def require_numbers(column: LabelColumn) -> None:

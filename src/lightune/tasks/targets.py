@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -76,6 +76,11 @@ class Targets(ABC):
     def in_words_of(self, column: LabelColumn) -> Self:
         """Return the same task with a file's names for its labels; for a model that was trained elsewhere."""
         return self
+
+    def parted_by(self, separator: str) -> Self | None:
+        """Return the task that reads labels joined by this mark, or None for a task whose cells hold none."""
+        has_one = any(field.name == "separator" for field in fields(self))
+        return replace(self, separator=separator) if has_one else None  # type: ignore[call-arg]
 
     def instead_of_column(self, columns: Sequence[str]) -> Sequence[str]:
         """Return the columns of a file that hold the target in place of the label column, where it has such."""

@@ -1,0 +1,79 @@
+"""Numbers with a comma before their fraction: decided for a whole column, said, and never where 1,204 may be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from lightune.data.arrow_columns import LazySequence
+from lightune.data.cells import cells
+from lightune.data.tables import Table
+from lightune.faults import data_error
+from lightune.values.numerals import NUMBER
+
+SPACES = " \u00a0\u202f"
+# The parts of a number: thousands in groups of three, then the fraction.
+FORMS = {
+    "comma": re.compile(rf"\s*[+-]?(?:[0-9]{{1,3}}(?:[.{SPACES}][0-9]{{3}})+|[0-9]+)(?:,[0-9]+)?\s*"),
+    "point": re.compile(rf"\s*[+-]?(?:[0-9]{{1,3}}(?:[,{SPACES}][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?\s*"),
+}
+REMOVED = {mark: str.maketrans("", "", f"{other}{SPACES}") for mark, other in (("comma", "."), ("point", ","))}
+ELSE = "If two labels stand in such a cell: --task multi_label."
+PLAIN = re.compile(r"\s*[+-]?[0-9]+(?:,[0-9]+)?\s*")
+THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
+
+
+class WithPoints(LazySequence):
+    """A column whose numbers are written as programs read them: 1204.5 for 1.204,5; other cells are as they were."""
+
+    def __init__(self, column: Sequence[Any], decimal: str) -> None:
+        self._column, self._decimal = column, decimal
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def _items(self, start: int, stop: int) -> list[Any]:
+        form, removed = FORMS[self._decimal], REMOVED[self._decimal]
+        fits = (isinstance(cell, str) and form.fullmatch(cell) for cell in self._column[start:stop])
+        found = zip(self._column[start:stop], fits, strict=True)
+        return [cell.translate(removed).replace(",", ".") if is_number else cell for cell, is_number in found]
+
+
+def write_with_points(table: Table, names: Sequence[str], stated: str | None) -> list[str]:
+    """Write the numbers of these columns with points; return notes that say so.
+
+    Unless it is stated, a column is taken if some of its numbers have a comma, all others are whole, and none may have
+    the comma between thousands. Raises DataError for a number that a statement would change.
+    """
+    notes = []
+    for name in names:
+        decimal = stated or ("comma" if _has_commas(table, name) else "")
+        if not decimal or name not in table.columns or isinstance(table.columns[name], WithPoints):
+            continue
+        if stated == "comma":
+            _refuse_points(table, name)
+        table.columns = {**table.columns, name: WithPoints(table.columns[name], decimal)}
+        told = f"{table.origin}: in column {name} a {decimal} stands before the fraction of a number"
+        notes.append(f"{told}." if stated else f"{told} (3,5 is 3.5). {ELSE}")
+    return notes
+
+
+def _has_commas(table: Table, name: str) -> bool:
+    """Say whether a comma stands before fractions; cells without a digit have no say."""
+    found = False
+    for cell in cells(table, name) if name in table.columns else ():
+        if not isinstance(cell, str) or not any(map(str.isdecimal, cell)):
+            continue
+        if not PLAIN.fullmatch(cell) or THOUSANDS.fullmatch(cell):
+            return False
+        found = found or "," in cell
+    return found
+
+
+def _refuse_points(table: Table, name: str) -> None:
+    """Raise DataError for a cell such as 3.5 where commas are stated: it would be read as well."""
+    for row, cell in enumerate(cells(table, name) if name in table.columns else ()):
+        if isinstance(cell, str) and "." in cell and NUMBER.fullmatch(cell) and not FORMS["comma"].fullmatch(cell):
+            text = f'column {name} holds "{cell.strip()}", which has no comma before its fraction.'
+            raise data_error("DATA-082", table.place(row), text, "Leave --decimal out, or write all numbers alike.")
