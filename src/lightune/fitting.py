@@ -131,8 +131,9 @@ def prepare(
 def _settings(recipe: Recipe, splits: DataSplits, loaded: LoadedModel) -> tuple[SettledTraining, list[str]]:
     """Return the recipe's settings with what it leaves to the data, and notes on that."""
     metric = loaded.task.metric(recipe.training.metric_for_best_model).name
-    usual = UsualTask(metric, usual_head_start(loaded), loaded.task.outputs)
-    settings = settled(recipe.training, len(splits.train), len(splits.validation), usual)
+    texts = len(splits.train)
+    usual = UsualTask(metric, usual_head_start(loaded, texts), loaded.task.outputs)
+    settings = settled(recipe.training, texts, len(splits.validation), usual)
     return settings, usual_notes(recipe.training, settings, len(splits.validation))
 
 

@@ -232,9 +232,8 @@ class Task(Targets):
         """Fit initial weights of an output layer to its inputs, (texts, width); None where the task has none."""
         return None
 
-    @property
-    def usual_head_start(self) -> str:
-        """What `training.head_start: auto` means: "random" or "probe"."""
+    def usual_head_start(self, texts: int) -> str:
+        """Return what `training.head_start: auto` means with so many training texts: "random" or "probe"."""
         return "random"
 
     # On disk

@@ -236,8 +236,7 @@ class Classification(Task):
         note = f"the head starts as a logistic regression on what it receives (C = {regression.C:g})"
         return HeadStart(weight, bias, note)
 
-    @property
-    def usual_head_start(self) -> str:
+    def usual_head_start(self, texts: int) -> str:
         """Of few labels a probe learns the training texts by heart, and leaves the layers below little to learn."""
         return "probe" if len(self.labels) > MANY_LABELS else "random"
 

@@ -293,7 +293,6 @@ class MultiLabel(Task):
         note = f"the head starts as a logistic regression for each label on what it receives (C = {found.strength:g})"
         return HeadStart(found.weight, found.bias, note)
 
-    @property
-    def usual_head_start(self) -> str:
+    def usual_head_start(self, texts: int) -> str:
         """From random weights, the loss of many rare labels stays at the base rates for long."""
         return "probe"

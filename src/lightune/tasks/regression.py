@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+MANY_TEXTS = 1000
 
 
 @register("regression")
@@ -294,7 +295,6 @@ class Regression(Task):
         note = f"the head starts as a ridge regression on what it receives (alpha = {model.alpha:g})"
         return HeadStart(model.weight, model.bias, note)
 
-    @property
-    def usual_head_start(self) -> str:
-        """From random weights much of a short training goes by before the head is of use."""
-        return "probe"
+    def usual_head_start(self, texts: int) -> str:
+        """A probe learns few texts by heart; with many it saves the steps in which a random head is of no use."""
+        return "probe" if texts >= MANY_TEXTS else "random"

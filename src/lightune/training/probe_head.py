@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from lightune.tasks.base import Task
 
 
-def usual_head_start(loaded: LoadedModel) -> str:
+def usual_head_start(loaded: LoadedModel, texts: int) -> str:
     """Return what `training.head_start: auto` means: the task's choice, unless the checkpoint has a head."""
-    return loaded.task.usual_head_start if loaded.head == "new" else "random"
+    return loaded.task.usual_head_start(texts) if loaded.head == "new" else "random"
 
 
 def start_from_probe(output_layer: nn.Module, inputs: NDArray[Any], targets: NDArray[Any], task: Task) -> str:
