@@ -82,7 +82,12 @@ def tiny_recipe(tiny_models: dict[str, Path], tiny_data: dict[str, Path]) -> Cal
                 "device": "cpu",
                 "data": {"source": {name: str(path) for name, path in tiny_data.items()}},
                 "method": method,
-                "training": {"num_train_epochs": 2, "learning_rate": 5e-3, **training},
+                "training": {
+                    "num_train_epochs": 2,
+                    "learning_rate": 5e-3,
+                    "load_best_model_at_end": True,  # whatever the number of validation texts
+                    **training,
+                },
             }
         )
 

@@ -164,7 +164,7 @@ def test_evaluate_gives_the_runs_figures_and_those_of_another_file(
     assert main(["evaluate", str(one.folder), "--test", str(renamed), "--label-column", "points", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["r2"]
     assert again == pytest.approx(r2_score(targets_of(UNSEEN), one.classifier.logits(UNSEEN)), rel=1e-3, abs=1e-3)
-    wrong = write_csv(tmp_path / "wrong.csv", [("a film", "1001,5"), ("a book", 1001)], ("text", "score"))
+    wrong = write_csv(tmp_path / "wrong.csv", [("a film", "1001,5"), ("a book", "1000.5")], ("text", "score"))
     assert main(["evaluate", str(one.folder), "--test", str(wrong)]) == 3
     said = " ".join(capsys.readouterr().err.split())
     assert f"{wrong}:2" in said

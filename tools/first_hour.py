@@ -1,6 +1,6 @@
 """Take files as people have them to trained and checked models, by nothing but the commands that lightune proposes.
 
-python tools/first_hour.py FOLDER                      # every file: minutes
+python tools/first_hour.py FOLDER                      # every file: about 20 minutes of one core
 python tools/first_hour.py FOLDER --only tickets.csv   # some of them
 python tools/first_hour.py FOLDER --read               # only as far as reading: seconds
 

@@ -36,6 +36,7 @@ CAPTIONS = {
     "src/lightune/data/reviews/train.csv": "2,000 review sentences of this project: text, label, kind, topics, stars.",
     "src/lightune/data/reviews/validation.csv": "500 more, for validation.",
     "src/lightune/data/reviews/test.csv": "1,500 more, for the test.",
+    "src/lightune/recipes/default.yaml": "What other data or another model is trained with, where nothing is stated.",
     "src/lightune/recipes/quickstart.yaml": "The embedded model on the embedded reviews.",
     "src/lightune/recipes/rotten-tomatoes.yaml": "The usual tutorial: DistilBERT, LoRA, Rotten Tomatoes.",
     "src/lightune/recipes/rotten-tomatoes-tuned.yaml": "The same budget with settings of our own.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -223,8 +225,10 @@ def test_the_path_without_torch_leaves_a_tokenizer_beyond_the_embeddings_to_the_
 ):
     from lightune.inference.torch_free import _token_ids
 
-    def ids(folder: Path) -> list[list[int]] | None:
-        return _token_ids(folder, ["the film", *tokens], 64, 48)
+    config = SimpleNamespace(max_length=64, long_texts="cut")
+
+    def ids(folder: Path) -> list[list[Sequence[int]]] | None:
+        return _token_ids(folder, ["the film", *tokens], config, 48)  # type: ignore[arg-type]
 
     assert ids(tiny_models["distilbert"]) is not None
     assert ids(with_tokens(tiny_models["distilbert"], tmp_path / "model", tokens)) is None

@@ -73,7 +73,6 @@ def fit_logistic(
     is left out of the validation; where fewer than two classes are left, the strongest penalty is taken.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
@@ -81,24 +80,28 @@ def fit_logistic(
     regression = LogisticRegression(C=min(strengths), fit_intercept=intercept, max_iter=2000)
     steps = [StandardScaler(with_mean=intercept), regression] if scaled else [regression]
     pipeline = make_pipeline(*steps)
-    found = np.asarray(labels)
-    examples = Counter(labels)
-    often = np.flatnonzero([examples[label] > 1 for label in labels])
     # The problems are small: several threads lose more time by waiting for each other than they save.
     with threadpool_limits(1), warnings.catch_warnings():
         # A weak penalty may not converge within the iterations; such a fit loses the comparison by itself.
         warnings.simplefilter("ignore")
-        if len(set(found[often])) > 1:
-            folds = min(FOLDS, *(count for count in examples.values() if count > 1))
-            search = GridSearchCV(
-                pipeline,
-                {"logisticregression__C": sorted(strengths)},
-                scoring="neg_log_loss",
-                cv=StratifiedKFold(folds, shuffle=True, random_state=0),
-                refit=False,
-            )
-            pipeline.set_params(**search.fit(features[often], found[often]).best_params_)
+        pipeline.set_params(**_best_strength(pipeline, features, labels, strengths))
         return pipeline.fit(features, labels)
+
+
+def _best_strength(pipeline: Any, features: Any, labels: Sequence[int], strengths: Sequence[float]) -> dict[str, float]:
+    """Return the parameter of the pipeline that cross-validation finds; empty where there is nothing to validate on."""
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    examples = Counter(labels)
+    rows = np.flatnonzero([examples[label] > 1 for label in labels])
+    often = [count for count in examples.values() if count > 1]
+    if len(often) < 2:
+        return {}
+    folds = StratifiedKFold(min(FOLDS, *often), shuffle=True, random_state=0)
+    choices = {"logisticregression__C": sorted(strengths)}
+    search = GridSearchCV(pipeline, choices, scoring="neg_log_loss", cv=folds, refit=False)
+    found: dict[str, float] = search.fit(features[rows], np.asarray(labels)[rows]).best_params_
+    return found
 
 
 def fit_shares(features: Any, targets: Array, labels: int, strengths: Sequence[float], scaled: bool) -> LinearModel:
