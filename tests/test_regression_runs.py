@@ -87,7 +87,7 @@ def test_training_brings_the_answers_near_numbers_far_from_0(one: TinyRun, two: 
 
 def test_the_recorded_recipe_says_what_auto_chose_which_the_task_accepts(one: TinyRun):
     chosen = one.record.recipe["training"]["head_start"], one.record.recipe["task"]
-    assert chosen == ("probe", "regression")
+    assert chosen == ("random", "regression"), "there are few texts"
     one.classifier.task.require(Wishes(task="regression", head_start="probe"))
     with pytest.raises(RecipeError, match="no classes to weight"):
         one.classifier.task.require(Wishes(task="regression", class_weights="auto"))

@@ -1,7 +1,8 @@
 """scikit-learn's estimators of texts, for Pipeline, cross_val_score, GridSearchCV and clone.
 
-Texts are a sequence of strings, or of pairs of strings. A fit trains on all of them but a fifth, by which the best
-epoch is chosen. Nothing else is measured: that is what scikit-learn's own tools are for, and `lightune.run`.
+Texts are a sequence of strings, or of pairs of strings. A fit trains on all of them but a fifth, which chooses the best
+epoch if it has 100 texts or more. Nothing else is measured: that is what scikit-learn's own tools are for, and
+`lightune.run`.
 """
 
 from __future__ import annotations
@@ -189,7 +190,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
     Parameters; what is None is the recipe's own default:
 
     - `model`: a Hub name, a local folder, or minilm. `method`: a name, or a mapping of its name and options.
-    - `epochs`, `batch_size`, `learning_rate`, `max_length` (in tokens); `class_weight`: None or "balanced".
+    - `epochs` (None: by the number of texts), `batch_size`, `learning_rate`, `max_length` (in tokens); `class_weight`:
+      None or "balanced".
     - `settings`: any other recipe keys, {"training.weight_decay": 0.1, "data.validation_examples": 50}.
     - `random_state`: a fit is repeatable, also with None, which is the recipe's seed.
     - `device`: auto, cpu, cuda or mps. `verbose`: progress is shown.

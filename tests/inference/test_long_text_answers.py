@@ -126,5 +126,7 @@ def test_a_stock_model_cuts_in_transformers_and_reads_windows_in_lightune(made: 
     assert again.long_texts == "windows"
     np.testing.assert_allclose(again.logits(TEXTS), wanted, atol=1e-4)
     assert len(again.tokenizer(LONG, truncation=True)["input_ids"]) == LIMIT
-    lightune.load(made(long_texts="cut")).save_pretrained(tmp_path / "cut")
+    cut: Any = lightune.load(made(long_texts="cut"))
+    cut.model.config.lightune_long_texts = "windows"  # as that of a base that was saved so
+    cut.save_pretrained(tmp_path / "cut")
     assert "lightune_long_texts" not in json.loads((tmp_path / "cut" / "config.json").read_text())

@@ -137,6 +137,12 @@ def test_more_epochs_where_a_baseline_is_clearly_better(name, named):
     assert next_steps(trained(record, [], 1)) == []
 
 
+def test_a_run_that_lost_and_had_nothing_left_to_learn_is_not_trained_longer():
+    record = with_setting(lost(settled(), "tfidf"), head_start="probe")
+    assert next_steps(trained(record, [(0.5, 0.6), (0.01, 0.6), (0.00999, 0.6)], 3)) == []
+    assert commands(trained(record, [(0.5, 0.6), (0.4, 0.6), (0.3, 0.6)], 3)) == [f"{RERUN} --epochs 9"]
+
+
 def test_a_run_that_lost_because_it_learned_by_heart_is_not_trained_longer():
     losses = [(0.6, 0.50), (0.4, 0.48), (0.3, 0.55), (0.2, 0.60)]
     record = with_setting(lost(settled(), "tfidf"), head_start="probe")

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from lightune.recipe import TrainingBlock
-from lightune.training.usual_settings import FEWEST_EPOCHS, MOST_EPOCHS, UsualTask, settled, usual_epochs
+from lightune.training.usual_settings import (
+    FEWEST_EPOCHS,
+    MOST_EPOCHS,
+    UsualTask,
+    settled,
+    usual_epochs,
+    usual_notes,
+)
 
 TASK = UsualTask("f1_macro", "probe", 2)
 
@@ -51,3 +58,19 @@ def test_the_best_epoch_is_kept_where_the_recipe_names_how_it_is_found(asked: di
 )
 def test_epochs_show_about_as_many_texts_at_any_size(texts: int, outputs: int, epochs: int):
     assert usual_epochs(texts, outputs) == epochs
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({}, ["Epochs by the number", "The last epoch is kept: 20 validation texts"]),
+        ({"num_train_epochs": 3}, ["The last epoch is kept: 20 validation texts"]),
+        ({"num_train_epochs": 1}, []),
+        ({"num_train_epochs": 3, "load_best_model_at_end": False}, []),
+    ],
+)
+def test_a_run_says_what_the_number_of_texts_decided_and_nothing_else(stated: dict[str, Any], said: list[str]):
+    training = TrainingBlock(**stated)
+    notes = usual_notes(training, settled(training, 80, 20, TASK), 20)
+    assert len(notes) == len(said)
+    assert all(note.startswith(start) for note, start in zip(notes, said, strict=True))

@@ -90,7 +90,7 @@ def test_logits_of_a_text_are_the_mean_of_its_windows_logits(make: Any, task: st
     with torch.no_grad():
         wanted = torch.stack([by_hand(trial, text, trial.model.eval()) for text in range(5)])
     assert found.shape == (5, trial.loaded.task.outputs)
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("task", CELLS)

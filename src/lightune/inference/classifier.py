@@ -241,12 +241,16 @@ class Classifier:
                 raise RecipeError("RECIPE-094", message, "Keep the run folder: lightune.load reads it.")
             if not self._unmerged.shares_base:  # a merged adapter cannot be merged again
                 self._model, self._unmerged = model, None
-        if len(self.text_columns) > 1:
-            model.config.lightune_text_columns = self.text_columns
+        says_of_its_own = {
+            "lightune_text_columns": self.text_columns if len(self.text_columns) > 1 else None,
+            "lightune_long_texts": self.long_texts if self.long_texts != CUT else None,  # transformers cuts
+        }
+        for name, value in says_of_its_own.items():
+            vars(model.config).pop(name, None)  # the base may be a model that was saved so, and say otherwise
+            if value is not None:
+                setattr(model.config, name, value)
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
-        if self.long_texts != CUT:  # which only lightune reads: transformers cuts
-            model.config.lightune_long_texts = self.long_texts
         model.save_pretrained(folder)
         save_tokenizer(self.tokenizer, Path(folder), self.max_length)
 

@@ -66,7 +66,7 @@ def epochs(record: RunRecord) -> Iterator[NextStep]:
             "kept: the later ones only learned the training texts by heart. Fewer epochs do as well; more labels help."
         )
         yield NextStep(text, usage.changed_command(record, key, max(2, training.best_epoch)))
-    elif lost is not None and count:
+    elif lost is not None and count and not has_settled(record):
         text = f"It is worse than {lost}, which costs almost nothing, after {training.steps:,} steps: more may help."
         yield NextStep(text, usage.changed_command(record, key, 3 * count))
     elif is_unfinished(record):
@@ -158,6 +158,12 @@ def is_unfinished(record: RunRecord) -> bool:
     if len(done) < 2 or not _setting(record, "load_best_model_at_end", True):
         return False
     return record.training.best_epoch == done[-1].epoch and _falls(done[-2], done[-1])
+
+
+def has_settled(record: RunRecord) -> bool:
+    """Say whether the training loss hardly fell in the last epoch."""
+    done = record.training.epochs
+    return len(done) > 1 and not _falls(done[-2], done[-1])
 
 
 def learns_by_heart(record: RunRecord) -> bool:

@@ -42,7 +42,8 @@ def usual_notes(training: TrainingBlock, found: SettledTraining, validation_text
     notes = []
     if training.num_train_epochs == "auto":
         notes.append(f"Epochs by the number of training texts: {found.num_train_epochs} (--epochs states another).")
-    if training.load_best_model_at_end == "auto" and not found.load_best_model_at_end:
+    keeps_last = not found.load_best_model_at_end and found.num_train_epochs > 1
+    if training.load_best_model_at_end == "auto" and keeps_last:
         few = f"{validation_texts} validation texts are too few to choose an epoch by"
         notes.append(f"The last epoch is kept: {few} (training.load_best_model_at_end).")
     return notes
@@ -51,6 +52,7 @@ def usual_notes(training: TrainingBlock, found: SettledTraining, validation_text
 def usual_epochs(texts: int, outputs: int) -> int:
     """Return (4000 + 50 outputs) / texts, rounded up, at least 5 and at most 40.
 
-    A training then sees about as many texts whatever their number, and more of them where there is more to tell apart.
+    Between these bounds a training sees about as many texts whatever their number, and more of them where there is more
+    to tell apart.
     """
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, -(-(TEXTS_SEEN + TEXTS_SEEN_FOR_AN_OUTPUT * outputs) // texts)))
