@@ -19,6 +19,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,9 @@ def drawn(folder: Path, data: DataSet, cell: Cell, place: Path) -> tuple[Path, P
     draw.shuffle(others)
     size = min(cell.size, data.most)
     train, test = rows[:size], (others or rows[size:])[: len(others) if cell.closing else TESTED]
+    if data.many_labels:  # a label needs two rows
+        often = Counter(row[data.label] for row in train)
+        train = [row for row in train if often[row[data.label]] > 1]
     if not data.is_number:
         known = set().union(*(labels_of(row, data) for row in train))
         test = [row for row in test if labels_of(row, data) <= known]
