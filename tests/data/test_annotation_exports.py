@@ -11,6 +11,7 @@ import pytest
 
 from lightune.data.check import check_data
 from lightune.data.tables import Table, read_table
+from lightune.data.text_file import TextFormat
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
@@ -205,3 +206,14 @@ def test_fasttexts_files(tmp_path: Path):
         {"blank line": 1},
         [f"{path}:{n}" for n in (1, 3, 4)],
     )
+
+
+def test_a_table_whose_first_cell_is_a_label_of_fasttext_is_a_table(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text('__label__pos,"I love it so"\n__label__neg,"no, never"\n', encoding="utf-8")
+    expected = [{"label": "__label__pos", "text": "I love it so"}, {"label": "__label__neg", "text": "no, never"}]
+    assert rows_of(read_table(path, stated=TextFormat(column_names=("label", "text")))) == expected
+    assert list(read_table(path).columns) == ["__label__pos", "I love it so"]  # which the check doubts
+    path.write_text("__label__pos fine\tgood\n", encoding="utf-8")
+    stated = TextFormat(separator="\t", column_names=("a", "b"))
+    assert rows_of(read_table(path, stated=stated)) == [{"a": "__label__pos fine", "b": "good"}]

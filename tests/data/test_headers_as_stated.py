@@ -121,6 +121,20 @@ def test_rows_with_more_cells_than_the_stated_names_are_faults(tmp_path: Path):
     assert fault_of(path, TextFormat(column_names=("text", "label"))).code == "DATA-007"
 
 
+def test_fewer_or_more_stated_names_than_a_workbook_has_columns_are_faults(tmp_path: Path):
+    """Two names over three columns would shift them, and drop the labels."""
+    path = workbook(tmp_path / "a.xlsx", Data=[(1, "good film here", "pos"), (2, "bad film", "neg"), (3, "fine", None)])
+    error = fault_of(path, TextFormat(column_names=("text", "label")))
+    assert error.code == "DATA-007"
+    assert f"{path}:1: 3 cells, 2 columns" in str(error)
+    assert f"{path}:2: 3 cells, 2 columns" in str(error)
+    error = fault_of(path, TextFormat(column_names=("id", "text", "label", "more")))
+    assert error.code == "DATA-007"
+    assert "4 column names are stated, and no row has more than 3 cells" in str(error)
+    table = read_table(path, stated=TextFormat(column_names=("id", "text", "label")))
+    assert as_lists(table)["label"] == ["pos", "neg", None]
+
+
 QUALTRICS = [
     "ResponseId,Q1,Q2", 'Response ID,"What did you\nthink?",Overall',
     '"{""ImportId"":""_recordId""}","{""ImportId"":""QID1_TEXT""}","{""ImportId"":""QID2""}"',

@@ -180,7 +180,7 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
         elif kind in ("json", "jsonl"):
             reading = read_json_lines(file, on_disk, found)
         else:
-            reading = (read_fasttext if is_fasttext(first) else read_separated)(file, on_disk, found)
+            reading = (read_fasttext if is_fasttext(first, file.stated) else read_separated)(file, on_disk, found)
     except UnicodeDecodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])
