@@ -24,7 +24,7 @@ from lightune.data.unreadable import empty_words, settle_unreadable
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
-from lightune.tasks import Chosen, Task, find_task
+from lightune.tasks import AUTO, Chosen, Task, find_task
 from lightune.tasks import label_columns as usual_names
 from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
 
@@ -192,14 +192,29 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
 
 
 def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
-    """Return the task that is known already, else the one for the column; numbers are written with points."""
-    if decimal is not None and wishes.label_kind != "class" and (found.task is None or not found.task.labels):
-        found.notes += write_with_points(train, labels, decimal)
-    chosen = Chosen(found.task) if found.task is not None else find_task(label_cells(train, labels), wishes)
+    """Return the task that is known already, else the one for the column; its numbers are written with points."""
+    chosen = Chosen(found.task) if found.task is not None else _chosen(train, labels, wishes, decimal)
     if chosen.task.labels:
         return chosen
-    found.notes += write_with_points(train, labels, decimal)
-    return chosen if found.task is not None else find_task(label_cells(train, labels), wishes)
+    found.notes += write_with_points(train, labels, decimal, is_open=found.task is None and wishes.task == AUTO)
+    if found.task is not None:
+        return chosen
+    again = find_task(label_cells(train, labels), wishes)
+    if not again.task.labels:
+        return again
+    numbers = find_task(label_cells(train, labels), replace(wishes, task=chosen.task.name))  # 1,0 and 2,0
+    return replace(numbers, why=chosen.why)
+
+
+def _chosen(train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
+    """Return the task for a column as the file has it, unless it is one of numbers with the stated comma or point."""
+    if decimal is not None and wishes.label_kind != "class":
+        written = replace(train)
+        write_with_points(written, labels, decimal)
+        chosen = _attempt(lambda: find_task(label_cells(written, labels), wishes), [])
+        if chosen is not None and not chosen.task.labels:
+            return chosen
+    return find_task(label_cells(train, labels), wishes)
 
 
 def _standing_in(found: Checked, table: Table) -> set[str]:
