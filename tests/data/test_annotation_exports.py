@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lightune.data.check import check_data
+from lightune.data.sources import read_source
 from lightune.data.tables import Table, read_table
 from lightune.data.text_file import TextFormat
 from lightune.errors import DataError
@@ -177,6 +178,18 @@ def test_of_several_labels_a_rejected_one_leaves_open_which_holds(tmp_path: Path
     table = read_table(lines(tmp_path / "a.jsonl", records))
     assert list(table.columns["label"]) == ["PRAISE", "BLAME"]
     assert table.notes == []
+
+
+def test_prodigys_answers_on_one_label_each_in_several_files_are_a_fault(tmp_path: Path):
+    """Together they would be four classes: PRAISE, not PRAISE, BLAME, not BLAME."""
+    lines(tmp_path / "x.jsonl", prodigy(["accept", "reject"]))
+    other = lines(tmp_path / "y.jsonl", prodigy(["accept", "reject"], label="BLAME"))
+    with pytest.raises(DataError) as caught:
+        read_source(str(tmp_path / "*.jsonl"))
+    assert caught.value.code == "DATA-083"
+    assert str(other) in caught.value.message
+    lines(other, prodigy(["accept", "accept"]))  # on the same label
+    assert sorted(read_source(str(tmp_path / "*.jsonl")).columns["label"]) == ["PRAISE"] * 3 + ["not PRAISE"]
 
 
 def test_json_under_the_name_of_its_other_form_is_read_and_said(tmp_path: Path):
