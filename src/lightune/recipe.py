@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from lightune.errors import RecipeError, did_you_mean
-from lightune.values.text_formats import named_encoding, named_separator
+from lightune.values.text_formats import named_encoding, named_separator, stated_texts
 
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
@@ -118,9 +118,7 @@ class DataBlock(Block):
     @property
     def named_columns(self) -> list[str]:
         """Every column that is named, texts first; of premise,hypothesis the whole and both parts."""
-        stated = self.text_column
-        texts = [stated, *stated.split(",")] if isinstance(stated, str) else [*(stated or ())]
-        return [*texts, *(self.named_labels or ())]
+        return [*stated_texts(self.text_column), *(self.named_labels or ())]
 
 
 class MethodBlock(BaseModel):

@@ -64,6 +64,15 @@ def test_a_text_a_line_below_a_usual_name_has_no_title(tmp_path: Path):
     assert as_lists(read_table(path)) == {"text": ["good, or so", "bad, or so", "fine, or so"]}
 
 
+@pytest.mark.parametrize("header", [",Kommentar", ",Kommentar,", '"",Kommentar'])
+def test_the_index_of_pandas_beside_one_column_is_no_title(tmp_path: Path, header: str):
+    end = "," * header.endswith(",")
+    path = written(tmp_path / "a.csv", header, *[f"{row},Das ist gut{end}" for row in range(5)])
+    assert as_lists(read_table(path)) == {"Kommentar": ["Das ist gut"] * 5}
+    rows = [(None, "Kommentar"), *[(row, "Das ist gut") for row in range(5)]]
+    assert as_lists(read_table(workbook(tmp_path / "a.xlsx", Data=rows))) == {"Kommentar": ["Das ist gut"] * 5}
+
+
 def test_a_title_in_a_workbook(tmp_path: Path):
     path = workbook(tmp_path / "a.xlsx", Data=[("Guest reviews 2026",), (), ("comment", "mood"), *ROWS])
     error = fault_of(path)

@@ -137,8 +137,8 @@ def _header(row: Row) -> tuple[int, list[str]]:
 
 
 def _title(path: Path, sheet: Any, names: Sequence[str]) -> list[Fault]:
-    """Return the fault of a sheet whose first row is a title above the column names."""
-    if len(list(filter(None, names))) != 1 or is_known_name(names[-1]):
+    """Return the fault of a sheet whose first row is a title above the column names; a title has no cell before it."""
+    if len(list(filter(None, names))) != 1 or not names[0] or is_known_name(names[0]):
         return []
     head = [(number, _header((number, cells))[1]) for number, cells in islice(_rows(sheet), LOOKED_AT)]
     below = [row for row in head if len(list(filter(None, row[1]))) > 1]

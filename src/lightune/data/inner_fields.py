@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, overload
 
 from lightune.data.cells import cells
+from lightune.data.names import clean_name
 from lightune.data.tables import Table
 from lightune.values.missing import is_writable
 
@@ -39,7 +40,7 @@ class Field(Sequence[Any]):
 
 def add_fields(table: Table, names: Iterable[str]) -> None:
     """Give a table a column for each of these names that is none yet but names a field of its objects."""
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(map(clean_name, names)):
         if name not in table.columns and name in field_names(table):
             column, *path = _parted(table, name)
             table.columns = {**table.columns, name: Field(table.columns[column], path)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " "}
 VALID_SEPARATORS = "one character, or comma, semicolon, tab, bar or space"
 VALID_ENCODINGS = "an encoding such as cp1252, latin1, utf-16 or shift_jis"
@@ -22,3 +24,9 @@ def named_encoding(value: str) -> str:
     except (LookupError, UnicodeError) as error:  # LookupError also for what is no text encoding, such as hex
         raise ValueError(VALID_ENCODINGS) from error
     return value
+
+
+def stated_texts(stated: str | Sequence[str] | None) -> list[str]:
+    """Return every name that may be meant by what is stated as text: of premise,hypothesis the whole and both parts."""
+    parts = stated.split(",") if isinstance(stated, str) else [*(stated or ())]
+    return list(dict.fromkeys([stated, *parts] if isinstance(stated, str) else parts))
