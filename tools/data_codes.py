@@ -179,6 +179,7 @@ FAULTS = (
         "files read as one: one has Prodigy's answers on one label, another has other labels",
         "put all answers into one file; those that reject a label are then left out",
     ),
+    ("DATA-084", "`--sheet`, `--header-row` or `--column-names` for a kind of data that has none", "leave it out"),
 )
 
 WARNINGS = (

@@ -18,9 +18,10 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
-from lightune.data.sources import EMBEDDED, Tables, find_tables
+from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_format
 from lightune.data.tables import Table, reading_notes
 from lightune.data.unreadable import empty_words, settle_unreadable
+from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
@@ -87,6 +88,7 @@ def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
     """Take what reading found of each table; rows that cannot be read are left out where that is asked for."""
     found.notes += tables.notes
     read = _tables(tables)
+    found.faults += unused_format(stated_format(block), _kinds(tables), tables.name)
     found.notes += settle_unreadable(found.faults, list(read.values()), block.on_unreadable == "drop")
     for name, table in read.items():
         add_fields(table, block.named_columns)
@@ -95,6 +97,14 @@ def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
         if not (block.text_column and block.named_labels):
             found.faults += table.doubts
         found.notes += reading_notes(table)
+
+
+def _kinds(tables: Tables) -> set[str]:
+    """Return the kinds of files that data was read from, or in words what else it is."""
+    others = {EMBEDDED: "the embedded data set", PYTHON: "data from Python"}
+    if tables.revision is not None:
+        return {"a data set of the Hub"}
+    return {others[tables.name]} if tables.name in others else kinds_of(_tables(tables).values())
 
 
 def wishes_of(recipe: Recipe) -> Wishes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS, MOST_FAULTS, too_many_faults
-from lightune.data.header import header_faults, missing_header
+from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missing_header
 from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, with_names_proposed
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.separators import LOOKED_AT, Layout
@@ -86,9 +86,13 @@ def _sheet(path: Path, sheet: Any, store: Store, faults: list[Fault], stated: Te
     rows = _rows(sheet, above)
     first, names = 0, list(stated.column_names or ())
     if not names:
-        first, names = _header(next(rows, (above + 1, ())))
+        row = next(rows, None)
+        if row is None:
+            faults += beyond_end(path, above + 1, max((number for number, _ in _rows(sheet)), default=0))
+            return Reading()
+        first, names = _header(row)
     found = [] if stated.header_row or stated.column_names else _title(path, sheet, names)
-    found = found or header_faults(f"{path}:{first}", names, Layout())
+    found = found or header_faults(f"{path}:{first}" if first else STATED_NAMES, names, Layout())
     faults += found
     if found:
         return Reading()

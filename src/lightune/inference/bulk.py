@@ -15,6 +15,7 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.scan import text_fault
 from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
 from lightune.data.text_file import TextFormat
+from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import DataError
 from lightune.faults import Fault, Missing, as_error, as_note, raise_faults
 from lightune.inference.abstention import Abstention
@@ -155,6 +156,7 @@ def _read(source: Path, stated: TextFormat) -> tuple[Table, list[Fault]]:
     """Read the whole file; return what can be read, and what is wrong with rows. DataError where nothing can be."""
     faults: list[Fault] = []
     table = read_table(source, faults, stated)
+    raise_faults(unused_format(stated, kinds_of([table]), str(source)))
     faults = [fault for fault in faults if fault.code != NO_ROWS]  # a header alone has no answers
     if not table.columns:
         raise_faults(faults)

@@ -18,8 +18,10 @@ from lightune.data.sources import read_source
 from lightune.data.tables import AS_IT_IS, Table
 from lightune.data.text_file import TextFormat
 from lightune.data.unreadable import REMEDY
+from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import ArtifactError, DataError, RecipeError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
+from lightune.faults import raise_faults
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import known_fields
@@ -54,6 +56,7 @@ def evaluate_file(
     guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
+    raise_faults(unused_format(stated, kinds_of([table]), str(path)))
     stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
     add_fields(table, [*classifier.text_columns, *stated_texts(text_column), *classifier.label_columns])
     add_fields(table, [*stated_labels, *([] if by is None else [by])])

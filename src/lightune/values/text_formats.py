@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " "}
 VALID_SEPARATORS = "one character, or comma, semicolon, tab, bar or space"
+VALID_NAMES = "a name for every column, each a different one, such as label,text"
 VALID_ENCODINGS = "an encoding such as cp1252, latin1, utf-16 or shift_jis"
 
 
@@ -15,6 +16,14 @@ def named_separator(value: str) -> str:
     if len(mark) != 1 or mark in '"\r\n':
         raise ValueError(VALID_SEPARATORS)
     return mark
+
+
+def listed_names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns in their order, from "label,text" or a list. ValueError for empty or equal ones."""
+    names = tuple(name.strip() for name in (value.split(",") if isinstance(value, str) else value))
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError(VALID_NAMES)
+    return names
 
 
 def named_encoding(value: str) -> str:
