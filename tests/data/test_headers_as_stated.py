@@ -158,6 +158,12 @@ def test_the_rows_of_qualtrics_below_the_names_are_left_out_and_said(tmp_path: P
     assert any("Qualtrics" in note for note in table.notes)
 
 
+def test_the_first_answer_below_a_blank_row_of_qualtrics_is_kept(tmp_path: Path):
+    ids = '"{""ImportId"":""QID1_TEXT""}","{""ImportId"":""QID2""}"'
+    table = read_table(written(tmp_path / "a.csv", "Q1,Q2", ",", ids, "fine thing,1", "bad thing,2"))
+    assert as_lists(table) == {"Q1": ["fine thing", "bad thing"], "Q2": ["1", "2"]}
+
+
 def test_two_rows_of_names_of_surveymonkey_are_joined(tmp_path: Path):
     lines = [
         "Respondent ID,What did you think?,Overall?,What about?,,", ",Open-Ended Response,Response,Food,Price,Other",

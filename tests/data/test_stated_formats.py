@@ -26,7 +26,7 @@ def put(path: Path, header: bool = True) -> Path:
 
 def put_json(path: Path) -> Path:
     path.write_text(
-        "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in ROWS), encoding="utf-8"
+        "".join(json.dumps({"text": f"other {text}", "label": label}) + "\n" for text, label in ROWS), encoding="utf-8"
     )
     return path
 

@@ -22,6 +22,7 @@ from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_
 from lightune.data.tables import Table, reading_notes
 from lightune.data.unreadable import empty_words, settle_unreadable
 from lightune.data.unused_format import kinds_of, unused_format
+from lightune.data.windows import WINDOWS
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
@@ -77,7 +78,7 @@ def check_data(
     elif _choose_columns(found, found.tables.train, block, wishes):
         _scan(found, block)
         _compare(found, block)
-        _look(found, wishes)
+        _look(found, block, wishes)
     _count_rows(found)
     for split in found.scans.values():
         split.forget_fingerprints()
@@ -266,13 +267,13 @@ def _compare(found: Checked, block: DataBlock) -> None:
         found.notes.append(f"Texts dropped from training and validation: {duplicates.summary}.")
 
 
-def _look(found: Checked, wishes: Wishes) -> None:
+def _look(found: Checked, block: DataBlock, wishes: Wishes) -> None:
     assert found.task is not None
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
             found.faults.append(_empty(name, split.table.origin, hint))
-        found.warnings += text_warnings.text_warnings(split)
+        found.warnings += text_warnings.text_warnings(split, block.long_texts == WINDOWS)
     if len(found.kept["train"]):
         faults, warnings = found.task.check({name: _targets(found, name) for name in found.scans}, wishes)
         found.faults += faults

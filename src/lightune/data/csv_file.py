@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
 from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
-from lightune.data.survey_files import lines_of, names_of_surveymonkey, rows_of_qualtrics
+from lightune.data.survey_files import end_of_qualtrics, lines_of, names_of_surveymonkey
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
@@ -179,7 +179,8 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
         rows = Rows(file.path, chain(first, stream), layout, faults)
         head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
         faults[before:] = faults[before:] if is_stated else with_names_proposed(faults[before:], head)
-        below = rows_of_qualtrics(head)
+        end = end_of_qualtrics(first[layout.lines_above :], layout.separator)
+        below = layout.lines_above + end if end else 0
         reading = _columns(rows, below, Store(on_disk))
     reading.doubts = [] if layout.names else with_names_proposed(reading.doubts, head)
     reading.notes = [f"{file.path}: {note}" for note in _notes(file, layout, rows, below)]
@@ -187,11 +188,11 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
 
 
 def _columns(rows: Rows, below: int, store: Store) -> Reading:
-    """Return the columns of rows, without the first ones `below` the names; a nameless first one stands apart."""
+    """Return the columns of rows, without those up to the line `below`; a nameless first one stands apart."""
     lines: array[int] = array("q")
     doubts: list[Fault] = []
     is_nameless = rows.header[:1] == [""]
-    for number, batch in enumerate(batches(islice(rows, below, None))):
+    for number, batch in enumerate(batches(dropwhile(lambda row: row[0] <= below, rows))):
         columns = by_name(rows.header, batch)
         if number == 0:
             doubts = missing_header(f"{rows.path}:{rows.header_line}", columns)
