@@ -115,6 +115,7 @@ def test_a_stated_comma_leaves_labels_as_they_are(tmp_path: Path):
         assert found.task is not None
         assert set(found.task.labels) == set(labels)
         assert not any("fraction" in note for note in found.notes)
+        assert "--decimal comma is not used: the labels stay as they are." in found.notes
     block = {"source": str(tmp_path / "train.csv"), "decimal": "comma"}
     checked(tmp_path, ["1,2", "2", "1,3", "3"] * 5)
     found = check_data(DataBlock.model_validate(block), Wishes(task="multi_label"))

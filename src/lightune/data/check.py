@@ -206,6 +206,7 @@ def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decim
     """Return the task that is known already, else the one for the column; its numbers are written with points."""
     chosen = Chosen(found.task) if found.task is not None else _chosen(train, labels, wishes, decimal)
     if chosen.task.labels:
+        found.notes += [f"--decimal {decimal} is not used: the labels stay as they are."] if decimal else []
         return chosen
     found.notes += write_with_points(train, labels, decimal, is_open=found.task is None and wishes.task == AUTO)
     if found.task is not None:
