@@ -59,7 +59,7 @@ def test_a_row_of_names_beyond_the_end(tmp_path: Path):
         with pytest.raises(DataError) as caught:
             read_table(path, stated=TextFormat(header_row=50))
         assert caught.value.code == "DATA-006"
-        assert f"{path}: the column names are stated to be in row 50, and there are 21 rows" in caught.value.message
+        assert f"{path}: the column names are stated to be in row 50, and the last row is 21" in caught.value.message
 
 
 def test_equal_names_are_no_matter_of_the_file(tmp_path: Path):

@@ -20,8 +20,8 @@ STATED_NAMES = "--column-names"  # the place of names that the user states
 
 def beyond_end(path: Path, stated: int, rows: int) -> list[Fault]:
     """Return the fault of a stated row of the column names that comes after all rows."""
-    text = f"the column names are stated to be in row {stated}, and there {'is' if rows == 1 else 'are'} {rows:,} "
-    return [Fault("DATA-006", str(path), f"{text}row{'s' * (rows != 1)}", "Check --header-row.")]
+    text = f"the column names are stated to be in row {stated}, and the last row is {rows:,}"
+    return [Fault("DATA-006", str(path), text, "Check --header-row.")]
 
 
 def wrong_separator(header: Sequence[str]) -> str:
