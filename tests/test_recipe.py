@@ -79,7 +79,7 @@ DATA = some_of(
     on_missing=st.sampled_from(["error", "drop", "drop_words"]),
     on_unreadable=st.sampled_from(["error", "drop"]),
     header_row=st.none() | COUNT,
-    column_names=st.none() | st.lists(NAME, min_size=1, max_size=3),
+    column_names=st.none() | st.lists(NAME.filter(str.strip), min_size=1, max_size=3, unique_by=str.strip),
     sheet=st.none() | NAME,
     decimal=st.none() | st.sampled_from(["comma", "point"]),
     separator=st.none() | st.sampled_from([";", "\t", "|", "#"]),

@@ -174,6 +174,12 @@ FAULTS = (
     ("DATA-080", "a title stands above the column names", "`--header-row 4`, or the row that is named"),
     ("DATA-081", "`--sheet`: the workbook has no such sheet with rows", "the names are listed"),
     ("DATA-082", "`--decimal comma`, and a number such as 3.5", "leave it out, or write all numbers alike"),
+    (
+        "DATA-083",
+        "files read as one: one has Prodigy's answers on one label, another has other labels",
+        "put all answers into one file; those that reject a label are then left out",
+    ),
+    ("DATA-084", "`--sheet`, `--header-row` or `--column-names` for a kind of data that has none", "leave it out"),
 )
 
 WARNINGS = (

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from lightune.errors import RecipeError, did_you_mean
-from lightune.values.text_formats import named_encoding, named_separator
+from lightune.values.text_formats import listed_names, named_encoding, named_separator, stated_texts
 
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
@@ -99,10 +99,16 @@ class DataBlock(Block):
     on_duplicate: Literal["drop", "keep", "error"] = "drop"  # texts that occur twice, in one split or in two
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
 
-    @field_validator("label_columns", "column_names", mode="before")
+    @field_validator("label_columns", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("column_names", mode="before")
+    @classmethod
+    def _listed_names(cls, value: Any) -> Any:
+        are_names = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+        return listed_names(value) if are_names or isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -118,9 +124,7 @@ class DataBlock(Block):
     @property
     def named_columns(self) -> list[str]:
         """Every column that is named, texts first; of premise,hypothesis the whole and both parts."""
-        stated = self.text_column
-        texts = [stated, *stated.split(",")] if isinstance(stated, str) else [*(stated or ())]
-        return [*texts, *(self.named_labels or ())]
+        return [*stated_texts(self.text_column), *(self.named_labels or ())]
 
 
 class MethodBlock(BaseModel):

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from lightune.data.check import check_data
+from lightune.data.sources import read_source
 from lightune.data.tables import Table, read_table
+from lightune.data.text_file import TextFormat
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
 
@@ -178,6 +180,18 @@ def test_of_several_labels_a_rejected_one_leaves_open_which_holds(tmp_path: Path
     assert table.notes == []
 
 
+def test_prodigys_answers_on_one_label_each_in_several_files_are_a_fault(tmp_path: Path):
+    """Together they would be four classes: PRAISE, not PRAISE, BLAME, not BLAME."""
+    lines(tmp_path / "x.jsonl", prodigy(["accept", "reject"]))
+    other = lines(tmp_path / "y.jsonl", prodigy(["accept", "reject"], label="BLAME"))
+    with pytest.raises(DataError) as caught:
+        read_source(str(tmp_path / "*.jsonl"))
+    assert caught.value.code == "DATA-083"
+    assert str(other) in caught.value.message
+    lines(other, prodigy(["accept", "accept"]))  # on the same label
+    assert sorted(read_source(str(tmp_path / "*.jsonl")).columns["label"]) == ["PRAISE"] * 3 + ["not PRAISE"]
+
+
 def test_json_under_the_name_of_its_other_form_is_read_and_said(tmp_path: Path):
     by_line = lines(tmp_path / "a.json", ROWS)
     table = read_table(by_line)
@@ -205,3 +219,14 @@ def test_fasttexts_files(tmp_path: Path):
         {"blank line": 1},
         [f"{path}:{n}" for n in (1, 3, 4)],
     )
+
+
+def test_a_table_whose_first_cell_is_a_label_of_fasttext_is_a_table(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text('__label__pos,"I love it so"\n__label__neg,"no, never"\n', encoding="utf-8")
+    expected = [{"label": "__label__pos", "text": "I love it so"}, {"label": "__label__neg", "text": "no, never"}]
+    assert rows_of(read_table(path, stated=TextFormat(column_names=("label", "text")))) == expected
+    assert list(read_table(path).columns) == ["__label__pos", "I love it so"]  # which the check doubts
+    path.write_text("__label__pos fine\tgood\n", encoding="utf-8")
+    stated = TextFormat(separator="\t", column_names=("a", "b"))
+    assert rows_of(read_table(path, stated=stated)) == [{"a": "__label__pos fine", "b": "good"}]

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from lightune.data.check import Checked, check_data
+from lightune.data.tables import Table
+from lightune.data.unreadable import settle_unreadable
+from lightune.faults import Fault
 from lightune.recipe import DataBlock
 
 GOOD = [f"the text number {row},{('good', 'bad')[row % 2]}" for row in range(60)]
@@ -59,3 +62,20 @@ def test_entities_of_html_are_told(tmp_path: Path):
     rows = [*GOOD, "fish &amp; chips,good", "it&#39;s bad,bad", "A&B; R&D,bad"]
     (warning,) = [one for one in checked(tmp_path, rows).warnings if one.code == "DATA-122"]
     assert "hold characters as HTML writes them, such as &amp;: 2 (line 62, line 63)" in warning.text
+
+
+def test_one_row_of_each_file_is_told_of_that_file():
+    faults = [Fault("DATA-007", f"{name}.csv:{line}", "1 cells, 2 columns") for name, line in (("a", 3), ("b", 9))]
+    tables = [Table(f"{name}.csv", {"text": ["x"] * 20}, range(20), skipped={"cannot be read": 1}) for name in "ab"]
+    notes = settle_unreadable(faults, tables, drops=True)
+    assert notes == [
+        "a.csv: 1 row that cannot be read was left out: line 3 (1 cells, 2 columns).",
+        "b.csv: 1 row that cannot be read was left out: line 9 (1 cells, 2 columns).",
+    ]
+
+
+def test_long_texts_are_no_warning_where_they_are_read_whole(tmp_path: Path):
+    rows = [*GOOD, f"{'a long text ' * 2000},good"]
+    (warning,) = (one for one in checked(tmp_path, rows).warnings if one.code == "DATA-110")
+    assert warning.hint.endswith("--set data.long_texts=windows.")
+    assert not any(one.code == "DATA-110" for one in checked(tmp_path, rows, long_texts="windows").warnings)

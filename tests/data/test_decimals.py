@@ -12,6 +12,7 @@ from lightune.data.decimals import write_with_points
 from lightune.data.tables import Table, read_table
 from lightune.errors import DataError
 from lightune.recipe import DataBlock
+from lightune.tasks.columns import Wishes
 from lightune.tasks.regression import Regression
 
 
@@ -85,3 +86,39 @@ def test_a_file_to_evaluate_is_decided_by_itself(tmp_path: Path):
     assert any("comma" in note for note in notes)
     with pytest.raises(DataError, match='"3,5", not a number'):
         labelled_split(read_table(path), DataBlock(decimal="point"), Regression(columns=("score",)))
+
+
+@pytest.mark.parametrize("decimal", ["comma", "point"])
+def test_no_thousands_begin_with_a_zero(tmp_path: Path, decimal: str):
+    """0.125 is an eighth, never 125."""
+    odd, good = ("0.125", "0,5") if decimal == "comma" else ("0,125", "0.5")
+    found = checked(tmp_path, [*[good.replace("0", str(row)) for row in range(20)], odd], decimal=decimal)
+    assert [fault.place for fault in found.faults] == [f"{tmp_path}/train.csv:22"]
+    assert found.faults[0].code == ("DATA-082" if decimal == "comma" else "DATA-013")
+
+
+def test_commas_that_may_stand_between_two_labels_are_asked_about(tmp_path: Path):
+    cells = ["1,2", "2,3", "3", "1,3"] * 5
+    (first, *_) = checked(tmp_path, cells).faults
+    assert first.code == "DATA-013"
+    assert "--decimal comma" in first.hint
+    assert "--task multi_label" in first.hint
+    assert read(checked(tmp_path, cells, decimal="comma"))[:3] == [1.2, 2.3, 3.0]
+    assert read(checked(tmp_path, [*cells, "3,3"]))[-1] == 3.3  # no text has a label twice
+    assert read(checked(tmp_path, ["1,0", "2,0"] * 5)) == [1.0, 2.0] * 5
+
+
+def test_a_stated_comma_leaves_labels_as_they_are(tmp_path: Path):
+    for labels in (["10 000", "20 000"], ["good", "bad"]):
+        found = checked(tmp_path, labels * 5, labels, decimal="comma")
+        assert found.faults == []
+        assert found.task is not None
+        assert set(found.task.labels) == set(labels)
+        assert not any("fraction" in note for note in found.notes)
+        assert "--decimal comma is not used: the labels stay as they are." in found.notes
+    block = {"source": str(tmp_path / "train.csv"), "decimal": "comma"}
+    checked(tmp_path, ["1,2", "2", "1,3", "3"] * 5)
+    found = check_data(DataBlock.model_validate(block), Wishes(task="multi_label"))
+    assert found.faults == []
+    assert found.task is not None
+    assert found.task.labels == ("1", "2", "3")

@@ -64,6 +64,15 @@ def test_a_text_a_line_below_a_usual_name_has_no_title(tmp_path: Path):
     assert as_lists(read_table(path)) == {"text": ["good, or so", "bad, or so", "fine, or so"]}
 
 
+@pytest.mark.parametrize("header", [",Kommentar", ",Kommentar,", '"",Kommentar'])
+def test_the_index_of_pandas_beside_one_column_is_no_title(tmp_path: Path, header: str):
+    end = "," * header.endswith(",")
+    path = written(tmp_path / "a.csv", header, *[f"{row},Das ist gut{end}" for row in range(5)])
+    assert as_lists(read_table(path)) == {"Kommentar": ["Das ist gut"] * 5}
+    rows = [(None, "Kommentar"), *[(row, "Das ist gut") for row in range(5)]]
+    assert as_lists(read_table(workbook(tmp_path / "a.xlsx", Data=rows))) == {"Kommentar": ["Das ist gut"] * 5}
+
+
 def test_a_title_in_a_workbook(tmp_path: Path):
     path = workbook(tmp_path / "a.xlsx", Data=[("Guest reviews 2026",), (), ("comment", "mood"), *ROWS])
     error = fault_of(path)
@@ -121,6 +130,20 @@ def test_rows_with_more_cells_than_the_stated_names_are_faults(tmp_path: Path):
     assert fault_of(path, TextFormat(column_names=("text", "label"))).code == "DATA-007"
 
 
+def test_fewer_or_more_stated_names_than_a_workbook_has_columns_are_faults(tmp_path: Path):
+    """Two names over three columns would shift them, and drop the labels."""
+    path = workbook(tmp_path / "a.xlsx", Data=[(1, "good film here", "pos"), (2, "bad film", "neg"), (3, "fine", None)])
+    error = fault_of(path, TextFormat(column_names=("text", "label")))
+    assert error.code == "DATA-007"
+    assert f"{path}:1: 3 cells, 2 columns" in str(error)
+    assert f"{path}:2: 3 cells, 2 columns" in str(error)
+    error = fault_of(path, TextFormat(column_names=("id", "text", "label", "more")))
+    assert error.code == "DATA-007"
+    assert "4 column names are stated, and no row has more than 3 cells" in str(error)
+    table = read_table(path, stated=TextFormat(column_names=("id", "text", "label")))
+    assert as_lists(table)["label"] == ["pos", "neg", None]
+
+
 QUALTRICS = [
     "ResponseId,Q1,Q2", 'Response ID,"What did you\nthink?",Overall',
     '"{""ImportId"":""_recordId""}","{""ImportId"":""QID1_TEXT""}","{""ImportId"":""QID2""}"',
@@ -133,6 +156,12 @@ def test_the_rows_of_qualtrics_below_the_names_are_left_out_and_said(tmp_path: P
     assert as_lists(table) == {"ResponseId": ["R_1", "R_2"], "Q1": ["fine", "awful"], "Q2": ["good", "bad"]}
     assert table.place(0) == f"{path}:5"
     assert any("Qualtrics" in note for note in table.notes)
+
+
+def test_the_first_answer_below_a_blank_row_of_qualtrics_is_kept(tmp_path: Path):
+    ids = '"{""ImportId"":""QID1_TEXT""}","{""ImportId"":""QID2""}"'
+    table = read_table(written(tmp_path / "a.csv", "Q1,Q2", ",", ids, "fine thing,1", "bad thing,2"))
+    assert as_lists(table) == {"Q1": ["fine thing", "bad thing"], "Q2": ["1", "2"]}
 
 
 def test_two_rows_of_names_of_surveymonkey_are_joined(tmp_path: Path):

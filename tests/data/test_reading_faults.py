@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from case_table import case
 from lightune.data import csv_file as separated
+from lightune.data import csv_lines
 from lightune.data import jsonl_file as json_lines
 from lightune.data.tables import read_table
 from lightune.errors import DataError
@@ -159,7 +160,7 @@ def test_a_quote_that_is_never_closed_hides_no_later_row(tmp_path: Path):
 
 def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without a limit on a row it would be read into memory whole, once for every such quote."""
-    monkeypatch.setattr(separated, "LONGEST_ROW", 10_000)
+    monkeypatch.setattr(csv_lines, "LONGEST_ROW", 10_000)
     faults: list[Fault] = []
     path = put(tmp_path / "a.csv", 'text,label\n"open,pos\n' + "fine,pos\n" * 5000)
     assert len(read_table(path, faults)) == 5000
@@ -170,7 +171,7 @@ def test_lines_that_each_swallow_the_rest_are_not_read_again_for_ever(tmp_path: 
     """Each line opens a quote that the next one closes and opens anew: every retry would read to the end."""
     faults: list[Fault] = []
     read_table(put(tmp_path / "a.csv", "text,label\n" + 'b","c\n' * 30_000), faults)
-    assert 0 < len(faults) <= separated.MOST_RETRIES + 2
+    assert 0 < len(faults) <= csv_lines.MOST_RETRIES + 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -340,3 +341,19 @@ def test_pandas_index_stays_in_the_rows(classifier, tmp_path):
     header, *rows = answered_rows(classifier, path)
     assert header[:2] == ["", "text"]
     assert [row[:2] for row in rows] == [["17", "a good one"], ["4", "a bad one"]]
+
+
+def test_the_index_of_pandas_beside_the_only_text_is_no_title(classifier, tmp_path):
+    source = _raw(tmp_path, ",Kommentar\n" + "".join(f"{row},{text}\n" for row, text in enumerate(TEXTS)))
+    header, *found = answered_rows(classifier, source, FileWishes(text_column="Kommentar"))
+    assert header[:2] == ["", "Kommentar"]
+    assert [row[1] for row in found] == TEXTS
+
+
+def test_fields_inside_objects_are_no_columns_of_the_answers(classifier, tmp_path):
+    rows = [{"id": row, "review": {"body": text, "lang": "en"}} for row, text in enumerate(TEXTS)]
+    source = _raw(tmp_path, "".join(f"{json.dumps(row)}\n" for row in rows), "in.jsonl")
+    header, *found = answered_rows(classifier, source, FileWishes(text_column="review.body"))
+    assert header == ["id", "review", "prediction", "confidence"]
+    assert [row[:2] for row in found] == [[row["id"], row["review"]] for row in rows]
+    assert [row[2] for row in found] == [answer.label for answer in classifier.predict(TEXTS)]

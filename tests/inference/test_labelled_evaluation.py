@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from typing import ClassVar
 
@@ -124,3 +125,29 @@ def test_a_mark_between_labels_is_for_models_of_several(classifier, tiny_data):
     with pytest.raises(RecipeError, match="the model's task is classification") as caught:
         evaluate_file(classifier, tiny_data["test"], label_separator=";")
     assert caught.value.code == "RECIPE-104"
+
+
+def test_columns_and_groups_inside_objects(classifier, tiny_run, tiny_data, tmp_path):
+    with tiny_data["test"].open(encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    rows = [{"r": {"t": row["text"], "s": row["label"], "g": "ab"[n % 2]}} for n, row in enumerate(read)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    found = evaluate_file(classifier, path, "r.t", "r.s", by="r.g")
+    assert found.accuracy == tiny_run.record.after.accuracy
+    assert set(found.groups["r.g"]) == {"a", "b"}
+    with pytest.raises(DataError, match="takes one text") as caught:  # and not that there is no such column
+        evaluate_file(classifier, path, "r.t,r.g", "r.s")
+    assert caught.value.code == "DATA-041"
+
+
+def test_a_broken_row_of_the_own_test_file_has_no_remedy_that_evaluate_lacks(classifier, tiny_run, tiny_data):
+    written = tiny_data["test"].read_bytes()
+    try:
+        tiny_data["test"].write_bytes(written + b"one,cell,too many\n")
+        with pytest.raises(DataError) as caught:
+            evaluate_own_test(classifier, tiny_run.folder)
+    finally:
+        tiny_data["test"].write_bytes(written)
+    assert caught.value.code == "DATA-007"
+    assert "--set" not in str(caught.value)

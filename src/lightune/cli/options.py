@@ -8,16 +8,18 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from lightune.errors import DataError
 from lightune.safe_files import json_text
-from lightune.values.text_formats import named_encoding, named_separator
+from lightune.values.text_formats import listed_names, named_encoding, named_separator
 
 if TYPE_CHECKING:
     from lightune.data.text_file import TextFormat
+
+T = TypeVar("T")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
@@ -28,10 +30,10 @@ base_model = click.option(
 )  # fmt: skip
 
 
-def _named(find: Callable[[str], str]) -> Callable[[Any, Any, str | None], str | None]:
+def _named(find: Callable[[str], T]) -> Callable[[Any, Any, str | None], T | None]:
     """Return a click callback that turns a name into what it stands for; UsageError says what is valid."""
 
-    def read(context: Any, option: Any, value: str | None) -> str | None:
+    def read(context: Any, option: Any, value: str | None) -> T | None:
         try:
             return None if value is None else find(value)
         except ValueError as error:
@@ -56,7 +58,8 @@ _how_files_are_written = (
         help="Row of the column names, where a title stands above them.",
     ),
     click.option(
-        "--column-names", metavar="NAMES", help="Column names of a file that has none: label,text.",
+        "--column-names", metavar="NAMES", callback=_named(listed_names),
+        help="Column names of a file that has none: label,text.",
     ),
     click.option("--sheet", metavar="NAME", help="Sheet of a workbook.  [default: the first with rows]"),
     click.option(
@@ -77,9 +80,7 @@ def stated_format(how: Mapping[str, Any]) -> TextFormat:
     """Return what the options of `text_format` state."""
     from lightune.data.text_file import TextFormat
 
-    given = {one.name: how[one.name] for one in fields(TextFormat)}
-    names = given["column_names"]
-    return TextFormat(**{**given, "column_names": tuple(map(str.strip, names.split(","))) if names else None})
+    return TextFormat(**{one.name: how[one.name] for one in fields(TextFormat)})
 
 
 # What a reader copies in one piece: text in backticks or quotes, commands with their flags, a flag with its value.

@@ -80,6 +80,11 @@ def without(label: str, record: Record) -> Record:
     return {**record, "label": f"not {label}"}
 
 
+def are_on_one_label(label: str, values: Iterable[Any]) -> bool:
+    """Say whether the labels of a file are examples with and without this label, as another file's are."""
+    return {value for value in values if isinstance(value, str)} <= {label, f"not {label}"}
+
+
 def is_rejected(record: Record) -> bool:
     """Say whether a record is an answer of Prodigy that was rejected or ignored: its label does not hold."""
     return all(name in record for name in PRODIGY) and record["answer"] in ("reject", "ignore")

@@ -95,7 +95,7 @@ class Reading:
 
     `skipped` counts, by reason, what the file has and the columns do not. `warnings` are what looked odd. `doubts` are
     faults that are ignored where the user has named the columns. `notes` say how the file was read. `nameless` is a
-    first column without a name.
+    first column without a name. `only_label` is that of Prodigy's answers which accept or reject one label.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -106,6 +106,7 @@ class Reading:
     doubts: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     nameless: Column | None = None
+    only_label: str = ""
 
 
 class Chained(LazySequence):

@@ -18,13 +18,15 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
 from lightune.data.scan import Scan, Wanted, scan
-from lightune.data.sources import EMBEDDED, Tables, find_tables
+from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_format
 from lightune.data.tables import Table, reading_notes
 from lightune.data.unreadable import empty_words, settle_unreadable
+from lightune.data.unused_format import kinds_of, unused_format
+from lightune.data.windows import WINDOWS
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock, Recipe
-from lightune.tasks import Chosen, Task, find_task
+from lightune.tasks import AUTO, Chosen, Task, find_task
 from lightune.tasks import label_columns as usual_names
 from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
 
@@ -76,7 +78,7 @@ def check_data(
     elif _choose_columns(found, found.tables.train, block, wishes):
         _scan(found, block)
         _compare(found, block)
-        _look(found, wishes)
+        _look(found, block, wishes)
     _count_rows(found)
     for split in found.scans.values():
         split.forget_fingerprints()
@@ -87,6 +89,7 @@ def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
     """Take what reading found of each table; rows that cannot be read are left out where that is asked for."""
     found.notes += tables.notes
     read = _tables(tables)
+    found.faults += unused_format(stated_format(block), _kinds(tables), tables.name)
     found.notes += settle_unreadable(found.faults, list(read.values()), block.on_unreadable == "drop")
     for name, table in read.items():
         add_fields(table, block.named_columns)
@@ -95,6 +98,14 @@ def _take(found: Checked, tables: Tables, block: DataBlock) -> None:
         if not (block.text_column and block.named_labels):
             found.faults += table.doubts
         found.notes += reading_notes(table)
+
+
+def _kinds(tables: Tables) -> set[str]:
+    """Return the kinds of files that data was read from, or in words what else it is."""
+    others = {EMBEDDED: "the embedded data set", PYTHON: "data from Python"}
+    if tables.revision is not None:
+        return {"a data set of the Hub"}
+    return {others[tables.name]} if tables.name in others else kinds_of(_tables(tables).values())
 
 
 def wishes_of(recipe: Recipe) -> Wishes:
@@ -192,14 +203,30 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
 
 
 def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
-    """Return the task that is known already, else the one for the column; numbers are written with points."""
-    if decimal is not None and wishes.label_kind != "class" and (found.task is None or not found.task.labels):
-        found.notes += write_with_points(train, labels, decimal)
-    chosen = Chosen(found.task) if found.task is not None else find_task(label_cells(train, labels), wishes)
+    """Return the task that is known already, else the one for the column; its numbers are written with points."""
+    chosen = Chosen(found.task) if found.task is not None else _chosen(train, labels, wishes, decimal)
     if chosen.task.labels:
+        found.notes += [f"--decimal {decimal} is not used: the labels stay as they are."] if decimal else []
         return chosen
-    found.notes += write_with_points(train, labels, decimal)
-    return chosen if found.task is not None else find_task(label_cells(train, labels), wishes)
+    found.notes += write_with_points(train, labels, decimal, is_open=found.task is None and wishes.task == AUTO)
+    if found.task is not None:
+        return chosen
+    again = find_task(label_cells(train, labels), wishes)
+    if not again.task.labels:
+        return again
+    numbers = find_task(label_cells(train, labels), replace(wishes, task=chosen.task.name))  # 1,0 and 2,0
+    return replace(numbers, why=chosen.why)
+
+
+def _chosen(train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
+    """Return the task for a column as the file has it, unless it is one of numbers with the stated comma or point."""
+    if decimal is not None and wishes.label_kind != "class":
+        written = replace(train)
+        write_with_points(written, labels, decimal)
+        chosen = _attempt(lambda: find_task(label_cells(written, labels), wishes), [])
+        if chosen is not None and not chosen.task.labels:
+            return chosen
+    return find_task(label_cells(train, labels), wishes)
 
 
 def _standing_in(found: Checked, table: Table) -> set[str]:
@@ -241,13 +268,13 @@ def _compare(found: Checked, block: DataBlock) -> None:
         found.notes.append(f"Texts dropped from training and validation: {duplicates.summary}.")
 
 
-def _look(found: Checked, wishes: Wishes) -> None:
+def _look(found: Checked, block: DataBlock, wishes: Wishes) -> None:
     assert found.task is not None
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
             hint = " ".join([*found.notes, "Give more rows."])
             found.faults.append(_empty(name, split.table.origin, hint))
-        found.warnings += text_warnings.text_warnings(split)
+        found.warnings += text_warnings.text_warnings(split, block.long_texts == WINDOWS)
     if len(found.kept["train"]):
         faults, warnings = found.task.check({name: _targets(found, name) for name in found.scans}, wishes)
         found.faults += faults

@@ -171,7 +171,8 @@ def _widest(table: Table) -> str:
     strings = {name: head for name, head in heads.items() if all(isinstance(value, str) for value in head)}
     widths = {name: sum(map(len, head)) for name, head in strings.items() if not _unreadable(table, name)}
     if not widths or len(table.columns) == 1:
-        raise no_column(table, "text")
+        inside = [field for name in names for field in proposed_texts(table, name)]
+        raise no_column(table, "text", f" It may be {as_flags('--text-column', inside)}." if inside else "")
     # An address or a hash is longer than a headline but has no spaces.
     words = {name: width for name, width in widths.items() if _holds_words(heads[name])}
     return max(words or widths, key=lambda name: widths[name])

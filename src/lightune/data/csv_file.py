@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 import sys
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.csv_lines import Lines
 from lightune.data.file_signatures import stray_characters
-from lightune.data.header import header_faults, missing_header
+from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missing_header
 from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
 from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
-from lightune.data.survey_files import lines_of, names_of_surveymonkey, rows_of_qualtrics
+from lightune.data.survey_files import end_of_qualtrics, lines_of, names_of_surveymonkey
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 8192
 BATCH_LETTERS = 1_000_000
-# A row of several lines that is longer than this has a quote that was never closed.
-LONGEST_ROW = 32_000_000
-LINE_OVERHEAD = 64
-MOST_RETRIES = 20
 MOST_FAULTS = 10_000
 QUOTING = 'Put a text that holds the separator, a quote or a line break in double quotes; write a quote inside as "".'
 LITERAL = "Cells of a .tsv are literal, quotes too: remove tabs and line breaks from the texts, or write it as .csv."
@@ -41,42 +38,6 @@ SURVEYMONKEY = "the column names are SurveyMonkey's two rows together: question,
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 Row = tuple[int, list[str]]
-
-
-class _Lines:
-    """The lines of a stream, numbered from 1; the lines of a broken row, except its first, can be read again."""
-
-    def __init__(self, stream: Iterable[str]) -> None:
-        self._stream = iter(stream)
-        self._again: deque[str] = deque()
-        self._size = 0
-        self._retries = 0
-        self.number = 0
-        self.row: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        if self._size > LONGEST_ROW and self.row:
-            raise StopIteration
-        line = self._again.popleft() if self._again else next(self._stream)
-        self.row.append(line)
-        self.number += 1
-        self._size += len(line) + LINE_OVERHEAD
-        return line
-
-    def begin_row(self) -> int:
-        """Forget the previous row, and return the line on which the next one begins."""
-        self.row, self._size = [], 0
-        return self.number + 1
-
-    def read_again(self) -> None:
-        """Go back to the second line of the row: its quote may have swallowed whole rows."""
-        if self._retries < MOST_RETRIES:
-            self._retries += len(self.row) > 1
-            self._again.extendleft(reversed(self.row[1:]))
-            self.number -= len(self.row) - 1
 
 
 class Rows:
@@ -90,17 +51,18 @@ class Rows:
     def __init__(self, path: Path, stream: Iterable[str], layout: Layout, faults: list[Fault]) -> None:
         self.path, self.faults, self.skipped = path, faults, Counter[str]()
         self._layout = layout
-        self._lines, self._blank, before = _Lines(stream), 0, len(faults)
+        self._lines, self._blank, before = Lines(stream), 0, len(faults)
         self._has_begun = self._ends_in_newline = False
         self._limit = before + MOST_FAULTS
-        for _ in range(layout.lines_above):
-            next(self._lines, None)
+        above = sum(1 for _ in islice(self._lines, layout.lines_above))
+        beyond = beyond_end(path, layout.lines_above + 1, above) if above < layout.lines_above else []
         self._rows = self._cut()
         self.header_line, cells = (1, [*layout.names]) if layout.names else next(self._rows, (1, []))
         self._written, self.header = cells, list(map(clean_name, cells))
         self._padding = _without_empty_end(self.header)
         if len(faults) == before:
-            faults += header_faults(f"{path}:{self.header_line}", self.header, layout)
+            place = STATED_NAMES if layout.are_stated else f"{path}:{self.header_line}"
+            faults += beyond or header_faults(place, self.header, layout)
         self.is_usable = len(faults) == before
         self._blank = 0
         self.skipped.clear()
@@ -216,8 +178,9 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
         before = len(faults)
         rows = Rows(file.path, chain(first, stream), layout, faults)
         head = cells_of([line for line in first[layout.lines_above :] if line.strip()], layout.separator)
-        faults[before:] = with_names_proposed(faults[before:], head)
-        below = rows_of_qualtrics(head)
+        faults[before:] = faults[before:] if is_stated else with_names_proposed(faults[before:], head)
+        end = end_of_qualtrics(first[layout.lines_above :], layout.separator)
+        below = layout.lines_above + end if end else 0
         reading = _columns(rows, below, Store(on_disk))
     reading.doubts = [] if layout.names else with_names_proposed(reading.doubts, head)
     reading.notes = [f"{file.path}: {note}" for note in _notes(file, layout, rows, below)]
@@ -225,11 +188,11 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
 
 
 def _columns(rows: Rows, below: int, store: Store) -> Reading:
-    """Return the columns of rows, without the first ones `below` the names; a nameless first one stands apart."""
+    """Return the columns of rows, without those up to the line `below`; a nameless first one stands apart."""
     lines: array[int] = array("q")
     doubts: list[Fault] = []
     is_nameless = rows.header[:1] == [""]
-    for number, batch in enumerate(batches(islice(rows, below, None))):
+    for number, batch in enumerate(batches(dropwhile(lambda row: row[0] <= below, rows))):
         columns = by_name(rows.header, batch)
         if number == 0:
             doubts = missing_header(f"{rows.path}:{rows.header_line}", columns)
@@ -265,7 +228,8 @@ def _layout(file: TextFile, first: list[str]) -> Layout:
     names = () if file.stated.header_row or file.stated.column_names else names_of_surveymonkey(head)
     if names:
         return replace(layout, lines_above=lines_of(head), names=names)
-    return replace(layout, lines_above=layout.lines_above + above, names=file.stated.column_names or ())
+    stated = file.stated.column_names or ()
+    return replace(layout, lines_above=layout.lines_above + above, names=stated, are_stated=bool(stated))
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

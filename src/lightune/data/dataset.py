@@ -13,6 +13,7 @@ from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import CONFLICTING, LEAKED, REPEATED
 from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
+from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import label_columns, own_order
 from lightune.data.row_counts import UNDRAWN, RowCounts
 from lightune.data.scan import Scan, Wanted, scan
@@ -136,6 +137,8 @@ def _whole(checked: Checked, group_by: str | None) -> DataSplits:
     assert checked.tables is not None
     assert checked.task is not None
     empty = Split([], checked.task.targets(0))
+    for split in checked.scans.values() if group_by is not None else ():
+        add_fields(split.table, [group_by or ""])
     splits = {
         name: split_of(scan, checked.kept[name], checked.texts, _all_labels(checked, scan), group_by)
         for name, scan in checked.scans.items()

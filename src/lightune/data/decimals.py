@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lightune.data.arrow_columns import LazySequence
@@ -13,14 +13,15 @@ from lightune.faults import data_error
 from lightune.values.numerals import NUMBER
 
 SPACES = " \u00a0\u202f"
-# The parts of a number: thousands in groups of three, then the fraction.
+# The parts of a number: thousands in groups of three, then the fraction. 0.125 is a fraction: no group begins with 0.
 FORMS = {
-    "comma": re.compile(rf"\s*[+-]?(?:[0-9]{{1,3}}(?:[.{SPACES}][0-9]{{3}})+|[0-9]+)(?:,[0-9]+)?\s*"),
-    "point": re.compile(rf"\s*[+-]?(?:[0-9]{{1,3}}(?:[,{SPACES}][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?\s*"),
+    "comma": re.compile(rf"\s*[+-]?(?:[1-9][0-9]{{0,2}}(?:[.{SPACES}][0-9]{{3}})+|[0-9]+)(?:,[0-9]+)?\s*"),
+    "point": re.compile(rf"\s*[+-]?(?:[1-9][0-9]{{0,2}}(?:[,{SPACES}][0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?\s*"),
 }
 REMOVED = {mark: str.maketrans("", "", f"{other}{SPACES}") for mark, other in (("comma", "."), ("point", ","))}
 ELSE = "If two labels stand in such a cell: --task multi_label."
 PLAIN = re.compile(r"\s*[+-]?[0-9]+(?:,[0-9]+)?\s*")
+SHORT = re.compile(r"\s*(0|[1-9][0-9]?)(?:,(0|[1-9][0-9]?))?\s*")
 THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 
 
@@ -40,35 +41,50 @@ class WithPoints(LazySequence):
         return [cell.translate(removed).replace(",", ".") if is_number else cell for cell, is_number in found]
 
 
-def write_with_points(table: Table, names: Sequence[str], stated: str | None) -> list[str]:
-    """Write the numbers of these columns with points; return notes that say so.
+def write_with_points(table: Table, names: Sequence[str], stated: str | None, is_open: bool = False) -> list[str]:
+    """Write the numbers of these columns with points; return notes that say so, where a cell was changed.
 
     Unless it is stated, a column is taken if some of its numbers have a comma, all others are whole, and none may have
-    the comma between thousands. Raises DataError for a number that a statement would change.
+    the comma between thousands; where the task is open, none between two labels either. Raises DataError for a number
+    that a statement would change.
     """
     notes = []
     for name in names:
-        decimal = stated or ("comma" if _has_commas(table, name) else "")
+        decimal = stated or ("comma" if _has_commas(table, name, is_open) else "")
         if not decimal or name not in table.columns or isinstance(table.columns[name], WithPoints):
             continue
         if stated == "comma":
             _refuse_points(table, name)
-        table.columns = {**table.columns, name: WithPoints(table.columns[name], decimal)}
+        written = WithPoints(table.columns[name], decimal)
+        if not any(isinstance(old, str) and new != old for new, old in zip(written, cells(table, name), strict=True)):
+            continue
+        table.columns = {**table.columns, name: written}
         told = f"{table.origin}: in column {name} a {decimal} stands before the fraction of a number"
         notes.append(f"{told}." if stated else f"{told} (3,5 is 3.5). {ELSE}")
     return notes
 
 
-def _has_commas(table: Table, name: str) -> bool:
+def _has_commas(table: Table, name: str, is_open: bool) -> bool:
     """Say whether a comma stands before fractions; cells without a digit have no say."""
-    found = False
+    found = set[str]()
     for cell in cells(table, name) if name in table.columns else ():
         if not isinstance(cell, str) or not any(map(str.isdecimal, cell)):
             continue
         if not PLAIN.fullmatch(cell) or THOUSANDS.fullmatch(cell):
             return False
-        found = found or "," in cell
-    return found
+        found.add(cell)
+    return any("," in cell for cell in found) and not (is_open and _may_be_labels(found))
+
+
+def _may_be_labels(written: Iterable[str]) -> bool:
+    """Say whether 1,2 may be the labels 1 and 2: short whole numbers, all of which occur first or alone as well.
+
+    No text has a label twice: 5,5 is a number.
+    """
+    parts = [found.groups() if (found := SHORT.fullmatch(cell)) else None for cell in written]
+    known = [part for part in parts if part is not None]
+    firsts = {first for first, _ in known}
+    return len(known) == len(parts) and all(second is None or second in firsts - {first} for first, second in known)
 
 
 def _refuse_points(table: Table, name: str) -> None:

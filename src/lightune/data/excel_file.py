@@ -6,15 +6,17 @@ import json
 import shlex
 import zipfile
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lightune.data.arrow_columns import BLANK, Reading, Store
-from lightune.data.csv_file import BATCH_ROWS
-from lightune.data.header import header_faults, missing_header
+from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.csv_file import BATCH_ROWS, MOST_FAULTS, too_many_faults
+from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missing_header
 from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, with_names_proposed
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.separators import LOOKED_AT, Layout
@@ -24,6 +26,7 @@ from lightune.extras import install_command
 from lightune.faults import Fault
 
 HINT = "Save it from the spreadsheet again, or as CSV UTF-8."
+NAME_ALL = "Name every column that has cells, in their order: --column-names."
 
 Row = tuple[int, tuple[Any, ...]]
 
@@ -83,11 +86,51 @@ def _sheet(path: Path, sheet: Any, store: Store, faults: list[Fault], stated: Te
     rows = _rows(sheet, above)
     first, names = 0, list(stated.column_names or ())
     if not names:
-        first, names = _header(next(rows, (above + 1, ())))
+        row = next(rows, None)
+        if row is None:
+            faults += beyond_end(path, above + 1, max((number for number, _ in _rows(sheet)), default=0))
+            return Reading()
+        first, names = _header(row)
     found = [] if stated.header_row or stated.column_names else _title(path, sheet, names)
-    found = found or header_faults(f"{path}:{first}", names, Layout())
+    found = found or header_faults(f"{path}:{first}" if first else STATED_NAMES, names, Layout())
     faults += found
-    return Reading() if found else _columns(path, first, names, rows, store, bool(stated.column_names))
+    if found:
+        return Reading()
+    skipped = Counter[str]()
+    rows = _counted(rows, first, skipped)
+    if not stated.column_names:
+        return _columns(path, first, names, rows, store, skipped)
+    rows = _as_wide(path, names, rows, faults, skipped)
+    return replace(_columns(path, first, names, rows, store, skipped), doubts=[])
+
+
+def _counted(rows: Iterator[Row], last: int, skipped: Counter[str]) -> Iterator[Row]:
+    """Yield rows below row `last`, and count the blank ones between them."""
+    for line, cells in rows:
+        skipped.update({BLANK: line - last - 1} if line > last + 1 else {})
+        last = line
+        yield line, cells
+
+
+def _as_wide(
+    path: Path, names: Sequence[str], rows: Iterator[Row], faults: list[Fault], skipped: Counter[str]
+) -> Iterator[Row]:
+    """Yield the rows that have no cell beyond the stated names; others are faults, and so are names beyond all rows."""
+    widest = 0
+    for line, cells in rows:
+        width = max(place for place, cell in enumerate(cells, 1) if cell is not None and cell != "")
+        widest = max(widest, width)
+        if width <= len(names):
+            yield line, cells
+            continue
+        skipped[UNREADABLE] += 1
+        faults.append(Fault("DATA-007", f"{path}:{line}", f"{width} cells, {len(names)} columns", NAME_ALL))
+        if skipped[UNREADABLE] >= MOST_FAULTS:
+            faults.append(too_many_faults(path, line))
+            return
+    if widest < len(names):
+        text = f"{len(names)} column names are stated, and no row has more than {widest} cells"
+        faults.append(Fault("DATA-007", str(path), text, NAME_ALL))
 
 
 def _header(row: Row) -> tuple[int, list[str]]:
@@ -98,8 +141,8 @@ def _header(row: Row) -> tuple[int, list[str]]:
 
 
 def _title(path: Path, sheet: Any, names: Sequence[str]) -> list[Fault]:
-    """Return the fault of a sheet whose first row is a title above the column names."""
-    if len(list(filter(None, names))) != 1 or is_known_name(names[-1]):
+    """Return the fault of a sheet whose first row is a title above the column names; a title has no cell before it."""
+    if len(list(filter(None, names))) != 1 or not names[0] or is_known_name(names[0]):
         return []
     head = [(number, _header((number, cells))[1]) for number, cells in islice(_rows(sheet), LOOKED_AT)]
     below = [row for row in head if len(list(filter(None, row[1]))) > 1]
@@ -108,11 +151,11 @@ def _title(path: Path, sheet: Any, names: Sequence[str]) -> list[Fault]:
 
 
 def _columns(
-    path: Path, header: int, names: Sequence[str], rows: Iterator[Row], store: Store, are_stated: bool
+    path: Path, header: int, names: Sequence[str], rows: Iterator[Row], store: Store, skipped: Counter[str]
 ) -> Reading:
     import pyarrow as pa
 
-    lines, blank, last = array("q"), 0, header
+    lines = array("q")
     kept: list[tuple[Any, ...]] = []
     head: dict[str, tuple[str, ...]] = {}
 
@@ -125,16 +168,13 @@ def _columns(
         kept.clear()
 
     for line, cells in rows:
-        blank += line - last - 1
-        last = line
         lines.append(line)
         kept.append((*cells, *[None] * len(names))[: len(names)])
         if len(kept) == BATCH_ROWS:
             put()
     put()
-    doubts = [] if are_stated else _doubts(f"{path}:{header}", names, head)
-    skipped = {BLANK: blank} if blank else {}
-    return Reading(store.columns(decode=json.loads), lines, {}, skipped, [], doubts)
+    doubts = _doubts(f"{path}:{header}", names, head)
+    return Reading(store.columns(decode=json.loads), lines, {}, dict(skipped), [], doubts)
 
 
 def _doubts(place: str, names: Sequence[str], head: dict[str, tuple[str, ...]]) -> list[Fault]:

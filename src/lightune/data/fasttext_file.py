@@ -11,16 +11,24 @@ from collections.abc import Sequence
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS
 from lightune.data.file_signatures import stray_characters
-from lightune.data.text_file import TextFile
+from lightune.data.text_file import TextFile, TextFormat
 from lightune.faults import Fault
 
 PREFIX = "__label__"
 LABEL = re.compile(rf"(?<!\S){PREFIX}(\S+)\s*")
+# A table whose first cell is such a word has a separator behind it.
+IN_A_CELL = re.compile(rf"{PREFIX}[^\s,;|]*[,;|\t]")
 
 
-def is_fasttext(first: Sequence[str]) -> bool:
-    """Say whether the first lines of a file are fastText's: the first that is not blank begins with a label."""
-    return next((line for line in first if line.strip()), "").lstrip("\ufeff").startswith(PREFIX)
+def is_fasttext(first: Sequence[str], stated: TextFormat) -> bool:
+    """Say whether the first lines of a file are fastText's: the first that is not blank begins with a label.
+
+    A file of which columns are stated is a table, and so is one with a separator behind its first label.
+    """
+    if stated.separator or stated.column_names or stated.header_row:
+        return False
+    begun = next((line for line in first if line.strip()), "").lstrip("\ufeff")
+    return begun.startswith(PREFIX) and not IN_A_CELL.match(begun)
 
 
 def read_fasttext(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from lightune.data.names import is_known_name
 from lightune.data.separators import MARKS, Layout
@@ -14,6 +15,13 @@ from lightune.values.numerals import NUMBER
 ONE_ROW_FIRST = (
     "Put a row of column names first: text,label. If these are the names, pass --text-column and --label-column."
 )
+STATED_NAMES = "--column-names"  # the place of names that the user states
+
+
+def beyond_end(path: Path, stated: int, rows: int) -> list[Fault]:
+    """Return the fault of a stated row of the column names that comes after all rows."""
+    text = f"the column names are stated to be in row {stated}, and the last row is {rows:,}"
+    return [Fault("DATA-006", str(path), text, "Check --header-row.")]
 
 
 def wrong_separator(header: Sequence[str]) -> str:

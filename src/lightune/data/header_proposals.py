@@ -23,11 +23,14 @@ Cells = Sequence[str]
 def title_fault(path: str, lines: Sequence[str], separator: str) -> Fault | None:
     """Return the fault of a text table whose first lines are a title; None where the first line has the names.
 
-    The first line has one cell, and no usual name of a column. The column names are the first line of several cells,
+    The first line has one cell, no usual name of a column, with none before it: pandas writes its index without a name
+    in front of the columns, of which there may be one. The column names are the first line of several cells,
     and the rows below have as many.
     """
     first = next((line for line in lines if line.strip()), "")
     if not first or len(_filled(first, separator)) > 1 or is_known_name(first.strip(f'{separator}" \r\n')):
+        return None
+    if first.lstrip('\ufeff" ')[:1] in (separator, *MARKS):
         return None
     for mark in dict.fromkeys((separator, *MARKS)):
         above = list(takewhile(lambda line, mark=mark: len(_filled(line, mark)) < 2, lines[:MOST_ABOVE]))  # type: ignore[misc]

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, overload
 
 from lightune.data.cells import cells
+from lightune.data.names import clean_name
 from lightune.data.tables import Table
 from lightune.values.missing import is_writable
 
@@ -39,9 +40,9 @@ class Field(Sequence[Any]):
 
 def add_fields(table: Table, names: Iterable[str]) -> None:
     """Give a table a column for each of these names that is none yet but names a field of its objects."""
-    for name in dict.fromkeys(names):
-        if name not in table.columns and name in field_names(table):
-            column, *path = _parted(table, name)
+    for name in dict.fromkeys(map(clean_name, names)):
+        column, *path = _parted(table, name) if name not in table.columns and is_writable(name) else [""]
+        if path:
             table.columns = {**table.columns, name: Field(table.columns[column], path)}
 
 
@@ -64,14 +65,18 @@ def _paths(name: str, value: Mapping[str, Any], depth: int) -> Iterable[str]:
 
 
 def _parted(table: Table, name: str) -> list[str]:
-    """Return the column and the keys of a field: keys and names may hold points themselves."""
-    column = next(found for found in table.columns if name.startswith(f"{found}.") and _path_in(table, found, name))
-    return [column, *_path_in(table, column, name)]
+    """Return the column and the keys of a field, or "": keys and names may hold points themselves.
 
-
-def _path_in(table: Table, column: str, name: str) -> list[str]:
-    values = islice(cells(table, column), MOST_LOOKED_AT)
-    return next((path for value in values if (path := _keys(value, name[len(column) + 1 :]))), [])
+    All rows are looked through: the first ones may lack the field.
+    """
+    for column in table.columns:
+        rest = name.removeprefix(f"{column}.")
+        path = (
+            next((path for value in cells(table, column) if (path := _keys(value, rest))), []) if rest != name else []
+        )
+        if path:
+            return [column, *path]
+    return [""]
 
 
 def _keys(value: Any, rest: str) -> list[str]:

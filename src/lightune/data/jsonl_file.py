@@ -51,7 +51,8 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
     if kept:
         store.add(_batch(names, kept))
     told = f'{path}: Prodigy\'s answers on one label: those that reject it are examples of "not {only}".'
-    return Reading(store.columns(decode=json.loads), lines, skipped=dict(skipped), notes=[told] if only else [])
+    columns, notes = store.columns(decode=json.loads), [told] if only else []
+    return Reading(columns, lines, skipped=dict(skipped), notes=notes, only_label=only)
 
 
 def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str], only: str) -> Iterator[tuple[int, Cells]]:

@@ -37,7 +37,7 @@ def label_columns(
     if named is not None:
         return [named], True
     others = [name for name in named_columns(table) if name not in texts]
-    if len(others) == 1:
+    if len(others) == 1 and not _holds_fields(table, others[0], texts):
         return others, True
     flags = [name for name in others if _holds_flags(table, name)]
     rivals = [name for name in others if name not in flags and _repeats(table, name)]
@@ -46,6 +46,11 @@ def label_columns(
         proposal = f" It may be {may_be}." if may_be else ""
         raise no_column(table, "label", f"{proposal}{_how_to_name(table, others, flags)}")
     return flags, True
+
+
+def _holds_fields(table: Table, name: str, texts: Sequence[str]) -> bool:
+    """Say whether a column holds objects of which a field may be the label."""
+    return any(found.startswith(f"{name}.") for found in proposed_labels(table, texts))
 
 
 def label_by_name(table: Table, texts: Sequence[str], usual: Sequence[str]) -> str | None:

@@ -19,14 +19,15 @@ class Layout:
     """How the cells of a text table are written.
 
     The cells of a .tsv are literal, as in the files of GLUE: quotes have no meaning, and a row never continues on the
-    next line. In all others cells may be quoted (RFC 4180). `lines_above` counts the lines
-    above the header; `names` are those of a file without a header.
+    next line. In all others cells may be quoted (RFC 4180). `lines_above` counts the lines above the header. `names`
+    are those of a file without a header, as the user or the kind of file states them.
     """
 
     separator: str = ","
     is_literal: bool = False
     lines_above: int = 0
     names: tuple[str, ...] = ()
+    are_stated: bool = False  # the names, by the user
     is_found: bool = False  # in the header, although the file's name says another one
 
     @property
@@ -43,7 +44,7 @@ def layout_of(kind: str, lines: Sequence[str], stated: str | None = None) -> Lay
     above = 1 if named else 0
     separator = stated or (named.group(1) if named else _found(usual, rows))
     is_literal = kind == "tsv" and separator == "\t"
-    return Layout(separator, is_literal, above, (), stated is None and separator != usual)
+    return Layout(separator, is_literal, above, is_found=stated is None and separator != usual)
 
 
 def _found(usual: str, rows: Sequence[str]) -> str:

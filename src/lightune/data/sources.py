@@ -58,8 +58,13 @@ def find_tables(block: DataBlock, faults: list[Fault] | None = None) -> Tables:
     return tables
 
 
+def stated_format(block: DataBlock) -> TextFormat:
+    """Return what a recipe states about how files are written."""
+    return TextFormat(**{one.name: getattr(block, one.name) for one in fields(TextFormat)})
+
+
 def _find(block: DataBlock, faults: list[Fault]) -> Tables:
-    source, stated = block.source, TextFormat(**{one.name: getattr(block, one.name) for one in fields(TextFormat)})
+    source, stated = block.source, stated_format(block)
     if isinstance(source, Files):
         return _from_files(source, faults, stated)
     if source == EMBEDDED:

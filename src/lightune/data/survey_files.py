@@ -6,6 +6,7 @@ SurveyMonkey writes the options of a question in row 2; a question with several 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 
 IMPORT_ID = '{"ImportId":'
@@ -16,10 +17,20 @@ ANSWERS = ("Response", "Open-Ended Response")
 Cells = Sequence[str]
 
 
-def rows_of_qualtrics(rows: Sequence[Cells]) -> int:
-    """Return how many rows below the names are Qualtrics' own: two where the third row holds import ids, else none."""
-    ids = rows[BELOW_NAMES] if len(rows) > BELOW_NAMES else []
-    return BELOW_NAMES if ids and all(cell.strip().startswith(IMPORT_ID) for cell in ids) else 0
+def end_of_qualtrics(lines: Sequence[str], mark: str) -> int:
+    """Return the line on which Qualtrics' own rows end: the import ids are the third row; 0 for other files.
+
+    It is counted in lines, because the row of questions may be blank or broken.
+    """
+    reader, rows = csv.reader(lines, delimiter=mark), 0
+    try:
+        for cells in reader:
+            rows += len(cells) > 1 or any(map(str.strip, cells))
+            if rows > BELOW_NAMES:
+                return reader.line_num if all(cell.strip().startswith(IMPORT_ID) for cell in cells) else 0
+    except csv.Error:
+        return 0
+    return 0
 
 
 def names_of_surveymonkey(rows: Sequence[Cells]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from lightune.data.annotations import are_on_one_label
 from lightune.data.arrow_columns import BLANK, IN_MEMORY_BYTES, UNREADABLE, Chained, Reading
 from lightune.data.csv_file import read_separated
 from lightune.data.excel_file import read_excel
@@ -32,6 +33,10 @@ from lightune.faults import Fault, raise_faults
 
 READERS = ("csv", "tsv", "txt", "jsonl", "json", "parquet", "xlsx")
 AS_IT_IS = TextFormat()
+ODD_FORMS = {
+    "jsonl": "it holds one object a line, and is read as .jsonl.",
+    "json": "it holds one JSON array, and is read as .json.",
+}
 LONGEST_FIRST = 1_000_000  # of the lines that show what a file holds
 
 
@@ -42,7 +47,8 @@ class Table:
     `parts` is for a table of several files: the first row of each, and its name. `skipped` counts, by reason ("blank
     line", "cannot be read"), what the file has and the table does not. `warnings` are what reading found odd. `doubts`
     are faults that are ignored where the user has named the columns. `notes` say how it was read. `nameless` is a first
-    column without a name, as pandas writes its index: it is no text and no label.
+    column without a name, as pandas writes its index: it is no text and no label. `only_label` is that of Prodigy's
+    answers which accept or reject one label.
     """
 
     origin: str
@@ -55,6 +61,7 @@ class Table:
     doubts: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     nameless: Sequence[Any] | None = None
+    only_label: str = ""
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -92,6 +99,7 @@ def join(tables: Sequence[Table], origin: str, faults: list[Fault] | None = None
     unlike = [(table, _unlike(readable[0], first, table)) for table in readable]
     report([fault for _, fault in unlike if fault], faults)
     kept = [table for table, fault in unlike if not fault]
+    report(_of_other_answers(kept), faults)
     starts = accumulate((len(table) for table in kept[:-1]), initial=0)
     skipped = Counter[str]()
     for table in kept:
@@ -130,6 +138,22 @@ def _unlike(first: Table, named: Table, other: Table) -> Fault | None:
         text = f"the label names differ from those of {named.origin}"
         return Fault("DATA-065", other.origin, text, "Files that are read as one must have the same label names.")
     return None
+
+
+def _of_other_answers(tables: Sequence[Table]) -> list[Fault]:
+    """Return the fault of Prodigy's answers on one label beside others: "not x" says nothing of another label."""
+    only = next((table for table in tables if table.only_label), None)
+    if only is None:
+        return []
+    label = only.only_label
+    other = next((one for one in tables if not are_on_one_label(label, one.columns.get("label", ()))), None)
+    if other is None:
+        return []
+    text = (
+        f'{only.origin} holds Prodigy\'s answers that accept or reject "{label}", and this file is about other labels'
+    )
+    hint = "Put all answers into one file: those that reject a label are then left out. Or read the files one by one."
+    return [Fault("DATA-083", other.origin, text, hint)]
 
 
 def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
@@ -175,12 +199,13 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
     try:
         with file.stream() as stream:
             first = [stream.readline(LONGEST_FIRST) for _ in range(2)]
-        if (kind == "json" and not is_by_line(first)) or (kind == "jsonl" and is_array(first)):
+        form = _form_of(kind, first)
+        if form == "json":
             reading = read_json(file, size, found)
-        elif kind in ("json", "jsonl"):
+        elif form == "jsonl":
             reading = read_json_lines(file, on_disk, found)
         else:
-            reading = (read_fasttext if is_fasttext(first) else read_separated)(file, on_disk, found)
+            reading = (read_fasttext if is_fasttext(first, file.stated) else read_separated)(file, on_disk, found)
     except UnicodeDecodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])
@@ -190,19 +215,19 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
         return Table(str(file.path), {}, [])
     faults += found
     table = _table(file.path, reading)
-    table.notes[:0] = [*file.notes, *_odd_kind(file.path, kind, first)]
+    table.notes[:0] = [*file.notes, *([f"{file.path}: {ODD_FORMS[form]}"] if form != kind else [])]
     return table
 
 
-def _odd_kind(path: Path, kind: str, first: Sequence[str]) -> list[str]:
-    """Return a note on JSON that the file's name promises in its other form."""
+def _form_of(kind: str, first: Sequence[str]) -> str:
+    """Return how JSON is written, whatever the file's name says: "json" or "jsonl"; other kinds as they are."""
     if kind == "json" and is_by_line(first):
-        return [f"{path}: it holds one object a line, and is read as .jsonl."]
-    return [f"{path}: it holds one JSON array, and is read as .json."] * (kind == "jsonl" and is_array(first))
+        return "jsonl"
+    return "json" if kind == "jsonl" and is_array(first) else kind
 
 
 def _table(path: Path, read: Reading) -> Table:
     seen = {"skipped": read.skipped, "warnings": read.warnings, "doubts": read.doubts, "notes": read.notes}
     table = Table(str(path), read.columns, read.lines, read.class_names, **seen)  # type: ignore[arg-type]
-    table.nameless = read.nameless
+    table.nameless, table.only_label = read.nameless, read.only_label
     return table

@@ -10,8 +10,8 @@ from lightune.faults import Fault, beside
 MOST_PLACES = 3
 
 
-def text_warnings(scan: Scan) -> list[Fault]:
-    """Return warnings on texts that are HTML, one character, very long, or all the same."""
+def text_warnings(scan: Scan, reads_all: bool = False) -> list[Fault]:
+    """Return warnings on texts that are HTML, one character, very long (unless the model reads all), or the same."""
     found = [
         *_odd(
             scan, ABSENT, "DATA-116", "say nan, null or the like, as programs write for a missing value",
@@ -24,8 +24,8 @@ def text_warnings(scan: Scan) -> list[Fault]:
         ),
         *_odd(scan, SHORT, "DATA-109", "are one character long", "Is this the right column? See --text-column."),
         *_odd(
-            scan, LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",
-            "A model reads only the first few hundred words (data.max_length), unless data.long_texts is windows.",
+            scan, 0 if reads_all else LONG, "DATA-110", f"are longer than {LONG_TEXT:,} characters",
+            "A model reads the first few hundred words (data.max_length). To read all: --set data.long_texts=windows.",
         ),
     ]  # fmt: skip
     rows = scan.rows

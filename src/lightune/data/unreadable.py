@@ -32,10 +32,18 @@ def settle_unreadable(faults: list[Fault], tables: Sequence[Table], drops: bool)
         faults[:] = [replace(one, hint=f"{one.hint} {REMEDY}".strip()) if one in rows else one for one in faults]
         return []
     faults[:] = [fault for fault in faults if fault not in rows]
+    by_file: dict[str, list[Fault]] = {}
+    for fault in rows:
+        by_file.setdefault(fault.place.rpartition(":")[0], []).append(fault)
+    return [_left_out(file, found) for file, found in by_file.items()]
+
+
+def _left_out(file: str, rows: Sequence[Fault]) -> str:
+    """Return the note on the rows of a file that were left out."""
     told = [f"{beside(fault.place, rows[0].place)} ({fault.text})" for fault in rows[:MOST_NAMED]]
     more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
-    file = rows[0].place.rpartition(":")[0]
-    return [f"{file}: {len(rows):,} rows that cannot be read were left out: {', '.join(told)}{more}."]
+    count = "1 row that cannot be read was" if len(rows) == 1 else f"{len(rows):,} rows that cannot be read were"
+    return f"{file}: {count} left out: {', '.join(told)}{more}."
 
 
 class WithoutWords(LazySequence):

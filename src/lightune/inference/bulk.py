@@ -15,6 +15,7 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.scan import text_fault
 from lightune.data.tables import AS_IT_IS, Table, read_table, reading_notes
 from lightune.data.text_file import TextFormat
+from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import DataError
 from lightune.faults import Fault, Missing, as_error, as_note, raise_faults
 from lightune.inference.abstention import Abstention
@@ -23,6 +24,7 @@ from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import LabelledRows
 from lightune.inference.prediction_cache import Answers
 from lightune.progress import Reporter, Silent
+from lightune.values.text_formats import stated_texts
 
 CHUNK_ROWS = 2048
 REASON = "reason"  # the column that says why a row has no answer
@@ -78,7 +80,8 @@ def answered_rows(
     given, says, counts = wishes or FileWishes(), reporter or Silent(), tally or Tally()
     known, abstention = labelled or LabelledRows(classifier), Abstention(classifier.task, given.abstain_below)
     table, faults = _read(source, given.stated)
-    add_fields(table, [*classifier.text_columns, *(given.text_column or "").split(",")])
+    own = len(table.columns) + (table.nameless is not None)  # fields inside objects come after these
+    add_fields(table, [*classifier.text_columns, *stated_texts(given.text_column)])
     names, is_guess = _text_columns(classifier, table, given.text_column)
     unusable = _unusable(table, names)
     if table.nameless is not None:  # pandas' index stays in the file of answers
@@ -89,8 +92,8 @@ def answered_rows(
     _say(says, table, faults, names if is_guess else ())
     header = list(table.columns)
     added = [*abstention.columns, *([REASON] if given.skips_faults else [])]
-    _refuse_taken(source, header, added)
-    yield [*header, *added]
+    _refuse_taken(source, header[:own], added)
+    yield [*header[:own], *added]
     known.begin(header, names)
     with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(table) // CHUNK_ROWS)) as advance:
         reasons = {row: fault.text.rstrip(".") for row, fault in unusable.items()}
@@ -100,9 +103,9 @@ def answered_rows(
             good = [place for place, one in enumerate(answered) if not one.reason]
             scored = [abstention.given(answered[place].cells) for place in good]
             known.take([chunk[place] for place in good], [answers.text(chunk[place]) for place in good], scored)
-            for own, one in zip(chunk, answered, strict=True):
+            for row, one in zip(chunk, answered, strict=True):
                 shown = [""] * len(abstention.columns) if one.reason else abstention.shown(one.cells)
-                yield [*own, *shown, *([one.reason] if given.skips_faults else [])]
+                yield [*row[:own], *shown, *([one.reason] if given.skips_faults else [])]
             counts.rows_answered += sum(one is not None for one in scored)
             counts.rows_abstained += sum(one is None for one in scored)
             if len(good) < len(chunk):
@@ -153,6 +156,7 @@ def _read(source: Path, stated: TextFormat) -> tuple[Table, list[Fault]]:
     """Read the whole file; return what can be read, and what is wrong with rows. DataError where nothing can be."""
     faults: list[Fault] = []
     table = read_table(source, faults, stated)
+    raise_faults(unused_format(stated, kinds_of([table]), str(source)))
     faults = [fault for fault in faults if fault.code != NO_ROWS]  # a header alone has no answers
     if not table.columns:
         raise_faults(faults)

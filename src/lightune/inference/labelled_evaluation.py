@@ -17,8 +17,11 @@ from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import AS_IT_IS, Table
 from lightune.data.text_file import TextFormat
+from lightune.data.unreadable import REMEDY
+from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import ArtifactError, DataError, RecipeError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
+from lightune.faults import raise_faults
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import known_fields
@@ -30,8 +33,9 @@ from lightune.sections import Evaluation
 from lightune.tasks import Task
 from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing
+from lightune.values.text_formats import stated_texts
 
-OPTION = re.compile(r", or pass --set data\.on_\w+=drop")
+OPTION = re.compile(rf", or pass --set data\.on_\w+=drop| ?{re.escape(REMEDY)}")
 
 
 def evaluate_file(
@@ -52,8 +56,10 @@ def evaluate_file(
     guessed columns and on reading.
     """
     table = read_source(str(path), split="test", stated=stated)
+    raise_faults(unused_format(stated, kinds_of([table]), str(path)))
     stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
-    add_fields(table, [*classifier.text_columns, text_column or "", *classifier.label_columns, *stated_labels])
+    add_fields(table, [*classifier.text_columns, *stated_texts(text_column), *classifier.label_columns])
+    add_fields(table, [*stated_labels, *([] if by is None else [by])])
     names, is_guess = file_columns(classifier, table, text_column)
     text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
     labels = [label_column] if isinstance(label_column, str) else label_column

@@ -67,9 +67,7 @@ class MultiLabel(Task):
     @classmethod
     def claims(cls, column: LabelColumn, wishes: Wishes) -> str:
         """Claim lists, labels joined by a separator, and several columns of 0 and 1."""
-        if wishes.label_kind == "class":
-            return ""
-        return label_sets.claim(column, wishes.label_separator)
+        return "" if wishes.label_kind == "class" else label_sets.claim(column, wishes.label_separator)
 
     @classmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Self:
@@ -94,6 +92,10 @@ class MultiLabel(Task):
         """Return the task with the file's names for its labels, matched by name or, where they have none, by number."""
         form = label_sets.form_of(column, None) or self.separator
         return replace(self, labels=tuple(label_sets.names_in_file(self.labels, column, form)))
+
+    def parted_by(self, separator: str) -> Self:
+        """Return the task that reads labels joined by this mark."""
+        return replace(self, separator=separator)
 
     def instead_of_column(self, columns: Sequence[str]) -> Sequence[str]:
         """Return the labels where each has a column of its own."""

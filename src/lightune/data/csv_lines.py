@@ -1,0 +1,47 @@
+"""The lines of a text table, numbered, of which those of a broken row are read a second time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+# A row of several lines that is longer than this has a quote that was never closed.
+LONGEST_ROW = 32_000_000
+LINE_OVERHEAD = 64
+MOST_RETRIES = 20
+
+
+class Lines:
+    """The lines of a stream, numbered from 1; the lines of a broken row, except its first, can be read again."""
+
+    def __init__(self, stream: Iterable[str]) -> None:
+        self._stream = iter(stream)
+        self._again: deque[str] = deque()
+        self._size = 0
+        self._retries = 0
+        self.number = 0
+        self.row: list[str] = []
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._size > LONGEST_ROW and self.row:
+            raise StopIteration
+        line = self._again.popleft() if self._again else next(self._stream)
+        self.row.append(line)
+        self.number += 1
+        self._size += len(line) + LINE_OVERHEAD
+        return line
+
+    def begin_row(self) -> int:
+        """Forget the previous row, and return the line on which the next one begins."""
+        self.row, self._size = [], 0
+        return self.number + 1
+
+    def read_again(self) -> None:
+        """Go back to the second line of the row: its quote may have swallowed whole rows."""
+        if self._retries < MOST_RETRIES:
+            self._retries += len(self.row) > 1
+            self._again.extendleft(reversed(self.row[1:]))
+            self.number -= len(self.row) - 1
