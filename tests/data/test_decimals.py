@@ -106,6 +106,7 @@ def test_commas_that_may_stand_between_two_labels_are_asked_about(tmp_path: Path
     assert read(checked(tmp_path, cells, decimal="comma"))[:3] == [1.2, 2.3, 3.0]
     assert read(checked(tmp_path, [*cells, "3,3"]))[-1] == 3.3  # no text has a label twice
     assert read(checked(tmp_path, ["1,0", "2,0"] * 5)) == [1.0, 2.0] * 5
+    assert read(checked(tmp_path, ["1,5", "2,5", "5", "3"] * 5))[:3] == [1.5, 2.5, 5.0]  # grades in halves
 
 
 def test_a_stated_comma_leaves_labels_as_they_are(tmp_path: Path):

@@ -79,12 +79,14 @@ def _has_commas(table: Table, name: str, is_open: bool) -> bool:
 def _may_be_labels(written: Iterable[str]) -> bool:
     """Say whether 1,2 may be the labels 1 and 2: short whole numbers, all of which occur first or alone as well.
 
-    No text has a label twice: 5,5 is a number.
+    No text has a label twice: 5,5 is a number. Neither is a scale in halves: 5 behind every comma.
     """
     parts = [found.groups() if (found := SHORT.fullmatch(cell)) else None for cell in written]
     known = [part for part in parts if part is not None]
-    firsts = {first for first, _ in known}
-    return len(known) == len(parts) and all(second is None or second in firsts - {first} for first, second in known)
+    firsts, seconds = ({part[place] for part in known} - {None} for place in (0, 1))
+    is_halves = seconds == {"5"}
+    are_labels = all(second is None or second in firsts - {first} for first, second in known)
+    return len(known) == len(parts) and are_labels and not is_halves
 
 
 def _refuse_points(table: Table, name: str) -> None:
