@@ -1,6 +1,6 @@
 """Take files as people have them to trained and checked models, by nothing but the commands that lightune proposes.
 
-python tools/first_hour.py FOLDER                      # every file: about 20 minutes of one core
+python tools/first_hour.py FOLDER                      # every file: half an hour of two cores
 python tools/first_hour.py FOLDER --only tickets.csv   # some of them
 python tools/first_hour.py FOLDER --read               # only as far as reading: seconds
 
@@ -43,7 +43,7 @@ PROPOSED = re.compile(rf"(?<![\w-])(--[a-z][a-z-]*[a-z]) ({VALUE})")
 # These are no guesses at what the owner of a file means: the first that is proposed is taken.
 TAKEN = ("--encoding", "--separator", "--header-row", "--column-names")
 ROW_REMEDY = re.compile(r"data\.on_[a-z]+=drop[a-z_]*")
-SMALL = ["--model", "minilm", "--epochs", "2", "--batch-size", "16", "--json"]
+FLAGS = ["--model", "minilm", "--json"]
 
 
 @dataclass
@@ -97,7 +97,7 @@ def try_file(case: Case, folder: Path, runs: Path) -> Trial:
     options = proposals(done.stdout + done.stderr, case, done.returncode != 0)
     output = runs / case.file
     for number in range(MOST_COMMANDS):
-        arguments = ["run", "--train", case.file, *written_out(options), *SMALL, "-o", str(output)]
+        arguments = ["run", "--train", case.file, *written_out(options), *FLAGS, "-o", str(output)]
         done = _command(trial, arguments, folder)
         trial.commands = number + 1
         if done.returncode == 0:
