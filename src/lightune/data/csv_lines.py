@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+
+from lightune.data.arrow_columns import BLANK
 
 # A row of several lines that is longer than this has a quote that was never closed.
 LONGEST_ROW = 32_000_000
@@ -45,3 +47,16 @@ class Lines:
             self._retries += len(self.row) > 1
             self._again.extendleft(reversed(self.row[1:]))
             self.number -= len(self.row) - 1
+
+
+def filled_lines(stream: Iterable[str], skipped: Counter[str]) -> Iterator[tuple[int, str]]:
+    """Yield (number, line) of the lines that are not blank; blank ones are counted, except those at the end."""
+    blank = 0
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            blank += 1
+            continue
+        if blank:
+            skipped[BLANK] += blank
+            blank = 0
+        yield number, line

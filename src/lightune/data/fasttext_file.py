@@ -8,8 +8,9 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
-from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.arrow_columns import UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS
+from lightune.data.csv_lines import filled_lines
 from lightune.data.file_signatures import stray_characters
 from lightune.data.text_file import TextFile, TextFormat
 from lightune.faults import Fault
@@ -33,15 +34,10 @@ def is_fasttext(first: Sequence[str], stated: TextFormat) -> bool:
 
 def read_fasttext(file: TextFile, on_disk: bool, faults: list[Fault]) -> Reading:
     """Return the columns text and label, a list in each row, with the line of each; faults go into `faults`."""
-    lines, store, skipped, blank = array("q"), Store(on_disk), Counter[str](), 0
+    lines, store, skipped = array("q"), Store(on_disk), Counter[str]()
     kept: list[tuple[str, list[str]]] = []
     with file.stream() as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                blank += 1
-                continue
-            skipped.update({BLANK: blank} if blank else {})
-            blank = 0
+        for number, line in filled_lines(stream, skipped):
             stray = stray_characters(file.path, number, [line])
             if stray:
                 faults.append(stray)

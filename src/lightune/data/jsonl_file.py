@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.annotations import NOT_ACCEPTED, is_rejected, one_label, without
-from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
+from lightune.data.arrow_columns import UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
+from lightune.data.csv_lines import filled_lines
 from lightune.data.file_signatures import stray_characters
 from lightune.data.names import clean_name
 from lightune.data.text_file import TextFile
@@ -57,14 +58,9 @@ def read_json_lines(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readi
 
 def _rows(file: TextFile, faults: list[Fault], skipped: Counter[str], only: str) -> Iterator[tuple[int, Cells]]:
     """Yield (line, the JSON of each cell) of the good lines, and count the others except blank ones at the end."""
-    limit, hint, blank, path = len(faults) + MOST_FAULTS, "", 0, file.path
+    limit, hint, path = len(faults) + MOST_FAULTS, "", file.path
     with file.stream() as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                blank += 1
-                continue
-            skipped.update({BLANK: blank} if blank else {})
-            blank = 0
+        for number, line in filled_lines(stream, skipped):
             hint = hint or (ARRAY_HINT if line.lstrip().startswith("[") else HINT)
             found = stray_characters(path, number, [line]) or _cells(path, number, line, hint, only)
             if found is None:

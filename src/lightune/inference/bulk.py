@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,13 @@ class Tally:
     rows_dropped: dict[str, int] = field(default_factory=dict)
     rows_abstained: int = 0
 
+    def add(self, scored: Sequence[Sequence[str] | None], rows: int) -> None:
+        """Count some rows: the answers of those that have one, None where the model abstains, and how many all are."""
+        self.rows_answered += sum(one is not None for one in scored)
+        self.rows_abstained += sum(one is None for one in scored)
+        if len(scored) < rows:
+            self.rows_dropped[UNANSWERED] = self.rows_dropped.get(UNANSWERED, 0) + rows - len(scored)
+
 
 @dataclass(frozen=True)
 class FileWishes:
@@ -79,38 +86,57 @@ def answered_rows(
     """
     given, says, counts = wishes or FileWishes(), reporter or Silent(), tally or Tally()
     known, abstention = labelled or LabelledRows(classifier), Abstention(classifier.task, given.abstain_below)
+    file = _opened(classifier, source, given, says)
+    counts.rows_in = len(file.table) + sum(file.table.skipped.values())
+    counts.rows_dropped = dict(file.table.skipped)
+    added = [*abstention.columns, *([REASON] if given.skips_faults else [])]
+    _refuse_taken(source, file.header, added)
+    yield [*file.header, *added]
+    known.begin(list(file.table.columns), file.texts)
+    answers = _Answering(Answers(classifier, abstention=abstention), file, given.skips_faults)
+    with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(file.table) // CHUNK_ROWS)) as advance:
+        for start, chunk in _chunks(file.table):
+            answered = answers.of(start, chunk)
+            good = [place for place, one in enumerate(answered) if not one.reason]
+            scored = [abstention.given(answered[place].cells) for place in good]
+            known.take([chunk[place] for place in good], [file.text(chunk[place]) for place in good], scored)
+            counts.add(scored, len(chunk))
+            for row, one in zip(chunk, answered, strict=True):
+                shown = [""] * len(abstention.columns) if one.reason else abstention.shown(one.cells)
+                yield [*row[: len(file.header)], *shown, *([one.reason] if given.skips_faults else [])]
+            advance()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that was read: which columns are its own, which hold the texts, and why rows cannot be answered."""
+
+    table: Table
+    header: list[str]
+    texts: list[str]
+    places: list[int]  # of the texts among a row's cells
+    reasons: dict[int, str]
+
+    def text(self, row: Sequence[Any]) -> Text:
+        """Return the text of a row, or its pair."""
+        parts = tuple(str(row[place]) for place in self.places)
+        return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _opened(classifier: Classifier, source: Path, given: FileWishes, says: Reporter) -> _File:
+    """Read the whole file and say what is odd; DataError where a row is broken or empty and faults are not skipped."""
     table, faults = _read(source, given.stated)
-    own = len(table.columns) + (table.nameless is not None)  # fields inside objects come after these
+    own = list(table.columns)  # fields inside objects come after these
     add_fields(table, [*classifier.text_columns, *stated_texts(given.text_column)])
     names, is_guess = _text_columns(classifier, table, given.text_column)
     unusable = _unusable(table, names)
     if table.nameless is not None:  # pandas' index stays in the file of answers
-        table.columns = {"": table.nameless, **table.columns}
+        table.columns, own = {"": table.nameless, **table.columns}, ["", *own]
     if not given.skips_faults:
         raise_faults([*faults, *unusable.values()])
-    counts.rows_in, counts.rows_dropped = len(table) + sum(table.skipped.values()), dict(table.skipped)
     _say(says, table, faults, names if is_guess else ())
-    header = list(table.columns)
-    added = [*abstention.columns, *([REASON] if given.skips_faults else [])]
-    _refuse_taken(source, header[:own], added)
-    yield [*header[:own], *added]
-    known.begin(header, names)
-    with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(table) // CHUNK_ROWS)) as advance:
-        reasons = {row: fault.text.rstrip(".") for row, fault in unusable.items()}
-        answers = _Answering(Answers(classifier, abstention=abstention), table, names, reasons, given.skips_faults)
-        for start, chunk in _chunks(table):
-            answered = answers.of(start, chunk)
-            good = [place for place, one in enumerate(answered) if not one.reason]
-            scored = [abstention.given(answered[place].cells) for place in good]
-            known.take([chunk[place] for place in good], [answers.text(chunk[place]) for place in good], scored)
-            for row, one in zip(chunk, answered, strict=True):
-                shown = [""] * len(abstention.columns) if one.reason else abstention.shown(one.cells)
-                yield [*row[:own], *shown, *([one.reason] if given.skips_faults else [])]
-            counts.rows_answered += sum(one is not None for one in scored)
-            counts.rows_abstained += sum(one is None for one in scored)
-            if len(good) < len(chunk):
-                counts.rows_dropped[UNANSWERED] = counts.rows_dropped.get(UNANSWERED, 0) + len(chunk) - len(good)
-            advance()
+    places = [list(table.columns).index(name) for name in names]
+    return _File(table, own, names, places, {row: fault.text.rstrip(".") for row, fault in unusable.items()})
 
 
 @dataclass(frozen=True)
@@ -122,27 +148,19 @@ class _Answered:
 
 
 class _Answering:
-    """Answers chunks of a table's rows."""
+    """Answers chunks of a file's rows."""
 
-    def __init__(
-        self, cache: Answers, table: Table, names: Sequence[str], reasons: Mapping[int, str], skips_faults: bool
-    ) -> None:
-        self._cache, self._table, self._reasons, self._skips = cache, table, reasons, skips_faults
-        self._columns = [list(table.columns).index(name) for name in names]
-
-    def text(self, row: Sequence[Any]) -> Text:
-        """Return the text of a row, or its pair."""
-        parts = tuple(str(row[column]) for column in self._columns)
-        return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+    def __init__(self, cache: Answers, file: _File, skips_faults: bool) -> None:
+        self._cache, self._file, self._skips = cache, file, skips_faults
 
     def of(self, start: int, rows: Sequence[Sequence[Any]]) -> list[_Answered]:
         """Return the answer of each row; the first of them is row `start` of the table."""
-        reasons = [self._reasons.get(row, "") for row in range(start, start + len(rows))]
+        reasons = [self._file.reasons.get(row, "") for row in range(start, start + len(rows))]
         while True:
             asked = [place for place, reason in enumerate(reasons) if not reason]
-            places = [self._table.place(start + place) for place in asked]
+            places = [self._file.table.place(start + place) for place in asked]
             try:
-                answers = self._cache.of([self.text(rows[place]) for place in asked], places)
+                answers = self._cache.of([self._file.text(rows[place]) for place in asked], places)
             except NoTokensError as error:
                 if not self._skips:
                     raise
