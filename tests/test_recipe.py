@@ -286,8 +286,20 @@ def test_a_recipe_cannot_be_changed_afterwards():
 
 
 def test_a_number_in_words_and_a_date_are_no_count():
-    assert "valid integer" in faults_of({"training": {"num_train_epochs": "five"}})
-    assert "valid integer" in faults_of({"training": {"num_train_epochs": datetime.date(2024, 1, 1)}})
+    assert "valid integer" in faults_of({"training": {"per_device_train_batch_size": "five"}})
+    assert "valid integer" in faults_of({"training": {"per_device_train_batch_size": datetime.date(2024, 1, 1)}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "valid"),
+    [
+        ("num_train_epochs", "Auto", "a whole number from 1, or auto (given: 'Auto')"),
+        ("num_train_epochs", 0, "a whole number from 1, or auto (given: 0)"),
+        ("load_best_model_at_end", "atuo", "true or false, or auto (given: 'atuo')"),
+    ],
+)
+def test_a_slip_in_what_may_be_left_to_the_data_is_one_fault(key: str, value: Any, valid: str):
+    assert faults_of({"training": {key: value}}).endswith(f"has 1 fault:\n  training.{key}: {valid}")
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

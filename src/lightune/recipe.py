@@ -60,6 +60,7 @@ def _text_kind(value: Any) -> str:
 
 
 # Distinguished by type, so that a fault inside the files is not also reported as "not a string".
+OPEN = {"training.num_train_epochs": "a whole number from 1", "training.load_best_model_at_end": "true or false"}
 TAGS = ("<name>", "<files>", "<pair>")
 Source = Annotated[Annotated[str, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
 TextColumn = Annotated[
@@ -273,8 +274,10 @@ def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recip
 
 
 def _describe(fault: Any) -> str:
-    # A union (data.source, data.text_column) adds its branch's name to the path; only real keys are shown.
+    # A union (data.source, a number or "auto") adds its branch's name to the path; only real keys are shown.
     path = [str(part) for place, part in enumerate(fault["loc"]) if place != 2 or part not in TAGS]
+    if ".".join(path[:2]) in OPEN:
+        return f"{'.'.join(path[:2])}: {OPEN['.'.join(path[:2])]}, or auto (given: {fault.get('input')!r})"
     name = ".".join(path)
     if fault["type"] == "extra_forbidden":
         hint = did_you_mean(path[-1], _keys_beside(path[:-1]))
