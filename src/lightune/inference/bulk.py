@@ -194,7 +194,8 @@ def _unusable(table: Table, names: Sequence[str]) -> dict[int, Fault]:
     for row, texts in enumerate(zip(*(cells(table, name) for name in names), strict=True)):
         fault = text_fault(names, texts)
         if isinstance(fault, Missing):
-            found[row] = Fault("DATA-040", table.place(row), "the text is empty.", "Give each row some text.")
+            hint = "Give each row some text, or leave such rows without an answer: --on-error skip."
+            found[row] = Fault("DATA-040", table.place(row), "the text is empty.", hint)
         elif fault:
             found[row] = replace(fault, place=table.place(row))
     return found

@@ -115,7 +115,7 @@ def _imbalance(split: SplitTargets, labels: Sequence[str], class_weights: str) -
     )
     hint = "Look at macro F1 as well as accuracy."
     if class_weights == "none":
-        hint += " training.class_weights=auto gives each label the same weight in training."
+        hint += " --set training.class_weights=auto gives each label the same weight in training."
     return [Fault("DATA-105", split.origin, text, hint)]
 
 

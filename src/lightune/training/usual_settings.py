@@ -45,7 +45,7 @@ def usual_notes(training: TrainingBlock, found: SettledTraining, validation_text
     keeps_last = not found.load_best_model_at_end and found.num_train_epochs > 1
     if training.load_best_model_at_end == "auto" and keeps_last:
         few = f"{validation_texts} validation texts are too few to choose an epoch by"
-        notes.append(f"The last epoch is kept: {few} (training.load_best_model_at_end).")
+        notes.append(f"The last epoch is kept: {few} (--set training.load_best_model_at_end=true chooses).")
     return notes
 
 
