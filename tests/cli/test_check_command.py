@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from case_table import case
 from lightune.cli.main import main
+from lightune.cli.run import command as run_command
 from lightune.data import scan
+from tiny import write_csv
 
 pytestmark = pytest.mark.usefixtures("hashed_once")
 
@@ -291,3 +294,19 @@ def test_the_notes_of_a_run_hold_the_remedy_that_check_gives(tmp_path: Path, cap
         assert warning["hint"]
         # `check` itself has told of it as a warning: not a second time as a note.
         assert not any(warning["text"] in note for note in found["notes"])
+
+
+def test_a_check_without_faults_ends_with_the_command_that_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    """What it prints is split as a shell would, and understood by `run`."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "my data.csv", labelled(40, "a", "b"), ("comment", "mood"))
+    flags = ["--text-column", "comment", "--label-column", "mood", "--separator", ",", "--set", "data.max_length=8"]
+    assert main(["check", "my data.csv", *flags]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    command = shlex.split(said[said.index("next lightune run") :])[3:]
+    assert command == ["--train", "my data.csv", *flags]
+    assert run_command.make_context("run", command).params["train"] == "my data.csv"
+    assert main(["check", "my data.csv", "--label-column", "c"]) == 3
+    assert "next lightune run" not in " ".join(capsys.readouterr().out.split())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,5 +66,16 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
 
         from lightune.report.check import print_findings
 
-        print_findings(found, Console(highlight=False))
+        then = _run_command(data, {**flags, "model": model}, settings) if found.usable else None
+        print_findings(found, Console(highlight=False), then)
     return 0 if found.usable else 3
+
+
+def _run_command(data: str | None, flags: Mapping[str, Any], settings: Iterable[str]) -> str:
+    """Return the command that trains on what was checked, with the same flags."""
+    named = {} if data is None else {"train" if Path(data).is_file() else "data": data}
+    given = {**named, **{name: value for name, value in flags.items() if value is not None}}
+    parts = ["lightune", "run"]
+    for name, value in given.items():
+        parts += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join([*parts, *(part for setting in settings for part in ("--set", setting))])

@@ -19,8 +19,8 @@ SHORTEST_BAR = 4
 MOST_COLUMNS = 8
 
 
-def print_findings(found: Findings, console: Console) -> None:
-    """Print what the check found."""
+def print_findings(found: Findings, console: Console, then: str | None = None) -> None:
+    """Print what the check found, and the command that comes next."""
     print_text(console, _verdict(found), "bold" if found.usable else "bold red")
     for title, faults, style in (("fault", found.faults, "red"), ("warning", found.warnings, "yellow")):
         _print_faults(console, title, faults, style)
@@ -30,6 +30,8 @@ def print_findings(found: Findings, console: Console) -> None:
     console.print()
     for name, text in _lines(found):
         print_line(console, name, text)
+    if then is not None:
+        print_line(console, "next", then)
 
 
 def _verdict(found: Findings) -> str:
