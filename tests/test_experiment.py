@@ -21,6 +21,7 @@ from lightune import experiment
 from lightune.cli.main import main
 from lightune.errors import ArtifactError, DataError, HubError, RecipeError, TrainingDivergedError
 from lightune.record import RunRecord
+from lightune.run_files import few_texts
 from lightune.sections import ReloadCheck
 from reloading_here import reloading_here
 from tiny import write_csv
@@ -375,3 +376,18 @@ def test_the_card_s_code_for_peft_answers_as_the_run_does(method, tiny_recipe, t
     label, confidence = shown.split()
     (wanted,) = classifier.predict("A text to classify.")
     assert (label, float(confidence)) == (wanted.label, pytest.approx(wanted.confidence, abs=1e-4))
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"), [(1, ["Only 1 test example:"]), (29, ["Only 29 test examples:"]), (30, [])]
+)
+def test_a_verdict_on_few_test_texts_is_qualified(examples: int, said: list[str]):
+    assert [caution[: len(start)] for caution, start in zip(few_texts(examples), said, strict=True)] == said
+
+
+def test_the_qualification_stands_in_the_record(tiny_recipe, tmp_path):
+    recipe = tiny_recipe("distilbert", "head", num_train_epochs=1)
+    few = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test_examples": 8})})
+    with reloading_here():
+        record = experiment.run(few, tmp_path / "run")
+    assert record.comparison.cautions[0].startswith("Only 8 test examples:")

@@ -37,6 +37,7 @@ from lightune.tasks import TASKS, Task
 
 # Baselines whose predictions are in predictions.csv.
 FITTED = {PROBE[0], TFIDF[0]}
+FEWEST_TEXTS = 30  # of a test: the percentile bootstrap of fewer is too narrow
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,17 @@ class Outcome:
             for who, scores in others.items()
         }
         best = best_baseline(task, sections)
-        cautions = task.cautions(self.measured.after, sections, best)
+        cautions = [*few_texts(len(targets)), *task.cautions(self.measured.after, sections, best)]
         named = {who: _gain(task, found) for who, found in gains.items()}
         return Comparison(gains=named, best_baseline=best, cautions=cautions)
+
+
+def few_texts(examples: int) -> list[str]:
+    """Return a caution where there are too few test texts for an interval."""
+    if examples >= FEWEST_TEXTS:
+        return []
+    noun = "example" if examples == 1 else "examples"
+    return [f"Only {examples} test {noun}: figures and intervals from so few say little."]
 
 
 def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
