@@ -96,7 +96,7 @@ def test_another_tokenizer_of_the_base_changes_no_answer(copied: Path, other_tok
     np.testing.assert_array_equal(lightune.load(copied, base_model=other_tokenizer).logits(TEXTS), wanted)
     bank = lightune.load_adapters({"it": copied}, base_model=other_tokenizer)
     np.testing.assert_array_equal(bank["it"].logits(TEXTS), wanted)
-    task, found = quick_logits(str(copied), TEXTS, other_tokenizer)
+    task, found, _ = quick_logits(str(copied), TEXTS, other_tokenizer)
     assert task.labels == ("negative", "positive")
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     without_tokenizer(copied / "adapter")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 FAULTS = (
     ("DATA-001", "there is no such file", "check the path"),
-    ("DATA-002", "this kind of file is not read", "convert it to csv, tsv, jsonl or parquet"),
+    ("DATA-002", "this kind of file is not read", "convert it to csv, tsv, jsonl, parquet or xlsx"),
     (
         "DATA-003",
         "not UTF-8: a text file, of which the encoding that it looks like is named; a single line; the row "
@@ -167,7 +167,11 @@ FAULTS = (
     ),
     ("DATA-074", "a packed file unpacks to more than 8 GB", "unpack it yourself if that is right"),
     ("DATA-075", "a packed file cannot be unpacked: it is cut off, or not gzip", "fetch it again, or rename it"),
-    ("DATA-076", "`predict --output`: a text with a tab or a line break for a tsv", "another kind of file"),
+    (
+        "DATA-076",
+        "`predict --output`: what such files cannot hold: a tab in a tsv, a very long text in an xlsx",
+        "another kind of file",
+    ),
     ("DATA-077", "an .xlsx file, and the package that reads it is not installed", "`pip install 'openpyxl>=3.1'`"),
     ("DATA-078", "not a readable Excel workbook", "save it again"),
     ("DATA-079", "a .json file of more than 1 GB, which is read as a whole", "one object a line, as .jsonl"),

@@ -126,6 +126,8 @@ def _text(node: ast.expr, names: Scope) -> str:
         return _text(node.left, names) + _text(node.right, names)
     if isinstance(node, ast.IfExp):
         return _either(_text(node.body, names), _text(node.orelse, names))
+    if isinstance(node, ast.BoolOp):  # a guess, or else these words
+        return _text(node.values[-1], names)
     if isinstance(node, ast.Name):
         value = _value(node, names)
         rest = {name: found for name, found in names.items() if name != node.id}
@@ -139,9 +141,9 @@ def _part(part: ast.expr, names: Scope) -> str:
     if not isinstance(part, ast.FormattedValue):
         return _text(part, names)
     value = part.value
-    if isinstance(value, ast.Name) and value.id.isupper():
+    if isinstance(value, ast.Name):
         constant = _value(value, names)
-        if isinstance(constant, ast.Constant):
+        if isinstance(constant, ast.Constant) and (value.id.isupper() or isinstance(constant.value, str)):
             return f"{constant.value:,}" if isinstance(constant.value, int) else str(constant.value)
     name = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ""
     return f"{{{'type' if name == '__name__' else name}}}" if name else FILLED

@@ -6,8 +6,7 @@ training texts, unless they are left out), and MANIFEST.json (the SHA-256 of eac
 
 No file of it holds a path of the disk it was made on. The base model is named by its Hub name and commit, or by the
 name of its folder and the SHA-256 of its files: the recipe.yaml beside the adapter folder says where that folder is.
-The tokenizer is read from the adapter folder, so that no other version of the base model's can change an answer; a
-folder of an older lightune has none, and the base model's is read.
+The tokenizer is the adapter folder's, so that no other version can change an answer; without one, the base model's.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pydantic import TypeAdapter
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
 from lightune.data.windows import CUT, LongTexts
-from lightune.errors import ArtifactError, LightuneError
+from lightune.errors import ArtifactError, LightuneError, similar_path
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models import embedded
@@ -280,7 +279,8 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
 def adapter_folder(folder: Path) -> Path:
     """Return the adapter folder of a run folder, or the folder itself if it is one."""
     if not folder.is_dir():
-        raise ArtifactError("ARTIFACT-009", f"{folder}: there is no such folder.", "Give a run folder, e.g. runs/x-1.")
+        hint = f"{similar_path(folder, Path('runs'))} Give a run folder, e.g. runs/x-1.".strip()
+        raise ArtifactError("ARTIFACT-009", f"{folder}: there is no such folder.", hint)
     return folder / "adapter" if (folder / "adapter").is_dir() else folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -86,6 +87,25 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     names = _by_letters(valid)
     close = get_close_matches(_letters(wrong), list(names), n=1, cutoff=0.6)
     return f'Did you mean "{names[close[0]]}"?' if close else ""
+
+
+def similar_path(path: Path, *others: Path) -> str:
+    """Return `Did you mean "x"?` for a file or folder that lies where `path` would, or in one of the other folders.
+
+    A name that ends as `path` does goes before others; "" when nothing is close, or the folder cannot be read.
+    """
+    found: dict[str, str] = {}
+    for place in (path.parent, *others):
+        try:
+            found |= {one.name: str(one) for one in sorted(place.iterdir()) if not one.name.startswith(".")}
+        except OSError:
+            continue
+    same_kind = {name: where for name, where in found.items() if Path(name).suffix == path.suffix}
+    for names in (same_kind, found):
+        close = get_close_matches(path.name, list(names), n=1, cutoff=0.6)
+        if close:
+            return f'Did you mean "{names[close[0]]}"?'
+    return ""
 
 
 def spelt_like(wrong: str, valid: Iterable[str]) -> str | None:

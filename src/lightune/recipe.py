@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -44,7 +45,7 @@ class Block(BaseModel):
 
 
 class Files(Block):
-    """Local files for each split: csv, tsv, jsonl or parquet; a file, a pattern such as data/*.csv, or a folder."""
+    """Local files for each split: csv, tsv, jsonl, parquet, xlsx; a file, a pattern such as data/*.csv, or a folder."""
 
     train: str  # the training files
     validation: str | None = None  # else a fifth of the training rows
@@ -285,12 +286,12 @@ def _describe(fault: Any) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     given = fault.get("input")
     shown = "" if isinstance(given, Mapping) or fault["type"] in {"missing", "value_error"} else f" (given: {given!r})"
-    return f"{name}: {message}{shown}"
+    meant = did_you_mean(str(given), re.findall(r"'([^']+)'", message)) if fault["type"] == "literal_error" else ""
+    return f"{name}: {message}{shown} {meant}".rstrip()
 
 
 def _keys_beside(path: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
-        "": Recipe,
         "data": DataBlock,
         "data.source": Files,
         "training": TrainingBlock,

@@ -134,3 +134,17 @@ def test_a_column_that_is_not_there_is_answered_with_those_that_are(run, sorted_
     said = capsys.readouterr().err
     assert 'there is no column "knid" to group by' in said
     assert ("none to group by" in said) if own else ('Did you mean "kind"? Columns: text, label, kind.' in said)
+
+
+def test_rows_of_no_use_are_left_out_and_said(run, capsys, tmp_path):
+    path = write_csv(tmp_path / "t.csv", [("fine film", "positive"), ("dull film", "mixed"), ("", "negative")])
+    assert main(["evaluate", run, "--test", str(path)]) == 3
+    assert "--on-error skip" in capsys.readouterr().err
+    assert main(["evaluate", run, "--test", str(path), "--on-error", "skip"]) == 0
+    told = "Left out: 2 of 3 rows (1 label that training lacks, 1 without text or label)."
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_only_a_file_has_rows_of_no_use(run, capsys):
+    assert main(["evaluate", run, "--on-error", "skip"]) == 2
+    assert "needs --test" in capsys.readouterr().err

@@ -120,7 +120,7 @@ def test_a_files_answers_as_json(run, expected, capsys, tmp_path):
     printed = json.loads(capsys.readouterr().out)
     found = printed.pop("predictions")
     assert printed.pop("known")["known_examples"] == 0  # the rows have labels
-    assert printed == {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}}
+    assert printed == {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}, "truncated": 0}
     assert [(row["row"]["sentence"], row["label"]) for row in found] == [
         (text, answer.label) for text, answer in zip(TEXTS, expected, strict=True)
     ]
@@ -133,7 +133,7 @@ def test_an_output_file_is_written_once_and_not_overwritten(run, capsys, tmp_pat
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("known")["known_examples"] == 0  # the rows have labels
-    counts = {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}}
+    counts = {"rows_in": 5, "rows_answered": 5, "rows_abstained": 0, "rows_dropped": {}, "truncated": 0}
     assert found == {"rows": 5, "output": str(target), **counts}
     written = target.read_bytes()
     assert len(written.splitlines()) == 6
@@ -258,3 +258,35 @@ def test_a_broken_row_far_down_leaves_nothing_and_prints_nothing(run, capsys, tm
     printed = capsys.readouterr()
     assert f"DATA-007 {source}:3002" in " ".join(printed.err.split())
     assert printed.out == ""
+
+
+@pytest.fixture(scope="module")
+def short_sighted(tiny_models, tmp_path_factory) -> str:
+    """A model that reads 20 tokens."""
+    folder = tmp_path_factory.mktemp("short") / "adapter"
+    return str(make_adapter(tiny_models["distilbert"], folder, "lora", ["no", "yes"], max_length=20))
+
+
+LONG = "a lovely film " * 20
+
+
+@case("predict texts that are longer than the model reads", "no word", "stderr counts them",
+      "an answer to the beginning of a text is not one to the text")  # fmt: skip
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # bf16 takes the usual path
+def test_texts_that_were_cut_are_counted(short_sighted, capsys, precision):
+    assert main(["predict", short_sighted, "fine", LONG, "--precision", precision]) == 0
+    wanted = "1 text is longer than the model reads: its beginning was read, the rest was not.\n"
+    assert capsys.readouterr().err.endswith(wanted)
+    assert main(["predict", short_sighted, "fine", "--precision", precision]) == 0
+    assert "longer" not in capsys.readouterr().err
+
+
+def test_cut_texts_of_a_file_are_counted(short_sighted, capsys, tmp_path):
+    rows = [("fine", "no"), (LONG, "yes"), (LONG, "yes"), (LONG + "indeed", "no")]
+    source = write_csv(tmp_path / "in.csv", rows)
+    assert main(["predict", short_sighted, "--file", str(source)]) == 0
+    assert "2 texts are longer than the model reads: their beginning was read" in capsys.readouterr().err
+    assert main(["predict", short_sighted, "--file", str(source), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["truncated"] == 2
+    assert main(["evaluate", short_sighted, "--test", str(source)]) == 0
+    assert "3 of 4 texts were truncated to 20 tokens; the rest was not read." in capsys.readouterr().err

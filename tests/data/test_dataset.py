@@ -389,7 +389,7 @@ def test_another_file_is_labelled_by_the_names_a_model_knows(tmp_path: Path):
     rows.to_parquet(str(tmp_path / "a.parquet"))
     table = read_table(tmp_path / "a.parquet")
     assert text_columns(table, None) == (["text"], True)
-    assert labelled_split(table, DataBlock(), classes(["neg", "pos"]))[0].targets.tolist() == [1, 0, 1]
+    assert labelled_split(table, DataBlock(), classes(["neg", "pos"])).split.targets.tolist() == [1, 0, 1]
 
 
 def test_the_embedded_reviews_are_used_whole_and_grouped_by_kind():

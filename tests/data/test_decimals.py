@@ -81,9 +81,9 @@ def test_labels_stay_as_they_are():
 def test_a_file_to_evaluate_is_decided_by_itself(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("text;score\nfine;3,5\nbad;1\n", encoding="utf-8")
-    split, notes = labelled_split(read_table(path), DataBlock(), Regression(columns=("score",)))
-    assert split.targets[:, 0].tolist() == [3.5, 1.0]
-    assert any("comma" in note for note in notes)
+    found = labelled_split(read_table(path), DataBlock(), Regression(columns=("score",)))
+    assert found.split.targets[:, 0].tolist() == [3.5, 1.0]
+    assert any("comma" in note for note in found.notes)
     with pytest.raises(DataError, match='"3,5", not a number'):
         labelled_split(read_table(path), DataBlock(decimal="point"), Regression(columns=("score",)))
 

@@ -177,7 +177,7 @@ def test_training_and_test_may_hold_the_same_labels_in_another_shape(
 @pytest.mark.parametrize("test", [AS_COLUMNS, AS_LISTS], ids=["columns", "lists"])
 def test_a_trained_task_reads_a_file_of_either_shape(files: Callable[..., DataBlock], test: Any):
     path = files(train=test).source.train
-    split, _ = labelled_split(read_source(path, split="test"), DataBlock(), MultiLabel(LABELS))
+    split = labelled_split(read_source(path, split="test"), DataBlock(), MultiLabel(LABELS)).split
     assert split.targets.tolist() == [list(flags) for flags in FLAGS] * 6
 
 
@@ -248,7 +248,7 @@ def test_columns_of_a_trained_model_are_read_by_their_names_in_any_order(name: s
     path.write_text("text,joy,anger\n" + "".join(f"text {row},{row % 2},0\n" for row in range(8)), encoding="utf-8")
     task = MultiLabel(("anger", "joy")) if name == "multi_label" else Regression(columns=("anger", "joy"))
     for stated in (("joy", "anger"), ("anger", "joy"), None):
-        split, _ = labelled_split(read_table(path), DataBlock(label_columns=stated), task)
+        split = labelled_split(read_table(path), DataBlock(label_columns=stated), task).split
         assert split.targets.tolist() == [[0, row % 2] for row in range(8)]
     path.write_text(path.read_text(encoding="utf-8").replace("anger", "text2"), encoding="utf-8")
     with pytest.raises(DataError, match="there is no column anger, which the model answers too"):
@@ -271,5 +271,5 @@ def test_a_trained_model_finds_the_same_contradictions_as_its_training_did(tmp_p
 def test_a_file_to_evaluate_may_join_labels_by_another_mark():
     given = table(text=["x", "y"], labels=["anger + joy", "joy"])
     task = MultiLabel(LABELS, separator="|").parted_by("+")
-    assert labelled_split(given, DataBlock(), task)[0].targets.tolist() == [[1, 1], [0, 1]]
+    assert labelled_split(given, DataBlock(), task).split.targets.tolist() == [[1, 1], [0, 1]]
     assert Regression(columns=("score",)).parted_by("+") is None

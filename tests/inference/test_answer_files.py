@@ -1,12 +1,14 @@
-"""Files of answers: csv, tsv, jsonl and Parquet in and out; rows that cannot be answered, and why."""
+"""Files of answers: csv, tsv, jsonl, Parquet and xlsx in and out; rows that cannot be answered, and why."""
 
 from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -37,6 +39,11 @@ def put(folder: Path, kind: str) -> Path:
         path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     elif kind == "parquet":
         parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    elif kind == "xlsx":
+        book = openpyxl.Workbook()
+        for cells in [list(ROWS[0]), *([row["id"], row["text"], "|".join(row["tags"])] for row in ROWS)]:
+            book.active.append(cells)
+        book.save(path)
     else:
         with path.open("w", encoding="utf-8", newline="") as sink:
             mark = "," if kind == "csv" else "\t"
@@ -53,13 +60,16 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if path.suffix == ".parquet":
         return parquet.read_table(path).to_pylist()
+    if path.suffix == ".xlsx":
+        names, *rows = openpyxl.load_workbook(path).active.iter_rows(values_only=True)
+        return [dict(zip(names, row, strict=True)) for row in rows]
     with path.open(encoding="utf-8", newline="") as file:
         mark = "," if path.suffix == ".csv" else "\t"
         return list(csv.DictReader(file, delimiter=mark, quoting=csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE))
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
-@pytest.mark.parametrize("given", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
+@pytest.mark.parametrize("given", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
 def test_every_kind_of_file_comes_back_as_every_kind(classifier, tmp_path: Path, given: str, kind: str):
     rows = answered_rows(classifier, put(tmp_path, given))
     target = tmp_path / f"out.{kind}"
@@ -70,6 +80,8 @@ def test_every_kind_of_file_comes_back_as_every_kind(classifier, tmp_path: Path,
     assert [float(row["confidence"]) for row in found] == pytest.approx([one.confidence for one in answers], abs=1e-5)
     if {given, kind} <= {"jsonl", "parquet"}:
         assert [{name: row[name] for name in ROWS[0]} for row in found] == ROWS
+        assert all(isinstance(row["confidence"], float) for row in found)
+    if kind == "xlsx":
         assert all(isinstance(row["confidence"], float) for row in found)
     if kind == "csv" and given == "jsonl":
         assert [row["tags"] for row in found] == ['["a", "b"]', "[]", '["c"]']
@@ -182,3 +194,31 @@ def test_a_column_of_several_types_is_written_as_json_in_parquet(tmp_path: Path)
     assert read(tmp_path / "out.parquet") == [
         {"odd": "1", "whole": 1}, {"odd": "one", "whole": 2}, {"odd": "[1, 2]", "whole": None},
     ]  # fmt: skip
+
+
+def test_a_sheet_holds_texts_as_texts_and_numbers_as_numbers(tmp_path: Path):
+    day = datetime(2026, 3, 1, 12, 30)
+    cells = ["=1+1", "#N/A", "007", 7, 2.5, True, None, day, 12345678901234567890, ["a", 1], float("nan"), " "]
+    target = tmp_path / "out.xlsx"
+    assert write_rows(iter([[f"c{n}" for n in range(len(cells))], cells]), target) == 1
+    sheet = openpyxl.load_workbook(target).active
+    row = [cell.value for cell in sheet[2]]
+    assert row == ["=1+1", "#N/A", "007", 7, 2.5, True, None, day, "12345678901234567890", '["a", 1]', "nan", " "]
+    assert [cell.data_type for cell in sheet[2]][:3] == ["s", "s", "s"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"), [("x" * 32_768, "more than 32,767 characters"), ("a\x01b", "control character")]
+)
+def test_what_a_sheet_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path, cell: str, why: str):
+    with pytest.raises(DataError, match=why) as caught:
+        write_rows(iter([["text"], ["fine"], [cell]]), tmp_path / "out.xlsx")
+    assert (caught.value.code, "row 2" in caught.value.message) == ("DATA-076", True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sheet_without_its_package_is_refused_before_anything_is_answered(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("lightune.inference.answer_files.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="RECIPE-101") as caught:
+        require_writable(tmp_path / "out.xlsx")
+    assert "pip install" in caught.value.hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -151,3 +152,58 @@ def test_a_broken_row_of_the_own_test_file_has_no_remedy_that_evaluate_lacks(cla
         tiny_data["test"].write_bytes(written)
     assert caught.value.code == "DATA-007"
     assert "--set" not in str(caught.value)
+
+
+def _real_file(tmp_path: Path) -> Path:
+    rows = ["fine film,positive,a", ",negative,b", "dull book,negative,b", "warm soup,,a", "cold lamp,mixed,b"]
+    rows += ["one,cell,too,many", "sour milk,negative,a", "bright song,positive,b"]
+    rows += [f"plain text {number},positive,a" for number in range(10)]
+    path = tmp_path / "real.csv"
+    path.write_text("\n".join(["text,label,shop", *rows, ""]), encoding="utf-8")
+    return path
+
+
+@case("evaluate on a file with an empty text, two labels of no use and a broken row", "only an error, no option",
+      "14 rows are measured with --on-error skip, 4 are counted by reason", "own files are like that")  # fmt: skip
+def test_rows_of_no_use_are_left_out_where_that_is_asked_for(classifier, tmp_path):
+    path = _real_file(tmp_path)
+    found = evaluate_file(classifier, path, by="shop", skips_faults=True)
+    # By hand: 18 rows; lines 3 and 5 lack a text or a label, line 6 has an unknown label, line 7 has four cells.
+    assert found.examples == 14
+    assert found.rows_dropped == {"cannot be read": 1, "label that training lacks": 1, "without text or label": 2}
+    assert {name: part.examples for name, part in found.groups["shop"].items()} == {"a": 12, "b": 2}
+    clean = tmp_path / "clean.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    clean.write_text("".join(line for number, line in enumerate(lines, 1) if number not in (3, 5, 6, 7)))
+    assert found.metrics == evaluate_file(classifier, clean).metrics
+
+
+def test_the_remedy_of_an_evaluation_is_its_own_option(classifier, tmp_path):
+    path = _real_file(tmp_path)
+    with pytest.raises(DataError, match="DATA-007") as caught:
+        evaluate_file(classifier, path)
+    assert caught.value.hint.endswith("Or leave such rows out: --on-error skip.")
+    path.write_text(path.read_text(encoding="utf-8").replace("one,cell,too,many\n", ""), encoding="utf-8")
+    with pytest.raises(DataError, match="DATA-013") as caught:
+        evaluate_file(classifier, path)
+    assert "or leave such rows out: --on-error skip." in caught.value.hint
+    assert "--set" not in str(caught.value)
+
+
+def test_a_file_whose_labels_are_all_unknown_is_one_fault(classifier, tmp_path):
+    path = write_csv(tmp_path / "t.csv", [(f"text {number}", f"shop {number % 3}") for number in range(30)])
+    with pytest.raises(DataError) as caught:
+        evaluate_file(classifier, path)
+    labels = "shop 0, shop 1, shop 2) is among the training labels (negative, positive)."
+    assert caught.value.message == f"{path}: no label in label ({labels}"
+    assert "--label-column" in caught.value.hint
+    with pytest.raises(DataError, match="30 label that training lacks") as caught:
+        evaluate_file(classifier, path, skips_faults=True)
+    assert (caught.value.code, "negative, positive" in caught.value.hint) == ("DATA-030", True)
+
+
+def test_a_file_without_a_row_of_use_is_refused(classifier, tmp_path):
+    path = write_csv(tmp_path / "t.csv", [("", "positive"), ("fine film", "")])
+    with pytest.raises(DataError, match="DATA-030") as caught:
+        evaluate_file(classifier, path, skips_faults=True)
+    assert "2 without text or label" in caught.value.message

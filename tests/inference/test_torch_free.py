@@ -62,7 +62,8 @@ def test_it_answers_as_the_usual_path(made: Made, architecture: str, method: str
     run = made(architecture, ANSWERED[method])
     found = quick_logits(str(run), TEXTS)
     assert found is not None
-    task, logits = found
+    task, logits, truncated = found
+    assert truncated == 0
     usual = lightune.load(run, device="cpu")
     assert task == usual.task
     assert list(task.labels) == usual.labels == ["no", "so-so", "yes"]

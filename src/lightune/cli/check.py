@@ -41,7 +41,7 @@ lightune check pairs.jsonl --set data.text_column=[premise,hypothesis] --json
 def command(data: str | None, model: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """Check labelled data: every fault with file, row, reason and remedy, then warnings.
 
-    DATA is a file (csv, tsv, jsonl, parquet), a data set on the Hub, or `reviews`. `lightune run` makes the same
+    DATA is a file (csv, tsv, jsonl, parquet, xlsx), a data set on the Hub, or `reviews`. `lightune run` makes the same
     check before it loads a model. The exit status is 3 when the data cannot be used, and 0 with only warnings.
     """
     from lightune.data.describe import check_and_describe
@@ -52,7 +52,7 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     if not data and not flags["train"]:
         data = None  # an empty argument is a variable that was not set, not this folder
     if (data is None) == (flags["train"] is None):
-        raise RecipeError("RECIPE-008", "give the data once: DATA or --train FILE.", "lightune check reviews.csv")
+        raise RecipeError("RECIPE-008", "give the data once: DATA or --train FILE.", "Try: lightune check reviews.csv")
     if data is not None and (flags["validation"] or flags["test"]):
         data, flags["train"] = None, data
     recipe = compose(None, {**flags, "data": data, "model": model}, settings).recipe

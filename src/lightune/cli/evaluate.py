@@ -11,6 +11,7 @@ from lightune.cli.options import as_json, base_model, device, example, print_jso
 EXAMPLES = example("""
 lightune evaluate runs/quickstart-1                     # its own test split again
 lightune evaluate runs/quickstart-1 --test other.csv
+lightune evaluate runs/quickstart-1 --test other.csv --on-error skip    # where rows lack a label
 lightune evaluate runs/quickstart-1 --by kind           # the metrics for each kind
 lightune evaluate runs/quickstart-1 --test other.csv --text-column review --label-column stars --json
 lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
@@ -25,6 +26,13 @@ lightune evaluate textattack/bert-base-uncased-imdb --test other.csv
 @click.option("--label-columns", help="Several: one of 0 and 1 for each label, or one number each: anger,joy.")
 @text_format
 @click.option("--label-separator", help="What stands between the labels of a cell, for example ;")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="skip: rows of the file without a text, or with a label that the model does not know, are left out.",
+)
 @click.option("--by", metavar="COLUMN", help="Also the metrics for each value of another column.")
 @base_model
 @device
@@ -49,7 +57,8 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     else:
         stated = stated_format(how)
         columns = how["text_column"], labels or None, how["by"]
-        result = evaluate_file(classifier, test, *columns, default_reporter(), stated, how["label_separator"])
+        more = how["label_separator"], how["on_error"] == "skip"
+        result = evaluate_file(classifier, test, *columns, default_reporter(), stated, *more)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0
@@ -67,6 +76,8 @@ def _labels(test: str | None, **how: Any) -> list[str]:
     if test is None and (how["text_column"] or how["label_column"] or how["label_columns"]):
         named = "--text-column, --label-column and --label-columns"
         raise click.UsageError(f"{named} need --test; a run knows the columns of its own test split.")
+    if test is None and how["on_error"] == "skip":
+        raise click.UsageError("--on-error skip needs --test; a run's own test split has no such rows.")
     if how["label_column"] and how["label_columns"]:
         raise click.UsageError("--label-column names one column and --label-columns several: give one of the two.")
     several = [name for name in (how["label_columns"] or "").split(",") if name.strip()]

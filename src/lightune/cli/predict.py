@@ -50,7 +50,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     "--file",
     "source",
     type=click.Path(path_type=Path),
-    help="Answer each row of this file: csv, tsv, jsonl or parquet.",
+    help="Answer each row of this file: csv, tsv, jsonl, parquet or xlsx.",
 )
 @click.option(
     "--text-column",
@@ -61,7 +61,7 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the answered rows here, as csv, tsv, jsonl or parquet; default: csv on stdout.",
+    help="Write the answered rows here, as csv, tsv, jsonl, parquet or xlsx; default: csv on stdout.",
 )
 @click.option(
     "--on-error",
@@ -144,7 +144,7 @@ def _wishes(text_column: str | None, **how: Any) -> FileWishes:
 
 
 def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_line: bool) -> int:
-    abstention, coverage, texts, answers = _answered(run, lines, how, by_line)
+    abstention, coverage, texts, answers, truncated = _answered(run, lines, how, by_line)
     left = list(map(abstention.leaves_out, answers))
     outcome = abstention.summary(len(texts), left.count(False), coverage)
     if as_json:
@@ -154,13 +154,14 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_li
     width = max(map(len, shown)) if outcome else 0
     for line, text in zip(shown, texts, strict=True):
         click.echo(visible(f"{line:>{width}}  {text if isinstance(text, str) else ' | '.join(text)}"))
+    _say_truncated(truncated)
     return _say_abstained(outcome)
 
 
 def _answered(
     run: str, lines: list[str], how: dict[str, Any], by_line: bool
-) -> tuple[Abstention, Coverage | None, Sequence[Text], Sequence[Answer]]:
-    """Return which answers are left out, what is known of that from validation, the texts or pairs, and all answers."""
+) -> tuple[Abstention, Coverage | None, Sequence[Text], Sequence[Answer], int]:
+    """Return which answers are left out, what is known of that from validation, texts or pairs, all answers, cuts."""
     from lightune.inference.abstention import Abstention, coverage_of
     from lightune.inference.texts import in_turn
     from lightune.inference.torch_free import quick_logits
@@ -168,11 +169,12 @@ def _answered(
     is_usual, below = how["device"] in ("auto", "cpu") and how["precision"] != "bf16", how["abstain_below"]
     quick = quick_logits(run, lines, how["base_model"]) if is_usual else None
     if quick is not None:
-        task, logits = quick
-        return Abstention(task, below), None if below is None else coverage_of(run), lines, task.decode(logits)
+        task, logits, cut = quick
+        return Abstention(task, below), None if below is None else coverage_of(run), lines, task.decode(logits), cut
     classifier = _classifier(run, how)
     texts = lines if by_line else in_turn(lines, classifier.text_columns)
-    return Abstention(classifier.task, below), classifier.coverage, texts, classifier.predict(texts)
+    answers = classifier.predict(texts)
+    return Abstention(classifier.task, below), classifier.coverage, texts, answers, classifier.truncated
 
 
 def _line(answer: Answer, is_left_out: bool) -> str:
@@ -201,6 +203,7 @@ def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path
         return _print({"predictions": answered, **_counted(classifier, tally, labelled, abstention)})
     else:
         csv.writer(utf8_stdout(), lineterminator="\n").writerows(map(as_text, row) for row in rows)
+    _say_truncated(classifier.truncated)
     _say_abstained(_outcome(classifier, tally, abstention))
     return _say_known(labelled)
 
@@ -220,11 +223,19 @@ def _outcome(classifier: Classifier, tally: Tally, abstention: Abstention) -> Ab
 def _counted(classifier: Classifier, tally: Tally, labelled: LabelledRows, abstention: Abstention) -> dict[str, Any]:
     """Return what JSON says of the rows of a file beside the answers."""
     outcome = _outcome(classifier, tally, abstention)
-    return {**asdict(tally), "known": _known(labelled), **_abstaining(outcome)}
+    return {**asdict(tally), "truncated": classifier.truncated, "known": _known(labelled), **_abstaining(outcome)}
 
 
 def _abstaining(outcome: Abstained | None) -> dict[str, Any]:
     return {} if outcome is None else {"abstaining": asdict(outcome)}
+
+
+def _say_truncated(texts: int) -> None:
+    """Say on stderr how many texts the model read only the beginning of."""
+    if texts:
+        from lightune.report.words import truncated
+
+        click.echo(truncated(texts), err=True)
 
 
 def _say_abstained(outcome: Abstained | None) -> int:

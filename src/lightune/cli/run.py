@@ -22,7 +22,7 @@ lightune run quickstart --json > results.json
 @click.argument("recipe", required=False)
 @click.option("-m", "--model", help="Hub name, local folder, or minilm (embedded).")
 @click.option("--data", help="Hub data set, file, folder, quoted pattern, or reviews (embedded).")
-@click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl or parquet.")
+@click.option("--train", metavar="FILE", help="Training file: csv, tsv, jsonl, parquet or xlsx.")
 @click.option("--validation", metavar="FILE", help="Validation file; else a fifth of the training rows.")
 @click.option("--test", metavar="FILE", help="Test file; else a fifth of the training rows, held out first.")
 @click.option("--task", help="Task to train for; see `lightune tasks`.  [default: auto]")

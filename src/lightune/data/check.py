@@ -16,7 +16,7 @@ from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import find_duplicates
 from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
-from lightune.data.row_counts import MISSING, UNREAD, UNSEEN, UNUSABLE, RowCounts, rows_of
+from lightune.data.row_counts import UNREAD, RowCounts, lost_rows, rows_of
 from lightune.data.scan import Scan, Wanted, scan
 from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_format
 from lightune.data.tables import Table, reading_notes
@@ -166,15 +166,7 @@ def _count_rows(found: Checked) -> None:
         if split is None or name not in found.kept:
             counts.drop({UNREAD: left})
             continue
-        counts.drop(
-            {
-                UNREAD: split.unread,
-                UNUSABLE: split.unusable,
-                UNSEEN: split.dropped,
-                MISSING: split.missing,
-                **found.leaving.get(name, {}),
-            }
-        )
+        counts.drop({**lost_rows(split), **found.leaving.get(name, {})})
         counts.used = {name: len(found.kept[name])}
 
 

@@ -15,11 +15,12 @@ from lightune.data.fingerprints import Fingerprints
 from lightune.data.header import labels_as_names
 from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import label_columns, own_order
-from lightune.data.row_counts import UNDRAWN, RowCounts
-from lightune.data.scan import Scan, Wanted, scan
+from lightune.data.row_counts import UNDRAWN, RowCounts, counts_of
+from lightune.data.scan import MOST_NAMED, Scan, Wanted, scan
 from lightune.data.sources import Tables
 from lightune.data.split import HELD_OUT_SHARE, Split, split_of, stratified
 from lightune.data.tables import Table, reading_notes
+from lightune.errors import shortlist
 from lightune.faults import as_note, data_error, raise_faults
 from lightune.recipe import DataBlock
 from lightune.tasks import label_columns as usual_names
@@ -109,13 +110,27 @@ def draw_splits(
     return replace(found, task=found.task.for_training(found.train.targets))
 
 
+@dataclass(frozen=True)
+class LabelledTable:
+    """The texts and targets of a labelled table; `rows` says how many there are, and why others were dropped."""
+
+    split: Split
+    notes: list[str]
+    rows: RowCounts
+
+
 def labelled_split(
-    table: Table, block: DataBlock, task: Task, texts: tuple[list[str], bool] | None = None
-) -> tuple[Split, list[str]]:
-    """Return (a table's texts and targets, notes on guessed columns and on what reading skipped or found odd).
+    table: Table,
+    block: DataBlock,
+    task: Task,
+    texts: tuple[list[str], bool] | None = None,
+    group_by: str | None = None,
+) -> LabelledTable:
+    """Return a table's texts and targets, with notes on guessed columns and on what reading skipped or found odd.
 
     The task is already known (that of a trained model, for example), and so may be the text columns: `texts`, and
-    whether they were guessed.
+    whether they were guessed. `group_by` names a column to keep as groups. DataError lists every row that cannot be
+    used, but for those that the block leaves out; and where none is left.
     """
     instead = list(task.instead_of_column(list(table.columns)))
     if not (block.text_column and block.named_labels) and not instead:
@@ -129,7 +144,12 @@ def labelled_split(
     raise_faults(found.faults)
     guess = columns.guess_note(names, labels, (guessed_text, guessed_label))
     notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess]), *written]
-    return split_of(found, found.rows, names, labels), notes
+    rows = counts_of(found)
+    if not len(found.rows):
+        known = f"one of the labels {shortlist(task.labels, MOST_NAMED)}" if task.labels else "a value"
+        hint = f"Give rows with a text and {known}, or name the right column: --label-column."
+        raise data_error("DATA-030", table.origin, f"no row is left: {rows.words()}.", hint)
+    return LabelledTable(split_of(found, found.rows, names, labels, group_by), notes, rows)
 
 
 def _whole(checked: Checked, group_by: str | None) -> DataSplits:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightune.data.scan import Scan
 from lightune.data.tables import Table
 
 UNUSABLE, UNSEEN, UNDRAWN, UNREAD = "cannot be used", "label that training lacks", "not drawn", "not checked"
@@ -42,4 +43,17 @@ def rows_of(table: Table) -> RowCounts:
     """Return the counts of a table that was read but not checked yet."""
     found = RowCounts(len(table) + sum(table.skipped.values()))
     found.drop(table.skipped)
+    return found
+
+
+def lost_rows(split: Scan) -> dict[str, int]:
+    """Return how many rows of a scanned table cannot be used or were dropped, by reason."""
+    return {UNREAD: split.unread, UNUSABLE: split.unusable, UNSEEN: split.dropped, MISSING: split.missing}
+
+
+def counts_of(split: Scan) -> RowCounts:
+    """Return the counts of a table whose rows are all used but for those that the scan dropped."""
+    found = rows_of(split.table)
+    found.drop(lost_rows(split))
+    found.used = {split.name: len(split.rows)}
     return found

@@ -16,13 +16,14 @@ from lightune.data.cells import cells, target_cells
 from lightune.data.fingerprints import fingerprint, folded_words, normal_form
 from lightune.data.label_columns import columns_of_target
 from lightune.data.tables import Table
-from lightune.errors import did_you_mean
+from lightune.errors import did_you_mean, shortlist
 from lightune.faults import FIX_OR_DROP, Fault, Missing
 from lightune.tasks.base import Task
-from lightune.tasks.targets import UNSEEN
+from lightune.tasks.targets import FIX_OR_DROP_UNSEEN, UNSEEN
 from lightune.values.missing import MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
+MOST_NAMED = 10
 LONG_TEXT = 20_000  # characters; the usual models read about 2,500
 HTML, SHORT, LONG, ABSENT, ENTITY = 1, 2, 4, 8, 16
 # As HTML writes characters: &amp; &#39; &#x27;
@@ -98,7 +99,21 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
             found.faults.append(Fault("DATA-013", table.place(row), text))
             found.unusable += len(table) - row - 1  # these were not checked
             break
+    _explain_strangers(found, labels, wanted.task)
     return found
+
+
+def _explain_strangers(found: Scan, labels: Sequence[str], task: Task) -> None:
+    """Replace a list of unknown labels by one fault where no row has a known one: it is the wrong column or model."""
+    size = len(found.table)
+    usual = all(fault.code == UNSEEN and fault.hint == FIX_OR_DROP_UNSEEN for fault in found.faults)
+    if size < 2 or not usual or len(found.faults) < size:
+        return
+    written = dict.fromkeys(str(one) for one in target_cells(found.table, labels))
+    held, known = shortlist(list(written), MOST_NAMED), shortlist(task.labels, MOST_NAMED)
+    text = f"no label in {' + '.join(labels)} ({held}) is among the training labels ({known})."
+    hint = "Name the right column with --label-column, or give a file with these labels."
+    found.faults = [Fault(UNSEEN, found.table.origin, text, hint)]
 
 
 def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Wanted) -> None:

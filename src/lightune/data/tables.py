@@ -29,6 +29,7 @@ from lightune.data.text_file import (
     undecodable,
     wrong_encoding,
 )
+from lightune.errors import similar_path
 from lightune.faults import Fault, raise_faults
 
 READERS = ("csv", "tsv", "txt", "jsonl", "json", "parquet", "xlsx")
@@ -187,7 +188,7 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
 def _unfit(path: Path) -> Fault | None:
     """Return the fault of a path that is no file, or is of a kind that is not read."""
     if not path.is_file():
-        return Fault("DATA-001", str(path), "there is no such file.", "Check the path.")
+        return Fault("DATA-001", str(path), "there is no such file.", similar_path(path) or "Check the path.")
     if kind_of(path) not in READERS:
         return Fault("DATA-002", str(path), f"{path.suffix} files are not read.", f"Valid: {', '.join(READERS)}.")
     return None

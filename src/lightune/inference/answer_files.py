@@ -1,18 +1,21 @@
-"""Writing rows with answers as csv, tsv, jsonl or Parquet, completely or not at all."""
+"""Writing rows with answers as csv, tsv, jsonl, Parquet or xlsx, completely or not at all."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from lightune.errors import DataError, RecipeError
+from lightune.extras import install_command
+from lightune.inference.excel_answers import write_sheet
 
-KINDS = ("csv", "tsv", "jsonl", "parquet")
+KINDS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 BATCH_ROWS = 4096
 
 Row = Sequence[Any]
@@ -25,6 +28,9 @@ def require_writable(target: Path) -> None:
     if _kind(target) not in KINDS:
         valid = ", ".join(f".{kind}" for kind in KINDS)
         raise RecipeError("RECIPE-101", f"{target}: such files are not written.", f"Its name has to end in {valid}.")
+    if _kind(target) == "xlsx" and find_spec("openpyxl") is None:
+        hint = f"Install it: {install_command('excel')}; or write .csv."
+        raise RecipeError("RECIPE-101", f"{target}: writing .xlsx needs a package that is not installed.", hint)
     if not target.parent.is_dir():
         raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
 
@@ -34,7 +40,7 @@ def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ())
 
     Nothing is opened before the header exists. Texts under the names in `numbers` are JSON, and become its values where
     the kind of file has numbers, true and false. Raises RecipeError as `require_writable` does, DataError for a text
-    that a tsv cannot hold.
+    that a tsv or a sheet cannot hold.
     """
     require_writable(target)
     header = list(next(rows))
@@ -102,6 +108,15 @@ def _jsonl(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collectio
     return written
 
 
+def _xlsx(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
+    """Write one sheet; lists and objects are written as JSON."""
+
+    def plain(value: Any) -> Any:
+        return _json(value) if isinstance(value, list | dict) else value
+
+    return write_sheet(sink, header, (list(map(plain, _typed(header, cells, numbers))) for cells in rows))
+
+
 def _parquet(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
     """Write one table; a column whose values have no common type is written as JSON."""
     import pyarrow as pa
@@ -138,7 +153,7 @@ def _column(parts: list[Any]) -> Any:
 
 
 _WRITERS: dict[str, Callable[[IO[bytes], Row, Iterator[Row], Collection[str]], int]] = {
-    "csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet,
+    "csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet, "xlsx": _xlsx,
 }  # fmt: skip
 
 

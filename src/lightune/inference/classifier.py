@@ -73,6 +73,7 @@ class Classifier:
         self._precision = AnsweringPrecision(precision, next(model.parameters()).device.type)
         self.signature = signature
         self.batch_size = 64
+        self.truncated = 0  # texts that were cut to `max_length` so far; equal texts of a call are counted once
 
     def __repr__(self) -> str:
         """Name the model and its labels."""
@@ -142,6 +143,7 @@ class Classifier:
         encoded = self.encoded(distinct)
         if encoded.bare:
             raise NoTokensError(rows.index(distinct[encoded.bare[0]]))
+        self.truncated += encoded.truncated
         with self._merging.answering(self._model, len(distinct), partial(self._exact, distinct[:COMPARED])) as model:
             chosen = self._precision.choose(model, encoded)
             found = predict_logits(chosen, self.tokenizer, encoded, self.batch_size)

@@ -17,11 +17,11 @@ from lightune.data.names import clean_name
 from lightune.data.sources import read_source
 from lightune.data.tables import AS_IT_IS, Table
 from lightune.data.text_file import TextFormat
-from lightune.data.unreadable import REMEDY
+from lightune.data.unreadable import REMEDY, settle_unreadable
 from lightune.data.unused_format import kinds_of, unused_format
 from lightune.errors import ArtifactError, DataError, RecipeError, did_you_mean
 from lightune.evaluation.evaluate import Labelled, evaluate
-from lightune.faults import raise_faults
+from lightune.faults import Fault, raise_faults
 from lightune.inference.classifier import Classifier
 from lightune.inference.file_columns import file_columns
 from lightune.inference.known_texts import known_fields
@@ -35,7 +35,9 @@ from lightune.values.label_text import label_text
 from lightune.values.missing import is_missing
 from lightune.values.text_formats import stated_texts
 
-OPTION = re.compile(rf", or pass --set data\.on_\w+=drop| ?{re.escape(REMEDY)}")
+# What a run is told for rows that cannot be used; an evaluation has one option for all of them.
+OPTION = re.compile(rf"(?P<joint>, or) pass --set data\.on_\w+=drop| ?{re.escape(REMEDY)}")
+SKIP = "leave such rows out: --on-error skip"
 
 
 def evaluate_file(
@@ -47,16 +49,17 @@ def evaluate_file(
     reporter: Reporter | None = None,
     stated: TextFormat = AS_IT_IS,
     label_separator: str | None = None,
+    skips_faults: bool = False,
 ) -> Evaluation:
     """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
-    are then only those of this column. `label_separator` stands between the labels of the file's cells. Labels of a
-    model that was trained elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets notes on
-    guessed columns and on reading.
+    are then only those of this column. `label_separator` stands between the labels of the file's cells. With
+    `skips_faults` rows without a text or a label, with a label that the model does not know, and that cannot be read
+    are left out, and counted in `rows_dropped`. Labels of a model that was trained elsewhere are matched with the
+    file's; see `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
     """
-    table = read_source(str(path), split="test", stated=stated)
-    raise_faults(unused_format(stated, kinds_of([table]), str(path)))
+    table, notes = _read(str(path), stated, skips_faults)
     stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
     add_fields(table, [*classifier.text_columns, *stated_texts(text_column), *classifier.label_columns])
     add_fields(table, [*stated_labels, *([] if by is None else [by])])
@@ -65,18 +68,37 @@ def evaluate_file(
     labels = [label_column] if isinstance(label_column, str) else label_column
     if labels is None and set(classifier.label_columns) <= set(table.columns):
         labels = classifier.label_columns
+    drop = "drop" if skips_faults else "error"
     block = DataBlock.model_validate(
         {"text_column": text, "label_columns": None if labels is None else tuple(labels), "decimal": stated.decimal}
+        | {"on_missing": drop, "on_unseen_label": drop}
     )
+    by = None if by is None else _column_of(by, table.columns, table.origin)
     try:
         task = _parted(_task_in(classifier, table, block, names), label_separator)
-        split, notes = labelled_split(table, block, task, (names, is_guess))
+        found = labelled_split(table, block, task, (names, is_guess), by)
     except DataError as error:
-        raise _without_options(error) from error
-    for note in notes:
-        (reporter or Silent()).note(note)
-    # Every row is in the split: an unusable row would have been an error.
-    return _evaluate(classifier, Labelled(task, _grouped(split, by, table.columns, table.origin)))
+        raise _with_option(error, f"Or {SKIP}.") from error
+    says = reporter or Silent()
+    for note in [*notes, *found.notes]:
+        says.note(note)
+    measured = _evaluate(classifier, Labelled(task, _grouped(found.split, by)), says)
+    return measured.model_copy(update={"rows_dropped": found.rows.dropped})
+
+
+def _read(source: str, stated: TextFormat, skips_faults: bool) -> tuple[Table, list[str]]:
+    """Read the file; return notes on the rows that cannot be read, where they are skipped. DataError for other faults.
+
+    Those of too many rows are not skipped: see `settle_unreadable`.
+    """
+    faults: list[Fault] = []
+    table = read_source(source, faults, split="test", stated=stated)
+    notes = settle_unreadable(faults, [table], skips_faults)
+    try:
+        raise_faults([*faults, *unused_format(stated, kinds_of([table]), source)])
+    except DataError as error:
+        raise _with_option(error, f"Or {SKIP}.") from error
+    return table, notes
 
 
 def _parted(task: Task, separator: str | None) -> Task:
@@ -88,10 +110,14 @@ def _parted(task: Task, separator: str | None) -> Task:
     return found
 
 
-def _without_options(error: DataError) -> DataError:
-    """Remove the hint at an option that a run has and an evaluation does not."""
-    lines = OPTION.sub("", error.hint).split("\n")
-    return DataError(error.code, error.message, "\n".join(dict.fromkeys(lines)))
+def _with_option(error: DataError, remedy: str) -> DataError:
+    """Return the error with the option of an evaluation in place of those of a run; "" where it has none either."""
+
+    def instead(found: re.Match[str]) -> str:
+        return f", or {SKIP}" if remedy and found["joint"] else f" {remedy}".rstrip()
+
+    lines = OPTION.sub(instead, error.hint).split("\n")
+    return DataError(error.code, error.message, "\n".join(dict.fromkeys(line.strip() for line in lines)))
 
 
 def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None = None) -> Evaluation:
@@ -104,12 +130,12 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
     try:
         splits = _as_measured(record, classifier.task, by)
     except DataError as error:
-        raise _without_options(error) from error
+        raise _with_option(error, "") from error
     if splits.sha256() != record.data.sha256:
         message = f"{splits.source}: these are not the texts and labels that the run was measured on."
         raise DataError("DATA-050", message, "Restore them, or pass --test FILE to measure on other data.")
-    test = _grouped(splits.test, by, splits.test.groups, f"{splits.source}, test split")
-    return _evaluate(classifier, Labelled(splits.task, test))
+    by = None if by is None else _column_of(by, splits.test.groups, f"{splits.source}, test split")
+    return _evaluate(classifier, Labelled(splits.task, _grouped(splits.test, by)))
 
 
 def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
@@ -123,15 +149,20 @@ def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
     return load_splits(block, record.recipe["training"]["seed"], group_by=by, task=task)
 
 
-def _grouped(split: Split, by: str | None, columns: Mapping[str, Sequence[Any]], origin: str) -> Split:
-    """Return the split with the groups of only one column; DataError when there is no such column."""
-    if by is None:
-        return split
+def _column_of(by: str, columns: Mapping[str, Sequence[Any]], origin: str) -> str:
+    """Return the name of the column to group by; DataError when there is none."""
     by = clean_name(by)
     if by not in columns:
         hint = f"{did_you_mean(by, columns)} Columns: {', '.join(columns) or 'none to group by'}.".strip()
         raise DataError("DATA-028", f'{origin}: there is no column "{by}" to group by.', hint)
-    values = ["(none)" if is_missing(value) else label_text(value) for value in columns[by]]
+    return by
+
+
+def _grouped(split: Split, by: str | None) -> Split:
+    """Return the split with the groups of only one column."""
+    if by is None:
+        return split
+    values = ["(none)" if is_missing(value) else label_text(value) for value in split.groups[by]]
     return replace(split, groups={by: values})
 
 
@@ -144,9 +175,12 @@ def _task_in(classifier: Classifier, table: Table, block: DataBlock, texts: list
     return task.in_words_of(label_cells(table, names))
 
 
-def _evaluate(classifier: Classifier, labelled: Labelled) -> Evaluation:
+def _evaluate(classifier: Classifier, labelled: Labelled, says: Reporter | None = None) -> Evaluation:
     split = labelled.split
     limit, long_texts = classifier.max_length, classifier.long_texts
     encoded = encode_splits(classifier.tokenizer, {"test": split}, limit, long_texts)["test"]
+    if says is not None and encoded.truncated:
+        cut = f"{encoded.truncated:,} of {len(split):,} texts were truncated to {limit} tokens"
+        says.note(f"{cut}; the rest was not read.")
     logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, labelled, classifier.batch_size)
     return found.model_copy(update=known_fields(classifier, split, logits))

@@ -32,8 +32,8 @@ PEFT_PREFIX = "base_model.model."
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
-def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[Task, Array] | None:
-    """Return (the task, logits (texts, outputs)) of a run folder, or None if the usual path is needed.
+def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) -> tuple[Task, Array, int] | None:
+    """Return (the task, logits (texts, outputs), how many texts were cut), or None if the usual path is needed.
 
     It supports plain LoRA, and methods whose saved tensors are the model's own, on single texts. Raises ArtifactError
     for a damaged folder or another base model.
@@ -52,12 +52,14 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     family = FAMILIES.get(raw.get("model_type"))
     if family is None or not is_plain(raw, family):
         return None
-    ids = _token_ids(source.tokenizer_folder, texts, config, raw.get("vocab_size", 0))
+    tokens = _token_ids(source.tokenizer_folder, texts, config, raw.get("vocab_size", 0))
     tensors = _tensors(base, folder, config, family.base)
-    if ids is None or tensors is None or not set(tensors) >= needed(raw, family):
+    if tokens is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
+    ids, truncated = tokens
     read = [[logits_of(tensors, raw, family, window) for window in windows] for windows in ids]
-    return config.task, np.stack([np.mean(windows, axis=0) if len(windows) > 1 else windows[0] for windows in read])
+    logits = np.stack([np.mean(windows, axis=0) if len(windows) > 1 else windows[0] for windows in read])
+    return config.task, logits, truncated
 
 
 def _is_small(texts: Sequence[str]) -> bool:
@@ -68,8 +70,10 @@ def _is_small(texts: Sequence[str]) -> bool:
 
 def _token_ids(
     folder: Path, texts: Sequence[str], config: ArtifactConfig, known: int
-) -> list[list[Sequence[int]]] | None:
-    """Return the token ids of each text's windows, or None where the tokenizer's file and its settings might disagree.
+) -> tuple[list[list[Sequence[int]]], int] | None:
+    """Return (the token ids of each text's windows, how many texts were cut).
+
+    None where the tokenizer's file and its settings might disagree.
 
     Also None for a text with only special tokens, and for ids beyond the model's `known` embeddings: the usual path
     refuses them.
@@ -91,7 +95,9 @@ def _token_ids(
     special, ids = tokenizer.num_special_tokens_to_add(False), [_windows(found, config.max_length) for found in encoded]
     if any(is_bare(found, special, 1) for found in encoded):
         return None
-    return None if max(tokenizer.get_vocab_size(), 1 + max(max(found.ids) for found in encoded)) > known else ids
+    if max(tokenizer.get_vocab_size(), 1 + max(max(found.ids) for found in encoded)) > known:
+        return None
+    return ids, sum(bool(found.overflowing) for found in encoded)
 
 
 def _windows(found: Encoding, limit: int) -> list[Sequence[int]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightune.errors import HubError, LightuneError, ResourceError
+from lightune.errors import HubError, LightuneError, ResourceError, did_you_mean, similar_path
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -30,6 +30,7 @@ TIMEOUT_SECONDS = 4
 LISTING_SECONDS = 6
 # A Hub that did not answer is not asked again for this long: a run looks for a model and a data set.
 FORGET_SECONDS = 30
+EMBEDDED = {"model": ("minilm",), "dataset": ("reviews",)}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -201,11 +202,15 @@ def _shards(index: Path) -> list[str]:
 
 
 def _unreachable(name: str, kind: str) -> HubError:
+    meant = did_you_mean(name, EMBEDDED.get(kind, ())) or similar_path(Path(name))
+    remedy = (
+        "Connect to the network, or give a local folder or files. Without any network: `lightune run` uses the "
+        "embedded model and data."
+    )
     return HubError(
         "HUB-001",
         f'the {kind} "{name}" is not in the local cache, and the Hugging Face Hub cannot be reached.',
-        "Connect to the network, or give a local folder or files. Without any network: `lightune run` uses the "
-        "embedded model and data.",
+        f"{meant} {remedy}".strip(),
     )
 
 

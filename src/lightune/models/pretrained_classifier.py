@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lightune.errors import ArtifactError, HubError
+from lightune.errors import ArtifactError, HubError, similar_path
 from lightune.models.hub import ADAPTER_FILES, MODEL_FILES
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_model
 from lightune.tasks import Task, task_of_checkpoint
@@ -54,15 +54,16 @@ def find_trained(name: str) -> ModelSource:
             message = f"{name}: neither a run folder (no adapter/ in it) nor a model folder (no {CONFIG_FILE})."
             raise ArtifactError("ARTIFACT-012", message, "Give a run folder, e.g. runs/x-1, or a model.")
         return find_model(name)
-    hint = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
-    no_folder = ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
+    given = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
+    hint = f"{similar_path(place, Path('runs'))} {given}".strip()
+    absent = ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
     if _is_path(name):
-        raise no_folder
+        raise absent
     try:
         return find_model(name, patterns=(*MODEL_FILES, *ADAPTER_FILES))
     except HubError as error:
         if "/" not in name and error.code in NOT_FOUND:  # Hub names nearly always have a "/": a folder was meant
-            raise no_folder from error
+            raise absent from error
         raise HubError(error.code, error.message, f'There is no folder "{name}" here either. {error.hint}') from error
 
 

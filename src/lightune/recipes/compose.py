@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lightune.errors import RecipeError, did_you_mean
+from lightune.errors import RecipeError, did_you_mean, similar_path
 from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
 from lightune.tasks import require_task
@@ -104,10 +104,11 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
         return dict(_load_yaml(text))
     path = Path(name_or_path)
     if path.suffix.lower() in DATA_ENDINGS:
-        hint = f"lightune run --train {name_or_path}"
+        hint = f"Try: lightune run --train {name_or_path}"
         raise RecipeError("RECIPE-009", f"{name_or_path}: this is data, not a recipe.", hint)
     if not path.is_file() and path.suffix.lower() in {".yaml", ".yml"}:
-        raise RecipeError("RECIPE-003", f"{name_or_path}: there is no such file.", "Check the path of the recipe.")
+        hint = similar_path(path) or "Check the path of the recipe."
+        raise RecipeError("RECIPE-003", f"{name_or_path}: there is no such file.", hint)
     if not path.is_file():
         names = _shipped_names()
         hint = f"{did_you_mean(name_or_path, names)} Shipped recipes: {', '.join(names)}; or give a YAML file.".strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from lightune.errors import ArtifactError
+from lightune.errors import ArtifactError, similar_path
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
 from lightune.report import views, words
@@ -39,7 +39,7 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
     Raises ArtifactError when the folder is not a run folder, or a file is missing or broken.
     """
     if not folder.is_dir():
-        hint = "Give a run folder, e.g. runs/reviews-1."
+        hint = f"{similar_path(folder, Path('runs'))} Give a run folder, e.g. runs/reviews-1.".strip()
         raise ArtifactError("ARTIFACT-030", f"{folder}: there is no such folder.", hint)
     record = read_record(folder)
     for name, found in (("before", record.before), ("after", record.after)):

@@ -183,6 +183,7 @@ def print_evaluation(found: Evaluation, task: TaskRecord, cautions: Sequence[str
         print_text(console, task.headline.by_group)
     for name, text in (line for view in shown for line in view.lines()):
         print_line(console, name, text)
+    print_text(console, words.rows_left_out(found))
     print_text(console, words.known_texts(found, task.headline))
 
 

@@ -51,6 +51,20 @@ def known_texts(found: Evaluation | LabelledFile, metric: Metric) -> str:
     return f"{counted} Without {them}: {figures} ({measured(found.metrics.get(metric.name), metric.unit)} with {them})."
 
 
+def truncated(texts: int) -> str:
+    """Say how many different texts were longer than the model reads."""
+    verb = "text is longer than the model reads: its" if texts == 1 else "texts are longer than the model reads: their"
+    return f"{count(texts)} {verb} beginning was read, the rest was not."
+
+
+def rows_left_out(found: Evaluation) -> str:
+    """Say how many rows of the file are not among the examples, and why; "" if none."""
+    if not found.rows_dropped:
+        return ""
+    total, reasons = sum(found.rows_dropped.values()), [f"{count(n)} {why}" for why, n in found.rows_dropped.items()]
+    return f"Left out: {count(total)} of {count(total + found.examples)} rows ({', '.join(reasons)})."
+
+
 def labelled_file(found: LabelledFile) -> str:
     """Describe the metric on a labelled file, and how many of its texts are known."""
     parts = []

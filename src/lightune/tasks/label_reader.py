@@ -8,7 +8,7 @@ from typing import Any
 
 from lightune.errors import did_you_mean, shortlist
 from lightune.faults import FIX_OR_DROP, Fault, Missing
-from lightune.tasks.targets import UNSEEN
+from lightune.tasks.targets import FIX_OR_DROP_UNSEEN, UNSEEN
 from lightune.values.label_text import class_index, label_text, only_item
 from lightune.values.lookalikes import alike_key, spelled_out
 from lightune.values.missing import character_fault, is_missing
@@ -56,7 +56,7 @@ class LabelReader:
         names = self._labels
         known = shortlist(names, MOST_NAMES)
         shown = spelled_out(name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…")
-        remedy = "Fix the row, or pass --set data.on_unseen_label=drop."
+        remedy = FIX_OR_DROP_UNSEEN
         if name == "-1" and self._class_names:
             remedy = "Published test splits hide their labels as -1: give a labelled file instead."
         text = f'label "{shown}" is not among the training labels ({known}).'

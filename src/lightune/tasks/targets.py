@@ -20,6 +20,7 @@ from lightune.tasks.overview import Overview
 Array = NDArray[Any]
 # The code of a target that the training file lacks; data.on_unseen_label says what happens to such rows.
 UNSEEN = "DATA-014"
+FIX_OR_DROP_UNSEEN = "Fix the row, or pass --set data.on_unseen_label=drop."
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+MOST_NOTED = 12  # epochs that are all told; of more about every tenth part is
+
+
 class Journal:
     """metrics.jsonl in the folder, which gets one line per step, the accelerator's trackers, and the reporter.
 
     The file is open in its context, and empty at the beginning. Of several processes only the first has a file and
-    trackers.
+    trackers. `epochs` is how many there will be: the reporter gets about ten of many.
     """
 
-    def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter) -> None:
+    def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter, epochs: int = 1) -> None:
         self.reporter = reporter
+        self._epochs = epochs
         self._accelerator = accelerator
         self._path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
         self._log: TextIO | None = None
@@ -59,10 +63,16 @@ class Journal:
         """
         self._open.flush()
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
+        if not self._is_noted(found.epoch):
+            return
         shown = {"loss": found.validation_loss, headline.title: found.metrics.get(headline.name)}
         known = [(title, value) for title, value in shown.items() if value is not None]
         told = "".join(f", validation {name} {value:.3f}" for name, value in known)
         self.reporter.note(f"epoch {found.epoch}: train loss {found.train_loss:.3f}{told}")
+
+    def _is_noted(self, epoch: int) -> bool:
+        every = 1 if self._epochs <= MOST_NOTED else -(-self._epochs // 10)
+        return epoch % every == 0 or epoch in (1, self._epochs)
 
     def finish_trackers(self) -> None:
         """Let the trackers write what they still hold."""

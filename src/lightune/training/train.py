@@ -196,7 +196,7 @@ def make_loop(job: Job, precision: Precision) -> Loop:
             model, job.tokenizer, job.task, job.texts.validation, surroundings.eval_batch_size, step.ranks
         ),
         checkpoints=Checkpoints(folder, job.method, plain, step.ranks),
-        journal=Journal(folder, accelerator, surroundings.reporter),
+        journal=Journal(folder, accelerator, surroundings.reporter, settings.num_train_epochs),
         settings=settings,
         in_bf16=in_bf16,
     )
