@@ -27,9 +27,9 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.measuring import SEED, parser
 from benchmarks.training import BATCH, Clock
 from lightune import experiment
-from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
+from lightune.data.wishes import wishes_of
 from lightune.methods import make_method
 from lightune.models.load import find_model
 from lightune.models.tokenizer_files import load_tokenizer

@@ -25,6 +25,8 @@ EXEMPT = {
     "sheet": "how workbooks are written, and the data set is none",
     "decimal": "how numbers are written in files, and the data set is none",
     "on_unreadable": "whether broken rows of files are dropped, and the data set is none",
+    "on_alike_label": "whether labels that look alike are merged, and the data set has none",
+    "on_rare_label": "whether labels with one text are left out, and the data set has none",
     "on_missing": "whether rows without text or label are dropped, and the data set has none",
     "fingerprints": "what is kept beside the adapter",
     "gradient_checkpointing": "computes the same with less memory",
@@ -43,6 +45,7 @@ DATA: dict[str, Any] = {
     "fingerprints": True,
     "label_columns": None, "label_separator": None, "separator": None, "encoding": None, "on_missing": "error",
     "on_unreadable": "error", "header_row": None, "column_names": None, "sheet": None, "decimal": None,
+    "on_alike_label": "error", "on_rare_label": "error",
 }  # fmt: skip
 LORA: dict[str, Any] = {
     "rank": 8, "alpha": 16, "dropout": 0.0,

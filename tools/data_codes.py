@@ -82,12 +82,12 @@ FAULTS = (
     (
         "DATA-033",
         "labels that look the same, differ only by case, spaces or quotes, or are the same number",
-        "write one of them everywhere; invisible characters are shown by name",
+        "write one of them everywhere, or `data.on_alike_label=merge`; invisible characters are shown by name",
     ),
     (
         "DATA-034",
         "a label has a single training example; a misspelling is guessed at",
-        "fix it, add rows, or remove the class",
+        "fix it, add rows, or `data.on_rare_label=drop`",
     ),
     (
         "DATA-035",

@@ -42,7 +42,7 @@ VALUE = r"""'[^']*'|"[^"]*"|[^\s'"]+"""
 PROPOSED = re.compile(rf"(?<![\w-])(--[a-z][a-z-]*[a-z]) ({VALUE})")
 # These are no guesses at what the owner of a file means: the first that is proposed is taken.
 TAKEN = ("--encoding", "--separator", "--header-row", "--column-names")
-ROW_REMEDY = re.compile(r"data\.on_[a-z]+=drop[a-z_]*")
+ROW_REMEDY = re.compile(r"data\.on_[a-z_]+=(?:drop[a-z_]*|merge)")
 FLAGS = ["--model", "minilm", "--json"]
 
 

@@ -166,3 +166,14 @@ def _messy(path: Path) -> None:
     ends = ("\n", "\r\n")
     written = "".join(f"{row}{ends[number % 2]}" for number, row in enumerate(["text,label", *rows]))
     path.write_bytes(written.encode())
+
+
+@case(
+    "helpdesk.csv", "labels typed by hand: Billing, billing, BILLING; one text of a label", "classification", 92, 4,
+    dropped=2,
+)  # fmt: skip
+def _by_hand(path: Path) -> None:
+    typed = (str.title, str.lower, str.upper, str.title)
+    rows = [(text, typed[number % 4](label)) for number, (text, label) in enumerate(texts(TICKETS, 90, 30))]
+    rows += [("Thank you all, the picnic was great.", "praise"), ("Please call me about a job.", "HR")]
+    table(path, ["message", "queue"], rows)

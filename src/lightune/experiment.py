@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import AdaptedModel
-from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import encode
 from lightune.data.python_data import NO_SOURCE, python_tables
 from lightune.data.sources import PYTHON
+from lightune.data.wishes import wishes_of
 from lightune.errors import RecipeError
 from lightune.evaluation.baselines import Fitted
 from lightune.evaluation.evaluate import Labelled, evaluate, predict_logits

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import ArtifactConfig, save_adapter
-from lightune.data.check import wishes_of
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import Encoded, collate, encode_splits
 from lightune.data.long_text_notes import long_text_notes
 from lightune.data.sources import Tables
+from lightune.data.wishes import wishes_of
 from lightune.evaluation.answering import Answering, answering_task
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.features import watch_texts

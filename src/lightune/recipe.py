@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +19,7 @@ from pydantic import (
 )
 
 from lightune.errors import RecipeError, did_you_mean
+from lightune.recipe_faults import described
 from lightune.values.text_formats import listed_names, named_encoding, named_separator, stated_texts
 
 SCHEDULERS = (
@@ -61,8 +61,6 @@ def _text_kind(value: Any) -> str:
 
 
 # Distinguished by type, so that a fault inside the files is not also reported as "not a string".
-OPEN = {"training.num_train_epochs": "a whole number from 1", "training.load_best_model_at_end": "true or false"}
-TAGS = ("<name>", "<files>", "<pair>")
 Source = Annotated[Annotated[str, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
 TextColumn = Annotated[
     Annotated[str, Tag("<name>")] | Annotated[tuple[str, str], Tag("<pair>")], Discriminator(_text_kind)
@@ -97,6 +95,8 @@ class DataBlock(Block):
     long_texts: Literal["cut", "windows"] = "cut"  # windows: a longer text is read whole, in overlapping windows
     on_unseen_label: Literal["error", "drop"] = "error"  # a label of validation or test that training lacks
     on_missing: Literal["error", "drop", "drop_words"] = "error"  # rows without text or target; with NA, null, - or so
+    on_alike_label: Literal["error", "merge"] = "error"  # labels that differ by case, spaces or quotes
+    on_rare_label: Literal["error", "drop"] = "error"  # rows whose label has one training text
     on_unreadable: Literal["error", "drop"] = "error"  # rows of a text file that are broken
     on_duplicate: Literal["drop", "keep", "error"] = "drop"  # texts that occur twice, in one split or in two
     fingerprints: bool = True  # of the training and validation texts, kept beside the adapter
@@ -263,38 +263,21 @@ def _one_of(kind: str, value: str, valid: tuple[str, ...]) -> str:
     return value
 
 
+BLOCKS: dict[str, type[BaseModel]] = {
+    "": Recipe,
+    "data": DataBlock,
+    "data.source": Files,
+    "training": TrainingBlock,
+    "evaluation": EvaluationBlock,
+}
+
+
 def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recipe:
     """Validate a mapping as a recipe; RecipeError lists all faults at once, each with what would be valid."""
     try:
         return Recipe.model_validate(dict(mapping))
     except ValidationError as error:
-        faults = [_describe(fault) for fault in error.errors(include_url=False)]
+        faults = [described(fault, BLOCKS) for fault in error.errors(include_url=False)]
         lines = "\n".join(f"  {line}" for line in dict.fromkeys(faults))
         noun = "fault" if lines.count("\n") == 0 else "faults"
         raise RecipeError("RECIPE-001", f"{where} has {lines.count(chr(10)) + 1} {noun}:\n{lines}") from error
-
-
-def _describe(fault: Any) -> str:
-    # A union (data.source, a number or "auto") adds its branch's name to the path; only real keys are shown.
-    path = [str(part) for place, part in enumerate(fault["loc"]) if place != 2 or part not in TAGS]
-    if ".".join(path[:2]) in OPEN:
-        return f"{'.'.join(path[:2])}: {OPEN['.'.join(path[:2])]}, or auto (given: {fault.get('input')!r})"
-    name = ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        hint = did_you_mean(path[-1], _keys_beside(path[:-1]))
-        return f"{name}: unknown key. {hint or 'Valid: ' + ', '.join(_keys_beside(path[:-1])) + '.'}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    given = fault.get("input")
-    shown = "" if isinstance(given, Mapping) or fault["type"] in {"missing", "value_error"} else f" (given: {given!r})"
-    meant = did_you_mean(str(given), re.findall(r"'([^']+)'", message)) if fault["type"] == "literal_error" else ""
-    return f"{name}: {message}{shown} {meant}".rstrip()
-
-
-def _keys_beside(path: list[str]) -> list[str]:
-    blocks: dict[str, type[BaseModel]] = {
-        "data": DataBlock,
-        "data.source": Files,
-        "training": TrainingBlock,
-        "evaluation": EvaluationBlock,
-    }
-    return list(blocks.get(".".join(path), Recipe).model_fields)

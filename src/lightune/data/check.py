@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -18,14 +18,16 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import UNREAD, RowCounts, lost_rows, rows_of
 from lightune.data.scan import Scan, Wanted, scan
+from lightune.data.settled_labels import settle_labels
 from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_format
 from lightune.data.tables import Table, reading_notes
 from lightune.data.unreadable import empty_words, settle_unreadable
 from lightune.data.unused_format import kinds_of, unused_format
 from lightune.data.windows import WINDOWS
+from lightune.data.wishes import with_data
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
-from lightune.recipe import DataBlock, Recipe
+from lightune.recipe import DataBlock
 from lightune.tasks import AUTO, Chosen, Task, find_task
 from lightune.tasks import label_columns as usual_names
 from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
@@ -67,7 +69,7 @@ def check_data(
     `tables` replace the block's source. A `task` that is known already is not looked for.
     """
     found = Checked(task=task)
-    wishes = replace(wishes, label_kind=block.label_kind, label_separator=block.label_separator)
+    wishes = with_data(wishes, block)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
@@ -106,11 +108,6 @@ def _kinds(tables: Tables) -> set[str]:
     if tables.revision is not None:
         return {"a data set of the Hub"}
     return {others[tables.name]} if tables.name in others else kinds_of(_tables(tables).values())
-
-
-def wishes_of(recipe: Recipe) -> Wishes:
-    """Return what a recipe says about the task."""
-    return Wishes(recipe.task, recipe.training.class_weights, recipe.training.head_start)
 
 
 def _tables(tables: Tables) -> dict[str, Table]:
@@ -183,6 +180,8 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     if block.on_missing == "drop_words":
         for table in (train, *others):
             empty_words(table, [*named, *labels[0]])
+    if len(labels[0]) == 1 and (wishes.merges_alike or wishes.drops_rare):
+        _attempt(lambda: _settle(found, [train, *others], named, labels[0][0], wishes, block.decimal), [])
     chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
     if texts is None or chosen is None:
         return False
@@ -192,6 +191,16 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
         return True
     found.notes += filter(None, [chosen.why, other_labels(train, texts[0], labels[0]) if labels[1] else ""])
     return True
+
+
+def _settle(
+    found: Checked, tables: Sequence[Table], texts: list[str], label: str, wishes: Wishes, decimal: str | None
+) -> None:
+    """Change alike and rare labels in all tables, as is wished for."""
+    task = found.task or _chosen(tables[0], [label], wishes, decimal).task
+    found.notes += settle_labels(tables, texts, label, task, wishes)
+    assert found.tables is not None
+    found.rows = {name: rows_of(table) for name, table in _tables(found.tables).items()}
 
 
 def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data import columns
-from lightune.data.check import Checked, check_data, wishes_of
+from lightune.data.check import Checked, check_data
 from lightune.data.dataset import draw_splits
 from lightune.data.encoding import bare_fault
 from lightune.data.findings import Findings, Lengths
@@ -18,6 +18,7 @@ from lightune.data.language import guess_language
 from lightune.data.scan import Scan
 from lightune.data.split import Joined
 from lightune.data.windows import Unread
+from lightune.data.wishes import wishes_of
 from lightune.errors import DataError
 from lightune.faults import Fault, as_note, faults_of
 from lightune.models.token_counter import TokenCounter

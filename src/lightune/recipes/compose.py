@@ -200,7 +200,7 @@ def _make_room(mapping: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
         # The label budget is kept; columns, revision and test size were given for another data set.
         kept = (
             "train_examples", "validation_examples", "max_length", "long_texts", "on_unseen_label", "on_missing",
-            "on_unreadable", "on_duplicate", "fingerprints",
+            "on_unreadable", "on_alike_label", "on_rare_label", "on_duplicate", "fingerprints",
         )  # fmt: skip
         mapping["data"] = {key: value for key, value in _block(mapping, "data").items() if key in kept}
     return notes

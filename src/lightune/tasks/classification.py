@@ -24,7 +24,7 @@ from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
-from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
+from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels, settled_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
 from lightune.tasks.registry import register
 
@@ -81,11 +81,15 @@ class Classification(Task):
         """Return what is wrong or odd with the labels: near-alike, joined, rare or absent ones, and imbalance."""
         train, kind = splits["train"], wishes.label_kind
         several, told = joined_labels(train, self.labels, kind)
-        rare, few = rare_labels(train, self.labels)
+        rare, few = rare_labels(train, self.labels, wishes)
         faults = [*alike_labels(train, self.labels, kind), *several]
         if not train.has_faults:  # rows that cannot be used yet may be the ones that are missing
             faults += rare
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
+
+    def settled_labels(self, counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None] | None:
+        """Return the commonest spelling of labels that look alike, and None for labels with one text."""
+        return settled_labels(counts, wishes)
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
         """Return a fault where no row of a label was drawn."""

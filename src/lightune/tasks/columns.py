@@ -15,7 +15,8 @@ class Wishes:
     """What a recipe says about the task: its name or auto, whether rare labels weigh more, and how cells are read.
 
     `label_kind` "class" says that each number, and each a|b, is a label of its own; `label_separator` stands between
-    the labels of a cell.
+    the labels of a cell. With `merges_alike` labels that look alike are one; with `drops_rare` rows are left out whose
+    label has too few.
     """
 
     task: str = "auto"
@@ -23,6 +24,8 @@ class Wishes:
     head_start: str = "auto"
     label_kind: str = "auto"
     label_separator: str | None = None
+    merges_alike: bool = False
+    drops_rare: bool = False
 
 
 ANY_TASK = Wishes()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from lightune.errors import shortlist
 from lightune.faults import Fault
-from lightune.tasks.columns import SplitTargets
+from lightune.tasks.columns import SplitTargets, Wishes
 from lightune.tasks.joined_labels import AS_CLASSES, mark_in
 from lightune.values.lookalikes import alike_key, described, plain_key
 from lightune.values.missing import MISSING
@@ -30,9 +30,24 @@ def alike_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> list[
         common, *others = sorted(group, key=lambda index: -counts[index])
         text = alike_text([labels[index] for index in (common, *others)], kind)
         if text:
-            hint = f'Write "{labels[common]}" everywhere.' + (f" If they differ, {AS_CLASSES}." * (ONE_NUMBER in text))
+            differ = f" If they differ, {AS_CLASSES}." * (ONE_NUMBER in text)
+            hint = f'Write "{labels[common]}" everywhere, or pass --set data.on_alike_label=merge.{differ}'
             found.append(Fault("DATA-033", split.place_of(others[0]), text, hint))
     return found + _mixed_truths(split, labels)
+
+
+def settled_labels(counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None]:
+    """Return the commonest spelling for labels that look alike, and None for those with fewer than two texts."""
+    names, found = sorted(counts), dict[str, str | None]()
+    for group in alike_groups(names) if wishes.merges_alike else ():
+        common, *others = sorted((names[place] for place in group), key=lambda name: -counts[name])
+        if alike_text([common, *others], wishes.label_kind):
+            found |= dict.fromkeys(others, common)
+    totals = Counter[str]()
+    for name, count in counts.items():
+        totals[found.get(name) or name] += count
+    rare = {name for name, count in totals.items() if count < LEAST and wishes.drops_rare}
+    return found | {name: None for name in names if (found.get(name) or name) in rare}
 
 
 def alike_groups(labels: Sequence[str]) -> list[list[int]]:
@@ -64,9 +79,10 @@ def _alikeness(names: Sequence[str]) -> str:
     return ONE_NUMBER if all(name.isascii() for name in names) else "look the same"
 
 
-def rare_labels(split: SplitTargets, labels: Sequence[str]) -> tuple[list[Fault], list[Fault]]:
+def rare_labels(split: SplitTargets, labels: Sequence[str], wishes: Wishes) -> tuple[list[Fault], list[Fault]]:
     """Return (faults: labels with fewer than two training rows; warnings: those with fewer than eight)."""
     left_out = " once duplicates are left out" if len(split.kept) < len(split.usable) else ""
+    leave_out = "" if wishes.drops_rare else ", or leave such labels out: --set data.on_rare_label=drop"
     counts = split.counts(len(labels), split.kept)
     faults, few = [], []
     for index, (name, count) in enumerate(zip(labels, counts, strict=True)):
@@ -76,7 +92,7 @@ def rare_labels(split: SplitTargets, labels: Sequence[str]) -> tuple[list[Fault]
         elif count < LEAST:
             text = f'label "{name}" has 1 training example; each class needs {LEAST} or more{left_out}.'
             several = "Several labels a text: --task multi_label." * bool(mark_in(name, labels))
-            hint = f"{_meant(name, labels, counts) or several} Add rows, or remove the class.".strip()
+            hint = f"{_meant(name, labels, counts) or several} Add rows{leave_out}.".strip()
             faults.append(Fault("DATA-034", split.place_of(index), text, hint))
         elif count < FEW:
             few.append(index)

@@ -116,6 +116,13 @@ class Targets(ABC):
         """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
         return [], []
 
+    def settled_labels(self, counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None] | None:
+        """Return what labels are written as instead, and None for those whose rows are left out, as is wished for.
+
+        `counts` has the number of training texts of each label. None where a row does not have one label.
+        """
+        return None
+
     def overview(self, splits: Mapping[str, Array]) -> list[Overview]:
         """Return tables that show what the targets of each split are; by default how many have each label, if any."""
         return [label_table(self.labels, splits)] if self.labels else []
