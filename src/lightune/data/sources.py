@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightune.data.hub_data import hub_tables
+from lightune.data.label_folders import label_folders, read_label_folders
 from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report
 from lightune.data.text_file import TextFormat, kind_of
 from lightune.errors import shortlist
@@ -100,6 +101,9 @@ def read_source(
     path = Path(source).expanduser()
     if path.is_dir():
         files = _data_files(path)
+        labelled = None if files else _labelled(path, split)
+        if labelled is not None:
+            return _of_labels(labelled, faults, stated)
         if not files:
             return _nothing(Fault("DATA-063", source, "there are no data files in this folder", VALID), faults)
         by_split = _by_split(path, files)
@@ -116,6 +120,26 @@ def read_source(
     else:
         return read_table(path, faults, stated)
     return _read_together(source, files, faults, notes, stated)
+
+
+def _labelled(folder: Path, split: str | None) -> Path | None:
+    """Return the folder that holds a folder of texts for each label: this one, or the one inside of the split."""
+    if label_folders(folder):
+        return folder
+    return _labelled_splits(folder).get(split or "train")
+
+
+def _labelled_splits(folder: Path) -> dict[str, Path]:
+    """Return the folders inside that are named after a split and hold a folder of texts for each label."""
+    named = {_split_named(one.name): one for one in sorted(folder.iterdir()) if one.is_dir()}
+    return {split: one for split, one in named.items() if split is not None and label_folders(one)}
+
+
+def _of_labels(folder: Path, faults: list[Fault] | None, stated: TextFormat) -> Table:
+    found: list[Fault] = []
+    table = read_label_folders(folder, found, stated)
+    report(found, faults)
+    return table
 
 
 VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
@@ -194,6 +218,10 @@ def _from_files(files: Files, faults: list[Fault], stated: TextFormat) -> Tables
 def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFormat) -> Tables:
     """Take files called train*, validation*, test* as splits; without any, all files together are for training."""
     by_split = _by_split(folder, _data_files(folder))
+    labelled = {} if by_split else _labelled_splits(folder)
+    if "train" in labelled:
+        tables = {split: _of_labels(place, faults, stated) for split, place in labelled.items()}
+        return Tables(source, None, tables["train"], tables.get("validation"), tables.get("test"))
     if set(by_split) <= {None}:
         notes: list[str] = []
         return Tables(source, None, read_source(source, faults, notes, None, stated), None, None, notes=notes)

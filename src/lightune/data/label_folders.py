@@ -1,0 +1,91 @@
+"""A folder that holds a folder of .txt files for each label, one text a file: reviews/positive/1.txt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lightune.data.arrow_columns import UNREADABLE, Store
+from lightune.data.file_signatures import stray_characters
+from lightune.data.tables import Table
+from lightune.data.text_file import TextFormat, open_bytes, text_file, undecodable, wrong_encoding
+from lightune.errors import shortlist
+from lightune.faults import Fault
+
+ENDING = ".txt"
+# The folder of texts without a label has such a name.
+UNLABELLED = {"unsup", "unlabeled", "unlabelled"}
+WITHOUT_LABEL = "without a label"
+HEAD_BYTES = 4096
+BATCH_FILES = 1000
+MOST_NAMED = 8
+
+
+def label_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the text files of each label, by the name of its folder; empty where fewer than two folders hold any."""
+    found = {}
+    for one in sorted(folder.iterdir()):
+        if one.is_dir() and not one.name.startswith("."):
+            files = sorted(file for file in one.iterdir() if file.suffix.lower() == ENDING and file.is_file())
+            if files:
+                found[one.name] = files
+    return found if len(found) > 1 else {}
+
+
+def read_label_folders(folder: Path, faults: list[Fault], stated: TextFormat) -> Table:
+    """Return the columns text and label, a row for each file of `label_folders`; faults go into `faults`."""
+    found = label_folders(folder)
+    spare = sum(len(found.pop(name)) for name in list(found) if name.lower() in UNLABELLED)
+    store, parts = Store(on_disk=False), list[tuple[int, str]]()
+    rows, unread = list[tuple[str, str]](), 0
+    for label, file in ((label, file) for label, files in found.items() for file in files):
+        text = _text(file, faults, stated)
+        if text is None:
+            unread += 1
+            continue
+        parts.append((len(parts), str(file)))
+        rows.append((text, label))
+        if len(rows) == BATCH_FILES:
+            _put(store, rows)
+    _put(store, rows)
+    skipped = {reason: count for reason, count in ((UNREADABLE, unread), (WITHOUT_LABEL, spare)) if count}
+    named = shortlist([f"{label} ({len(files):,})" for label, files in found.items()], MOST_NAMED)
+    notes = [f"{folder}: each folder of .txt files was read as a label: {named}."]
+    columns = store.columns(decode=json.loads)
+    return Table(str(folder), columns, [1] * len(parts), parts=parts, skipped=skipped, notes=notes)
+
+
+def _text(path: Path, faults: list[Fault], stated: TextFormat) -> str | None:
+    """Return the text of a file; None where it has a fault."""
+    try:
+        with open_bytes(path) as stream:
+            file = text_file(path, stream.read(HEAD_BYTES), stated)
+        if isinstance(file, Fault):
+            faults.append(file)
+            return None
+        with file.stream() as content:
+            text = content.read().strip()
+    except UnicodeDecodeError as error:
+        assert not isinstance(file, Fault)
+        faults.append(undecodable(file, error))
+        return None
+    except OSError as error:
+        what = f"the file cannot be read ({error.strerror})."
+        faults.append(Fault("DATA-001", str(path), what, "Check its permissions and its disk."))
+        return None
+    stray = stray_characters(path, 1, [text])
+    if stray is None:
+        return text
+    faults.append(wrong_encoding(file) or stray)
+    return None
+
+
+def _put(store: Store, rows: list[tuple[str, str]]) -> None:
+    import pyarrow as pa
+
+    columns = {
+        name: pa.array([json.dumps(row[place]) for row in rows], pa.string())
+        for place, name in enumerate(("text", "label"))
+    }
+    store.add(pa.record_batch(columns))
+    rows.clear()
