@@ -104,7 +104,7 @@ PLANTS = [
           arguments=("--set", "data.label_separator=;")),
     Plant("joined labels said to be single ones", "DATA-036", "train.csv:3", "--task multi_label", JOINED,
           arguments=("--task", "classification")),
-    Plant("another separator in test", "DATA-014", "test.csv:3", 'joined by ";" ("food;price"), and by "|" in training',
+    Plant("another separator in test", "DATA-085", "test.csv:3", 'joined by ";" ("food;price"), and by "|" in training',
           csv(*joined(TEXTS)), more={"test.csv": csv(*joined(OTHERS, ";"))}),
     # Lists of 0 and 1
     Plant("a number too few", "DATA-013", IN_TRAIN, "2 numbers for 3 labels", **vectors([1, 0])),

@@ -184,6 +184,7 @@ FAULTS = (
         "put all answers into one file; those that reject a label are then left out",
     ),
     ("DATA-084", "`--sheet`, `--header-row` or `--column-names` for a kind of data that has none", "leave it out"),
+    ("DATA-085", "labels of a cell joined by another mark than in training", "the same mark, or `--label-separator`"),
 )
 
 WARNINGS = (

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
+
+MOST_LISTED = 1000  # entries of a folder among which a misspelt one is looked for
 
 
 class LightuneError(Exception):
@@ -94,15 +97,16 @@ def similar_path(path: Path, *others: Path) -> str:
 
     A name that ends as `path` does goes before others; "" when nothing is close, or the folder cannot be read.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Path] = {}
     for place in (path.parent, *others):
         try:
-            found |= {one.name: str(one) for one in sorted(place.iterdir()) if not one.name.startswith(".")}
+            listed = sorted(islice(place.iterdir(), MOST_LISTED))
         except OSError:
             continue
-    same_kind = {name: where for name, where in found.items() if Path(name).suffix == path.suffix}
+        found |= {one.name.casefold(): one for one in listed if not one.name.startswith(".")}
+    same_kind = {name: one for name, one in found.items() if one.suffix.casefold() == path.suffix.casefold()}
     for names in (same_kind, found):
-        close = get_close_matches(path.name, list(names), n=1, cutoff=0.6)
+        close = get_close_matches(path.name.casefold(), list(names), n=1, cutoff=0.6)
         if close:
             return f'Did you mean "{names[close[0]]}"?'
     return ""

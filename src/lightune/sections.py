@@ -130,7 +130,8 @@ class Evaluation(Measured, Cost):
 
     `known_examples` counts the texts that the model was trained or validated on; `without_known` has the metrics on
     the others. Both are None without fingerprints; `without_known` is also None if every text is known.
-    `rows_dropped` counts the rows of the file that were left out, by reason.
+    `rows_dropped` counts the rows of the file that were left out, by reason; `truncated_examples` the texts of which
+    only the beginning was read (None where the record's data section says it).
     """
 
     details_of_version_1: ClassVar[tuple[str, ...]] = ("confusion_matrix", "per_label")
@@ -140,6 +141,7 @@ class Evaluation(Measured, Cost):
     known_examples: int | None = None
     without_known: PartMetrics | None = None
     rows_dropped: dict[str, int] = Field(default_factory=dict)
+    truncated_examples: int | None = None
 
 
 class PartMetrics(Measured):

@@ -141,7 +141,7 @@ def test_rows_of_no_use_are_left_out_and_said(run, capsys, tmp_path):
     assert main(["evaluate", run, "--test", str(path)]) == 3
     assert "--on-error skip" in capsys.readouterr().err
     assert main(["evaluate", run, "--test", str(path), "--on-error", "skip"]) == 0
-    told = "Left out: 2 of 3 rows (1 label that training lacks, 1 without text or label)."
+    told = "Left out: 2 of 3 rows (1 with a label that training lacks, 1 without text or label)."
     assert told in " ".join(capsys.readouterr().out.split())
 
 

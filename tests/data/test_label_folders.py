@@ -82,3 +82,35 @@ def test_a_table_in_the_folder_goes_before_the_folders_inside(tmp_path: Path):
     put(tmp_path, neg=["dull"], pos=["fine"])
     (tmp_path / "a.csv").write_text("text,label\nwarm,pos\ncold,neg\n", encoding="utf-8")
     assert len(read_source(str(tmp_path))) == 2
+
+
+def test_aclimdb_is_read_as_it_is_handed_out(tmp_path: Path):
+    """Beside the folders of its labels each split has lists of URLs, and training texts without a label."""
+    put(tmp_path / "train", neg=texts("dull", 12), pos=texts("fine", 12), unsup=texts("some", 5))
+    put(tmp_path / "test", neg=texts("limp", 4), pos=texts("bright", 4))
+    for split in ("train", "test"):
+        for name in ("neg", "pos"):
+            (tmp_path / split / f"urls_{name}.txt").write_text("http://a\nhttp://b\n")
+    (tmp_path / "imdbEr.txt").write_text("1.2\n")
+    (tmp_path / "train" / "pos" / "._0.txt").write_bytes(b"\0\0")  # as macOS packs it
+    for source in (str(tmp_path), {"train": str(tmp_path), "test": str(tmp_path)}):
+        found = checked(source)
+        assert (found.faults, found.task.labels) == ([], ("neg", "pos"))
+        assert (found.rows["train"].rows_in, found.rows["test"].rows_in) == (29, 8)
+    assert len(read_source(str(tmp_path), split="test")) == 8
+
+
+def test_texts_without_labels_in_train_and_test_are_no_labels(tmp_path: Path):
+    put(tmp_path, train=["one", "two"], test=["three"])
+    with pytest.raises(DataError, match="DATA-063"):
+        read_source(str(tmp_path))
+
+
+def test_two_folders_of_one_split_and_a_split_that_is_not_there_are_said(tmp_path: Path):
+    put(tmp_path / "train", neg=["dull"], pos=["fine"])
+    with pytest.raises(DataError, match=r"DATA-011 .*there is no test file in this folder") as caught:
+        read_source(str(tmp_path), split="test")
+    assert "train" in caught.value.hint
+    put(tmp_path / "train_extra", neg=["limp"], pos=["bright"])
+    (fault,) = checked(str(tmp_path)).faults
+    assert (fault.code, "train and train_extra" in fault.text) == ("DATA-073", True)

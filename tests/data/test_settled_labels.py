@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
+import lightune
 from lightune.data.check import Checked, check_data
 from lightune.data.dataset import load_splits
 from lightune.data.python_data import python_tables
+from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
 from lightune.recipe import DataBlock
 from lightune.tasks.columns import Wishes
 
@@ -39,17 +45,18 @@ def test_the_faults_propose_what_to_copy(tmp_path: Path):
 
 
 def test_alike_labels_become_the_commonest_of_them(tmp_path: Path):
-    found = checked(tmp_path, ROWS, ["one more text,bILLING", "and another,LOGIN"], on_alike_label="merge")
-    assert [fault.code for fault in found.faults] == ["DATA-014", "DATA-014"]  # training has neither spelling
-    found = checked(tmp_path, ROWS, ["one more text,billing", "and another,'Login'"], on_alike_label="merge")
+    others = ["one more text,bILLING", "and another,'Login'", "a third,logout"]
+    found = checked(tmp_path, ROWS, others, on_alike_label="merge")
+    assert [(fault.code, fault.place) for fault in found.faults] == [("DATA-014", f"{tmp_path}/b.csv:4")]
+    found = checked(tmp_path, ROWS, others[:2], on_alike_label="merge")
     assert found.faults == []
     assert found.task.labels == ("Billing", "login")
     train, test = found.scans["train"], found.scans["test"]
     assert Counter(train.targets[train.rows].tolist()) == {0: 12, 1: 8}
-    assert test.targets[test.rows].tolist() == [0, 1]
-    assert [note for note in found.notes if "written as" in note] == [
-        f'{tmp_path}/a.csv: "BILLING", "billing" written as "Billing".',
-        f"""{tmp_path}/a.csv: "'Login'" written as "login".""",
+    assert test.targets[test.rows].tolist() == [0, 1]  # a spelling that training lacks is understood too
+    assert [note for note in found.notes if "read as" in note] == [
+        f'{tmp_path}/a.csv: "BILLING", "billing" read as "Billing".',
+        f"""{tmp_path}/a.csv: "'Login'" read as "login".""",
     ]
 
 
@@ -58,37 +65,80 @@ def test_rows_of_rare_labels_are_left_out_of_every_file_and_counted(tmp_path: Pa
     assert found.faults == []
     assert found.task.labels == ("Billing", "login")
     train, test = found.rows["train"], found.rows["test"]
-    assert (train.rows_in, train.used, train.dropped) == (22, {"train": 20}, {"label with one text": 2})
-    assert (test.rows_in, test.used, test.dropped) == (2, {"test": 1}, {"label with one text": 1})
-    table = found.tables.train
-    assert [table.place(row).rpartition(":")[2] for row in (2, 3)] == ["4", "7"]  # lines of the file
-    assert list(table.columns["text"])[2:4] == ["text number 2", "text number 3"]
-    note = f'{tmp_path}/a.csv: 2 rows left out for labels with one training text: "jobs", "praise".'
-    assert note in found.notes
+    assert (train.rows_in, train.used, train.dropped) == (22, {"train": 20}, {"of a label with one text": 2})
+    assert (test.rows_in, test.used, test.dropped) == (2, {"test": 1}, {"of a label with one text": 1})
+    split = found.scans["train"]
+    assert [split.table.place(row).rpartition(":")[2] for row in split.rows[2:4]] == ["4", "7"]  # lines of the file
+    assert Counter(split.targets[split.rows].tolist()) == {0: 12, 1: 8}
+    assert f"{tmp_path}/a.csv: 2 rows left out, of labels with one training text or none." in found.notes
+    assert 'Labels left out: "jobs", "praise".' in found.notes
 
 
-def test_a_label_whose_texts_are_all_the_same_is_rare(tmp_path: Path):
-    """Repeated texts are dropped from training, so that one of them would be left."""
-    rows = [*ROWS[:9], *ROWS[12:18], "Thank you!,praise", "thank  you,praise"]
-    assert "DATA-034" in [fault.code for fault in checked(tmp_path, rows, on_alike_label="merge").faults]
-    found = checked(tmp_path, rows, **BOTH)
-    assert (found.faults, found.rows["train"].dropped) == ([], {"label with one text": 2})
+LEFT = [*ROWS[:9], *ROWS[12:18]]
 
 
-def test_a_folder_of_files_keeps_the_places_of_its_rows(tmp_path: Path):
-    (tmp_path / "one.csv").write_text("\n".join(["text,label", RARE[0], *ROWS[:5], *ROWS[12:18], ""]))
-    (tmp_path / "two.csv").write_text("\n".join(["text,label", *ROWS[5:9], RARE[1], *ROWS[9:12], ""]))
-    found = check_data(DataBlock.model_validate({"source": str(tmp_path), **BOTH}))
-    table = found.tables.train
-    assert len(table) == 18
-    places = [table.place(row).removeprefix(f"{tmp_path}/") for row in (0, 10, 11, 14, 15, 17)]
-    assert places == ["one.csv:3", "one.csv:13", "two.csv:2", "two.csv:5", "two.csv:7", "two.csv:9"]
+@pytest.mark.parametrize(
+    ("rows", "test", "stated", "dropped"),
+    [
+        (["Thank you!,praise", "thank  you,praise"], [], {}, {"repeated": 1, "of a label with one text": 1}),
+        (["Thank you!,praise"] * 9, [], {}, {"repeated": 8, "of a label with one text": 1}),
+        (["Thank you!,HR", "thank you,hr"], [], {}, {"repeated": 1, "of a label with one text": 1}),
+        (["Thanks a lot,praise", ",praise"], [], {"on_missing": "drop"},
+         {"without text or label": 1, "of a label with one text": 1}),
+        (["Thank you!,praise", "Many thanks,praise"], ["many thanks,Billing"], {},
+         {"in the test file too": 1, "of a label with one text": 1}),
+        (["Thank you!,praise", "thank you,Billing", "Merci,praise"], [], {}, None),
+    ],
+    ids=["twice", "nine times", "alike", "empty", "in the test file", "contradicted"],
+)  # fmt: skip
+def test_rare_is_what_is_left_once_everything_else_is_left_out(
+    tmp_path: Path, rows: list[str], test: list[str], stated: dict[str, str], dropped: dict[str, int] | None
+):
+    """What the fault without the setting says is rare is what the setting leaves out."""
+    usual = checked(tmp_path, [*LEFT, *rows], test, on_alike_label="merge", **stated)
+    assert "DATA-034" in [fault.code for fault in usual.faults]
+    found = checked(tmp_path, [*LEFT, *rows], test, **BOTH, **stated)
+    assert found.faults == []
+    assert found.task.labels == ("Billing", "login")
+    if dropped is not None and not test:
+        assert found.rows["train"].dropped == dropped
+
+
+def test_kept_duplicates_are_texts(tmp_path: Path):
+    rows = [*LEFT, "Thank you!,praise", "thank  you,praise"]
+    found = checked(tmp_path, rows, on_duplicate="keep", **BOTH)
+    assert (found.faults, found.task.labels) == ([], ("Billing", "login", "praise"))
+
+
+def test_a_test_file_of_rare_labels_alone_is_empty(tmp_path: Path):
+    found = checked(tmp_path, [*ROWS, *RARE], ["more praise,praise"], **BOTH)
+    assert [fault.code for fault in found.faults] == ["DATA-030"]
+
+
+def test_where_every_label_is_rare_nothing_is_left(tmp_path: Path):
+    found = checked(tmp_path, [f"a text about {word},{word}" for word in ("tea", "milk")] + LEFT[:3], **BOTH)
+    assert found.faults[0].code == "DATA-022"
 
 
 def test_what_is_asked_for_where_nothing_is_alike_or_rare_changes_nothing(tmp_path: Path):
     plain = [*ROWS[:5], *ROWS[12:18]]
     usual, asked = checked(tmp_path, plain), checked(tmp_path, plain, **BOTH)
-    assert (asked.notes, asked.rows, asked.task) == (usual.notes, usual.rows, usual.task)
+    assert (asked.notes, asked.rows, asked.task.labels) == (usual.notes, usual.rows, usual.task.labels)
+    targets = [found.scans["train"].targets.tolist() for found in (usual, asked)]
+    assert targets[0] == targets[1]
+
+
+def test_class_names_of_a_file_are_settled_too(tmp_path: Path):
+    names = ["Billing", "billing", "login", "praise", "unused"]
+    table = pa.table({"text": [f"text {row}" for row in range(21)], "label": [0, 1, 2] * 6 + [1, 0, 3]})
+    features = {"label": {"names": names, "_type": "ClassLabel"}, "text": {"dtype": "string", "_type": "Value"}}
+    meta = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(meta), tmp_path / "a.parquet")
+    found = check_data(DataBlock.model_validate({"source": str(tmp_path / "a.parquet"), **BOTH}))
+    assert found.faults == []
+    assert found.task.labels == ("Billing", "login")
+    split = found.scans["train"]
+    assert Counter(split.targets[split.rows].tolist()) == {0: 14, 1: 6}
 
 
 def test_numbers_that_are_classes_stay_apart_and_else_are_one(tmp_path: Path):
@@ -102,7 +152,7 @@ def test_other_tasks_have_no_alike_and_rare_labels_of_a_row(tmp_path: Path, task
     cells = ["a|b", "a", "b"] * 8 if task == "multi_label" else [f"{row}.5" for row in range(24)]
     found = checked(tmp_path, [f"text number {row},{cell}" for row, cell in enumerate(cells)], task=task, **BOTH)
     assert found.faults == []
-    assert len([note for note in found.notes if "are settled where a row has one label" in note]) == 1
+    assert len([note for note in found.notes if "is for one label a row" in note]) == 1
     assert found.rows["train"].used == {"train": 24}
 
 
@@ -110,7 +160,8 @@ def test_the_rows_are_the_same_when_the_task_is_known_already(tmp_path: Path):
     """As `lightune evaluate RUN` reads a run's own data again."""
     block = DataBlock.model_validate({"source": checked(tmp_path, [*ROWS, *RARE]).tables.name, **BOTH})
     first = load_splits(block, 42)
-    assert first.sha256() == load_splits(block, 42, task=first.task).sha256()
+    again = load_splits(block, 42, task=first.task)
+    assert (again.sha256(), again.task) == (first.sha256(), first.task)
 
 
 def test_data_from_python_is_settled_too():
@@ -119,3 +170,20 @@ def test_data_from_python_is_settled_too():
     found = check_data(DataBlock.model_validate(BOTH), tables=python_tables((texts, labels)))
     assert found.faults == []
     assert found.task.labels == ("Billing", "login")
+
+
+def test_a_run_on_settled_labels_measures_its_own_test_split_again(tmp_path: Path, tiny_recipe: Any):
+    """007 is 7 for the run, and HR is not there: for `evaluate RUN` and for `evaluate RUN --test` of its file."""
+    rows = [f"{word} film number {row},{label}" for row in range(12) for word, label in
+            (("lovely", "7"), ("lively", "007"), ("clever", "7"), ("dreadful", "8"))]  # fmt: skip
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["text,label", *rows, "a job,9", ""]), encoding="utf-8")
+    given = tiny_recipe("distilbert", "lora", num_train_epochs=1).model_dump(mode="json")
+    given["data"] |= {"source": {"train": str(path)}, **BOTH}
+    record = lightune.run(given, tmp_path / "out")
+    assert record.task.labels == ["7", "8"]
+    classifier = lightune.load(tmp_path / "out")
+    again = evaluate_own_test(classifier, tmp_path / "out")
+    assert (again.metrics, again.examples) == (record.after.metrics, record.data.test_examples)
+    found = evaluate_file(classifier, path, skips_faults=True)
+    assert (found.examples, found.rows_dropped) == (48, {"with a label that training lacks": 1})

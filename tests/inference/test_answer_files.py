@@ -208,7 +208,14 @@ def test_a_sheet_holds_texts_as_texts_and_numbers_as_numbers(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("cell", "why"), [("x" * 32_768, "more than 32,767 characters"), ("a\x01b", "control character")]
+    ("cell", "why"),
+    [
+        ("x" * 32_768, "more than 32,767 characters"),
+        ("\U0001f600" * 16_384, "more than 32,767 characters"),
+        ("a\x01b", "control character"),
+        ("a\ufffeb", "control character"),
+        ("a\ud800b", "half a character"),
+    ],
 )
 def test_what_a_sheet_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path, cell: str, why: str):
     with pytest.raises(DataError, match=why) as caught:

@@ -12,11 +12,14 @@ import pytest
 
 import lightune
 from case_table import case
+from lightune.data.unreadable import REMEDY
 from lightune.errors import ArtifactError, DataError, RecipeError
 from lightune.inference.bulk import answered_rows
-from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
+from lightune.inference.labelled_evaluation import _with_option, evaluate_file, evaluate_own_test
 from lightune.progress import Silent
 from tiny import write_csv
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +173,11 @@ def test_rows_of_no_use_are_left_out_where_that_is_asked_for(classifier, tmp_pat
     found = evaluate_file(classifier, path, by="shop", skips_faults=True)
     # By hand: 18 rows; lines 3 and 5 lack a text or a label, line 6 has an unknown label, line 7 has four cells.
     assert found.examples == 14
-    assert found.rows_dropped == {"cannot be read": 1, "label that training lacks": 1, "without text or label": 2}
+    assert found.rows_dropped == {
+        "cannot be read": 1,
+        "with a label that training lacks": 1,
+        "without text or label": 2,
+    }
     assert {name: part.examples for name, part in found.groups["shop"].items()} == {"a": 12, "b": 2}
     clean = tmp_path / "clean.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -197,7 +204,7 @@ def test_a_file_whose_labels_are_all_unknown_is_one_fault(classifier, tmp_path):
     labels = "shop 0, shop 1, shop 2) is among the training labels (negative, positive)."
     assert caught.value.message == f"{path}: no label in label ({labels}"
     assert "--label-column" in caught.value.hint
-    with pytest.raises(DataError, match="30 label that training lacks") as caught:
+    with pytest.raises(DataError, match="30 with a label that training lacks") as caught:
         evaluate_file(classifier, path, skips_faults=True)
     assert (caught.value.code, "negative, positive" in caught.value.hint) == ("DATA-030", True)
 
@@ -207,3 +214,37 @@ def test_a_file_without_a_row_of_use_is_refused(classifier, tmp_path):
     with pytest.raises(DataError, match="DATA-030") as caught:
         evaluate_file(classifier, path, skips_faults=True)
     assert "2 without text or label" in caught.value.message
+
+
+def test_whatever_is_wrong_with_a_row_it_is_left_out(classifier, tmp_path):
+    rows = [*[f"plain text {number},positive" for number in range(6)], "half \ud800 of one,positive", "\u200b,negative"]
+    path = tmp_path / "odd.jsonl"
+    records = [dict(zip(("text", "label"), row.split(","), strict=True)) for row in rows]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    with pytest.raises(DataError):
+        evaluate_file(classifier, path)
+    found = evaluate_file(classifier, path, skips_faults=True)
+    assert (found.examples, sum(found.rows_dropped.values())) == (6, 2)
+
+
+def test_unknown_labels_are_named_in_few_words(classifier, tmp_path):
+    long = "a text that was taken for a label " * 20
+    path = write_csv(tmp_path / "t.csv", [("fine film", long), ("dull film", "shop"), ("warm soup", "")])
+    with pytest.raises(DataError, match="no label in label") as caught:
+        evaluate_file(classifier, path)
+    assert len(caught.value.message) < 500
+    assert "label is missing" in caught.value.message
+    many = write_csv(tmp_path / "many.csv", [(f"text {number}", f"shop {number % 3}") for number in range(10_050)])
+    with pytest.raises(DataError) as caught:
+        evaluate_file(classifier, many)
+    assert caught.value.message.startswith(f"{many}: no label in label (shop 0, shop 1, shop 2)")
+
+
+@pytest.mark.parametrize("code", sorted({"DATA-013", "DATA-033", "DATA-034", "DATA-007"}))
+def test_no_remedy_is_a_setting_of_a_run(code):
+    page = (ROOT / "docs" / "reference" / "error_codes.md").read_text(encoding="utf-8")
+    hints = [row.split(" | ")[2] for row in page.splitlines() if row.startswith(f"| {code} ")]
+    assert hints
+    for hint in hints:
+        told = _with_option(DataError(code, "x", f"{hint} {REMEDY}"), "").hint
+        assert "--set data." not in told, hint

@@ -149,7 +149,7 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_li
     outcome = abstention.summary(len(texts), left.count(False), coverage)
     if as_json:
         listed = [{"text": text, **abstention.as_json(answer)} for text, answer in zip(texts, answers, strict=True)]
-        return _print({"predictions": listed, **_abstaining(outcome)})
+        return _print({"predictions": listed, "truncated": truncated, **_abstaining(outcome)})
     shown = [_line(answer, is_left) for answer, is_left in zip(answers, left, strict=True)]
     width = max(map(len, shown)) if outcome else 0
     for line, text in zip(shown, texts, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -18,7 +18,7 @@ from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import UNREAD, RowCounts, lost_rows, rows_of
 from lightune.data.scan import Scan, Wanted, scan
-from lightune.data.settled_labels import settle_labels
+from lightune.data.settled_labels import RARE, leave_out_rare, merged_notes
 from lightune.data.sources import EMBEDDED, PYTHON, Tables, find_tables, stated_format
 from lightune.data.tables import Table, reading_notes
 from lightune.data.unreadable import empty_words, settle_unreadable
@@ -66,10 +66,12 @@ def check_data(
 ) -> Checked:
     """Read and check every file that a recipe's data block names; faults are collected, not raised.
 
-    `tables` replace the block's source. A `task` that is known already is not looked for.
+    `tables` replace the block's source. A `task` that is known already is not looked for, but where rare labels are
+    left out: only with all labels are the same rows duplicates of each other.
     """
-    found = Checked(task=task)
     wishes = with_data(wishes, block)
+    found = Checked(task=None if wishes.drops_rare else task)
+    wishes = wishes if task is None else replace(wishes, task=task.name)
     found.tables = tables or _attempt(lambda: find_tables(block, found.faults), found.faults)
     if found.tables is None:  # the faults say why it cannot be read
         return found
@@ -80,6 +82,7 @@ def check_data(
     elif _choose_columns(found, found.tables.train, block, wishes):
         _scan(found, block)
         _compare(found, block)
+        _leave_out_rare(found, wishes, task)
         _look(found, block, wishes)
     _count_rows(found)
     for split in found.scans.values():
@@ -180,8 +183,6 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     if block.on_missing == "drop_words":
         for table in (train, *others):
             empty_words(table, [*named, *labels[0]])
-    if len(labels[0]) == 1 and (wishes.merges_alike or wishes.drops_rare):
-        _attempt(lambda: _settle(found, [train, *others], named, labels[0][0], wishes, block.decimal), [])
     chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
     if texts is None or chosen is None:
         return False
@@ -189,18 +190,11 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
         return True
+    found.notes += chosen.task.ignored(wishes)
+    if wishes.merges_alike and not chosen.task.ignored(wishes):
+        found.notes += merged_notes(train, labels[0][0], chosen.task)
     found.notes += filter(None, [chosen.why, other_labels(train, texts[0], labels[0]) if labels[1] else ""])
     return True
-
-
-def _settle(
-    found: Checked, tables: Sequence[Table], texts: list[str], label: str, wishes: Wishes, decimal: str | None
-) -> None:
-    """Change alike and rare labels in all tables, as is wished for."""
-    task = found.task or _chosen(tables[0], [label], wishes, decimal).task
-    found.notes += settle_labels(tables, texts, label, task, wishes)
-    assert found.tables is not None
-    found.rows = {name: rows_of(table) for name, table in _tables(found.tables).items()}
 
 
 def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
@@ -267,6 +261,20 @@ def _compare(found: Checked, block: DataBlock) -> None:
     else:
         found.kept, found.leaving = duplicates.kept, duplicates.leaving
         found.notes.append(f"Texts dropped from training and validation: {duplicates.summary}.")
+
+
+def _leave_out_rare(found: Checked, wishes: Wishes, known: Task | None) -> None:
+    """Leave out rows of rare labels where that is asked for, unless rows have faults: they may be the ones lacking."""
+    task, scans = found.task, found.scans
+    if task is None or not wishes.drops_rare or any(split.faults for split in scans.values()):
+        return
+    left = _attempt(lambda: leave_out_rare(scans, found.kept, task), found.faults)
+    if left is None:
+        return
+    found.task = known if known is not None and known.labels == left.task.labels else left.task
+    found.notes += left.notes
+    for name, count in left.lost.items():
+        found.leaving.setdefault(name, {})[RARE] = count
 
 
 def _look(found: Checked, block: DataBlock, wishes: Wishes) -> None:

@@ -125,12 +125,13 @@ def labelled_split(
     task: Task,
     texts: tuple[list[str], bool] | None = None,
     group_by: str | None = None,
+    skips_faults: bool = False,
 ) -> LabelledTable:
     """Return a table's texts and targets, with notes on guessed columns and on what reading skipped or found odd.
 
     The task is already known (that of a trained model, for example), and so may be the text columns: `texts`, and
     whether they were guessed. `group_by` names a column to keep as groups. DataError lists every row that cannot be
-    used, but for those that the block leaves out; and where none is left.
+    used, but for those that the block leaves out or, with `skips_faults`, all; and where none is left.
     """
     instead = list(task.instead_of_column(list(table.columns)))
     if not (block.text_column and block.named_labels) and not instead:
@@ -140,7 +141,7 @@ def labelled_split(
     labels, guessed_label = label_columns(table, wanted, names, (*task.label_columns, *usual_names()))
     labels = own_order(table, labels, task)
     written = [] if task.labels else write_with_points(table, labels, block.decimal)
-    found = scan("test", table, Wanted(names, labels, task, block.on_unseen_label, block.on_missing))
+    found = scan("test", table, Wanted(names, labels, task, block.on_unseen_label, block.on_missing, skips_faults))
     raise_faults(found.faults)
     guess = columns.guess_note(names, labels, (guessed_text, guessed_label))
     notes = [*reading_notes(table), *map(as_note, table.warnings), *filter(None, [guess]), *written]

@@ -53,7 +53,7 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextForma
             return Reading()
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         return _read(path, book, on_disk, faults, stated)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, AttributeError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, AttributeError, SyntaxError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
         faults.append(Fault("DATA-078", str(path), f"it is not a readable workbook ({error})", HINT))

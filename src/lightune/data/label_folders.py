@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from lightune.data.arrow_columns import UNREADABLE, Store
@@ -21,15 +22,25 @@ BATCH_FILES = 1000
 MOST_NAMED = 8
 
 
-def label_folders(folder: Path) -> dict[str, list[Path]]:
-    """Return the text files of each label, by the name of its folder; empty where fewer than two folders hold any."""
+def label_folders(folder: Path, not_labels: Callable[[str], bool] = lambda name: False) -> dict[str, list[Path]]:
+    """Return the text files of each label, by the name of its folder; empty where fewer than two folders hold any.
+
+    Hidden files, and folders that cannot be listed or whose name cannot be a label's, are passed over.
+    """
     found = {}
     for one in sorted(folder.iterdir()):
-        if one.is_dir() and not one.name.startswith("."):
-            files = sorted(file for file in one.iterdir() if file.suffix.lower() == ENDING and file.is_file())
+        if one.is_dir() and not one.name.startswith(".") and not not_labels(one.name):
+            files = sorted(file for file in _listed(one) if file.suffix.lower() == ENDING and file.is_file())
             if files:
                 found[one.name] = files
     return found if len(found) > 1 else {}
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if not file.name.startswith(".")]
+    except OSError:
+        return []
 
 
 def read_label_folders(folder: Path, faults: list[Fault], stated: TextFormat) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from lightune.data.scan import Scan
 from lightune.data.tables import Table
 
-UNUSABLE, UNSEEN, UNDRAWN, UNREAD = "cannot be used", "label that training lacks", "not drawn", "not checked"
+UNUSABLE, UNSEEN, UNDRAWN, UNREAD = "cannot be used", "with a label that training lacks", "not drawn", "not checked"
 MISSING = "without text or label"
 
 

@@ -19,7 +19,9 @@ from lightune.data.tables import Table
 from lightune.errors import did_you_mean, shortlist
 from lightune.faults import FIX_OR_DROP, Fault, Missing
 from lightune.tasks.base import Task
-from lightune.tasks.targets import FIX_OR_DROP_UNSEEN, UNSEEN
+from lightune.tasks.label_cautions import shortened
+from lightune.tasks.targets import FIX_OR_DROP_UNSEEN, UNSEEN, WRONG_MARK
+from lightune.values.label_text import class_index
 from lightune.values.missing import MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
@@ -34,13 +36,17 @@ TEXT_KINDS = (str, int, float, Decimal, date, time)
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which columns to read, and the task that says what a target is."""
+    """Which columns to read, and the task that says what a target is.
+
+    With `skips_faults` a row that cannot be used is counted and no fault, whatever is wrong with it.
+    """
 
     texts: list[str]
     labels: list[str]
     task: Task
     on_unseen_label: str = "error"
     on_missing: str = "error"
+    skips_faults: bool = False
 
 
 @dataclass
@@ -95,8 +101,7 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
     for row, (value, *texts) in enumerate(zip(target_cells(table, labels), *parts, strict=True)):
         _take(found, row, texts, text_fault(wanted.texts, texts) or read(value), wanted)
         if len(found.faults) == MOST_FAULTS:
-            text = f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
-            found.faults.append(Fault("DATA-013", table.place(row), text))
+            found.faults.append(Fault("DATA-013", table.place(row), stopped_at()))
             found.unusable += len(table) - row - 1  # these were not checked
             break
     _explain_strangers(found, labels, wanted.task)
@@ -105,15 +110,29 @@ def scan(name: str, table: Table, wanted: Wanted) -> Scan:
 
 def _explain_strangers(found: Scan, labels: Sequence[str], task: Task) -> None:
     """Replace a list of unknown labels by one fault where no row has a known one: it is the wrong column or model."""
-    size = len(found.table)
-    usual = all(fault.code == UNSEEN and fault.hint == FIX_OR_DROP_UNSEEN for fault in found.faults)
-    if size < 2 or not usual or len(found.faults) < size:
+    strangers = [fault for fault in found.faults if fault.code == UNSEEN]
+    if len(strangers) < 2 or found.used.any() or any(fault.hint != FIX_OR_DROP_UNSEEN for fault in strangers):
         return
-    written = dict.fromkeys(str(one) for one in target_cells(found.table, labels))
+    names = found.table.class_names.get(labels[0], [])
+    written = dict.fromkeys(filter(None, (_written(one, names) for one in target_cells(found.table, labels))))
     held, known = shortlist(list(written), MOST_NAMED), shortlist(task.labels, MOST_NAMED)
     text = f"no label in {' + '.join(labels)} ({held}) is among the training labels ({known})."
     hint = "Name the right column with --label-column, or give a file with these labels."
-    found.faults = [Fault(UNSEEN, found.table.origin, text, hint)]
+    others = [fault for fault in found.faults if fault.code != UNSEEN and fault.text != stopped_at()]
+    found.faults = [Fault(UNSEEN, found.table.origin, text, hint), *others]
+
+
+def _written(cell: Any, class_names: Sequence[str]) -> str:
+    """Return a label cell as a message shows it; "" for one that is missing."""
+    if is_missing(cell):
+        return ""
+    named = class_index(cell, len(class_names))
+    return shortened(str(cell) if named is None else class_names[named])
+
+
+def stopped_at() -> str:
+    """Say that not every row was checked."""
+    return f"{MOST_FAULTS:,} rows cannot be used; the check of this file stopped here."
 
 
 def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Wanted) -> None:
@@ -126,7 +145,8 @@ def _take(found: Scan, row: int, texts: Sequence[Any], target: Any, wanted: Want
         found.missing += 1
     else:
         found.unusable += 1
-        found.faults.append(replace(target, place=found.table.place(row)))
+        if not wanted.skips_faults or target.code == WRONG_MARK:  # which is a fault of the whole column
+            found.faults.append(replace(target, place=found.table.place(row)))
 
 
 def _fingerprints(found: Scan, row: int, written: list[str]) -> None:

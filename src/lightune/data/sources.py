@@ -102,6 +102,8 @@ def read_source(
     if path.is_dir():
         files = _data_files(path)
         labelled = None if files else _labelled(path, split)
+        if isinstance(labelled, Fault):
+            return _nothing(labelled, faults)
         if labelled is not None:
             return _of_labels(labelled, faults, stated)
         if not files:
@@ -122,17 +124,32 @@ def read_source(
     return _read_together(source, files, faults, notes, stated)
 
 
-def _labelled(folder: Path, split: str | None) -> Path | None:
-    """Return the folder that holds a folder of texts for each label: this one, or the one inside of the split."""
-    if label_folders(folder):
-        return folder
-    return _labelled_splits(folder).get(split or "train")
+def _labelled(folder: Path, split: str | None) -> Path | Fault | None:
+    """Return the folder that holds a folder of texts for each label: the one inside of the split, or else this one."""
+    inside = _labelled_splits(folder)
+    if isinstance(inside, Fault):
+        return inside
+    if inside and (split or "train") not in inside:
+        return _without(str(folder), split or "train", inside.values())
+    own = label_folders(folder, lambda name: _split_named(name) is not None)
+    return inside.get(split or "train", folder if own else None)
 
 
-def _labelled_splits(folder: Path) -> dict[str, Path]:
-    """Return the folders inside that are named after a split and hold a folder of texts for each label."""
-    named = {_split_named(one.name): one for one in sorted(folder.iterdir()) if one.is_dir()}
-    return {split: one for split, one in named.items() if split is not None and label_folders(one)}
+def _labelled_splits(folder: Path) -> dict[str, Path] | Fault:
+    """Return the folders inside that are named after a split and hold a folder of texts for each label.
+
+    Two of one split are a fault.
+    """
+    found: dict[str, Path] = {}
+    for one in sorted(folder.iterdir()):
+        split = _split_named(one.name) if one.is_dir() else None
+        if split is None or not label_folders(one):
+            continue
+        if split in found:
+            text = f"two folders are named after one split: {found[split].name} and {one.name}."
+            return Fault("DATA-073", str(folder), text, "Name one of them: --train FOLDER.")
+        found[split] = one
+    return found
 
 
 def _of_labels(folder: Path, faults: list[Fault] | None, stated: TextFormat) -> Table:
@@ -219,9 +236,10 @@ def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFor
     """Take files called train*, validation*, test* as splits; without any, all files together are for training."""
     by_split = _by_split(folder, _data_files(folder))
     labelled = {} if by_split else _labelled_splits(folder)
-    if "train" in labelled:
+    if not isinstance(labelled, Fault) and "train" in labelled:
         tables = {split: _of_labels(place, faults, stated) for split, place in labelled.items()}
-        return Tables(source, None, tables["train"], tables.get("validation"), tables.get("test"))
+        places = [f"{source}: {split} = {place.name}." for split, place in labelled.items()]
+        return Tables(source, None, tables["train"], tables.get("validation"), tables.get("test"), notes=places)
     if set(by_split) <= {None}:
         notes: list[str] = []
         return Tables(source, None, read_source(source, faults, notes, None, stated), None, None, notes=notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from typing import IO, Any
@@ -10,7 +11,9 @@ from typing import IO, Any
 from lightune.errors import DataError
 
 MOST_ROWS = 1_048_576  # of a sheet, with the header
-MOST_CHARACTERS = 32_767  # of a cell
+MOST_CHARACTERS = 32_767  # of a cell, those beyond U+FFFF as two
+# What XML 1.0 has no way to write; openpyxl would write some of it, and Excel find a damaged file.
+NOT_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 MOST_DIGITS = 15  # of a number: Excel rounds longer ones
 OTHERS = "Write .csv, .jsonl or .parquet."
 
@@ -48,15 +51,15 @@ def _append(sheet: Any, header: Row, rows: Iterator[Row]) -> int:
 def _cell(sheet: Any, value: Any, place: str) -> Any:
     """Return what openpyxl writes as exactly this value."""
     from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     if value is None or isinstance(value, bool | date | time) or _is_short_number(value):
         return str(value) if isinstance(value, datetime | time) and value.tzinfo is not None else value
     text = str(value)
-    if len(text) > MOST_CHARACTERS:
+    if len(text) + sum(character > "\uffff" for character in text) > MOST_CHARACTERS:
         raise DataError("DATA-076", f"{place} holds more than {MOST_CHARACTERS:,} characters in a cell.", OTHERS)
-    if ILLEGAL_CHARACTERS_RE.search(text):
-        raise DataError("DATA-076", f"{place} holds a control character, which an .xlsx cannot hold.", OTHERS)
+    if NOT_XML.search(text):
+        told = f"{place} holds a control character or half a character, which an .xlsx cannot hold."
+        raise DataError("DATA-076", told, OTHERS)
     cell = WriteOnlyCell(sheet, text)
     cell.data_type = "s"
     return cell

@@ -36,7 +36,11 @@ from lightune.values.missing import is_missing
 from lightune.values.text_formats import stated_texts
 
 # What a run is told for rows that cannot be used; an evaluation has one option for all of them.
-OPTION = re.compile(rf"(?P<joint>, or) pass --set data\.on_\w+=drop| ?{re.escape(REMEDY)}")
+OPTION = re.compile(
+    rf"(?P<joint>, or) pass --set data\.on_(?:missing|unseen_label)=drop"
+    rf"| ?{re.escape(REMEDY)}"
+    r"|(?P<other>, or [^.:]*:? ?--set data\.\w+=\w+)"
+)
 SKIP = "leave such rows out: --on-error skip"
 
 
@@ -55,8 +59,8 @@ def evaluate_file(
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
     are then only those of this column. `label_separator` stands between the labels of the file's cells. With
-    `skips_faults` rows without a text or a label, with a label that the model does not know, and that cannot be read
-    are left out, and counted in `rows_dropped`. Labels of a model that was trained elsewhere are matched with the
+    `skips_faults` rows without a text or a label, with a label that the model does not know, and that cannot be read or
+    used are left out, and counted in `rows_dropped`. Labels of a model that was trained elsewhere are matched with the
     file's; see `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
     """
     table, notes = _read(str(path), stated, skips_faults)
@@ -76,7 +80,7 @@ def evaluate_file(
     by = None if by is None else _column_of(by, table.columns, table.origin)
     try:
         task = _parted(_task_in(classifier, table, block, names), label_separator)
-        found = labelled_split(table, block, task, (names, is_guess), by)
+        found = labelled_split(table, block, task, (names, is_guess), by, skips_faults)
     except DataError as error:
         raise _with_option(error, f"Or {SKIP}.") from error
     says = reporter or Silent()
@@ -111,9 +115,11 @@ def _parted(task: Task, separator: str | None) -> Task:
 
 
 def _with_option(error: DataError, remedy: str) -> DataError:
-    """Return the error with the option of an evaluation in place of those of a run; "" where it has none either."""
+    """Return the error with `remedy`, an option of an evaluation or "", in place of the options that only a run has."""
 
     def instead(found: re.Match[str]) -> str:
+        if found["other"]:
+            return ""
         return f", or {SKIP}" if remedy and found["joint"] else f" {remedy}".rstrip()
 
     lines = OPTION.sub(instead, error.hint).split("\n")
@@ -141,7 +147,10 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
 def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
     """Read a run's data with the columns of its record and its own task: an older version may have chosen others."""
     data, columns = record.data, record.data.text_column
-    stated = {"text_column": columns, "label_kind": "class"}
+    # With rare labels left out the task is looked for again, as in training.
+    is_chosen_again = record.recipe["data"].get("on_rare_label") == "drop"
+    kind = record.recipe["data"]["label_kind"] if is_chosen_again else "class"
+    stated = {"text_column": columns, "label_kind": kind}
     labels = [data.label_column] if isinstance(data.label_column, str) else data.label_column
     stated |= {"label_columns": labels}
     given = {**record.recipe["data"], "revision": data.revision, "label_column": None}
@@ -183,4 +192,4 @@ def _evaluate(classifier: Classifier, labelled: Labelled, says: Reporter | None 
         cut = f"{encoded.truncated:,} of {len(split):,} texts were truncated to {limit} tokens"
         says.note(f"{cut}; the rest was not read.")
     logits, found = evaluate(classifier.model, classifier.tokenizer, encoded, labelled, classifier.batch_size)
-    return found.model_copy(update=known_fields(classifier, split, logits))
+    return found.model_copy(update={"truncated_examples": encoded.truncated, **known_fields(classifier, split, logits)})

@@ -97,7 +97,7 @@ def _token_ids(
         return None
     if max(tokenizer.get_vocab_size(), 1 + max(max(found.ids) for found in encoded)) > known:
         return None
-    return ids, sum(bool(found.overflowing) for found in encoded)
+    return ids, len({text for text, found in zip(texts, encoded, strict=True) if found.overflowing})
 
 
 def _windows(found: Encoding, limit: int) -> list[Sequence[int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 CHUNK = 2048  # texts whose answers are made at a time
+# The metadata of a field that is only stored where it is set, so that older versions read what they know.
+ONLY_IF_SET = {"only_if_set": True}
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,10 @@ class Task(Targets):
 
     def as_json(self) -> dict[str, Any]:
         """Return the task as lightune.json stores it."""
-        return {"name": self.name, **{key: list(value) if isinstance(value, tuple) else value
-                                      for key, value in asdict(self).items()}}  # fmt: skip
+        omitted = {one.name for one in fields(self) if one.metadata == ONLY_IF_SET and not getattr(self, one.name)}
+        stored = {key: value for key, value in asdict(self).items() if key not in omitted}
+        listed = {key: list(value) if isinstance(value, tuple) else value for key, value in stored.items()}
+        return {"name": self.name, **listed}
 
     def described(self) -> str:
         """Say in a sentence what a model of this task is; by default the first line of the task's docstring."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from lightune.measured import Metric
 from lightune.sections import Baseline, Evaluation
 from lightune.tasks import class_scores
 from lightune.tasks.answers import Prediction
-from lightune.tasks.base import CHUNK, Array, Task
+from lightune.tasks.base import CHUNK, ONLY_IF_SET, Array, Task
 from lightune.tasks.calibration import UNCALIBRATED, Probabilities, Temperature, calibration, fit_temperature, over
 from lightune.tasks.checkpoint_labels import label_names
 from lightune.tasks.columns import LabelColumn, SplitTargets, Wishes
@@ -24,7 +24,7 @@ from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
-from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels, settled_labels
+from lightune.tasks.label_warnings import LEAST, alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
 from lightune.tasks.registry import register
 
@@ -42,7 +42,8 @@ SOFTMAX = Probabilities("answers", class_scores.cross_entropy, class_scores.outc
 class Classification(Task):
     """Each text has one label of two or more.
 
-    Logits are divided by `temperature` before softmax, which changes no label.
+    Logits are divided by `temperature` before softmax, which changes no label. With `merges_alike` a label that differs
+    from one of the task by case, spaces or quotes is read as that one.
     """
 
     name: ClassVar[str] = "classification"
@@ -56,11 +57,13 @@ class Classification(Task):
     )  # fmt: skip
 
     temperature: Temperature = UNCALIBRATED
+    merges_alike: bool = field(default=False, metadata=ONLY_IF_SET)
 
     @classmethod
     def of(cls, column: LabelColumn, wishes: Wishes) -> Self:
         """Return the task of a column of words, whole numbers or true/false. Raises DataError for any other."""
-        return cls(tuple(names_in_column(column, wishes.label_kind)))
+        names = names_in_column(column, wishes.label_kind, wishes.merges_alike)
+        return cls(tuple(names), merges_alike=wishes.merges_alike)
 
     @classmethod
     def of_checkpoint(cls, config: Mapping[str, Any]) -> Self | None:
@@ -71,7 +74,7 @@ class Classification(Task):
 
     def reader(self, class_names: Sequence[str]) -> Callable[[Any], Any]:
         """Return what finds the number of a label."""
-        return LabelReader(self.labels, class_names)
+        return LabelReader(self.labels, class_names, self.merges_alike)
 
     def in_words_of(self, column: LabelColumn) -> Self:
         """Return the task with the file's names for its labels, matched by name, or by number where they have none."""
@@ -87,9 +90,16 @@ class Classification(Task):
             faults += rare
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
 
-    def settled_labels(self, counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None] | None:
-        """Return the commonest spelling of labels that look alike, and None for labels with one text."""
-        return settled_labels(counts, wishes)
+    def without_rare(self, targets: Array) -> tuple[Self, Array] | None:
+        """Return the task without labels that fewer than two of the targets have, and the new places."""
+        counts = np.bincount(targets, minlength=len(self.labels))
+        stays = counts >= LEAST
+        left = tuple(name for name, is_left in zip(self.labels, stays.tolist(), strict=True) if is_left)
+        return replace(self, labels=left), np.where(stays, np.cumsum(stays) - 1, -1)
+
+    def ignored(self, wishes: Wishes) -> list[str]:
+        """Use every wish."""
+        return []
 
     def drawn(self, targets: Array, origin: str) -> list[Fault]:
         """Return a fault where no row of a label was drawn."""

@@ -15,6 +15,7 @@ from lightune.errors import DataError, shortlist
 from lightune.faults import data_error
 from lightune.tasks.columns import LabelColumn
 from lightune.tasks.joined_labels import AS_CLASSES, joining_mark
+from lightune.tasks.label_warnings import merged
 from lightune.values.label_text import label_text, number, only_item
 from lightune.values.missing import is_missing
 from lightune.values.numerals import AMOUNT, WHOLE
@@ -30,8 +31,10 @@ SUPPORTED = "A label is a word, a whole number, or true/false."
 KINDS = (str, int, float, Decimal, date, time, np.generic, type(None))
 
 
-def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
+def names_in_column(column: LabelColumn, kind: str = "auto", merges_alike: bool = False) -> list[str]:
     """Return the label names in order: the file's own class names, else the values, numbers by size.
+
+    With `merges_alike` names that look alike are one, the commonest of them.
 
     DataError for what is not classification: lists, fractions, a single value, nearly as many values as rows, many
     different whole numbers. With `kind` "class" numbers of any sort are classes.
@@ -40,10 +43,11 @@ def names_in_column(column: LabelColumn, kind: str = "auto") -> list[str]:
         first = next((value for value in column.values if value is not None), None)
         if isinstance(first, list | tuple | dict):
             raise _refused(column, first)
-        return list(column.class_names)
+        return list(merged(dict.fromkeys(column.class_names, 0), kind) if merges_alike else column.class_names)
     names = Counter[str]()
     for (_, value), count in _distinct(column).items():
         names[label_text(value)] += count
+    names = Counter(merged(names, kind)) if merges_alike else names
     _refuse_fractions(column, names, kind)
     _refuse_amounts(column, names, kind)
     _refuse_number_of_labels(column, names)

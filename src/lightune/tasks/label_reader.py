@@ -22,11 +22,12 @@ TRUTHS = ("true", "false")
 class LabelReader:
     """Turns a label cell into the number of its label, or into the fault that says why it has none.
 
-    `class_names` are the file's own names for class indices.
+    `class_names` are the file's own names for class indices. With `merges_alike` an unknown name that looks like a
+    label is that label.
     """
 
-    def __init__(self, labels: Sequence[str], class_names: Sequence[str]) -> None:
-        self._labels, self._class_names = labels, class_names
+    def __init__(self, labels: Sequence[str], class_names: Sequence[str], merges_alike: bool = False) -> None:
+        self._labels, self._class_names, self._merges = labels, class_names, merges_alike
         # A model of an older version may know a label as 1.0, which is 1 now.
         self._numbers = {label_text(name): index for index, name in enumerate(labels)}
         self._numbers |= {name: index for index, name in enumerate(labels)}
@@ -45,7 +46,8 @@ class LabelReader:
             return Missing("DATA-013", "", "label is missing", FIX_OR_DROP)
         named = class_index(value, len(self._class_names))
         name = label_text(value) if named is None else self._class_names[named]
-        if name not in self._numbers and name.casefold() in TRUTHS:  # True in a csv is true in a jsonl
+        # True in a csv is true in a jsonl.
+        if name not in self._numbers and (self._merges or name.casefold() in TRUTHS):
             name = self._alike.get(alike_key(name), name)
         if name not in self._numbers:
             return self._unseen(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
@@ -36,18 +36,14 @@ def alike_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> list[
     return found + _mixed_truths(split, labels)
 
 
-def settled_labels(counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None]:
-    """Return the commonest spelling for labels that look alike, and None for those with fewer than two texts."""
-    names, found = sorted(counts), dict[str, str | None]()
-    for group in alike_groups(names) if wishes.merges_alike else ():
+def merged(counts: Mapping[str, int], kind: str) -> dict[str, int]:
+    """Return labels with their counts, those that look alike as the commonest of them."""
+    names, found = sorted(counts), dict(counts)
+    for group in alike_groups(names):
         common, *others = sorted((names[place] for place in group), key=lambda name: -counts[name])
-        if alike_text([common, *others], wishes.label_kind):
-            found |= dict.fromkeys(others, common)
-    totals = Counter[str]()
-    for name, count in counts.items():
-        totals[found.get(name) or name] += count
-    rare = {name for name, count in totals.items() if count < LEAST and wishes.drops_rare}
-    return found | {name: None for name in names if (found.get(name) or name) in rare}
+        if alike_text([common, *others], kind):
+            found[common] += sum(found.pop(name) for name in others)
+    return found
 
 
 def alike_groups(labels: Sequence[str]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from lightune.tasks.joined_labels import mark_in
 from lightune.tasks.label_cautions import shortened
 from lightune.tasks.label_reader import LabelReader
 from lightune.tasks.label_sets import FLAGS, flags_of, is_flag, item_fault, kind_of, split_cell
-from lightune.tasks.targets import UNSEEN
+from lightune.tasks.targets import WRONG_MARK
 from lightune.values.label_text import number
 from lightune.values.missing import is_missing
 
@@ -63,7 +63,9 @@ class SetReader:
         if not mark:
             return None
         text = f'labels are joined by "{mark}" ("{shortened(item)}"), and by "{self._separator}" in training'
-        return Fault(UNSEEN, "", text, f'Write "{self._separator}" between them here too.')
+        return Fault(
+            WRONG_MARK, "", text, f'Write "{self._separator}" between them, or pass --label-separator "{mark}".'
+        )
 
     def _is_vector(self, items: Sequence[Any]) -> bool:
         """Say whether a list is one 0 or 1 for each label, rather than a list of labels or of their numbers."""

@@ -20,6 +20,8 @@ from lightune.tasks.overview import Overview
 Array = NDArray[Any]
 # The code of a target that the training file lacks; data.on_unseen_label says what happens to such rows.
 UNSEEN = "DATA-014"
+# The code of labels that are joined by another mark than in training.
+WRONG_MARK = "DATA-085"
 FIX_OR_DROP_UNSEEN = "Fix the row, or pass --set data.on_unseen_label=drop."
 
 
@@ -116,12 +118,18 @@ class Targets(ABC):
         """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
         return [], []
 
-    def settled_labels(self, counts: Mapping[str, int], wishes: Wishes) -> dict[str, str | None] | None:
-        """Return what labels are written as instead, and None for those whose rows are left out, as is wished for.
+    def without_rare(self, targets: Array) -> tuple[Self, Array] | None:
+        """Return (the task without labels that fewer than two of the targets have, the new place of each label).
 
-        `counts` has the number of training texts of each label. None where a row does not have one label.
+        The place of a label that is left out is -1. None where a row does not have one label.
         """
         return None
+
+    def ignored(self, wishes: Wishes) -> list[str]:
+        """Return notes on wishes that this task has no use for."""
+        asked = [("on_alike_label", wishes.merges_alike), ("on_rare_label", wishes.drops_rare)]
+        named = " and ".join(f"data.{name}" for name, is_wished in asked if is_wished)
+        return [f"{named} is for one label a row; here the task is {self.name}."] if named else []
 
     def overview(self, splits: Mapping[str, Array]) -> list[Overview]:
         """Return tables that show what the targets of each split are; by default how many have each label, if any."""

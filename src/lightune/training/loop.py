@@ -150,7 +150,9 @@ class _Epochs:
             patience = settings.early_stopping_patience
             if patience and self.best.epoch and epoch - self.best.epoch >= patience:
                 noun = "epoch" if patience == 1 else "epochs"
-                reporter.note(f"stopped early: {patience} {noun} without a better {self.best.metric.title}")
+                reporter.note(
+                    f"stopped early after epoch {epoch}: {patience} {noun} without a better {self.best.metric.title}"
+                )
                 return
 
     def _train(self, epoch: int) -> float:
