@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,17 @@ def test_without_the_package_its_installation_is_named(tmp_path: Path, monkeypat
     with pytest.raises(DataError) as caught:
         read_table(path)
     assert (caught.value.code, install_command("excel") in caught.value.hint) == ("DATA-077", True)
+
+
+def test_a_workbook_whose_sheet_is_no_xml_is_a_fault(tmp_path: Path):
+    path, spoilt = tmp_path / "a.xlsx", tmp_path / "b.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["text", "label"])
+    book.active.append(["fine", "good"])
+    book.save(path)
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(spoilt, "w") as again:
+        for name in packed.namelist():
+            raw = packed.read(name)
+            again.writestr(name, raw.replace(b"fine", b"fi\xef\xbf\xbene") if b"fine" in raw else raw)
+    with pytest.raises(DataError, match="DATA-078"):
+        read_table(spoilt)
