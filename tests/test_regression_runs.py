@@ -220,3 +220,19 @@ def test_numbers_have_no_classes_and_no_probabilities(one: TinyRun):
         one.classifier.predict_proba(UNSEEN[:2])
     assert caught.value.hint == "predict gives its answers."
     assert one.classifier.classes_.shape == (0,)
+
+
+def test_decimal_commas_are_read_in_a_file_to_answer_as_in_one_to_measure(one: TinyRun, tmp_path: Path, capsys: Any):
+    rows = [(text, f"{score_of(text) + 0.25:.2f}") for text in UNSEEN]
+    path = tmp_path / "a.csv"
+    written = "".join(f"{text};{score.replace('.', ',')}\n" for text, score in rows)
+    path.write_text(f"text;score\n{written}", encoding="utf-8")
+    points = write_csv(tmp_path / "b.csv", rows, header=("text", "score"))
+    told = []
+    for file in (points, path):
+        assert main(["predict", str(one.folder), "--file", str(file), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        told.append(found["known"])
+        assert found["known"]["examples"] == len(UNSEEN)
+    assert told[0] == told[1]
+    assert found["predictions"][0]["row"]["score"].count(",") == 1  # the cells of the file stay as they are

@@ -103,7 +103,7 @@ def similar_path(path: Path, *others: Path) -> str:
             listed = sorted(islice(place.iterdir(), MOST_LISTED))
         except OSError:
             continue
-        found |= {one.name.casefold(): one for one in listed if not one.name.startswith(".")}
+        found |= {one.name.casefold(): one for one in listed if not one.name.startswith(".") and one != path}
     same_kind = {name: one for name, one in found.items() if one.suffix.casefold() == path.suffix.casefold()}
     for names in (same_kind, found):
         close = get_close_matches(path.name.casefold(), list(names), n=1, cutoff=0.6)

@@ -15,9 +15,9 @@ import torch
 import lightune
 import lightune.methods
 from lightune.cli.main import COMMANDS, Terminated, main
-from lightune.cli.options import wrapped
 from lightune.errors import InterruptedRunError
 from lightune.recipes.compose import compose
+from lightune.report.wrapping import wrapped
 from tiny import sentences, write_csv
 
 

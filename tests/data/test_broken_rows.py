@@ -79,3 +79,10 @@ def test_long_texts_are_no_warning_where_they_are_read_whole(tmp_path: Path):
     (warning,) = (one for one in checked(tmp_path, rows).warnings if one.code == "DATA-110")
     assert warning.hint.endswith("--set data.long_texts=windows.")
     assert not any(one.code == "DATA-110" for one in checked(tmp_path, rows, long_texts="windows").warnings)
+
+
+def test_a_label_of_dropped_rows_alone_is_no_label(tmp_path: Path):
+    """The last row of an export: "Total" in one column, and no text."""
+    found = checked(tmp_path, [*GOOD, ",Total"], on_missing="drop")
+    assert (found.faults, found.task.labels) == ([], ("bad", "good"))
+    assert found.rows["train"].dropped == {"without text or label": 1}

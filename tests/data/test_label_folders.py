@@ -114,3 +114,27 @@ def test_two_folders_of_one_split_and_a_split_that_is_not_there_are_said(tmp_pat
     put(tmp_path / "train_extra", neg=["limp"], pos=["bright"])
     (fault,) = checked(str(tmp_path)).faults
     assert (fault.code, "train and train_extra" in fault.text) == ("DATA-073", True)
+
+
+def test_folders_of_texts_beside_a_table_are_said_to_be_left_out(tmp_path: Path):
+    put(tmp_path, neg=["dull"], pos=["fine"])
+    rows = "".join(f"text {number},{('good', 'bad')[number % 2]}\n" for number in range(20))
+    (tmp_path / "a.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    told = f"{tmp_path}: left out, folders of .txt files beside data files: neg, pos."
+    assert told in checked(str(tmp_path)).notes
+    (tmp_path / "a.csv").rename(tmp_path / "train.csv")
+    assert told in checked(str(tmp_path)).notes
+    assert told in checked({"train": str(tmp_path)}).notes
+
+
+def test_the_lock_of_an_open_workbook_is_no_data(tmp_path: Path):
+    put(tmp_path, neg=texts("dull", 4), pos=texts("fine", 4))
+    (tmp_path / "~$book.xlsx").write_bytes(b"lock")
+    assert len(read_source(str(tmp_path))) == 8
+
+
+def test_a_folder_of_texts_alone_points_to_the_folder_above(tmp_path: Path):
+    put(tmp_path, neg=["dull"], pos=["fine"])
+    with pytest.raises(DataError, match="DATA-063") as caught:
+        read_source(str(tmp_path / "pos"))
+    assert "give the folder above" in caught.value.hint

@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from lightune import __version__, runtime
-from lightune.cli.options import visible, wrapped
+from lightune.cli.options import visible
 from lightune.errors import (
     InterruptedRunError,
     LightuneError,
@@ -23,6 +23,7 @@ from lightune.errors import (
     did_you_mean,
     is_out_of_memory,
 )
+from lightune.report.wrapping import wrapped
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -83,12 +82,6 @@ def stated_format(how: Mapping[str, Any]) -> TextFormat:
     return TextFormat(**{one.name: how[one.name] for one in fields(TextFormat)})
 
 
-# What a reader copies in one piece: text in backticks or quotes, commands with their flags, a flag with its value.
-FLAG = r"--[\w-]+(?: [^\s-]\S*)?"
-WHOLE = re.compile(
-    rf"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|lightune [a-z]+(?: {FLAG})+|pip install(?: {FLAG}| [^\s-]\S*)|{FLAG}"
-)
-HOLD = "\0"
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -137,28 +130,3 @@ def piped_lines() -> list[str]:
     if len(texts) < len(lines):
         click.echo(f"{len(lines) - len(texts)} blank lines of stdin were skipped.", err=True)
     return texts
-
-
-def wrapped(text: str, width: int) -> str:
-    """Return the text with lines broken at spaces, but not inside a command, a flag with its value, or quotes.
-
-    A word or command that is wider than a line stays whole. A continued line keeps its indent.
-    """
-    return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
-
-
-def _wrapped_line(line: str, width: int) -> str:
-    if len(line) <= width:
-        return line
-    text = line.lstrip()
-    indent = line[: len(line) - len(text)]
-    wrapper = textwrap.TextWrapper(
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        expand_tabs=False,
-        replace_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return wrapper.fill(WHOLE.sub(lambda found: found.group().replace(" ", HOLD), text)).replace(HOLD, " ")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data import columns, text_warnings
-from lightune.data.cells import label_cells
+from lightune.data.chosen_task import choose_task
 from lightune.data.decimals import write_with_points
 from lightune.data.duplicates import find_duplicates
 from lightune.data.inner_fields import add_fields
@@ -28,9 +28,10 @@ from lightune.data.wishes import with_data
 from lightune.errors import DataError
 from lightune.faults import Fault, faults_of
 from lightune.recipe import DataBlock
-from lightune.tasks import AUTO, Chosen, Task, find_task
+from lightune.tasks import Task
 from lightune.tasks import label_columns as usual_names
 from lightune.tasks.columns import ANY_TASK, SplitTargets, Wishes
+from lightune.tasks.label_warnings import LEAST
 
 T = TypeVar("T")
 
@@ -183,9 +184,11 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
     if block.on_missing == "drop_words":
         for table in (train, *others):
             empty_words(table, [*named, *labels[0]])
-    chosen = _attempt(lambda: _task(found, train, labels[0], wishes, block.decimal), found.faults)
-    if texts is None or chosen is None:
+    picked = _attempt(lambda: choose_task(train, labels[0], wishes, block.decimal, found.task), found.faults)
+    if texts is None or picked is None:
         return False
+    chosen, told = picked
+    found.notes += told
     found.texts, found.labels, found.guessed, found.task = texts[0], labels[0], (texts[1], labels[1]), chosen.task
     if found.tables is not None and found.tables.name == EMBEDDED:
         found.guessed = (False, False)
@@ -195,33 +198,6 @@ def _choose_columns(found: Checked, train: Table, block: DataBlock, wishes: Wish
         found.notes += merged_notes(train, labels[0][0], chosen.task)
     found.notes += filter(None, [chosen.why, other_labels(train, texts[0], labels[0]) if labels[1] else ""])
     return True
-
-
-def _task(found: Checked, train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
-    """Return the task that is known already, else the one for the column; its numbers are written with points."""
-    chosen = Chosen(found.task) if found.task is not None else _chosen(train, labels, wishes, decimal)
-    if chosen.task.labels:
-        found.notes += [f"--decimal {decimal} is not used: the labels stay as they are."] if decimal else []
-        return chosen
-    found.notes += write_with_points(train, labels, decimal, is_open=found.task is None and wishes.task == AUTO)
-    if found.task is not None:
-        return chosen
-    again = find_task(label_cells(train, labels), wishes)
-    if not again.task.labels:
-        return again
-    numbers = find_task(label_cells(train, labels), replace(wishes, task=chosen.task.name))  # 1,0 and 2,0
-    return replace(numbers, why=chosen.why)
-
-
-def _chosen(train: Table, labels: list[str], wishes: Wishes, decimal: str | None) -> Chosen:
-    """Return the task for a column as the file has it, unless it is one of numbers with the stated comma or point."""
-    if decimal is not None and wishes.label_kind != "class":
-        written = replace(train)
-        write_with_points(written, labels, decimal)
-        chosen = _attempt(lambda: find_task(label_cells(written, labels), wishes), [])
-        if chosen is not None and not chosen.task.labels:
-            return chosen
-    return find_task(label_cells(train, labels), wishes)
 
 
 def _standing_in(found: Checked, table: Table) -> set[str]:
@@ -264,11 +240,15 @@ def _compare(found: Checked, block: DataBlock) -> None:
 
 
 def _leave_out_rare(found: Checked, wishes: Wishes, known: Task | None) -> None:
-    """Leave out rows of rare labels where that is asked for, unless rows have faults: they may be the ones lacking."""
+    """Leave out rows of rare labels where that is asked for, unless rows have faults: they may be the ones lacking.
+
+    Labels that stood only in training rows without a text, which were dropped, are left out in any case.
+    """
     task, scans = found.task, found.scans
-    if task is None or not wishes.drops_rare or any(split.faults for split in scans.values()):
+    least = LEAST if wishes.drops_rare else int("train" in scans and scans["train"].missing > 0)
+    if task is None or not least or any(split.faults for split in scans.values()):
         return
-    left = _attempt(lambda: leave_out_rare(scans, found.kept, task), found.faults)
+    left = _attempt(lambda: leave_out_rare(scans, found.kept, task, least), found.faults)
     if left is None:
         return
     found.task = known if known is not None and known.labels == left.task.labels else left.task

@@ -35,10 +35,19 @@ class WithPoints(LazySequence):
         return len(self._column)
 
     def _items(self, start: int, stop: int) -> list[Any]:
-        form, removed = FORMS[self._decimal], REMOVED[self._decimal]
-        fits = (isinstance(cell, str) and form.fullmatch(cell) for cell in self._column[start:stop])
-        found = zip(self._column[start:stop], fits, strict=True)
-        return [cell.translate(removed).replace(",", ".") if is_number else cell for cell, is_number in found]
+        return [with_point(cell, self._decimal) for cell in self._column[start:stop]]
+
+
+def with_point(cell: Any, decimal: str) -> Any:
+    """Return a number as programs read it, 1204.5 for 1.204,5 with "comma"; another cell as it is."""
+    if not isinstance(cell, str) or not decimal or not FORMS[decimal].fullmatch(cell):
+        return cell
+    return cell.translate(REMOVED[decimal]).replace(",", ".")
+
+
+def decimal_of(table: Table, name: str, stated: str | None) -> str:
+    """Return what stands before the fractions of a column: "comma" or "point" as stated, "comma" as found, or ""."""
+    return stated or ("comma" if _has_commas(table, name, is_open=False) else "")
 
 
 def write_with_points(table: Table, names: Sequence[str], stated: str | None, is_open: bool = False) -> list[str]:

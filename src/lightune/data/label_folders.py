@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightune.data.arrow_columns import UNREADABLE, Store
 from lightune.data.file_signatures import stray_characters
+from lightune.data.split_names import split_named
 from lightune.data.tables import Table
 from lightune.data.text_file import TextFormat, open_bytes, text_file, undecodable, wrong_encoding
 from lightune.errors import shortlist
@@ -100,3 +101,30 @@ def _put(store: Store, rows: list[tuple[str, str]]) -> None:
     }
     store.add(pa.record_batch(columns))
     rows.clear()
+
+
+def labelled_splits(folder: Path) -> dict[str, Path] | Fault:
+    """Return the folders inside that are named after a split and hold a folder of texts for each label.
+
+    Two of one split are a fault.
+    """
+    found: dict[str, Path] = {}
+    for one in sorted(folder.iterdir()):
+        split = split_named(one.name) if one.is_dir() else None
+        if split is None or not label_folders(one):
+            continue
+        if split in found:
+            text = f"two folders are named after one split: {found[split].name} and {one.name}."
+            return Fault("DATA-073", str(folder), text, "Name one of them: --train FOLDER.")
+        found[split] = one
+    return found
+
+
+def unread_folders(folder: Path) -> list[str]:
+    """Return a note on folders of texts that lie beside the data files of a folder."""
+    names = list(label_folders(folder))
+    return (
+        [f"{folder}: left out, folders of .txt files beside data files: {shortlist(names, MOST_NAMED)}."]
+        if names
+        else []
+    )

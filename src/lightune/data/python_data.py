@@ -24,7 +24,8 @@ from lightune.data.python_values import (
     plain,
     value_faults,
 )
-from lightune.data.sources import PYTHON, SPLITS, Tables, pick
+from lightune.data.sources import PYTHON, Tables, pick
+from lightune.data.split_names import SPLITS
 from lightune.data.tables import Table, report
 from lightune.errors import DataError, did_you_mean
 from lightune.faults import Fault, data_error, raise_faults

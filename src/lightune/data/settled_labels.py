@@ -47,13 +47,13 @@ class WithoutRare:
     notes: list[str]
 
 
-def leave_out_rare(scans: Mapping[str, Scan], kept: dict[str, Rows], task: Task) -> WithoutRare:
+def leave_out_rare(scans: Mapping[str, Scan], kept: dict[str, Rows], task: Task, least: int) -> WithoutRare:
     """Leave rare labels out of the task and their rows out of scans and kept rows, which change.
 
-    A label is rare if fewer than two training rows that would be used have it. DataError where one label is left.
+    A label is rare if fewer than `least` training rows that would be used have it. DataError where one label is left.
     """
     train = scans["train"]
-    pruned = task.without_rare(train.targets[kept["train"]])
+    pruned = task.without_rare(train.targets[kept["train"]], least)
     if pruned is None:
         return WithoutRare(task, {}, [])
     smaller, places = pruned

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightune.data.hub_data import hub_tables
-from lightune.data.label_folders import label_folders, read_label_folders
+from lightune.data.label_folders import label_folders, labelled_splits, read_label_folders, unread_folders
+from lightune.data.split_names import SPLITS, split_named
 from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report
 from lightune.data.text_file import TextFormat, kind_of
 from lightune.errors import shortlist
@@ -22,11 +23,7 @@ EMBEDDED = "reviews"
 PYTHON = "<python>"
 # A .txt or .json in a folder is more often a licence or a description.
 IN_FOLDERS = tuple(kind for kind in READERS if kind not in ("txt", "json"))
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
+IGNORED = (".", "_", "~$")  # hidden files, and the lock of a workbook that is open
 FIRST_SHOWN = 5
 
 T = TypeVar("T")
@@ -107,7 +104,7 @@ def read_source(
         if labelled is not None:
             return _of_labels(labelled, faults, stated)
         if not files:
-            return _nothing(Fault("DATA-063", source, "there are no data files in this folder", VALID), faults)
+            return _nothing(Fault("DATA-063", source, "there are no data files in this folder", _advice(path)), faults)
         by_split = _by_split(path, files)
         if split is not None and set(by_split) != {None}:
             if split not in by_split:
@@ -121,35 +118,20 @@ def read_source(
             return _nothing(Fault("DATA-063", source, "no file matches this pattern", hint), faults)
     else:
         return read_table(path, faults, stated)
+    if path.is_dir() and notes is not None:
+        notes += unread_folders(path)
     return _read_together(source, files, faults, notes, stated)
 
 
 def _labelled(folder: Path, split: str | None) -> Path | Fault | None:
     """Return the folder that holds a folder of texts for each label: the one inside of the split, or else this one."""
-    inside = _labelled_splits(folder)
+    inside = labelled_splits(folder)
     if isinstance(inside, Fault):
         return inside
     if inside and (split or "train") not in inside:
         return _without(str(folder), split or "train", inside.values())
-    own = label_folders(folder, lambda name: _split_named(name) is not None)
+    own = label_folders(folder, lambda name: split_named(name) is not None)
     return inside.get(split or "train", folder if own else None)
-
-
-def _labelled_splits(folder: Path) -> dict[str, Path] | Fault:
-    """Return the folders inside that are named after a split and hold a folder of texts for each label.
-
-    Two of one split are a fault.
-    """
-    found: dict[str, Path] = {}
-    for one in sorted(folder.iterdir()):
-        split = _split_named(one.name) if one.is_dir() else None
-        if split is None or not label_folders(one):
-            continue
-        if split in found:
-            text = f"two folders are named after one split: {found[split].name} and {one.name}."
-            return Fault("DATA-073", str(folder), text, "Name one of them: --train FOLDER.")
-        found[split] = one
-    return found
 
 
 def _of_labels(folder: Path, faults: list[Fault] | None, stated: TextFormat) -> Table:
@@ -159,14 +141,21 @@ def _of_labels(folder: Path, faults: list[Fault] | None, stated: TextFormat) -> 
     return table
 
 
-VALID = f"Files that are read: {', '.join(f'.{kind}' for kind in READERS)}."
+def _advice(folder: Path) -> str:
+    """Say what is read in a folder that holds nothing of it."""
+    if any(one.suffix.lower() == ".txt" for one in folder.iterdir()):
+        return "Texts in .txt files are read where each label has a folder of them: give the folder above these."
+    return f"{VALID} Of .txt files a folder for each label, or name one file."
+
+
+VALID = f"Files that are read in a folder: {', '.join(f'.{kind}' for kind in IN_FOLDERS)}."
 
 
 def _by_split(folder: Path, files: Iterable[Path]) -> dict[str | None, list[Path]]:
     """Return the files by the split that they or their folders are named after; None holds the others."""
     found: dict[str | None, list[Path]] = {}
     for file in files:
-        found.setdefault(_split_named(file.relative_to(folder).parts[0]), []).append(file)
+        found.setdefault(split_named(file.relative_to(folder).parts[0]), []).append(file)
     return found
 
 
@@ -215,7 +204,7 @@ def _words(name: str) -> set[str]:
 def _unread_splits(folder: Path) -> list[str]:
     """Return the files that are named after a split and cannot be read: test.csv.gz, test.xlsx."""
     entries = [entry for entry in folder.iterdir() if entry.is_file() and not _is_data(entry)]
-    return sorted(entry.name for entry in entries if _split_named(entry.name.lstrip("._")))
+    return sorted(entry.name for entry in entries if split_named(entry.name.lstrip("._")))
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -235,7 +224,7 @@ def _from_files(files: Files, faults: list[Fault], stated: TextFormat) -> Tables
 def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFormat) -> Tables:
     """Take files called train*, validation*, test* as splits; without any, all files together are for training."""
     by_split = _by_split(folder, _data_files(folder))
-    labelled = {} if by_split else _labelled_splits(folder)
+    labelled = {} if by_split else labelled_splits(folder)
     if not isinstance(labelled, Fault) and "train" in labelled:
         tables = {split: _of_labels(place, faults, stated) for split, place in labelled.items()}
         places = [f"{source}: {split} = {place.name}." for split, place in labelled.items()]
@@ -254,6 +243,7 @@ def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFor
     if unread:
         text = f"files that are named after a split are in formats that are not read: {_listed(unread)}."
         faults.append(Fault("DATA-073", source, text, f"{VALID} Convert or move them, or name the files one by one."))
+    notes += unread_folders(folder)
     read = {
         split: _read_together(f"{source} ({split})", files, faults, None, stated) for split, files in by_split.items()
     }
@@ -262,19 +252,13 @@ def _from_folder(source: str, folder: Path, faults: list[Fault], stated: TextFor
 
 def _data_files(folder: Path) -> list[Path]:
     """Return the data files of a folder, and of its folders that are named after a split."""
-    inside = [entry for entry in folder.iterdir() if entry.is_dir() and _split_named(entry.name)]
+    inside = [entry for entry in folder.iterdir() if entry.is_dir() and split_named(entry.name)]
     entries = [entry for place in (folder, *inside) for entry in place.iterdir()]
     return sorted(entry for entry in entries if _is_data(entry))
 
 
 def _is_data(entry: Path) -> bool:
-    return entry.is_file() and kind_of(entry) in IN_FOLDERS and not entry.name.startswith((".", "_"))
-
-
-def _split_named(name: str) -> str | None:
-    """Return the split that a file or folder is named after: train.csv, dev-00000-of-00002.parquet, test_1.jsonl."""
-    first = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
-    return next((split for split, names in SPLITS.items() if first in names), None)
+    return entry.is_file() and kind_of(entry) in IN_FOLDERS and not entry.name.startswith(IGNORED)
 
 
 def pick(found: Mapping[str, T], split: str) -> T | None:

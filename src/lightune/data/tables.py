@@ -187,6 +187,8 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
 
 def _unfit(path: Path) -> Fault | None:
     """Return the fault of a path that is no file, or is of a kind that is not read."""
+    if path.is_dir():
+        return Fault("DATA-001", str(path), "this is a folder, and here one file is read.", "Name a file in it.")
     if not path.is_file():
         return Fault("DATA-001", str(path), "there is no such file.", similar_path(path) or "Check the path.")
     if kind_of(path) not in READERS:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from lightune.errors import DataError, RecipeError
+from lightune.errors import DataError, RecipeError, ResourceError
 from lightune.extras import install_command
 from lightune.inference.excel_answers import write_sheet
 
@@ -22,8 +23,11 @@ Row = Sequence[Any]
 
 
 def require_writable(target: Path) -> None:
-    """Raise RecipeError for a file that exists already, lies in no folder, or is of a kind that is not written."""
-    if target.exists():
+    """Raise RecipeError for a file that exists already, lies in no folder, or is of a kind that is not written.
+
+    Raises ResourceError where no file can be made: before anything is answered.
+    """
+    if _exists(target):
         raise RecipeError("RECIPE-100", f"{target} already exists; it is not overwritten.", "Choose another name.")
     if _kind(target) not in KINDS:
         valid = ", ".join(f".{kind}" for kind in KINDS)
@@ -33,6 +37,9 @@ def require_writable(target: Path) -> None:
         raise RecipeError("RECIPE-101", f"{target}: writing .xlsx needs a package that is not installed.", hint)
     if not target.parent.is_dir():
         raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
+    partial = target.with_name(target.name + ".partial")
+    with _opened(partial):
+        partial.unlink()
 
 
 def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ()) -> int:
@@ -47,12 +54,28 @@ def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ())
     partial = target.with_name(target.name + ".partial")
     write = _WRITERS[_kind(target)]
     try:
-        with partial.open("wb") as sink:
+        with _opened(partial) as sink:
             written = write(sink, header, rows, numbers)
         partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return written
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # its name is too long
+        return False
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        message = f"{path.parent}: no file can be made there ({error.strerror})."
+        raise ResourceError("DISK-005", message, "Choose another folder, or a shorter name.") from error
 
 
 def as_text(value: Any) -> str:

@@ -92,7 +92,7 @@ def answered_rows(
     added = [*abstention.columns, *([REASON] if given.skips_faults else [])]
     _refuse_taken(source, file.header, added)
     yield [*file.header, *added]
-    known.begin(list(file.table.columns), file.texts)
+    known.begin(file.table, file.texts, given.stated.decimal)
     answers = _Answering(Answers(classifier, abstention=abstention), file, given.skips_faults)
     with says.steps(f"answering, {CHUNK_ROWS} rows each", -(-len(file.table) // CHUNK_ROWS)) as advance:
         for start, chunk in _chunks(file.table):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.data.cells import CHUNK
+from lightune.data.decimals import decimal_of, with_point
 from lightune.data.label_columns import label_by_name
 from lightune.data.tables import Table
 from lightune.errors import DataError
@@ -58,17 +59,23 @@ class LabelledRows:
         self._classifier = classifier
         self._read = classifier.task.reader(())
         self._columns: dict[str, int] = {}  # those of the labels, with their place in a row
+        self._decimals: dict[int, str] = {}  # of columns of numbers
         self._sums: dict[bool, Array] = {}  # the sums for the headline metric, by whether the text is known
         self._rows: Counter[bool] = Counter()
         self._missing = self._unknown = self._abstained = 0
 
-    def begin(self, header: Sequence[str], texts: Sequence[str]) -> None:
-        """Choose the label column: the one of training, else one with a usual name; never a text column."""
-        own, task = self._classifier.label_columns, self._classifier.task
+    def begin(self, table: Table, texts: Sequence[str], decimal: str | None = None) -> None:
+        """Choose the label column: the one of training, else one with a usual name; never a text column.
+
+        `decimal` states what stands before the fraction of its numbers; else the column shows it.
+        """
+        own, task, header = self._classifier.label_columns, self._classifier.task, list(table.columns)
         names = own if set(own) <= set(header) - set(texts) else list(task.instead_of_column(header))
         names = names or _usual(header, texts, task.label_columns)
         if self._classifier.has_fingerprints:
             self._columns = {name: header.index(name) for name in names}
+        if not task.labels:
+            self._decimals = {place: decimal_of(table, name, decimal) for name, place in self._columns.items()}
 
     def take(
         self, rows: Sequence[Sequence[str]], texts: Sequence[Text], answers: Sequence[Sequence[str] | None]
@@ -81,7 +88,7 @@ class LabelledRows:
             if answer is None:
                 self._abstained += 1
                 continue
-            found = Beside(cells[place] for place in self._columns.values())
+            found = Beside(with_point(cells[at], self._decimals.get(at, "")) for at in self._columns.values())
             cell = found if len(found) > 1 else found[0]
             target = self._read(cell)
             if not isinstance(target, Fault):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from textwrap import wrap
 from typing import Literal
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from lightune.report import gains, tables, usage, views, words
 from lightune.report.files import REPORT_FILE
 from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
+from lightune.report.wrapping import wrapped
 from lightune.sections import Evaluation, TaskRecord
 
 FIRST_COLUMN = 24
@@ -147,7 +147,8 @@ def _width_of_figures(rows: Sequence[Sequence[str]]) -> int:
 
 def print_text(console: Console, text: str, style: str = "", verdict: str = "") -> None:
     """Print a sentence, wrapped, without trailing spaces; the verdict in it gets its colour."""
-    lines = [Text(line, style=style) for line in wrap(words.printable(text), console.width, break_on_hyphens=False)]
+    told = wrapped(words.printable(text), console.width)
+    lines = [Text(line, style=style) for line in told.split("\n")] if told else []
     last = next((line for line in reversed(lines) if verdict in VERDICT_STYLES and verdict in line.plain), None)
     if last is not None:
         start = last.plain.rindex(verdict)
@@ -157,9 +158,9 @@ def print_text(console: Console, text: str, style: str = "", verdict: str = "") 
 
 
 def print_line(console: Console, name: str, text: str, name_style: str = "dim", style: str = "") -> None:
-    """Print a name and, beside it, a text that wraps in its own column; paths are never broken."""
+    """Print a name and, beside it, a text that wraps in its own column; paths and commands are never broken."""
     width = max(console.width - FIRST_COLUMN, 20)
-    lines = wrap(words.printable(text), width, break_long_words=False, break_on_hyphens=False)
+    lines = wrapped(words.printable(text), width).split("\n")
     for number, line in enumerate(lines or [""]):
         start = ("" if number else name).ljust(FIRST_COLUMN)
         console.print(Text.assemble((start, name_style), (line, style)), soft_wrap=True)

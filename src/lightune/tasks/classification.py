@@ -24,7 +24,7 @@ from lightune.tasks.joined_labels import joined_labels
 from lightune.tasks.label_cautions import Reached, cautions, counts_by_label, shortened
 from lightune.tasks.label_names import names_in_column, names_in_file
 from lightune.tasks.label_reader import LabelReader
-from lightune.tasks.label_warnings import LEAST, alike_labels, label_warnings, rare_labels
+from lightune.tasks.label_warnings import alike_labels, label_warnings, rare_labels
 from lightune.tasks.linear import Constant, HeadStart, LinearModel, fit_logistic
 from lightune.tasks.registry import register
 
@@ -90,10 +90,10 @@ class Classification(Task):
             faults += rare
         return faults, [*told, *few, *label_warnings(splits, self.labels, wishes.class_weights)]
 
-    def without_rare(self, targets: Array) -> tuple[Self, Array] | None:
-        """Return the task without labels that fewer than two of the targets have, and the new places."""
+    def without_rare(self, targets: Array, least: int) -> tuple[Self, Array] | None:
+        """Return the task without labels that fewer targets have, and the new places."""
         counts = np.bincount(targets, minlength=len(self.labels))
-        stays = counts >= LEAST
+        stays = counts >= least
         left = tuple(name for name, is_left in zip(self.labels, stays.tolist(), strict=True) if is_left)
         return replace(self, labels=left), np.where(stays, np.cumsum(stays) - 1, -1)
 

@@ -51,7 +51,7 @@ def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[
     Labels that are never found, a baseline ahead in macro F1, the majority class ahead in accuracy. `best` is the
     baseline of the headline.
     """
-    said = never_found(counts) + behind_in_f1(after, list(baselines.values()), counts)
+    said = never_found(counts) + untested(counts) + behind_in_f1(after, list(baselines.values()), counts)
     majority = baselines.get("majority_class")
     if majority and best != "majority_class" and majority.headline > after.headline:
         said.append(f"{majority.name} is right more often: {majority.headline:.3f} against {after.headline:.3f}.")
@@ -77,6 +77,15 @@ def never_found(counts: Sequence[Counts]) -> list[str]:
         elif chosen:
             sentences.append(f"It {verb} {len(chosen)} of the {len(counts)} labels: {_listed(chosen)}.")
     return sentences
+
+
+def untested(counts: Sequence[Counts]) -> list[str]:
+    """Return a sentence on labels that no test example has, which count as 0 in macro F1."""
+    absent = [f'"{shortened(found.label)}"' for found in counts if not found.examples]
+    if not absent:
+        return []
+    named = " or ".join(absent) if len(absent) < 3 else f"one of {len(absent)} of the {len(counts)} labels"
+    return [f"No test text has the label {named}: nothing is measured there, and macro F1 counts 0."]
 
 
 def _answers(found: Counts) -> str:

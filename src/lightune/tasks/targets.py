@@ -118,8 +118,8 @@ class Targets(ABC):
         """Return (faults, warnings) of the targets of all splits, of which "train" is one."""
         return [], []
 
-    def without_rare(self, targets: Array) -> tuple[Self, Array] | None:
-        """Return (the task without labels that fewer than two of the targets have, the new place of each label).
+    def without_rare(self, targets: Array, least: int) -> tuple[Self, Array] | None:
+        """Return (the task without labels that fewer than `least` targets have, the new place of each label).
 
         The place of a label that is left out is -1. None where a row does not have one label.
         """
