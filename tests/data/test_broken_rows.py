@@ -86,3 +86,11 @@ def test_a_label_of_dropped_rows_alone_is_no_label(tmp_path: Path):
     found = checked(tmp_path, [*GOOD, ",Total"], on_missing="drop")
     assert (found.faults, found.task.labels) == ([], ("bad", "good"))
     assert found.rows["train"].dropped == {"without text or label": 1}
+
+
+def test_the_training_file_as_test_file_is_told_to_be_left_out(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["text,label", *GOOD, ""]), encoding="utf-8")
+    found = check_data(DataBlock.model_validate({"source": {"train": str(path), "test": str(path)}}))
+    (fault,) = [one for one in found.faults if one.code == "DATA-030"]
+    assert fault.hint.endswith("Leave --test out, and rows are held out for it.")

@@ -93,8 +93,22 @@ def test_no_thousands_begin_with_a_zero(tmp_path: Path, decimal: str):
     """0.125 is an eighth, never 125."""
     odd, good = ("0.125", "0,5") if decimal == "comma" else ("0,125", "0.5")
     found = checked(tmp_path, [*[good.replace("0", str(row)) for row in range(20)], odd], decimal=decimal)
-    assert [fault.place for fault in found.faults] == [f"{tmp_path}/train.csv:22"]
-    assert found.faults[0].code == ("DATA-082" if decimal == "comma" else "DATA-013")
+    if decimal == "point":
+        assert [(fault.code, fault.place) for fault in found.faults] == [("DATA-013", f"{tmp_path}/train.csv:22")]
+    else:
+        assert read(found)[-1] == 0.125
+        assert f'{tmp_path}/train.csv:22: column score holds "0.125", read as it is, although commas' in " ".join(
+            found.notes
+        )
+
+
+def test_where_points_are_many_the_statement_does_not_fit(tmp_path: Path):
+    cells = ["1,5", "2,5", "3.5"] * 8
+    (fault,) = checked(tmp_path, cells, decimal="comma").faults
+    assert (fault.code, fault.place) == ("DATA-082", f"{tmp_path}/train.csv:4")
+    found = checked(tmp_path, [*["1,5", "2,5"] * 10, "3.5", "1.500,5"], decimal="comma")
+    assert found.faults == []
+    assert read(found)[-2:] == [3.5, 1500.5]
 
 
 def test_commas_that_may_stand_between_two_labels_are_asked_about(tmp_path: Path):

@@ -184,3 +184,25 @@ def test_what_is_stated_in_a_recipe():
     for wrong in ({"header_row": 0}, {"decimal": "dot"}, {"column_names": []}):
         with pytest.raises(RecipeError):
             parse_recipe({"data": wrong}, "here")
+
+
+NUMBERED = [f"{number},A text of number {number},{('good', 'bad')[number % 2]}" for number in range(20)]
+TITLES = ["Export", "created by,Sandra", "", "Export,,page 1"]
+
+
+@pytest.mark.parametrize("titles", [TITLES[:1], TITLES[:2], TITLES[:3]], ids=len)
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_a_title_of_several_rows_may_have_several_cells(tmp_path: Path, titles: list[str], ending: str):
+    lines = [*titles, "no,text,label", *NUMBERED]
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        path.write_text("\n".join([line + "," * (2 - line.count(",")) for line in lines]) + "\n", encoding="utf-8")
+    else:
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for line in lines:
+            book.active.append([cell or None for cell in line.split(",")])
+        book.save(path)
+    with pytest.raises(DataError, match="DATA-080") as caught:
+        read_table(path)
+    assert caught.value.hint == f"If it has: --header-row {len(titles) + 1}."

@@ -111,7 +111,7 @@ def test_numbers_are_read_as_python_reads_them(cell: Any, number: float):
         ("5 stars", "not a number", "without a unit"),
         ("inf", 'is "inf", not a finite number', "leave it out"),
         ("-Infinity", "not a finite number", "leave it out"),
-        ("nan", 'is "nan", not a finite number', "leave it out"),
+        ("nan", 'is "nan", not a finite number', "data.on_missing=drop_words"),
         (float("inf"), "not a finite number", "leave it out"),
         (Decimal("Infinity"), "not a finite number", "leave it out"),
         (1e31, "is 1e+31, beyond 1e+30", "larger unit"),

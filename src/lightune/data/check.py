@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lightune.data import columns, text_warnings
 from lightune.data.chosen_task import choose_task
 from lightune.data.decimals import write_with_points
-from lightune.data.duplicates import find_duplicates
+from lightune.data.duplicates import LEAKS, find_duplicates
 from lightune.data.inner_fields import add_fields
 from lightune.data.label_columns import columns_of_target, label_columns, other_labels
 from lightune.data.row_counts import UNREAD, RowCounts, lost_rows, rows_of
@@ -261,7 +261,9 @@ def _look(found: Checked, block: DataBlock, wishes: Wishes) -> None:
     assert found.task is not None
     for name, split in found.scans.items():
         if not len(found.kept[name]) and not split.faults:
-            hint = " ".join([*found.notes, "Give more rows."])
+            is_tested = name == "train" and found.leaving.get(name, {}).get(LEAKS, 0)
+            what = "Leave --test out, and rows are held out for it." if is_tested else "Give more rows."
+            hint = " ".join([*found.notes, what])
             found.faults.append(_empty(name, split.table.origin, hint))
         found.warnings += text_warnings.text_warnings(split, block.long_texts == WINDOWS)
     if len(found.kept["train"]):

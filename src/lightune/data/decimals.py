@@ -20,6 +20,7 @@ FORMS = {
 }
 REMOVED = {mark: str.maketrans("", "", f"{other}{SPACES}") for mark, other in (("comma", "."), ("point", ","))}
 ELSE = "If two labels stand in such a cell: --task multi_label."
+MOST_POINTS = 0.1  # of the fractions of a column whose commas are stated
 PLAIN = re.compile(r"\s*[+-]?[0-9]+(?:,[0-9]+)?\s*")
 SHORT = re.compile(r"\s*(0|[1-9][0-9]?)(?:,(0|[1-9][0-9]?))?\s*")
 THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
@@ -63,7 +64,7 @@ def write_with_points(table: Table, names: Sequence[str], stated: str | None, is
         if not decimal or name not in table.columns or isinstance(table.columns[name], WithPoints):
             continue
         if stated == "comma":
-            _refuse_points(table, name)
+            notes += _points_among(table, name)
         written = WithPoints(table.columns[name], decimal)
         if not any(isinstance(old, str) and new != old for new, old in zip(written, cells(table, name), strict=True)):
             continue
@@ -98,9 +99,24 @@ def _may_be_labels(written: Iterable[str]) -> bool:
     return len(known) == len(parts) and are_labels and not is_halves
 
 
-def _refuse_points(table: Table, name: str) -> None:
-    """Raise DataError for a cell such as 3.5 where commas are stated: it would be read as well."""
+def _points_among(table: Table, name: str) -> list[str]:
+    """Return notes on numbers with a point, such as 3.5, where commas are stated: no comma can be meant.
+
+    DataError where they are more than a tenth of the fractions: then it is the statement that does not fit.
+    """
+    points, commas, first = 0, 0, (0, "")
     for row, cell in enumerate(cells(table, name) if name in table.columns else ()):
-        if isinstance(cell, str) and "." in cell and NUMBER.fullmatch(cell) and not FORMS["comma"].fullmatch(cell):
-            text = f'column {name} holds "{cell.strip()}", which has no comma before its fraction.'
-            raise data_error("DATA-082", table.place(row), text, "Leave --decimal out, or write all numbers alike.")
+        if not isinstance(cell, str):
+            continue
+        commas += "," in cell
+        if "." in cell and NUMBER.fullmatch(cell) and not FORMS["comma"].fullmatch(cell):
+            first = first if points else (row, cell.strip())
+            points += 1
+    if not points:
+        return []
+    row, cell = first
+    if points > MOST_POINTS * (points + commas):
+        text = f'column {name} holds "{cell}", which has no comma before its fraction.'
+        raise data_error("DATA-082", table.place(row), text, "Leave --decimal out, or write all numbers alike.")
+    more = f" and {points - 1:,} more" if points > 1 else ""
+    return [f'{table.place(row)}: column {name} holds "{cell}"{more}, read as it is, although commas are stated.']

@@ -17,7 +17,7 @@ from typing import Any
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_ROWS, MOST_FAULTS, too_many_faults
 from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missing_header
-from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, with_names_proposed
+from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, names_row, with_names_proposed
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.separators import LOOKED_AT, Layout
 from lightune.data.text_file import MOST_UNPACKED, TextFormat
@@ -145,9 +145,9 @@ def _title(path: Path, sheet: Any, names: Sequence[str]) -> list[Fault]:
     if len(list(filter(None, names))) != 1 or not names[0] or is_known_name(names[0]):
         return []
     head = [(number, _header((number, cells))[1]) for number, cells in islice(_rows(sheet), LOOKED_AT)]
-    below = [row for row in head if len(list(filter(None, row[1]))) > 1]
-    rows = [names for number, names in head if below and number >= below[0][0]]
-    return [named_in(str(path), *below[0])] if len(rows) > FEWEST_BELOW and are_alike(rows) else []
+    above = names_row([list(filter(None, cells)) for _, cells in head])
+    rows = [cells for _, cells in head[above:]]
+    return [named_in(str(path), *head[above])] if above and len(rows) > FEWEST_BELOW and are_alike(rows) else []
 
 
 def _columns(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 
 from lightune.data.names import is_known_name
 from lightune.data.separators import LOOKED_AT, MARKS, cells_of
@@ -33,11 +32,32 @@ def title_fault(path: str, lines: Sequence[str], separator: str) -> Fault | None
     if first.lstrip('\ufeff" ')[:1] in (separator, *MARKS):
         return None
     for mark in dict.fromkeys((separator, *MARKS)):
-        above = list(takewhile(lambda line, mark=mark: len(_filled(line, mark)) < 2, lines[:MOST_ABOVE]))  # type: ignore[misc]
-        rows = cells_of(lines[len(above) : len(above) + LOOKED_AT], mark)
+        above = names_row([_filled(line, mark) for line in lines])
+        rows = cells_of(lines[above : above + LOOKED_AT], mark)
         if above and len(rows) > FEWEST_BELOW and are_alike(rows):
-            return named_in(path, len(above) + 1, rows[0])
+            return named_in(path, above + 1, rows[0])
     return None
+
+
+def names_row(rows: Sequence[Cells]) -> int:
+    """Return how many rows stand above the column names; 0 where none of the first rows has them.
+
+    `rows` are the cells of the first rows that hold something. The names are the first row with as many cells as most
+    rows have, or one fewer where the rows below begin with an index that has no name.
+    """
+    counts = [len(cells) for cells in rows]
+    several = [count for count in counts if count > 1]
+    if not several:
+        return 0
+    usual = max(several, key=several.count)
+    found = next((place for place, count in enumerate(counts[:MOST_ABOVE]) if count >= usual), 0)
+    return found - 1 if found > 1 and counts[found - 1] == usual - 1 > 1 and _is_numbered(rows[found:]) else found
+
+
+def _is_numbered(rows: Sequence[Cells]) -> bool:
+    """Say whether rows begin with whole numbers, as pandas writes its index."""
+    firsts = [cells[0].strip() for cells in rows if cells]
+    return bool(firsts) and all(first.isdecimal() for first in firsts)
 
 
 def named_in(path: str, line: int, names: Cells) -> Fault:

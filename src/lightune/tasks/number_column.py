@@ -148,6 +148,8 @@ def remedy(cell: Any) -> str:
             return f"Write it as {spelt}."
     if any(map(str.isdecimal, text)) and not isinstance(cell, dict | bytes):
         return "Write the number alone, without a unit."
+    if isinstance(cell, str) and cell.strip().lower() in MISSING:
+        return "Fix the row, or pass --set data.on_missing=drop_words."
     return "Fix the row, or leave it out."
 
 

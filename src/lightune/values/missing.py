@@ -14,6 +14,7 @@ MISSING = frozenset(
         "nat",
         "na",
         "n/a",
+        "k.a.",
         "#n/a",
         "#ref!",
         "#name?",
