@@ -101,7 +101,7 @@ def test_texts_as_json(run: Path, answers: list[Any], bound: float, capsys: Any)
     assert told["validation"]["examples"] == 24
     assert main(["predict", str(run), TEXTS[0], "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)
-    assert plain.keys() == {"predictions"}
+    assert plain.keys() == {"predictions", "truncated"}
     assert "abstained" not in plain["predictions"][0]
 
 
