@@ -20,7 +20,7 @@ from example_record import (
 from lightune.record import RunRecord
 from lightune.report.card import render_card
 from lightune.report.html import render_html
-from lightune.report.next_steps import MOST, next_steps, rounded_up
+from lightune.report.next_steps import MOST, class_weights, next_steps, rounded_up
 from lightune.report.summary import print_summary
 from lightune.sections import Epoch, Rows
 
@@ -299,3 +299,11 @@ def test_terminal_page_and_card_say_the_same():
     spans = "</span> <span>".join(step.command.split())
     assert f'<pre class="command"><code><span>{spans}</span></code></pre>' in page
     assert "What may improve it" not in render_card(settled())
+
+
+def test_labels_of_hardly_any_texts_need_texts_and_no_weights():
+    labels = ("a", "b", "Billing", "Biling")
+    record = example_record(labels, counted_predictions(labels, (40, 40, 40, 1), after=(38, 37, 36, 0)))
+    (step,) = class_weights(record)
+    assert step.text.startswith('"Biling" is never answered, and it has hardly any texts')
+    assert step.command == ""

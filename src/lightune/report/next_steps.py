@@ -22,6 +22,7 @@ PROBE = "probe"
 BOUNDED = (gains.SHARE, PURE)  # units of metrics that are never above 1
 UNCLEAR = "no clear difference"
 FEW_TEXTS = 500  # with fewer training texts more labels usually help most
+FEW_OF_A_LABEL = 3  # test texts: with fewer there are hardly any to train on either, and weights help little
 LEAST_FALL = 0.01  # a training loss that falls by less than this share has stopped falling
 LEAST_RISE = 0.02  # a validation loss that rises by less than this share may be noise
 LEAST_EPOCHS = 3  # fewer have no early one
@@ -83,15 +84,23 @@ def learning_rate(record: RunRecord) -> Iterator[NextStep]:
 
 
 def class_weights(record: RunRecord) -> Iterator[NextStep]:
-    """Labels that are never answered where others are far more frequent need weights."""
+    """Labels that are never answered where others are far more frequent need weights, or texts if they have few."""
     labels = LabelDetails.model_validate(record.after.details).per_label or {}
     counts = [found.examples for found in labels.values() if found.examples]
     missed = [shortened(name) for name, found in labels.items() if found.examples and not found.answered]
+    sizes = [found.examples for found in labels.values() if found.examples and not found.answered]
     is_weighted = _setting(record, "class_weights", "none") != "none"
     if not missed or is_weighted or max(counts) <= IMBALANCE * min(counts):
         return
     named, verb = " and ".join(f'"{name}"' for name in missed), "is" if len(missed) == 1 else "are"
     named = named if len(missed) <= MOST_NAMED else f"{len(missed)} labels"
+    if max(sizes) < FEW_OF_A_LABEL:
+        have = "it has" if len(missed) == 1 else "they have"
+        told = (
+            f"{named} {verb} never answered, and {have} hardly any texts: give more, or mend a label that is misspelt."
+        )
+        yield NextStep(told)
+        return
     text = (
         f"{named} {verb} never answered, and the most frequent label has {max(counts) / min(counts):.0f} times as many "
         "test texts as the rarest: class weights let all labels count the same in training."
