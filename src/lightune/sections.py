@@ -198,6 +198,14 @@ class Resumed(Section):
     recomputed_steps: int
 
 
+class Saved(Section):
+    """The checkpoints that were written during training: how many, the time that took, and the bytes of the last."""
+
+    count: int
+    runtime: float
+    bytes: int
+
+
 class Training(Cost):
     """The training phase; runtime and rates count only training steps, without evaluation and saving.
 
@@ -211,6 +219,7 @@ class Training(Cost):
     precision: str
     epochs: list[Epoch]
     resumed: list[Resumed] = Field(default_factory=list)
+    checkpoints: Saved | None = None
 
 
 class Inference(Section):

@@ -50,6 +50,8 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
         contrary: bool = False,
         reporter: Any = None,
         device: str = "cpu",
+        folder: Path | None = None,
+        options: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Trial:
         nonlocal count
@@ -67,8 +69,10 @@ def make_loop(load_lively: Callable[..., Any], tiny_rows: Any, tmp_path: Path) -
         validation = split["validation"]
         if contrary:
             validation = Examples(validation.encoded, 1 - validation.targets)
-        folder = tmp_path / f"loop-{count}"
-        return Trial(loaded, make_method(method), split["train"], validation, block, folder, reporter or Silent())
+        place = folder or tmp_path / f"loop-{count}"
+        return Trial(
+            loaded, make_method(method, options or {}), split["train"], validation, block, place, reporter or Silent()
+        )
 
     return make
 

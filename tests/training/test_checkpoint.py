@@ -11,7 +11,8 @@ import torch
 
 from lightune.errors import ArtifactError
 from lightune.training import checkpoint
-from lightune.training.checkpoint import checkpoint_name, load_checkpoint, load_optimizer, save_checkpoint
+from lightune.training.checkpoint import checkpoint_name, load_checkpoint, newest, save_checkpoint
+from lightune.training.training_state import load_optimizer, split_optimizer_state
 
 FILES = ["MANIFEST.json", "optimizer.safetensors", "state.json", "weights.safetensors"]
 
@@ -40,9 +41,16 @@ def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module, torch.optim.Optimizer]
     with torch.random.fork_rng():
         model, optimizer = model_with_optimizer(1)
     train(model, optimizer, 1, 2, 3)
-    state = {"step": 3, "epochs": [{"epoch": 1, "validation_loss": 0.25}]}
-    folder = save_checkpoint(tmp_path / "step-000003", model.state_dict(), state, optimizer)
-    return folder, model, optimizer
+    folder = tmp_path / "checkpoints" / "step-000003"
+    return put(folder, model, optimizer, 3), model, optimizer
+
+
+def put(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Path:
+    """Save both as they are."""
+    moments, numbers = split_optimizer_state(optimizer)
+    state = {"step": step, "epochs": [{"epoch": 1, "validation_loss": 0.25}], "optimizer": numbers}
+    state |= {"best": {"epoch": 0}, "keeps_best": True}
+    return save_checkpoint(folder, {"weights": model.state_dict(), "optimizer": moments}, state)
 
 
 def test_a_restored_state_takes_exactly_the_steps_that_the_original_takes(saved: Any) -> None:
@@ -51,11 +59,11 @@ def test_a_restored_state_takes_exactly_the_steps_that_the_original_takes(saved:
         again, its_optimizer = model_with_optimizer(2)
     for group in its_optimizer.param_groups:
         group["lr"] = 123.0
-    tensors, state = load_checkpoint(folder)
-    again.load_state_dict(tensors)
-    load_optimizer(folder, its_optimizer)
-    assert state["step"] == 3
-    assert state["epochs"] == [{"epoch": 1, "validation_loss": 0.25}]
+    found = load_checkpoint(folder)
+    again.load_state_dict(found.tensors("weights"))
+    load_optimizer(its_optimizer, found.tensors("optimizer"), found.state["optimizer"])
+    assert found.state["step"] == 3
+    assert found.state["epochs"] == [{"epoch": 1, "validation_loss": 0.25}]
     train(model, optimizer, 4, 5)
     train(again, its_optimizer, 4, 5)
     for name, value in model.state_dict().items():
@@ -67,7 +75,7 @@ def test_the_optimizer_state_matters(saved: Any) -> None:
     folder, model, optimizer = saved
     with torch.random.fork_rng():
         again, its_optimizer = model_with_optimizer(2)
-    again.load_state_dict(load_checkpoint(folder)[0])
+    again.load_state_dict(load_checkpoint(folder).tensors("weights"))
     train(model, optimizer, 4)
     train(again, its_optimizer, 4)
     assert not torch.equal(again.state_dict()["0.weight"], model.state_dict()["0.weight"])
@@ -83,14 +91,13 @@ def test_a_checkpoint_holds_safetensors_and_json_only(saved: Any) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0, 0.5, 1])
 def test_a_changed_byte_is_refused(saved: Any, name: str, place: float) -> None:
-    folder, _, optimizer = saved
+    folder, _, _ = saved
     raw = bytearray((folder / name).read_bytes())
     raw[round(place * (len(raw) - 1))] ^= 1
     (folder / name).write_bytes(raw)
     with pytest.raises(ArtifactError):
         load_checkpoint(folder)
-    with pytest.raises(ArtifactError):
-        load_optimizer(folder, optimizer)
+    assert newest(folder.parent.parent) is None
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -114,13 +121,14 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, broken, crash)
         with pytest.raises(OSError, match="No space left"):
-            save_checkpoint(folder, {"other": torch.zeros(1)}, {"step": 4}, optimizer)
+            save_checkpoint(folder, {"weights": {"other": torch.zeros(1)}}, {"step": 4})
     after = load_checkpoint(folder)
-    assert after[1] == before[1]
-    assert all(torch.equal(after[0][name], value) for name, value in before[0].items())
+    assert after.state == before.state
+    weights = after.tensors("weights")
+    assert all(torch.equal(weights[name], value) for name, value in before.tensors("weights").items())
 
-    save_checkpoint(folder, model.state_dict(), {"step": 5}, optimizer)
-    assert load_checkpoint(folder)[1]["step"] == 5
+    put(folder, model, optimizer, 5)
+    assert load_checkpoint(folder).state["step"] == 5
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "the leavings of the crash are still there"
 
 
@@ -128,3 +136,38 @@ def test_names_sort_by_step() -> None:
     names = [checkpoint_name(step) for step in (1, 20, 300, 123456)]
     assert names == sorted(names)
     assert names[1] == "step-000020"
+
+
+def test_the_newest_that_is_whole_is_found_by_content_and_the_others_are_named(saved: Any) -> None:
+    folder, model, optimizer = saved
+    run = folder.parent.parent
+    for step in (6, 9, 12):
+        put(folder.with_name(checkpoint_name(step)), model, optimizer, step)
+    (folder.with_name("step-000012") / "MANIFEST.json").unlink()
+    raw = folder.with_name("step-000009") / "optimizer.safetensors"
+    raw.write_bytes(raw.read_bytes()[:-1])
+    folder.with_name(".step-000015.partial").mkdir()
+    found = newest(run)
+    assert found is not None
+    assert found.folder.name == "step-000006"
+    assert [told.partition(" ")[0] for told in found.passed_over] == ["step-000012", "step-000009"]
+
+
+def test_one_whose_best_epoch_is_lost_is_not_whole(saved: Any) -> None:
+    folder, model, optimizer = saved
+    moments, numbers = split_optimizer_state(optimizer)
+    state = {"step": 5, "optimizer": numbers, "best": {"epoch": 1}, "keeps_best": True}
+    save_checkpoint(folder.with_name("step-000005"), {"optimizer": moments}, state)
+    found = newest(folder.parent.parent)
+    assert found is not None
+    assert (found.state["step"], len(found.passed_over)) == (3, 1)
+    save_checkpoint(folder.with_name("best"), {"weights": model.state_dict()}, {"epoch": 1})
+    again = newest(folder.parent.parent)
+    assert again is not None
+    assert again.state["step"] == 5
+
+
+def test_a_folder_without_checkpoints_has_no_newest(tmp_path: Path) -> None:
+    assert newest(tmp_path) is None
+    (tmp_path / "checkpoints").mkdir()
+    assert newest(tmp_path) is None

@@ -20,8 +20,9 @@ from lightune.cli.main import main
 from lightune.errors import InterruptedRunError, TrainingDivergedError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.progress import Silent
-from lightune.training.checkpoint import load_checkpoint, load_optimizer
+from lightune.training.checkpoint import load_checkpoint, newest
 from lightune.training.optimizer import make_optimizer
+from lightune.training.training_state import load_optimizer, trained_parameters
 from lightune.training.validation import Validated, Validation
 
 MakeLoop = Callable[..., Any]
@@ -105,11 +106,11 @@ def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: 
     folder = loop.folder / "checkpoints"
     assert sorted(path.name for path in folder.iterdir()) == ["best", "step-000003", "step-000006"]
     for step in (3, 6):
-        tensors, state = load_checkpoint(folder / f"step-{step:06d}")
-        assert state["step"] == step
-        assert tensors.keys() == loop.method.state(loop.model).keys()
+        found = load_checkpoint(folder / f"step-{step:06d}")
+        assert found.state["step"] == step
+        assert found.tensors("parameters").keys() == trained_parameters(loop.model).keys()
         optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
-        load_optimizer(folder / f"step-{step:06d}", optimizer)
+        load_optimizer(optimizer, found.tensors("optimizer"), found.state["optimizer"])
         assert {int(entry["step"]) for entry in optimizer.state_dict()["state"].values()} == {step}
 
 
@@ -400,17 +401,17 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
 ) -> None:
     handlers = [signal.getsignal(one) for one in SIGNALS]
     loop = make_loop(reporter=send_at_step(number, 2))
-    with pytest.raises(InterruptedRunError, match="step-000002") as caught:
+    with pytest.raises(InterruptedRunError, match="after step 2; a checkpoint was written") as caught:
         loop.fit()
     assert caught.value.signal_number == number
     assert [signal.getsignal(one) for one in SIGNALS] == handlers
     assert len(lines_of(loop)) == 2
     folder = loop.folder / "checkpoints" / "step-000002"
-    tensors, state = load_checkpoint(folder)
-    assert same(tensors, weights_of(loop))
-    assert state["step"] == 2
+    found = load_checkpoint(folder)
+    assert same(found.tensors("parameters"), trained_parameters(loop.model))
+    assert found.state["step"] == 2
     optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
-    load_optimizer(folder, optimizer)
+    load_optimizer(optimizer, found.tensors("optimizer"), found.state["optimizer"])
     wanted = loop.loop.step.optimizer.state_dict()["state"]
     assert all(
         torch.equal(entry["exp_avg"], wanted[index]["exp_avg"]) and int(entry["step"]) == 2
@@ -420,7 +421,7 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
 
 def test_a_signal_during_the_last_validation_is_not_lost(make_loop: MakeLoop) -> None:
     watcher = Watcher(after_epoch=lambda epoch: os.kill(os.getpid(), signal.SIGTERM) if epoch == 2 else None)
-    with pytest.raises(InterruptedRunError, match="step-000008"):
+    with pytest.raises(InterruptedRunError, match="after step 8"):
         make_loop(reporter=watcher).fit()
 
 
@@ -471,5 +472,6 @@ def test_a_command_that_is_told_to_stop_ends_with_the_signals_status_and_leaves_
     assert "RUN-001" in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
-    (checkpoint,) = (working / "checkpoints").glob("step-*")
-    assert load_checkpoint(checkpoint)[1]["step"] == int(checkpoint.name.removeprefix("step-"))
+    for checkpoint in (working / "checkpoints").glob("step-*"):
+        assert load_checkpoint(checkpoint).state["step"] == int(checkpoint.name.removeprefix("step-"))
+    assert newest(working) is not None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lightune.models.anatomy import Anatomy
 
+PATTERN = "rank_pattern"
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -110,6 +111,22 @@ class AdaLora(PeftMethod):
         """Note how important each entry was, and set the least important to zero."""
         model.base_model.update_and_allocate(step)  # type: ignore[union-attr, operator]
 
+    def training_state(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Return how important each entry was so far, and which entries are left."""
+        import torch
+
+        found = {f"{kind}.{name}": value for kind, named in _importance(model).items() for name, value in named.items()}
+        pattern: dict[str, list[bool]] = model.peft_config["default"].rank_pattern or {}  # type: ignore[index, union-attr]
+        return found | {f"{PATTERN}.{name}": torch.tensor(kept) for name, kept in pattern.items()}
+
+    def restore_training(self, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put both back."""
+        device = next(model.parameters()).device
+        for kind, named in _importance(model).items():
+            named |= {name.removeprefix(f"{kind}."): value.to(device) for name, value in _of(kind, tensors)}
+        pattern = {name.removeprefix(f"{PATTERN}."): value.tolist() for name, value in _of(PATTERN, tensors)}
+        model.peft_config["default"].rank_pattern = pattern or None  # type: ignore[index, union-attr]
+
     def is_settled(self, model: nn.Module, step: int) -> bool:
         """Say whether no more than `target_rank` are left."""
         config: Any = model.peft_config["default"]  # type: ignore[index]
@@ -139,6 +156,16 @@ class AdaLora(PeftMethod):
         config = super().config_to_save(model)
         config.rank_pattern, config.orth_reg_weight = None, self.orthogonality
         return config
+
+
+def _importance(model: nn.Module) -> dict[str, dict[str, torch.Tensor]]:
+    """Return PEFT's own running means, by kind and by the name of a tensor."""
+    allocator: Any = model.base_model.rankallocator  # type: ignore[union-attr]
+    return {kind: getattr(allocator, kind) for kind in ("ipt", "exp_avg_ipt", "exp_avg_unc")}
+
+
+def _of(kind: str, tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+    return [(name, value) for name, value in tensors.items() if name.startswith(f"{kind}.")]
 
 
 @contextmanager

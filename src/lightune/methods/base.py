@@ -132,6 +132,15 @@ class Method:
             if name in tensors:
                 value.data.copy_(tensors[name])
 
+    def training_state(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Return what a method knows in training beside the parameters it trains, to go on with after a pause."""
+        return {}
+
+    def restore_training(self, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `training_state` returned; ValueError where it does not fit."""
+        if tensors:
+            raise ValueError(f"{type(self).__name__} keeps no such state")
+
     def write_config(self, model: nn.Module, folder: Path) -> None:
         """Write what other tools need to read the adapter; nothing for methods that only lightune knows."""
 

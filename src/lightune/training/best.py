@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lightune.measured import Metric
 
@@ -16,6 +17,15 @@ class Best:
     metric: Metric
     epoch: int = 0
     value: tuple[float, float] = (-math.inf, -math.inf)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the epoch and its figures as JSON values; those that are not finite as None."""
+        return {"epoch": self.epoch, "value": [one if math.isfinite(one) else None for one in self.value]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        first, second = (-math.inf if one is None else one for one in state["value"])
+        self.epoch, self.value = state["epoch"], (first, second)
 
     def improved(self, epoch: int, found: Mapping[str, float | None], loss: float) -> bool:
         """Record the epoch if it is the best so far, and return whether it is.

@@ -72,6 +72,11 @@ class Passes:
         ]
         return self._backward(torch.cat(found), targets, rows, weight)
 
+    def look(self, rows: Sequence[int], epoch: int) -> None:
+        """Call the model on a micro-batch as `run` does, only so that frozen layers' outputs are cached."""
+        for part in self.row_loss.windows(rows):
+            self._logits(self.row_loss.inputs(part, epoch), part)
+
     def run_batch(
         self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
     ) -> torch.Tensor:

@@ -23,7 +23,7 @@ MOST_NOTED = 12  # epochs that are all told; of more about every tenth part is
 class Journal:
     """metrics.jsonl in the folder, which gets one line per step, the accelerator's trackers, and the reporter.
 
-    The file is open in its context, and empty at the beginning. Of several processes only the first has a file and
+    The file is open in its context; `begin` empties it. Of several processes only the first has a file and
     trackers. `epochs` is how many there will be: the reporter gets about ten of many.
     """
 
@@ -33,10 +33,19 @@ class Journal:
         self._accelerator = accelerator
         self._path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
         self._log: TextIO | None = None
+        self.recomputed = 0
+
+    def begin(self, step: int) -> None:
+        """Keep the lines of the first steps, and drop later ones, which are `recomputed`."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
+        numbers = [_step_of(line) for line in lines]
+        kept = [line for line, number in zip(lines, numbers, strict=True) if 0 < number <= step]
+        self.recomputed = max([0, *(number - step for number in numbers)])
+        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def __enter__(self) -> Journal:
-        """Open the file."""
-        self._log = self._path.open("w", encoding="utf-8")
+        """Open the file behind the lines that were kept."""
+        self._log = self._path.open("a", encoding="utf-8")
         return self
 
     def __exit__(
@@ -54,6 +63,7 @@ class Journal:
     def step(self, line: dict[str, Any]) -> None:
         """Log a step; `line` has its number as "step"."""
         self._open.write(json.dumps(line) + "\n")
+        self._open.flush()  # what was computed when the process is killed can be told
         self._track("train", line, line["step"])
 
     def epoch(self, found: Epoch, headline: Metric, step: int) -> None:
@@ -82,3 +92,12 @@ class Journal:
     def _track(self, kind: str, values: dict[str, Any], step: int) -> None:
         if self._accelerator.trackers:
             self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
+
+
+def _step_of(line: str) -> int:
+    """Return the number of the step that a line is about; 0 for a line that was cut off."""
+    try:
+        found = json.loads(line)["step"]
+        return found if isinstance(found, int) else 0
+    except (ValueError, KeyError, TypeError):
+        return 0

@@ -108,6 +108,16 @@ class Schedule:
         elif self.steps < self.total:
             self.scheduler.step()
 
+    def state(self) -> dict[str, Any]:
+        """Return where the schedule is, as JSON values; the rates themselves are the optimizer's."""
+        own = self.scheduler.state_dict()
+        return {"steps": self.steps, "scheduler": {name: own[name] for name in sorted(own) if _is_json(own[name])}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.steps = int(state["steps"])
+        self.scheduler.load_state_dict({**self.scheduler.state_dict(), **state["scheduler"]})
+
     def after_validation(self, loss: float) -> None:
         """Pass the validation loss to the schedule."""
         if self.follows_validation and self.steps >= self.warmup:
@@ -118,6 +128,12 @@ class Schedule:
             return
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * min(1.0, (self.steps + 1) / (self.warmup + 1)) if self.warmup else peak
+
+
+def _is_json(value: Any) -> bool:
+    """Say whether a value of a scheduler's state can be written; the functions of a rate are made anew."""
+    items = value if isinstance(value, list) else [value]
+    return all(item is None or isinstance(item, bool | int | float | str) for item in items)
 
 
 def _needed_arguments(name: str, rate: float, total_steps: int, warmup: int) -> dict[str, Any]:

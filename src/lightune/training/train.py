@@ -24,7 +24,7 @@ from lightune.training.accelerate_setup import make_accelerator
 from lightune.training.batch_loss import Examples, RowLoss
 from lightune.training.batches import training_batches
 from lightune.training.cache_frozen import CacheChoice
-from lightune.training.checkpoint import Checkpoints
+from lightune.training.checkpoint import Checkpoint, Checkpoints
 from lightune.training.journal import Journal
 from lightune.training.loop import Fitted, Loop
 from lightune.training.precision import holds_layers_in_bf16, training_precision
@@ -57,13 +57,15 @@ class Tracked:
 class Surroundings:
     """Settings of training that do not change the result.
 
-    The folder receives metrics.jsonl and, during training, checkpoints; `eval_batch_size` is for validation.
+    The folder receives metrics.jsonl and, during training, checkpoints; `eval_batch_size` is for validation. With
+    `start` training goes on from a checkpoint of it.
     """
 
     folder: Path
     reporter: Reporter = field(default_factory=Silent)
     eval_batch_size: int = 64
     tracked: Tracked = field(default_factory=Tracked)
+    start: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Trained:
             usual_learning_rate=self.usual_learning_rate,
             precision=self.choices.precision.name,
             epochs=fitted.epochs,
+            resumed=fitted.resumed,
+            checkpoints=fitted.saved,
         )
 
 
@@ -127,7 +131,7 @@ def train(
     job = Job(attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, surroundings)
     precision = job.precision()
     loop = make_loop(job, precision)
-    fitted = loop.fit()
+    fitted = loop.fit(surroundings.start)
     passes = loop.step.passes
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
     loop.journal.finish_trackers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,17 @@ class WeightAverage:
                 self._mean = [value.detach().clone() for value in self._trained]
             for mean, value in zip(self._mean, self._trained, strict=True):
                 mean += (value - mean) / self.steps
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the mean so far by the number of its tensor; nothing before the first of the last steps."""
+        return {str(number): value for number, value in enumerate(self._mean)}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], steps: int) -> None:
+        """Go on from a mean over so many steps, as `tensors` returned it."""
+        if len(tensors) != (len(self._trained) if steps else 0):
+            raise ValueError("its mean of the weights is over other tensors")
+        found = [tensors[str(number)].to(own) for number, own in enumerate(self._trained if steps else ())]
+        self._mean, self.steps = found, steps
 
     @contextmanager
     def applied(self) -> Iterator[None]:

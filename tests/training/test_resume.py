@@ -1,0 +1,133 @@
+"""An interrupted training that goes on ends with the bits of one that was never interrupted."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightune.errors import InterruptedRunError
+from lightune.methods import METHODS
+from lightune.progress import Advance, Silent
+from lightune.training.checkpoint import newest
+from lightune.training.training_state import trained_parameters
+
+Make = Callable[..., Any]
+# Between the last step of an epoch and the first of the next there are two places: before and after the validation.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulation": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 8},
+    "weight averaging": {"weight_averaging": 0.6},
+    "by length": {"train_sampling_strategy": "group_by_length"},
+    "the last epoch": {"load_best_model_at_end": False},
+    "early stopping": {"early_stopping_patience": 1, "num_train_epochs": 4},
+    "plateau": {"lr_scheduler_type": "reduce_lr_on_plateau", "num_train_epochs": 3},
+    "greedy": {"lr_scheduler_type": "greedy", "num_train_epochs": 3},
+    "restarts": {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}},
+    "class weights": {"class_weights": "auto"},
+    "recomputed": {"gradient_checkpointing": True},
+    "uncached": {"cache_frozen": "off"},
+}
+
+
+class StopAt(Silent):
+    """Sends the process a signal after this many steps."""
+
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self._step, self._number = step, number
+
+    @contextmanager
+    def steps(self, title: str, total: int) -> Iterator[Advance]:
+        done = 0
+
+        def advance(detail: str = "") -> None:
+            nonlocal done
+            done += 1
+            if done == self._step:
+                os.kill(os.getpid(), self._number)
+
+        yield advance
+
+
+def outcome(trial: Any, fitted: Any) -> dict[str, Any]:
+    """All that training leaves."""
+    lines = (trial.folder / "metrics.jsonl").read_text(encoding="utf-8")
+    return {
+        "parameters": {name: value.clone() for name, value in trained_parameters(trial.model).items()},
+        "state": {name: value.clone() for name, value in trial.method.state(trial.model).items()},
+        "lines": lines,
+        "epochs": fitted.epochs,
+        "best": fitted.best_epoch,
+        "counts": (fitted.steps, fitted.samples),
+    }
+
+
+def require_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for kind in ("parameters", "state"):
+        assert found[kind].keys() == wanted[kind].keys()
+        different = [name for name in wanted[kind] if not torch.equal(found[kind][name], wanted[kind][name])]
+        assert different == [], kind
+    for kind in ("lines", "epochs", "best", "counts"):
+        assert found[kind] == wanted[kind], kind
+
+
+def stopped(make_loop: Make, step: int, **asked: Any) -> Any:
+    """Return the trial that was interrupted after this step."""
+    trial = make_loop(reporter=StopAt(step), **asked)
+    with pytest.raises(InterruptedRunError):
+        trial.fit()
+    return trial
+
+
+def went_on(make_loop: Make, folder: Path, **asked: Any) -> dict[str, Any]:
+    """Go on in a freshly loaded model, as a new process does."""
+    found = newest(folder)
+    assert found is not None
+    assert found.passed_over == ()
+    trial = make_loop(folder=folder, **asked)
+    fitted = trial.loop.fit(found)
+    assert [one.recomputed_steps for one in fitted.resumed][-1] == 0
+    return outcome(trial, fitted)
+
+
+def uninterrupted(make_loop: Make, **asked: Any) -> dict[str, Any]:
+    trial = make_loop(**asked)
+    return outcome(trial, trial.fit())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_at_every_kind_of_place(make_loop: Make, name: str) -> None:
+    asked = {"method": "lora", **SETTINGS[name]}
+    wanted = uninterrupted(make_loop, **asked)
+    steps = wanted["counts"][0]
+    per_epoch = steps // len(wanted["epochs"])
+    for step in sorted({1, per_epoch - 1, per_epoch, per_epoch + 1, steps - 1, steps} - {0}):
+        trial = stopped(make_loop, step, **asked)
+        require_equal(went_on(make_loop, trial.folder, **asked), wanted)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method(make_loop: Make, method: str) -> None:
+    asked = {"method": method, "learning_rate": None}
+    wanted = uninterrupted(make_loop, **asked)
+    draw = random.Random(method)
+    for step in draw.sample(range(1, wanted["counts"][0] + 1), 2):
+        trial = stopped(make_loop, step, **asked)
+        require_equal(went_on(make_loop, trial.folder, **asked), wanted)
+
+
+def test_a_training_may_be_interrupted_again_and_again(make_loop: Make) -> None:
+    wanted = uninterrupted(make_loop)
+    trial = stopped(make_loop, 1)
+    for step in range(2, wanted["counts"][0]):
+        again = make_loop(folder=trial.folder, reporter=StopAt(step))
+        with pytest.raises(InterruptedRunError):
+            again.loop.fit(newest(trial.folder))
+    require_equal(went_on(make_loop, trial.folder), wanted)
