@@ -5,7 +5,8 @@
 >>> recipe.training.per_device_train_batch_size
 16
 
-`lightune.run(recipe)` does the whole job and returns a RunRecord; `lightune.load("runs/x")` returns a Classifier.
+`lightune.run(recipe)` does the whole job and returns a RunRecord, `lightune.resume("runs/x")` goes on with one that was
+interrupted; `lightune.load("runs/x")` returns a Classifier.
 Importing lightune loads neither torch nor transformers: the names below are looked up when they are first used.
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lightune.methods.base import Method
     from lightune.recipe import Recipe
     from lightune.record import RunRecord
+    from lightune.resuming import resume
     from lightune.tasks.answers import Prediction
 
 __version__ = "0.2.0"
@@ -36,6 +38,7 @@ _HOMES = {
     "RunRecord": "lightune.record",
     "load": "lightune.inference.classifier",
     "load_adapters": "lightune.inference.adapters",
+    "resume": "lightune.resuming",
     "run": "lightune.experiment",
 }
 
@@ -50,6 +53,7 @@ __all__ = [
     "__version__",
     "load",
     "load_adapters",
+    "resume",
     "run",
 ]
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from lightune.fitting import SPLITS, Prepared, answering, prepare, require_usabl
 from lightune.inference.reload_check import EXAMPLES, check_reload
 from lightune.inference.speed import measure_adapted_speed, measure_speed
 from lightune.methods.base import count_parameters
+from lightune.models.load import fingerprint
 from lightune.models.quantize import weight_bytes
 from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe
@@ -37,8 +39,10 @@ from lightune.recipes.compose import compose
 from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
+from lightune.run_state import STATE_FILE, RunState
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
 from lightune.tasks import Task
+from lightune.training.checkpoint import can_go_on, remove_checkpoints
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.train import Trained
 
@@ -89,14 +93,14 @@ def run(
     `data` replaces the recipe's source: (texts, labels), rows (dicts, named tuples, (text, label) pairs), columns (a
     dict, a DataFrame, an Arrow table), a datasets.Dataset, or a mapping of split names to these; docs/own_data.md lists
     all. A string is what `--data` takes.
-    The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then no
-    run folder is left, except that an interrupted run leaves its unfinished folder with a checkpoint. If torchrun
-    started several processes, all of them train, and only the first does everything else; each returns the record.
+    The folder is `output` (new or empty), or the next free runs/<name>-<n>. Raises LightuneError subclasses; then only
+    an unfinished folder is left from whose checkpoint `resume` can go on, or none. If torchrun started several
+    processes, all of them train, and only the first does everything else; each returns the record.
     """
     recipe, found, data = _composed(recipe, data, flags)
     reporter = Silent() if runtime.rank() else reporter or program_reporter()
     method, device = require_usable(recipe), runtime.choose_device(recipe.device)
-    folder = RunFolder(recipe.name, output)  # refuses an --output that is in use before anything is read
+    folder = RunFolder(recipe.name, output, can_go_on)  # refuses an --output that is in use before anything is read
     reporter.phase("Reading the data and the model")
     tables = None
     if data is not None:
@@ -105,14 +109,33 @@ def run(
     splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe), tables)
     splits.task.require(wishes_of(recipe))
     if runtime.rank():
-        with ending_together():
-            train_prepared(prepare(recipe, method, splits, Path(os.devnull), reporter, ()))
-        return RunRecord.model_validate_json(all_ranks().broadcast_text())
+        return train_along(partial(prepare, recipe, method, splits, Path(os.devnull), reporter, ()))
     with ending_together(), folder as place:
         said = (*notes, *found, *runtime.device_notes(device), *splits.notes)
         prepared = prepare(recipe, method, splits, place.working, reporter, said)
         write_recipe(prepared.recipe, prepared.loaded.source, place.working)
-        record = _carry_out(prepared).write(place.working, place.final)
+        state_of(prepared).write(place.working)
+        return finish(prepared, place)
+
+
+def train_along(make: Callable[[], Prepared]) -> RunRecord:
+    """Do the part of a further process of torchrun: train, and return the first one's record."""
+    with ending_together():
+        train_prepared(make())
+    return RunRecord.model_validate_json(all_ranks().broadcast_text())
+
+
+def state_of(run: Prepared) -> RunState:
+    """Return what a prepared run depends on."""
+    recipe, base = run.recipe.model_dump(mode="json"), fingerprint(run.loaded.source)
+    return RunState.of(recipe, run.splits.sha256(), base, runtime.environment(run.device), run.notes)
+
+
+def finish(run: Prepared, place: RunFolder) -> RunRecord:
+    """Carry out a prepared run, and leave in its folder only what a finished one holds."""
+    record = _carry_out(run).write(place.working, place.final)
+    remove_checkpoints(place.working)
+    (place.working / STATE_FILE).unlink()
     all_ranks().broadcast_text(record.model_dump_json())
     return record
 

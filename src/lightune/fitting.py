@@ -31,6 +31,7 @@ from lightune.tasks.coverage import Coverage
 from lightune.training.accelerate_setup import require_installed
 from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
+from lightune.training.checkpoint import Checkpoint, remove_checkpoints
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe, usual_head_start
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
@@ -45,7 +46,10 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything a run starts from: the data, and the base model on its device, before anything is added to it."""
+    """Everything a run starts from: the data, and the base model on its device, before anything is added to it.
+
+    With `start` training goes on from a checkpoint in the folder.
+    """
 
     recipe: Recipe
     settings: SettledTraining
@@ -57,6 +61,7 @@ class Prepared:
     folder: Path
     reporter: Reporter
     notes: tuple[str, ...]
+    start: Checkpoint | None = None
 
     @property
     def batch_size(self) -> int:
@@ -89,6 +94,7 @@ def fit(recipe: Recipe, tables: Tables, folder: Path, reporter: Reporter | None 
     trained = train_prepared(run)
     found = answering(run, trained.model)
     save(run.with_task(found.task), trained.model, found.coverage)
+    remove_checkpoints(folder)
     return (*run.notes, *found.notes)
 
 
@@ -152,7 +158,7 @@ def train_prepared(run: Prepared) -> Trained:
     )
     run.reporter.phase(f"Training with {run.recipe.method.name}, learning rate {learning_rate(settings, run.method):g}")
     tracked = Tracked(run.recipe.name, run.recipe.model_dump(mode="json"))
-    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked)
+    surroundings = Surroundings(run.folder, run.reporter, run.batch_size, tracked, run.start)
     return train(run.loaded, run.method, texts, settings, surroundings)
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from lightune.errors import InterruptedRunError, RecipeError, ResourceError
+from filelock import FileLock, Timeout
+
+from lightune.errors import InterruptedRunError, LightuneError, RecipeError, ResourceError, similar_path
 
 PARTIAL = ".partial"
+LOCK_FILE = ".lock"  # held by the process that works in the folder; the system frees it when that ends
 # Windows gives these names to devices, whatever the ending and the case.
 RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
 LONGEST_NAME = 255 - len(PARTIAL)
@@ -23,41 +29,90 @@ ROOM_INSIDE = len("/checkpoints/.step-000000.partial/optimizer.safetensors")
 class RunFolder:
     """A context that yields the folder to work in and renames it to its final name when it is complete.
 
-    An error removes the unfinished folder; an interruption keeps it, since it holds a checkpoint.
+    An error removes the unfinished folder, unless `keeps` says that a run can go on from what is in it; an interruption
+    keeps it in any case. Only one process at a time works in it.
     """
 
-    def __init__(self, name: str, output: Path | str | None = None) -> None:
+    def __init__(
+        self, name: str, output: Path | str | None = None, keeps: Callable[[Path], bool] = lambda folder: False
+    ) -> None:
         self.final = _named(Path(output)) if output is not None else _next_free(Path("runs"), name)
         _require_portable(self.final)
         self.working = self.final.with_name(self.final.name + PARTIAL)
+        self._keeps, self._is_new, self._new_parents = keeps, True, list[Path]()
+        self._lock = FileLock(self.working / LOCK_FILE)
         if output is not None:
             _require_new(self.final)
 
+    @classmethod
+    def of_unfinished(cls, name: Path, keeps: Callable[[Path], bool]) -> RunFolder:
+        """Return the folder of a run that was interrupted, by its name, with or without .partial.
+
+        Raises RecipeError where there is none.
+        """
+        named = _named(name)
+        final = named.with_name(named.name.removesuffix(PARTIAL))
+        working = final.with_name(final.name + PARTIAL)
+        if not working.is_dir():
+            is_whole = final.is_dir() and any(final.iterdir())
+            text = "is finished, there is nothing to go on with" if is_whole else "there is no unfinished run"
+            hint = f"Show it: lightune report {final}" if is_whole else similar_path(working) or similar_path(final)
+            raise RecipeError("RECIPE-066", f"{final}: {text}.", hint or "Unfinished runs end in .partial.")
+        found = cls(final.name, final, keeps)
+        found._is_new = False
+        return found
+
     def __enter__(self) -> RunFolder:
-        """Create the working folder; it is also the reservation of the name."""
+        """Create the working folder, which also reserves the name, or take the unfinished one."""
+        if self._is_new:
+            self._create()
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RecipeError("RECIPE-061", f"{self.working}: another process is writing there.") from error
+        return self
+
+    def _create(self) -> None:
         self._new_parents = [parent for parent in self.working.parents if not parent.exists()]
         try:
             self.working.mkdir(parents=True)
         except FileExistsError as error:
-            hint = f"Another run is writing there, or one was interrupted. Remove {self.working} or choose another."
-            raise RecipeError("RECIPE-061", f"{self.working}: already exists.", hint) from error
+            hint = f"Go on with it: lightune resume {self.final}; or choose another --output."
+            raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint) from error
         except OSError as error:
             raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Rename on success, remove on failure, leave on interruption."""
+        """Rename on success, leave what a run can go on from, remove the rest."""
+        keeps = isinstance(error, InterruptedRunError) or (error is not None and self._keeps(self.working))
+        self._lock.release()
+        (self.working / LOCK_FILE).unlink(missing_ok=True)
         if error is None:
             if self.final.is_dir():
                 self.final.rmdir()
             self.working.rename(self.final)
-        elif not isinstance(error, InterruptedRunError):
+        elif keeps:
+            self._say_how_to_go_on(error)
+        else:
             shutil.rmtree(self.working, ignore_errors=True)
             with suppress(OSError):  # another run may be using them meanwhile
                 for parent in self._new_parents:
                     parent.rmdir()
+
+    def _say_how_to_go_on(self, error: BaseException) -> None:
+        """Say that the folder was kept, and with which command it goes on."""
+        command = f"lightune resume {shlex.quote(str(self.final))}"
+        if isinstance(error, LightuneError):
+            if command not in error.hint:
+                error.hint = f"{error.hint}\nThe last checkpoint is kept. Go on from it: {command}".lstrip("\n")
+            return
+        if isinstance(error, Exception):  # a defect of lightune: its message stays the message
+            return
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        message = "interrupted; the last checkpoint is kept."
+        raise InterruptedRunError("RUN-002", message, f"Go on from it: {command}", signal_number=number) from error
 
 
 def _named(folder: Path) -> Path:

@@ -28,6 +28,7 @@ from lightune.report.wrapping import wrapped
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
     "run": "Evaluate, adapt, evaluate again, report.",
+    "resume": "Go on with a run that was interrupted.",
     "check": "Say what is wrong with labelled data, before training.",
     "predict": "Classify a text, lines from stdin, or a CSV file.",
     "evaluate": "Measure a trained classifier on labelled data.",

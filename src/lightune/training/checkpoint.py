@@ -74,13 +74,19 @@ class Checkpoints:
         if self.ranks.is_first:
             self.method.load_state(self.model, load_checkpoint(self._below / BEST).tensors(WEIGHTS))
 
-    def remove(self) -> None:
-        """Remove all checkpoints."""
-        shutil.rmtree(self._below, ignore_errors=True)
-
     @property
     def _below(self) -> Path:
         return self.folder / FOLDER
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Remove all checkpoints of a run that is complete."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def can_go_on(run: Path) -> bool:
+    """Say whether a run folder holds a checkpoint that is whole."""
+    return newest(run) is not None
 
 
 def checkpoint_name(step: int) -> str:

@@ -38,6 +38,7 @@ class Parts:
     checkpoints: Checkpoints
     journal: Journal
     settings: SettledTraining
+    precision: str
     cuts_batches: bool
 
 
@@ -61,6 +62,7 @@ class Epochs:
     done: list[Epoch] = field(default_factory=list)
     resumed: list[Resumed] = field(default_factory=list)
     saved: Saved = field(default_factory=lambda: Saved(count=0, runtime=0.0, bytes=0))
+    saved_step: int = 0
     frozen: str = ""
 
     @property
@@ -82,6 +84,8 @@ class Epochs:
             self._stop_if_asked()
             self._save_where_cheap()
             self.meter.resume()
+        if self.saved_step < self.parts.step.count:  # what is measured next takes longer than the steps may have
+            self._save()
 
     def _is_over(self) -> bool:
         """Say whether the last epochs brought nothing better, and no more are wanted then."""
@@ -161,6 +165,7 @@ class Epochs:
         self.frozen = self.frozen or frozen_sha256(step.passes.plain_model)
         size = self.parts.checkpoints.save(step.count, files, {**numbers, **self._progress()})
         seconds = self.saved.runtime + time.perf_counter() - began
+        self.saved_step = step.count
         self.saved = Saved(count=self.saved.count + 1, runtime=seconds, bytes=size)
 
     def _progress(self) -> dict[str, Any]:
@@ -176,6 +181,7 @@ class Epochs:
             "runtime": self.meter.spent.runtime,
             "resumed": [one.model_dump() for one in self.resumed],
             "saved": self.saved.model_dump(),
+            "precision": self.parts.precision,
             "frozen_sha256": self.frozen,
         }
 
@@ -188,6 +194,7 @@ class Epochs:
         self.best.restore(state["best"])
         self.meter.spent.runtime += state["runtime"]
         self.resumed = [Resumed.model_validate(one) for one in state["resumed"]]
+        self.saved_step = step.count
         self.resumed.append(Resumed(from_step=step.count, recomputed_steps=recomputed))
         self.saved, self.frozen = Saved.model_validate(state["saved"]), state["frozen_sha256"]
         if frozen_sha256(step.passes.plain_model) != self.frozen:
@@ -221,6 +228,5 @@ class Epochs:
             return
         self.meter.pause()
         self._save()
-        folder = self.parts.checkpoints.folder
-        message = f"interrupted after step {step.count}; a checkpoint was written to {folder}."
-        raise InterruptedRunError("RUN-001", message, f"Go on: lightune resume {folder}", signal_number=number)
+        message = f"interrupted after step {step.count}; a checkpoint was written."
+        raise InterruptedRunError("RUN-001", message, signal_number=number)

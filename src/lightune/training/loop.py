@@ -51,6 +51,7 @@ class Loop:
     journal: Journal
     settings: SettledTraining
     in_bf16: bool
+    precision: str = "fp32"
 
     def fit(self, start: Checkpoint | None = None) -> Fitted:
         """Train, keep the weights of the best epoch (or, if so set, of the last), and return what was done.
@@ -63,7 +64,8 @@ class Loop:
         device, texts = passes.accelerator.device, self.validation.examples.encoded
         # On a CPU padding costs more than additional calls; on a GPU the calls cost more.
         cuts_batches = device.type == "cpu" and not supported(passes.model)
-        parts = Parts(self.step, self.validation, self.checkpoints, self.journal, self.settings, cuts_batches)
+        how = self.settings, self.precision, cuts_batches
+        parts = Parts(self.step, self.validation, self.checkpoints, self.journal, *how)
         self.journal.begin(0 if start is None else int(start.state["step"]))
         surroundings = while_training(passes, texts, self.settings, folder, self.in_bf16)
         with StopRequest() as stop, self.journal, surroundings as cached:

@@ -123,19 +123,19 @@ def train(
 ) -> Trained:
     """Attach the method to the loaded model, in place, train it on its device, and keep the best weights.
 
-    The learning rate is the settings', or else the method's own. An `attachment` is from a method that is already
-    attached to the model; it is trained further.
+    The learning rate is the settings', or else the method's own. The checkpoints stay in the folder. An `attachment`
+    is from a method that is already attached to the model; it is trained further.
     Raises the errors of `Loop.fit`, and RecipeError if method, settings and model do not fit together.
     """
     attachment = attachment or attach(loaded, method, texts.train, settings)
     job = Job(attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, surroundings)
-    precision = job.precision()
+    start = surroundings.start
+    precision = job.precision() if start is None else Precision(start.state["precision"], "as before the interruption")
     loop = make_loop(job, precision)
-    fitted = loop.fit(surroundings.start)
+    fitted = loop.fit(start)
     passes = loop.step.passes
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
     loop.journal.finish_trackers()
-    loop.checkpoints.remove()
     rates = job.learning_rate, method.default_learning_rate
     return Trained(attachment.model, attachment.changed, *rates, fitted, choices)
 
@@ -203,4 +203,5 @@ def make_loop(job: Job, precision: Precision) -> Loop:
         journal=Journal(folder, accelerator, surroundings.reporter, settings.num_train_epochs),
         settings=settings,
         in_bf16=in_bf16,
+        precision=precision.name,
     )

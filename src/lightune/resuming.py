@@ -1,0 +1,79 @@
+"""Going on with an interrupted run: the same recipe, data and model again, and training from the newest checkpoint."""
+
+from __future__ import annotations
+
+import os
+from contextlib import chdir, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightune import runtime
+from lightune.artifact import RECIPE_FILE
+from lightune.data.dataset import load_splits
+from lightune.data.python_data import python_tables
+from lightune.data.wishes import wishes_of
+from lightune.experiment import finish, state_of, train_along
+from lightune.fitting import Prepared, prepare, require_usable
+from lightune.progress import Reporter, Silent, program_reporter
+from lightune.recipe import Recipe, parse_recipe
+from lightune.recipes.compose import read_recipe
+from lightune.record import RunRecord
+from lightune.run_folder import RunFolder
+from lightune.run_state import RunState, read_state, require_same
+from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, newest
+from lightune.training.distributed import all_ranks, ending_together
+
+
+def resume(name: Path | str, reporter: Reporter | None = None, data: Any = None) -> RunRecord:
+    """Go on with a run that was interrupted, from its newest checkpoint that is whole; return its record.
+
+    `name` is the run folder, with or without .partial. Without a checkpoint the run begins again. `data` is what `run`
+    was given, where that came from Python. On a CPU in fp32 the result is that of an uninterrupted run, to the bit.
+    Raises RecipeError where there is no unfinished run, ArtifactError where what it depends on has changed.
+    """
+    reporter = Silent() if runtime.rank() else reporter or program_reporter()
+    folder = RunFolder.of_unfinished(Path(name), can_go_on)
+    then = read_state(folder.working)
+    home = Path(then.working_directory)
+    inside = os.path.relpath(folder.final.absolute(), home) if home.is_dir() else str(folder.final)
+    if inside.startswith(os.pardir):
+        inside = str(folder.final.absolute())
+    reporter.phase(f"Going on with {folder.final}")
+    with chdir(home) if home.is_dir() else nullcontext():
+        return _go_on(Path(inside), then, reporter, data)
+
+
+def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunRecord:
+    folder = RunFolder.of_unfinished(name, can_go_on)
+    recipe = _recipe(folder.working, then)
+    method = require_usable(recipe)
+    tables = None if data is None else python_tables(data, recipe.data, recipe.task)
+    splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe), tables)
+    if runtime.rank():
+        return train_along(lambda: _started(prepare(recipe, method, splits, Path(os.devnull), reporter, ()), None))
+    with ending_together(), folder as place:
+        prepared = prepare(recipe, method, splits, place.working, Silent(), ())
+        changes = require_same(then, state_of(prepared))
+        start = newest(place.working)
+        notes = [*then.notes, *([] if start is None else start.passed_over), *changes]
+        for note in notes:
+            reporter.note(note)
+        return finish(_started(replace(prepared, reporter=reporter, notes=tuple(notes)), start), place)
+
+
+def _started(run: Prepared, start: Checkpoint | None) -> Prepared:
+    """Return the run with the first process's checkpoint to start from; further ones read the same folder."""
+    ranks = all_ranks()
+    place = ranks.broadcast_text("" if start is None else str(start.folder.absolute()))
+    if not ranks.is_first and place:
+        start = load_checkpoint(Path(place))
+    return replace(run, start=start)
+
+
+def _recipe(working: Path, then: RunState) -> Recipe:
+    """Return the recipe as the folder's recipe.yaml has it now; the path of a local model there is the model's name."""
+    written = parse_recipe(read_recipe(str(working / RECIPE_FILE)), str(working / RECIPE_FILE))
+    named = then.recipe["model"]
+    is_same = written.model == named or Path(written.model) == Path(named).resolve()
+    return written.model_copy(update={"model": named}) if is_same else written
