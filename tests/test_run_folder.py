@@ -95,9 +95,8 @@ def test_output_that_holds_something_is_refused_and_left_alone(here: Path, kind:
 def test_an_output_that_another_run_writes_to_is_refused_and_left_alone(here: Path):
     with RunFolder("a", "out") as first:
         (first.working / "results.json").write_text("{}")
-        with pytest.raises(RecipeError, match=r"out\.partial: already exists") as caught:
+        with pytest.raises(RecipeError, match=r"out\.partial: another process is writing there"):
             make(output="out")
-    assert "Another run is writing there, or one was interrupted" in caught.value.hint
     assert everything(here) == ["out", "out/results.json"]
 
 
@@ -139,8 +138,9 @@ def test_an_interrupted_run_is_never_overwritten(here: Path):
         with pytest.raises(InterruptedRunError):
             make(output=output, error=InterruptedRunError("RUN-001", "stopped"))
     assert make().final.name == "a-2"
-    with pytest.raises(RecipeError, match="already exists"):
+    with pytest.raises(RecipeError, match="an unfinished run is there") as caught:
         make(output="out")
+    assert "lightune resume out" in caught.value.hint
     assert (here / "runs" / "a-1.partial" / "results.json").is_file()
     assert (here / "out.partial" / "results.json").is_file()
 

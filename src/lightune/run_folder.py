@@ -66,18 +66,24 @@ class RunFolder:
         """Create the working folder, which also reserves the name, or take the unfinished one."""
         if self._is_new:
             self._create()
+        self._take()
+        return self
+
+    def _take(self) -> None:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise RecipeError("RECIPE-061", f"{self.working}: another process is writing there.") from error
-        return self
+            hint = "Wait for it, or choose another --output."
+            raise RecipeError("RECIPE-061", f"{self.working}: another process is writing there.", hint) from error
 
     def _create(self) -> None:
         self._new_parents = [parent for parent in self.working.parents if not parent.exists()]
         try:
             self.working.mkdir(parents=True)
         except FileExistsError as error:
-            hint = f"Go on with it: lightune resume {self.final}; or choose another --output."
+            self._take()  # says so where a process is working there
+            self._lock.release()
+            hint = f"Go on with it: lightune resume {shlex.quote(str(self.final))}; or choose another --output."
             raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint) from error
         except OSError as error:
             raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error

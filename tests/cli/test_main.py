@@ -182,7 +182,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(arguments, capsys
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["runn"], 'Did you mean "run"? Valid: run, check'),
+        (["runn"], 'Did you mean "run"? Valid: run, resume, check'),
         (["trian"], 'Did you mean "train"?'),
         (["run", "--modle", "x"], "--model"),
         (["run", "--epochs", "many"], "not a valid integer"),

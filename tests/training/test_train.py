@@ -39,14 +39,14 @@ def fresh(make_loop: Callable[..., Trial], load_lively: Callable[..., Any]) -> C
 
 
 def test_it_is_what_a_loop_made_by_hand_does(make_loop: Callable[..., Trial], fresh: Callable[..., Trial]) -> None:
-    """With the same seed the same epochs and weights; the loop's checkpoints are gone."""
+    """With the same seed the same epochs and weights."""
     by_hand, trial = make_loop(), fresh()
     fitted, found = by_hand.fit(), trained_by(trial)
     assert found.fitted.epochs == fitted.epochs
     state, wanted = trial.method.state(found.model), by_hand.method.state(by_hand.model)
     assert state.keys() == wanted.keys()
     assert all(torch.equal(state[name], wanted[name]) for name in state)
-    assert sorted(path.name for path in trial.folder.iterdir()) == ["metrics.jsonl"]
+    assert sorted(path.name for path in trial.folder.iterdir()) == ["checkpoints", "metrics.jsonl"]
     assert (by_hand.folder / "checkpoints" / "best").is_dir()
 
 

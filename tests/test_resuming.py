@@ -1,0 +1,268 @@
+"""An interrupted run goes on to the results of an uninterrupted one, or says what has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import lightune
+from lightune.cli.main import main
+from lightune.errors import ArtifactError, DataError, InterruptedRunError, LightuneError, RecipeError
+from lightune.progress import Advance, Silent
+from lightune.run_state import read_state
+
+# What is measured anew, or says where the run lies.
+MEASURED = {"runtime", "memory_before_bytes", "peak_memory_bytes", "samples_per_second", "steps_per_second"}
+ELSEWHERE = {"run_folder", "inference", "resumed", "checkpoints"}
+
+
+class Interrupter(Silent):
+    """Sends the process a signal after a step of training, or when a phase begins."""
+
+    def __init__(self, step: int = 0, phase: str = "", number: int = signal.SIGINT) -> None:
+        self._step, self._phase, self._number = step, phase, number
+
+    def phase(self, title: str) -> None:
+        if self._phase and title.startswith(self._phase):
+            os.kill(os.getpid(), self._number)
+
+    @contextmanager
+    def steps(self, title: str, total: int) -> Iterator[Advance]:
+        done = 0
+
+        def advance(detail: str = "") -> None:
+            nonlocal done
+            done += 1
+            if title == "training" and done == self._step:
+                os.kill(os.getpid(), self._number)
+
+        yield advance
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe: Callable[..., Any]) -> Any:
+    return tiny_recipe("distilbert", "lora", num_train_epochs=3, save_steps=2)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    lightune.run(recipe, folder)
+    return folder
+
+
+def stopped(recipe: Any, error: type[BaseException] = InterruptedRunError, **when: Any) -> Path:
+    with pytest.raises(error):
+        lightune.run(recipe, "out", Interrupter(**when))
+    return Path("out.partial")
+
+
+def results(folder: Path) -> Any:
+    """The record, without what is measured."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: without(item) for name, item in value.items() if name not in MEASURED | ELSEWHERE}
+        return list(map(without, value)) if isinstance(value, list) else value
+
+    return without(json.loads((folder / "results.json").read_text(encoding="utf-8")))
+
+
+def require_same_run(folder: Path, whole: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
+    assert results(folder) == results(whole)
+    for name in ("predictions.csv", "metrics.jsonl", "recipe.yaml", "adapter/adapter_model.safetensors"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("when", [{"step": 1}, {"step": 5}, {"phase": "After"}, {"phase": "Reloading"}])
+def test_it_ends_as_the_uninterrupted_run(recipe: Any, whole: Path, when: dict[str, Any]) -> None:
+    stopped(recipe, **when)
+    record = lightune.resume("out.partial" if "step" in when else "out")
+    (resumed,) = record.training.resumed
+    assert resumed.recomputed_steps == 0
+    assert resumed.from_step == when.get("step", record.training.steps)
+    require_same_run(Path("out"), whole)
+    assert not Path("out.partial").exists()
+
+
+def test_before_the_first_checkpoint_nothing_is_left(recipe: Any, here: Path) -> None:
+    stopped(recipe, KeyboardInterrupt, phase="Before")
+    assert list(here.iterdir()) == []
+
+
+def test_a_killed_process_loses_no_more_than_the_steps_since_the_last_checkpoint(
+    recipe: Any, whole: Path, here: Path
+) -> None:
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    program = (
+        "import os, signal, sys, time; import lightune.training.step as s; take = s.Step.take\n"
+        "def slow(self, *a): time.sleep(0.05); return take(self, *a)\n"
+        "s.Step.take = slow; import lightune; lightune.run('recipe.yaml', 'out')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    metrics = Path("out.partial/metrics.jsonl")
+    while not (metrics.is_file() and len(metrics.read_bytes().splitlines()) >= 5):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    record = lightune.resume("out")
+    (resumed,) = record.training.resumed
+    assert resumed.from_step >= 4
+    assert resumed.recomputed_steps <= 2
+    require_same_run(Path("out"), whole)
+
+
+def test_the_command_shows_the_summary_and_ends_with_0(
+    recipe: Any, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped(recipe, step=3)
+    assert main(["resume", "out", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["training"]["resumed"] == [{"from_step": 3, "recomputed_steps": 0}]
+    assert main(["resume", "out"]) == 2
+    assert "lightune report out" in capsys.readouterr().err
+
+
+def test_the_run_may_have_moved_and_the_command_may_be_called_from_elsewhere(
+    recipe: Any, whole: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(recipe, step=2)
+    (here / "other" / "deep").mkdir(parents=True)
+    Path("out.partial").rename(here / "other" / "moved.partial")
+    monkeypatch.chdir(here / "other" / "deep")
+    lightune.resume("../moved")
+    require_same_run(here / "other" / "moved", whole)
+
+
+def test_it_says_what_has_changed(recipe: Any, here: Path) -> None:
+    folder = stopped(recipe, step=2)
+    written = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(written.replace("weight_decay: 0.01", "weight_decay: 0.02"), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"training\.weight_decay: 0\.01 then, 0\.02 now") as caught:
+        lightune.resume("out")
+    assert (caught.value.code, caught.value.exit_code) == ("ARTIFACT-050", 4)
+    (folder / "recipe.yaml").write_text(written, encoding="utf-8")
+    state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    state["versions"]["torch"] = "1.0"
+    (folder / "run.json").write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(ArtifactError, match='torch: "1.0" then'):
+        lightune.resume("out")
+    assert folder.is_dir()
+
+
+def test_other_data_and_another_base_model_are_refused(
+    tiny_recipe: Callable[..., Any], tiny_data: dict[str, Path], tiny_models: dict[str, Path], here: Path
+) -> None:
+    given = tiny_recipe("distilbert", "lora").model_dump(mode="json")
+    for name in ("train", "validation", "test"):
+        shutil.copy(tiny_data[name], here / f"{name}.csv")
+        given["data"]["source"][name] = f"{name}.csv"
+    shutil.copytree(tiny_models["distilbert"], here / "base")
+    given["model"] = "base"
+    stopped(given, step=2)
+    rows = Path("train.csv").read_text(encoding="utf-8")
+    Path("train.csv").write_text(rows + "one more lovely film,positive\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="data: not the same bytes"):
+        lightune.resume("out")
+    Path("train.csv").write_text(rows, encoding="utf-8")
+    config = Path("base/config.json")
+    config.write_text(config.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="base model: not the same bytes"):
+        lightune.resume("out")
+    config.write_text(config.read_text(encoding="utf-8")[:-1], encoding="utf-8")
+    assert lightune.resume("out").status == "completed"
+
+
+def test_only_one_process_at_a_time(recipe: Any) -> None:
+    stopped(recipe, step=2)
+
+    class Second(Silent):
+        def phase(self, title: str) -> None:
+            if title.startswith("Before"):
+                with pytest.raises(RecipeError, match="another process is writing there"):
+                    lightune.resume("out")
+
+    assert lightune.resume("out", Second()).status == "completed"
+
+
+def test_data_from_python_has_to_be_given_again(recipe: Any) -> None:
+    texts = [f"{word} film number {n}" for n in range(40) for word in ("lovely", "dreadful")]
+    data = texts, ["positive", "negative"] * 40
+    with pytest.raises(InterruptedRunError):
+        lightune.run(recipe, "out", Interrupter(step=2), data=data)
+    with pytest.raises(DataError, match="DATA-067"):
+        lightune.resume("out")
+    with pytest.raises(ArtifactError, match="data: not the same bytes"):
+        lightune.resume("out", data=(texts[::-1], data[1]))
+    assert lightune.resume("out", data=data).status == "completed"
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(recipe: Any, whole: Path) -> None:
+    folder = stopped(recipe, step=5)
+    newest = folder / "checkpoints" / "step-000005" / "parameters.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-4])
+    record = lightune.resume("out")
+    assert record.training.resumed[0].model_dump() == {"from_step": 4, "recomputed_steps": 1}
+    (told,) = [note for note in record.notes if "passed over" in note]
+    assert told.startswith("step-000005 was passed over")
+    assert (Path("out") / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_diverging_training_keeps_the_last_good_state(
+    tiny_recipe: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightune.training.step import Step
+
+    take = Step.take
+
+    def spoil(step: Step, shares: Any, epoch: int) -> Any:
+        if step.count == 5:
+            raise step.diverged("step 6: the loss is nan.")
+        return take(step, shares, epoch)
+
+    recipe = tiny_recipe("distilbert", "lora", num_train_epochs=3, save_steps=2)
+    monkeypatch.setattr(Step, "take", spoil)
+    with pytest.raises(LightuneError, match="TRAIN-001") as caught:
+        lightune.run(recipe, "out", Silent())
+    assert "lightune resume out" in caught.value.hint
+    monkeypatch.undo()
+    assert Path("out.partial/checkpoints/step-000004").is_dir()
+
+
+def test_what_says_what_was_run_is_refused_when_damaged(recipe: Any) -> None:
+    folder = stopped(recipe, step=2)
+    raw = (folder / "run.json").read_bytes()
+    for spoilt in (b"", b"[]", b'{"format_version": 2}', raw[:-20], b'{"format_version": 1}'):
+        (folder / "run.json").write_bytes(spoilt)
+        with pytest.raises(ArtifactError, match="ARTIFACT-049"):
+            read_state(folder)
+    (folder / "run.json").unlink()
+    with pytest.raises(ArtifactError, match="ARTIFACT-049"):
+        lightune.resume("out")
+
+
+def test_a_name_that_is_no_unfinished_run(recipe: Any) -> None:
+    stopped(recipe, step=1)
+    with pytest.raises(RecipeError, match="RECIPE-066") as caught:
+        lightune.resume("outt")
+    assert 'Did you mean "out.partial"?' in caught.value.hint
