@@ -22,6 +22,7 @@ from lightune.cli.main import main
 from lightune.errors import ArtifactError, DataError, InterruptedRunError, LightuneError, RecipeError
 from lightune.progress import Advance, Silent
 from lightune.run_state import read_state
+from lightune.training.checkpoint import newest
 
 # What is measured anew, or says where the run lies.
 MEASURED = {"runtime", "memory_before_bytes", "peak_memory_bytes", "samples_per_second", "steps_per_second"}
@@ -165,7 +166,7 @@ def test_it_says_what_has_changed(recipe: Any, here: Path) -> None:
     state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     state["versions"]["torch"] = "1.0"
     (folder / "run.json").write_text(json.dumps(state), encoding="utf-8")
-    with pytest.raises(ArtifactError, match='torch: "1.0" then'):
+    with pytest.raises(ArtifactError, match=r'torch: "1\.0" then'):
         lightune.resume("out")
     assert folder.is_dir()
 
@@ -236,8 +237,8 @@ def test_diverging_training_keeps_the_last_good_state(
     take = Step.take
 
     def spoil(step: Step, shares: Any, epoch: int) -> Any:
-        if step.count == 5:
-            raise step.diverged("step 6: the loss is nan.")
+        if step.count == 8:
+            raise step.diverged("step 9: the loss is nan.")
         return take(step, shares, epoch)
 
     recipe = tiny_recipe("distilbert", "lora", num_train_epochs=3, save_steps=2)
@@ -246,7 +247,9 @@ def test_diverging_training_keeps_the_last_good_state(
         lightune.run(recipe, "out", Silent())
     assert "lightune resume out" in caught.value.hint
     monkeypatch.undo()
-    assert Path("out.partial/checkpoints/step-000004").is_dir()
+    found = newest(Path("out.partial"))
+    assert found is not None
+    assert found.state["step"] == 8
 
 
 def test_what_says_what_was_run_is_refused_when_damaged(recipe: Any) -> None:

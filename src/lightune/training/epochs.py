@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lightune.errors import ArtifactError, InterruptedRunError
 from lightune.evaluation.cost import Meter
+from lightune.execution.precision_probe import Precision
 from lightune.progress import Advance
 from lightune.recipe import SettledTraining
 from lightune.sections import Epoch, Resumed, Saved
@@ -38,7 +39,7 @@ class Parts:
     checkpoints: Checkpoints
     journal: Journal
     settings: SettledTraining
-    precision: str
+    precision: Precision
     cuts_batches: bool
 
 
@@ -93,7 +94,9 @@ class Epochs:
         if not (patience and best.epoch and len(self.done) - best.epoch >= patience):
             return False
         noun = "epoch" if patience == 1 else "epochs"
-        self.parts.journal.reporter.note(f"stopped early after epoch {len(self.done)}: {patience} {noun} without a better {best.metric.title}")
+        self.parts.journal.reporter.note(
+            f"stopped early after epoch {len(self.done)}: {patience} {noun} without a better {best.metric.title}"
+        )
         return True
 
     def _shares(self, epoch: int) -> Iterator[Shares]:
@@ -181,7 +184,7 @@ class Epochs:
             "runtime": self.meter.spent.runtime,
             "resumed": [one.model_dump() for one in self.resumed],
             "saved": self.saved.model_dump(),
-            "precision": self.parts.precision,
+            "precision": asdict(self.parts.precision),
             "frozen_sha256": self.frozen,
         }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightune.data.encoding import Encoded
 from lightune.evaluation.cost import Meter, Spent
 from lightune.execution.fast_modules import lean
+from lightune.execution.precision_probe import Precision
 from lightune.execution.unpadding import padding_free, supported
 from lightune.recipe import SettledTraining
 from lightune.sections import Epoch, Resumed, Saved
@@ -51,7 +52,7 @@ class Loop:
     journal: Journal
     settings: SettledTraining
     in_bf16: bool
-    precision: str = "fp32"
+    precision: Precision
 
     def fit(self, start: Checkpoint | None = None) -> Fitted:
         """Train, keep the weights of the best epoch (or, if so set, of the last), and return what was done.

@@ -130,7 +130,7 @@ def train(
     attachment = attachment or attach(loaded, method, texts.train, settings)
     job = Job(attachment.model, method, loaded.task, loaded.tokenizer, texts, settings, surroundings)
     start = surroundings.start
-    precision = job.precision() if start is None else Precision(start.state["precision"], "as before the interruption")
+    precision = job.precision() if start is None else Precision(**start.state["precision"])
     loop = make_loop(job, precision)
     fitted = loop.fit(start)
     passes = loop.step.passes
@@ -203,5 +203,5 @@ def make_loop(job: Job, precision: Precision) -> Loop:
         journal=Journal(folder, accelerator, surroundings.reporter, settings.num_train_epochs),
         settings=settings,
         in_bf16=in_bf16,
-        precision=precision.name,
+        precision=precision,
     )
