@@ -25,7 +25,7 @@ from lightune.run_state import read_state
 from lightune.training.checkpoint import newest
 
 # What is measured anew, or says where the run lies.
-MEASURED = {"runtime", "memory_before_bytes", "peak_memory_bytes", "samples_per_second", "steps_per_second"}
+MEASURED = {"why", "runtime", "memory_before_bytes", "peak_memory_bytes", "samples_per_second", "steps_per_second"}
 ELSEWHERE = {"run_folder", "inference", "resumed", "checkpoints"}
 
 

@@ -199,11 +199,16 @@ class Resumed(Section):
 
 
 class Saved(Section):
-    """The checkpoints that were written during training: how many, the time that took, and the bytes of the last."""
+    """The checkpoints that were written during training: how many, the time that took, and the bytes of the last.
+
+    `skipped` counts the epochs after which none was written, because all of them would have cost over 1% of the
+    training.
+    """
 
     count: int
     runtime: float
     bytes: int
+    skipped: int = 0
 
 
 class Training(Cost):

@@ -17,7 +17,7 @@ from lightune.report.files import REPORT_FILE
 from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
 from lightune.report.wrapping import wrapped
-from lightune.sections import Evaluation, TaskRecord
+from lightune.sections import Evaluation, TaskRecord, Training
 
 FIRST_COLUMN = 24
 MOST_GROUPS = 6
@@ -69,6 +69,7 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     training = record.training
     last = len(training.epochs)
     yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
+    yield from _interruptions(training)
     yield from views.lines(record.after, record.task)
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
@@ -88,6 +89,18 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     if stock:
         yield "without lightune", stock
     yield "share it", usage.push_command(record)
+
+
+def _interruptions(training: Training) -> Iterator[tuple[str, str]]:
+    """Yield where training went on after an interruption, and that checkpoints were left out where they cost much."""
+    for number, one in enumerate(training.resumed):
+        again = words.count(one.recomputed_steps)
+        told = f"from step {words.count(one.from_step)}; {again} steps were computed a second time"
+        yield ("" if number else "went on"), told
+    saved = training.checkpoints
+    if saved is not None and saved.skipped:
+        epochs = f"after {saved.skipped} of {len(training.epochs)} epochs none was written"
+        yield "checkpoints", f"{epochs}: all of them would cost more than 1% of the training"
 
 
 def print_table(table: Table, console: Console) -> None:

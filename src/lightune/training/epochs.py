@@ -158,7 +158,9 @@ class Epochs:
         """Write a checkpoint unless all of them would then cost more than a hundredth of the training."""
         saved, mean = self.saved, self.saved.runtime / max(1, self.saved.count)
         too_dear = saved.runtime + mean > MOST_SHARE * self.meter.spent.runtime
-        if not (saved.count and self.parts.step.ranks.any_signal(int(too_dear))):
+        if saved.count and self.parts.step.ranks.any_signal(int(too_dear)):
+            self.saved = saved.model_copy(update={"skipped": saved.skipped + 1})
+        else:
             self._save()
 
     def _save(self) -> None:
@@ -169,7 +171,8 @@ class Epochs:
         size = self.parts.checkpoints.save(step.count, files, {**numbers, **self._progress()})
         seconds = self.saved.runtime + time.perf_counter() - began
         self.saved_step = step.count
-        self.saved = Saved(count=self.saved.count + 1, runtime=seconds, bytes=size)
+        written = {"count": self.saved.count + 1, "runtime": seconds, "bytes": size}
+        self.saved = self.saved.model_copy(update=written)
 
     def _progress(self) -> dict[str, Any]:
         """Return where these epochs are, as JSON values."""
