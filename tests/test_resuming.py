@@ -242,11 +242,11 @@ def test_diverging_training_keeps_the_last_good_state(
         return take(step, shares, epoch)
 
     recipe = tiny_recipe("distilbert", "lora", num_train_epochs=3, save_steps=2)
-    monkeypatch.setattr(Step, "take", spoil)
-    with pytest.raises(LightuneError, match="TRAIN-001") as caught:
-        lightune.run(recipe, "out", Silent())
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "take", spoil)
+        with pytest.raises(LightuneError, match="TRAIN-001") as caught:
+            lightune.run(recipe, "out", Silent())
     assert "lightune resume out" in caught.value.hint
-    monkeypatch.undo()
     found = newest(Path("out.partial"))
     assert found is not None
     assert found.state["step"] == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import chdir, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,15 @@ from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe, parse_recipe
 from lightune.recipes.compose import read_recipe
 from lightune.record import RunRecord
-from lightune.run_folder import RunFolder
-from lightune.run_state import RunState, read_state, require_same
+from lightune.run_folder import LOCK_FILE, RunFolder
+from lightune.run_state import STATE_FILE, RunState, read_state, require_same
+from lightune.training.checkpoint import FOLDER as CHECKPOINTS
 from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, newest
 from lightune.training.distributed import all_ranks, ending_together
+from lightune.training.journal import METRICS_FILE
+
+# Of an unfinished folder, what training goes on from.
+STAYS = {CHECKPOINTS, METRICS_FILE, RECIPE_FILE, STATE_FILE, LOCK_FILE}
 
 
 def resume(name: Path | str, reporter: Reporter | None = None, data: Any = None) -> RunRecord:
@@ -56,6 +62,7 @@ def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunReco
         prepared = prepare(recipe, method, splits, place.working, Silent(), ())
         changes = require_same(then, state_of(prepared))
         start = newest(place.working)
+        _remove_leavings(place.working)
         notes = [*then.notes, *([] if start is None else start.passed_over), *changes]
         for note in notes:
             reporter.note(note)
@@ -69,6 +76,13 @@ def _started(run: Prepared, start: Checkpoint | None) -> Prepared:
     if not ranks.is_first and place:
         start = load_checkpoint(Path(place))
     return replace(run, start=start)
+
+
+def _remove_leavings(working: Path) -> None:
+    """Remove what was written after training, which is written again."""
+    for entry in working.iterdir():
+        if entry.name not in STAYS:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _recipe(working: Path, then: RunState) -> Recipe:

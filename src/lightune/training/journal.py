@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+METRICS_FILE = "metrics.jsonl"
 MOST_NOTED = 12  # epochs that are all told; of more about every tenth part is
 
 
@@ -31,7 +32,7 @@ class Journal:
         self.reporter = reporter
         self._epochs = epochs
         self._accelerator = accelerator
-        self._path = folder / "metrics.jsonl" if all_ranks().is_first else Path(os.devnull)
+        self._path = folder / METRICS_FILE if all_ranks().is_first else Path(os.devnull)
         self._log: TextIO | None = None
         self.recomputed = 0
 
