@@ -29,6 +29,7 @@ from lightune.models.load import ModelSource, load_model
 from lightune.progress import Silent
 from lightune.recipe import SettledTraining
 from lightune.training.batch_loss import Examples
+from lightune.training.checkpoint import load_checkpoint, newest
 from lightune.training.distributed import all_ranks
 from reloading_here import reloading_here
 from tiny import classes, sentences
@@ -132,6 +133,15 @@ def interrupted(folder: Path, model: Path) -> dict[str, Any]:
     return _ended(loop)
 
 
+def resumed(folder: Path, model: Path) -> dict[str, torch.Tensor]:
+    """All ranks go on from the first one's checkpoint; return the weights at the end."""
+    loop, ranks = make_loop(folder, model, "lora"), all_ranks()
+    found = newest(folder) if ranks.is_first else None
+    place = ranks.broadcast_text("" if found is None else str(found.folder))
+    loop.loop.fit(load_checkpoint(Path(place)))
+    return {name: value.detach().clone() for name, value in _trained(loop.model)}
+
+
 def diverged(folder: Path, model: Path) -> dict[str, Any]:
     """The loss of the last rank alone is no number in the second step."""
     loop = make_loop(folder, model, "lora")
@@ -175,6 +185,7 @@ def do_all(folder: Path, models: Path, data: list[str]) -> None:
         found[case] = fitted["about"]
     found["run"] = run_command(folder / "runs" / "together", models / "distilbert", 8, data)
     found["interrupted"] = interrupted(own / "interrupted", models / "distilbert")
+    save_file(resumed(own / "interrupted", models / "distilbert"), own / "resumed-weights.safetensors")
     found["diverged"] = diverged(own / "diverged", models / "distilbert")
     found["told"] = all_ranks().broadcast_text(f"from {runtime.rank()}: ä")
     if runtime.rank() == 0:
