@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
 from lightune.data.windows import CUT, LongTexts
+from lightune.durable import new_folder, write_file
 from lightune.errors import ArtifactError, LightuneError, similar_path
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
@@ -32,6 +33,7 @@ from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verif
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.coverage import Coverage
 from lightune.tasks.schema1 import upgraded_config
+from lightune.tensor_files import safetensors_parts, safetensors_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -129,22 +131,20 @@ def save_adapter(
 
     Without a tokenizer it is like a folder of an older version: the base model's is read.
     """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True)
-    given = method.state_to_save(model)
-    tensors = {name: value.detach().to("cpu").contiguous().clone() for name, value in given.items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    method.write_config(model, folder)
-    peft_file = folder / PEFT_FILE
-    if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
-        write_json(peft_file, public_settings(peft_file, config))
-    write_json(folder / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
-    if fingerprints is not None:
-        fingerprints.write(folder)
-    if tokenizer is not None:
-        save_tokenizer(tokenizer, folder, config.max_length)
-    write_manifest(folder)
+    tensors = method.state_to_save(model)
+    size = safetensors_size(tensors)
+    with new_folder(folder, size) as partial:
+        write_file(partial / WEIGHTS_FILE, safetensors_parts(tensors, {"format": "pt"}), size)
+        method.write_config(model, partial)
+        peft_file = partial / PEFT_FILE
+        if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
+            write_json(peft_file, public_settings(peft_file, config))
+        write_json(partial / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
+        if fingerprints is not None:
+            fingerprints.write(partial)
+        if tokenizer is not None:
+            save_tokenizer(tokenizer, partial, config.max_length)
+        write_manifest(partial)
     return (folder / WEIGHTS_FILE).stat().st_size
 
 

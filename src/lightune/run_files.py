@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import DataSplits
+from lightune.durable import write_file
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
 from lightune.evaluation.significance import Difference, compare, not_compared
 from lightune.models.load import ModelSource
@@ -116,11 +118,12 @@ class Outcome:
         record, rows = self.record(final), self.predictions()
         write_json(working / "environment.json", record.environment)
         results = json_text(record.model_dump(mode="json")) + "\n"
-        (working / "results.json").write_text(results, encoding="utf-8", newline="\n")
-        with (working / "predictions.csv").open("w", encoding="utf-8", newline="") as sink:
-            writer = csv.DictWriter(sink, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_file(working / "results.json", results.encode())
+        table = StringIO(newline="")
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_file(working / "predictions.csv", table.getvalue().encode())
         write_reports(record, rows, working)
         return record
 
@@ -186,7 +189,7 @@ def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
     """
     if base.revision is None:
         recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
-    (working / RECIPE_FILE).write_text(to_yaml(recipe), encoding="utf-8", newline="\n")
+    write_file(working / RECIPE_FILE, to_yaml(recipe).encode())
 
 
 def not_measured(record: RunRecord) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -14,9 +13,9 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from lightune.durable import PARTIAL, disk, make_folder
 from lightune.errors import InterruptedRunError, LightuneError, RecipeError, ResourceError, similar_path
 
-PARTIAL = ".partial"
 LOCK_FILE = ".lock"  # held by the process that works in the folder; the system frees it when that ends
 # Windows gives these names to devices, whatever the ending and the case.
 RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
@@ -79,30 +78,41 @@ class RunFolder:
     def _create(self) -> None:
         self._new_parents = [parent for parent in self.working.parents if not parent.exists()]
         try:
-            self.working.mkdir(parents=True)
-        except FileExistsError as error:
+            make_folder(self.working.parent)
+            self.working.mkdir()
+            disk.sync(self.working.parent)
+        except OSError as error:
+            if not self.working.is_dir():
+                raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
             self._take()  # says so where a process is working there
             self._lock.release()
             hint = f"Go on with it: lightune resume {shlex.quote(str(self.final))}; or choose another --output."
             raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint) from error
-        except OSError as error:
-            raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Rename on success, leave what a run can go on from, remove the rest."""
         keeps = isinstance(error, InterruptedRunError) or (error is not None and self._keeps(self.working))
-        self._lock.release()
+        if sys.platform == "win32":  # where an open file keeps its folder from being renamed
+            self._lock.release()
         (self.working / LOCK_FILE).unlink(missing_ok=True)
+        try:
+            self._leave(error, keeps)
+        finally:
+            self._lock.release()
+
+    def _leave(self, error: BaseException | None, keeps: bool) -> None:
         if error is None:
             if self.final.is_dir():
                 self.final.rmdir()
-            self.working.rename(self.final)
+            disk.sync(self.working)
+            disk.rename(self.working, self.final)
+            disk.sync(self.final.parent)
         elif keeps:
             self._say_how_to_go_on(error)
         else:
-            shutil.rmtree(self.working, ignore_errors=True)
+            disk.remove(self.working)
             with suppress(OSError):  # another run may be using them meanwhile
                 for parent in self._new_parents:
                     parent.rmdir()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lightune.durable import write_file
 from lightune.errors import ArtifactError
 from lightune.safe_files import json_bytes
 
@@ -46,7 +47,7 @@ class RunState:
 
     def write(self, folder: Path) -> None:
         """Write it into the unfinished folder."""
-        (folder / STATE_FILE).write_bytes(json_bytes({"format_version": FORMAT_VERSION, **asdict(self)}))
+        write_file(folder / STATE_FILE, json_bytes({"format_version": FORMAT_VERSION, **asdict(self)}))
 
 
 def read_state(folder: Path) -> RunState:

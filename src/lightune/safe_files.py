@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.durable import write_file
 from lightune.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ def write_manifest(folder: Path) -> None:
     files = {
         path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
     }
-    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(files))
-    for path in (*folder.iterdir(), folder):
-        _sync(path)
+    write_file(folder / MANIFEST_FILE, manifest_bytes(files))
 
 
 def verify(folder: Path) -> None:
@@ -60,7 +58,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON."""
-    path.write_bytes(json_bytes(value))
+    write_file(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
@@ -102,17 +100,3 @@ def manifest_bytes(files: dict[str, str]) -> bytes:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Ask the system to write the file to disk; skipped where folders cannot be opened (Windows)."""
-    try:
-        number = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(number)
-    except OSError:
-        pass
-    finally:
-        os.close(number)

@@ -102,11 +102,12 @@ def test_an_epoch_says_its_losses_and_the_kept_model_has_the_best_ones(finished:
 
 
 def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: Any) -> None:
-    loop, _ = finished
+    loop, fitted = finished
     folder = loop.folder / "checkpoints"
-    assert sorted(path.name for path in folder.iterdir()) == ["best", "step-000003", "step-000006"]
-    for step in (3, 6):
-        found = load_checkpoint(folder / f"step-{step:06d}")
+    newest = {6: "step-000006", 8: "step-000008-epoch-002"}  # the two newest, and what they need
+    assert sorted(path.name for path in folder.iterdir()) == [f"best-{fitted.best_epoch:03d}", *newest.values()]
+    for step, name in newest.items():
+        found = load_checkpoint(folder / name)
         assert found.state["step"] == step
         assert found.tensors("parameters").keys() == trained_parameters(loop.model).keys()
         optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)

@@ -47,7 +47,7 @@ def test_it_is_what_a_loop_made_by_hand_does(make_loop: Callable[..., Trial], fr
     assert state.keys() == wanted.keys()
     assert all(torch.equal(state[name], wanted[name]) for name in state)
     assert sorted(path.name for path in trial.folder.iterdir()) == ["checkpoints", "metrics.jsonl"]
-    assert (by_hand.folder / "checkpoints" / "best").is_dir()
+    assert (by_hand.folder / "checkpoints" / f"best-{fitted.best_epoch:03d}").is_dir()
 
 
 def test_what_it_gives_back_is_the_kept_model_and_how_it_came_to_be(fresh: Callable[..., Trial]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lightune.durable import write_file
 from lightune.errors import ArtifactError
 from lightune.values.lookalikes import is_unseen
 
@@ -83,10 +84,10 @@ class Fingerprints:
 
     def write(self, folder: Path) -> None:
         """Write the file: the same bytes for the same texts and key."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         # Only one metadata entry: the order of several is not fixed.
-        save_file({TENSOR: self.values}, folder / FINGERPRINTS_FILE, metadata={"key": self.key.hex()})
+        write_file(folder / FINGERPRINTS_FILE, save({TENSOR: self.values}, metadata={"key": self.key.hex()}))
 
 
 def read_fingerprints(folder: Path) -> Fingerprints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from lightune.durable import write_file
 from lightune.errors import ArtifactError, similar_path
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
@@ -29,8 +30,8 @@ def write_reports(record: RunRecord, predictions: Predictions, folder: Path) -> 
     from lightune.report.html import render_html
 
     page = render_html(record, predictions, read_step_losses(folder))
-    (folder / REPORT_FILE).write_text(page, encoding="utf-8", newline="\n")
-    (folder / CARD_FILE).write_text(render_card(record), encoding="utf-8", newline="\n")
+    write_file(folder / REPORT_FILE, page.encode())
+    write_file(folder / CARD_FILE, render_card(record).encode())
 
 
 def read_run(folder: Path) -> tuple[RunRecord, Predictions]:

@@ -76,8 +76,7 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     headline = record.task.headline
     if record.after.groups and headline.by_group:
         yield f"{headline.title} by group", headline.by_group
-    for number, note in enumerate(record.notes):
-        yield ("" if number else "notes"), note
+    yield from (("" if number else "notes", note) for number, note in enumerate(record.notes))
     for number, step in enumerate(next_steps(record)):
         yield ("" if number else "what to do next"), step.text
         if step.command:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.durable import disk, new_folder, write_file
 from lightune.errors import ArtifactError
 from lightune.safe_files import read_tensors, verify, write_json, write_manifest
+from lightune.tensor_files import safetensors_parts, safetensors_size
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from lightune.training.distributed import Ranks
 
 FOLDER = "checkpoints"
-BEST = "best"  # the checkpoint of the best epoch so far
+BEST = "best-"  # the weights of a best epoch
 STEP = "step-"
 WEIGHTS = "weights"
 STATE = "state.json"
@@ -54,25 +56,43 @@ class Checkpoints:
     model: nn.Module
     ranks: Ranks
 
-    def save_best(self, state: dict[str, Any]) -> None:
-        """Write the trained weights as those of the best epoch so far."""
+    def save_best(self, epoch: int) -> None:
+        """Write the trained weights as those of the best epoch so far; earlier ones stay until the next `save`."""
+        folder = self._below / best_name(epoch)
         if self.ranks.is_first:
-            save_checkpoint(self._below / BEST, {WEIGHTS: self.method.state(self.model)}, state)
+            with suppress(OSError):  # of a run that went on from before this epoch
+                disk.remove(folder)
+            save_checkpoint(folder, {WEIGHTS: self.method.state(self.model)}, {"epoch": epoch})
 
-    def save(self, step: int, files: Mapping[str, Tensors], state: dict[str, Any]) -> int:
-        """Write the checkpoint of a step, and then remove older ones; return its bytes."""
-        folder = self._below / checkpoint_name(step)
+    def save(self, step: int, files: Mapping[str, Tensors], state: dict[str, Any], epochs: int = 0) -> int:
+        """Write the checkpoint of a step, and then remove older ones; return its bytes.
+
+        `epochs` says how many have been validated, where no step of the next one was taken.
+        """
+        folder = self._below / checkpoint_name(step, epochs)
         if not self.ranks.is_first:
             return 0
-        save_checkpoint(folder, files, state)
-        for old in sorted(_steps(self._below), reverse=True)[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        if not _is_whole(folder):  # as it is where a run that went on from it is interrupted at once
+            with suppress(OSError):
+                disk.remove(folder)
+            save_checkpoint(folder, files, state)
+        self._prune()
         return sum(file.stat().st_size for file in folder.iterdir())
 
-    def restore_best(self) -> None:
+    def _prune(self) -> None:
+        """Remove older checkpoints, and best epochs that none of the others needs."""
+        kept, old = (found := sorted(_steps(self._below), reverse=True))[:KEPT], found[KEPT:]
+        needed = {best_name(state["best"]["epoch"]) for state in map(_state_of, kept) if state}
+        bests = [one for one in self._below.iterdir() if one.name.startswith(BEST) and one.name not in needed]
+        with suppress(OSError):  # they only take up room
+            for one in (*old, *bests):
+                disk.remove(one)
+
+    def restore_best(self, epoch: int) -> None:
         """Load the weights of the best epoch into the first rank's model, which is the one used afterwards."""
         if self.ranks.is_first:
-            self.method.load_state(self.model, load_checkpoint(self._below / BEST).tensors(WEIGHTS))
+            found = load_checkpoint(self._below / best_name(epoch))
+            self.method.load_state(self.model, found.tensors(WEIGHTS))
 
     @property
     def _below(self) -> Path:
@@ -81,7 +101,7 @@ class Checkpoints:
 
 def remove_checkpoints(run: Path) -> None:
     """Remove all checkpoints of a run that is complete."""
-    shutil.rmtree(run / FOLDER, ignore_errors=True)
+    disk.remove(run / FOLDER)
 
 
 def can_go_on(run: Path) -> bool:
@@ -89,9 +109,14 @@ def can_go_on(run: Path) -> bool:
     return newest(run) is not None
 
 
-def checkpoint_name(step: int) -> str:
-    """Return step-000200 for 200; the names sort by step."""
-    return f"{STEP}{step:06d}"
+def checkpoint_name(step: int, epochs: int = 0) -> str:
+    """Return step-000200 for 200, step-000200-epoch-003 behind the validation of epoch 3; the names sort by time."""
+    return f"{STEP}{step:06d}-epoch-{epochs:03d}" if epochs else f"{STEP}{step:06d}"
+
+
+def best_name(epoch: int) -> str:
+    """Return best-003 for the third epoch."""
+    return f"{BEST}{epoch:03d}"
 
 
 def newest(run: Path) -> Checkpoint | None:
@@ -104,12 +129,28 @@ def newest(run: Path) -> Checkpoint | None:
         try:
             found = load_checkpoint(folder)
             if found.state["best"]["epoch"] and found.state["keeps_best"]:
-                load_checkpoint(below / BEST)
+                load_checkpoint(below / best_name(found.state["best"]["epoch"]))
         except ArtifactError as error:
             passed_over.append(f"{folder.name} was passed over: {error.message}")
             continue
         return Checkpoint(folder, found.state, tuple(passed_over))
     return None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        load_checkpoint(folder)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _state_of(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / STATE).read_bytes())
+        return found if isinstance(found["best"]["epoch"], int) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _steps(below: Path) -> Iterator[Path]:
@@ -118,20 +159,14 @@ def _steps(below: Path) -> Iterator[Path]:
 
 
 def save_checkpoint(folder: Path, files: Mapping[str, Tensors], state: Mapping[str, Any]) -> Path:
-    """Write `folder` through a temporary sibling, so that a crash keeps the old state; return the folder."""
-    from safetensors.torch import save_file
-
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, tensors in files.items():
-        if tensors:
-            own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-            save_file(own, partial / f"{name}{ENDING}")
-    write_json(partial / STATE, state)
-    write_manifest(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    """Write a folder that does not exist yet, whole or not at all, and return it."""
+    sizes = {name: safetensors_size(tensors) for name, tensors in files.items()}
+    with new_folder(folder, sum(sizes.values())) as partial:
+        for name, tensors in files.items():
+            if tensors:
+                write_file(partial / f"{name}{ENDING}", safetensors_parts(tensors), sizes[name])
+        write_json(partial / STATE, state)
+        write_manifest(partial)
     return folder
 
 

@@ -152,7 +152,7 @@ class Epochs:
         is_settled = step.passes.method.is_settled(step.passes.plain_model, step.count)
         is_best = is_settled and self.best.improved(epoch, found.metrics, found.loss)
         if is_best and self.parts.settings.load_best_model_at_end:
-            self.parts.checkpoints.save_best({"step": step.count, "epoch": epoch})
+            self.parts.checkpoints.save_best(epoch)
 
     def _save_where_cheap(self) -> None:
         """Write a checkpoint unless all of them would then cost more than a hundredth of the training."""
@@ -168,7 +168,8 @@ class Epochs:
         step, began = self.parts.step, time.perf_counter()
         files, numbers = state_of(step)
         self.frozen = self.frozen or frozen_sha256(step.passes.plain_model)
-        size = self.parts.checkpoints.save(step.count, files, {**numbers, **self._progress()})
+        between = 0 if self.steps else len(self.done)
+        size = self.parts.checkpoints.save(step.count, files, {**numbers, **self._progress()}, between)
         seconds = self.saved.runtime + time.perf_counter() - began
         self.saved_step = step.count
         written = {"count": self.saved.count + 1, "runtime": seconds, "bytes": size}

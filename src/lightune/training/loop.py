@@ -79,7 +79,7 @@ class Loop:
                 elif self.journal.recomputed:  # ended before the first checkpoint
                     epochs.resumed.append(Resumed(from_step=0, recomputed_steps=self.journal.recomputed))
                 epochs.run()
-        self._keep_weights()
+        self._keep_weights(epochs.best_epoch)
         return Fitted(
             steps=self.step.count,
             samples=epochs.samples,
@@ -91,13 +91,13 @@ class Loop:
             saved=epochs.saved,
         )
 
-    def _keep_weights(self) -> None:
+    def _keep_weights(self, best_epoch: int) -> None:
         self.step.optimizer.zero_grad(set_to_none=True)
         passes = self.step.passes
         model = passes.accelerator.unwrap_model(passes.model, keep_fp32_wrapper=False)
         self.step.average.keep()
         if self.settings.load_best_model_at_end:
-            self.checkpoints.restore_best()
+            self.checkpoints.restore_best(best_epoch)
         model.eval()
 
 
