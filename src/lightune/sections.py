@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lightune.interruptions import Resumed, Saved
 from lightune.measured import Measured, Metric, Section, unit_name
 
 Verdict = Literal["better", "worse", "no clear difference"]
@@ -189,26 +190,6 @@ class Epoch(Section):
         """Return each metric as `validation_<name>`, and the validation loss."""
         found = {f"validation_{name}": value for name, value in self.metrics.items()}
         return found if self.validation_loss is None else {**found, "validation_loss": self.validation_loss}
-
-
-class Resumed(Section):
-    """Where training went on from a checkpoint, and how many steps after it were computed a second time."""
-
-    from_step: int
-    recomputed_steps: int
-
-
-class Saved(Section):
-    """The checkpoints that were written during training: how many, the time that took, and the bytes of the last.
-
-    `skipped` counts the epochs after which none was written, because all of them would have cost over 1% of the
-    training.
-    """
-
-    count: int
-    runtime: float
-    bytes: int
-    skipped: int = 0
 
 
 class Training(Cost):

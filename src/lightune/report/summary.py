@@ -64,12 +64,8 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     for table in details:
         if len(table.rows) > MOST_ROWS:
             yield _lowered(table.caption), f"the figures of all {len(table.rows)} are in the report"
-    for row in tables.sizes(record).rows:
-        yield row[0], row[1]
-    training = record.training
-    last = len(training.epochs)
-    yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
-    yield from _interruptions(training)
+    yield from ((row[0], row[1]) for row in tables.sizes(record).rows)
+    yield from _training(record.training)
     yield from views.lines(record.after, record.task)
     if record.status != "reload_failed":
         yield "reload check", words.reload_sentence(record)
@@ -90,8 +86,10 @@ def _lines(record: RunRecord, details: list[Table]) -> Iterator[tuple[str, str]]
     yield "share it", usage.push_command(record)
 
 
-def _interruptions(training: Training) -> Iterator[tuple[str, str]]:
-    """Yield where training went on after an interruption, and that checkpoints were left out where they cost much."""
+def _training(training: Training) -> Iterator[tuple[str, str]]:
+    """Yield what was kept, where training went on after an interruption, and that checkpoints were left out."""
+    last = len(training.epochs)
+    yield "kept", f"epoch {training.best_epoch} of {last}, learning rate {words.learning_rate(training.learning_rate)}"
     for number, one in enumerate(training.resumed):
         again = words.count(one.recomputed_steps)
         told = f"from step {words.count(one.from_step)}; {again} steps were computed a second time"

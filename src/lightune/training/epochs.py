@@ -11,9 +11,10 @@ from typing import Any
 from lightune.errors import ArtifactError, InterruptedRunError
 from lightune.evaluation.cost import Meter
 from lightune.execution.precision_probe import Precision
+from lightune.interruptions import Resumed, Saved
 from lightune.progress import Advance
 from lightune.recipe import SettledTraining
-from lightune.sections import Epoch, Resumed, Saved
+from lightune.sections import Epoch
 from lightune.training.batches import parts_of_similar_length, shared_steps
 from lightune.training.best import Best
 from lightune.training.cache_frozen import Cached

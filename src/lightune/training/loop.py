@@ -12,8 +12,9 @@ from lightune.evaluation.cost import Meter, Spent
 from lightune.execution.fast_modules import lean
 from lightune.execution.precision_probe import Precision
 from lightune.execution.unpadding import padding_free, supported
+from lightune.interruptions import Resumed, Saved
 from lightune.recipe import SettledTraining
-from lightune.sections import Epoch, Resumed, Saved
+from lightune.sections import Epoch
 from lightune.training.best import Best
 from lightune.training.cache_frozen import CacheChoice, Cached, cache_frozen
 from lightune.training.checkpoint import Checkpoint, Checkpoints
