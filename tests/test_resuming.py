@@ -23,6 +23,7 @@ from lightune.errors import ArtifactError, DataError, InterruptedRunError, Light
 from lightune.progress import Advance, Silent
 from lightune.run_state import read_state
 from lightune.training.checkpoint import newest
+from reloading_here import reloading_here
 
 # What is measured anew, or says where the run lies.
 MEASURED = {"why", "runtime", "memory_before_bytes", "peak_memory_bytes", "samples_per_second", "steps_per_second"}
@@ -37,7 +38,7 @@ class Interrupter(Silent):
 
     def phase(self, title: str) -> None:
         if self._phase and title.startswith(self._phase):
-            os.kill(os.getpid(), self._number)
+            raise KeyboardInterrupt
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Advance]:
@@ -53,9 +54,11 @@ class Interrupter(Silent):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in an empty folder, and check reloads in this process."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with reloading_here():
+        yield tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,8 @@ def recipe(tiny_recipe: Callable[..., Any]) -> Any:
 def whole(recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that was never interrupted."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    lightune.run(recipe, folder)
+    with reloading_here():
+        lightune.run(recipe, folder)
     return folder
 
 
