@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +47,24 @@ def verify(folder: Path) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file; ArtifactError when it is not one."""
+    """Read a safetensors file; ArtifactError when it is not one, or a value in it is not a finite number."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        found = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
+    require_finite(path, [name for name, value in found.items() if not bool(value.isfinite().all())])
+    return found
+
+
+def require_finite(path: Path | str, spoilt: Sequence[str]) -> None:
+    """Raise ArtifactError if there are tensors with NaN or infinity: what is computed with them means nothing."""
+    if spoilt:
+        named = spoilt[0] if len(spoilt) == 1 else f"{spoilt[0]} and {len(spoilt) - 1} more"
+        message = f"{path}: NaN or infinity in {named}."
+        raise ArtifactError("ARTIFACT-051", message, "Use a sound copy, or train it again.")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from lightune.data.windows import CUT, cut_into_windows
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
 from lightune.models.tokens import is_bare
+from lightune.safe_files import require_finite
 from lightune.tasks.base import Task
 from lightune.values.missing import is_missing, is_writable
 
@@ -121,6 +122,7 @@ def _tensors(base: Path, folder: Path, config: ArtifactConfig, name_of_base: str
     read = [_read_fp32(path) for path in (*parts, folder / WEIGHTS_FILE)]
     if len(read) != 2 or read[0] is None or read[1] is None:
         return None
+    require_finite(folder / WEIGHTS_FILE, [name for name, value in read[1].items() if not np.isfinite(value).all()])
     prefix, heads = f"{name_of_base}.", ("classifier.", "pre_classifier.")
     found = {name if name.startswith((prefix, *heads)) else prefix + name: value for name, value in read[0].items()}
     saved = {name.removeprefix(PEFT_PREFIX): value for name, value in read[1].items()}

@@ -22,6 +22,7 @@ from lightune.models.tokenizer_files import load_tokenizer, tokenizer_sha256
 from lightune.models.vocabulary import require_embeddings, settle_pad
 from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
 from lightune.progress import quiet_libraries
+from lightune.safe_files import require_finite
 from lightune.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -208,5 +209,7 @@ def _read(source: ModelSource, task: Task, seed: int, precision: str) -> tuple[P
             trust_remote_code=False,
             **loading_options(precision, architecture),
         )
+    spoilt = [name for name, value in model.named_parameters() if not bool(value.isfinite().all())]
+    require_finite(source.name, spoilt)
     hold(model, precision, architecture)
     return model, [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
