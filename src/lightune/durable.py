@@ -66,13 +66,9 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview], size: 
     needed = len(content) if isinstance(content, bytes) else size
     partial = path.with_name(f".{path.name}{PARTIAL}")
     with _room(path, needed):
-        try:
+        with _tidied(partial):
             disk.write(partial, parts)
             disk.rename(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                disk.remove(partial)
-            raise
         disk.sync(path.parent)
 
 
@@ -98,15 +94,22 @@ def new_folder(folder: Path, needed: int | None = None) -> Iterator[Path]:
         make_folder(folder.parent)
         disk.remove(partial)
         disk.make(partial)
-        try:
+        with _tidied(partial):
             yield partial
             disk.sync(partial)
             disk.rename(partial, folder)
-        except BaseException:
-            with suppress(OSError):
-                disk.remove(partial)
-            raise
         disk.sync(folder.parent)
+
+
+@contextmanager
+def _tidied(partial: Path) -> Iterator[None]:
+    """Remove what is unfinished if it does not get its name."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            disk.remove(partial)
+        raise
 
 
 @contextmanager

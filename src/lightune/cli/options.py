@@ -17,6 +17,7 @@ from lightune.values.text_formats import listed_names, named_encoding, named_sep
 
 if TYPE_CHECKING:
     from lightune.data.text_file import TextFormat
+    from lightune.record import RunRecord
 
 T = TypeVar("T")
 
@@ -103,6 +104,23 @@ def utf8_stdout() -> TextIO:
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8")
     return sys.stdout
+
+
+def shown(record: RunRecord, as_json: bool) -> int:
+    """Print a run, in the first of its processes only, and return the exit status."""
+    from lightune import runtime
+
+    if runtime.rank():
+        pass
+    elif as_json:
+        print_json(record.model_dump(mode="json"))
+    else:
+        from rich.console import Console
+
+        from lightune.report.summary import print_summary
+
+        print_summary(record, Console(highlight=False))
+    return 0 if record.status == "completed" else 4
 
 
 def example(text: str) -> str:

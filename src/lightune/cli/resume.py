@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lightune.cli.options import as_json, example, print_json
+from lightune.cli.options import as_json, example, shown
 
 EXAMPLES = example("""
 lightune resume runs/quickstart-1            # or runs/quickstart-1.partial
@@ -20,18 +20,8 @@ def command(run: str, as_json: bool) -> int:
     RUN is the run folder, with or without .partial. Data, recipe, base model and versions have to be those of the run,
     or the differences are shown. On a CPU the result is that of an uninterrupted run, to the bit.
     """
-    from lightune import resuming, runtime
+    from lightune import resuming
     from lightune.progress import default_reporter
 
     record = resuming.resume(run, default_reporter())
-    if runtime.rank():  # the first process prints
-        pass
-    elif as_json:
-        print_json(record.model_dump(mode="json"))
-    else:
-        from rich.console import Console
-
-        from lightune.report.summary import print_summary
-
-        print_summary(record, Console(highlight=False))
-    return 0 if record.status == "completed" else 4
+    return shown(record, as_json)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lightune.cli.options import as_json, example, print_json, text_format
+from lightune.cli.options import as_json, example, shown, text_format
 
 EXAMPLES = example("""
 lightune run                                   # embedded model and data
@@ -64,17 +64,7 @@ def command(recipe: str | None, output: str | None, settings: tuple[str, ...], a
 
     composed = compose(recipe, flags, settings)
 
-    from lightune import experiment, runtime
+    from lightune import experiment
 
     record = experiment.run(composed.recipe, output, default_reporter(), composed.notes)
-    if runtime.rank():  # the first process prints
-        pass
-    elif as_json:
-        print_json(record.model_dump(mode="json"))
-    else:
-        from rich.console import Console
-
-        from lightune.report.summary import print_summary
-
-        print_summary(record, Console(highlight=False))
-    return 0 if record.status == "completed" else 4
+    return shown(record, as_json)
