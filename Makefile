@@ -1,5 +1,6 @@
 # make run    set up and run the main job on the embedded model and data
 # make test   set up and pass the tests
+# make faults   kill, damage and attack it by the hundred, and write docs/guarantees.md
 # make check  everything: format, lint, types, layers, tests
 # make wheel-test  build a wheel, install it alone in an empty environment, and pass the quickstart there
 # make benchmark  measure against what people would use instead, and write docs/performance.md
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: run test test-long test-quantized wheel-test benchmark lint check clean
+.PHONY: run test test-long faults test-quantized wheel-test benchmark lint check clean
 
 run: $(VENV)/.run
 	$(BIN)/lightune run
@@ -20,6 +21,10 @@ test: $(VENV)/.dev
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
+
+# Kills, damage and hostile files by the hundred; writes docs/guarantees.md.
+faults: $(VENV)/.dev
+	$(BIN)/python tools/guarantees.py
 
 # Apart from the rest, because PEFT imports bitsandbytes wherever it is installed, which slows every process down.
 test-quantized: $(VENV)/.dev

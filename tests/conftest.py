@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from case_table import note_cases, pytest_addoption, pytest_terminal_summary  # noqa: F401  (hooks of pytest)
+from guarantees import note_guarantees
 from tiny import TinyModels, classes, sentences, write_csv
 
 # Reproducible, and no failure for being slow: a shared machine may stall anywhere.
@@ -35,6 +36,7 @@ CONTRACT = "test_contract.py"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the many short tests of the methods' contract last, so that two processes end together; note the cases."""
     note_cases(items)
+    note_guarantees(items)
     items.sort(key=lambda item: item.path.name == CONTRACT)
 
 

@@ -24,6 +24,7 @@ def spoil(path: Path, value: float) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+@pytest.mark.guarantee("An adapter with NaN or infinity in it answers nothing, with torch or without")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_an_adapter_with_a_value_that_is_no_number_answers_on_neither_path(
     tiny_models: Any, tmp_path: Path, value: float
@@ -39,6 +40,7 @@ def test_an_adapter_with_a_value_that_is_no_number_answers_on_neither_path(
         assert (caught.value.code, caught.value.exit_code) == ("ARTIFACT-051", 4)
 
 
+@pytest.mark.guarantee("A base model with NaN in it is refused before anything is measured")
 def test_a_base_model_with_a_value_that_is_no_number_is_refused_before_anything_is_measured(
     tiny_models: Any, tiny_recipe: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,8 +68,11 @@ def calls_of_all(run: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return disk.calls
 
 
+@pytest.mark.guarantee("A save that a full disk or a kill stops at any of its calls leaves the checkpoint before")
 @pytest.mark.parametrize("kill", [False, True], ids=["full", "killed"])
-def test_at_every_call_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: bool) -> None:
+def test_at_every_call_the_last_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: bool, record_property: Callable[[str, object], None]
+) -> None:
     calls = calls_of_all(tmp_path / "whole", monkeypatch)
     assert set(calls) == {"make", "write", "sync", "rename", "remove"}
     for at in range(1, len(calls) + 1):
@@ -87,10 +90,12 @@ def test_at_every_call_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: py
         list(save_all(run, SAVES[[step for step, _ in SAVES].index(last) + 1 :] if last else SAVES))  # going on
         require_whole(run, SAVES[-1][0])
         assert not kill or len(list((run / "checkpoints").iterdir())) <= 4, "leavings of a save that was killed"
+    record_property("figure", f"{len(calls)} calls {'killed' if kill else 'refused'}")
 
 
+@pytest.mark.guarantee("A power cut at any call of a save, losing all that was not synced, leaves the checkpoint before")
 def test_whatever_was_not_synced_when_the_power_fails_the_checkpoint_before_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -102,6 +107,7 @@ def test_whatever_was_not_synced_when_the_power_fails_the_checkpoint_before_is_t
         target = tmp_path / f"cut-{cut}"
         disk.after_power_cut(cut, target)
         require_whole(target, max([0, *(step for calls, step in done if calls <= cut)]))
+    record_property("figure", f"cut at {len(disk.calls) + 1} places")
 
 
 def test_a_full_disk_is_said_with_the_bytes_that_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
