@@ -93,7 +93,7 @@ def test_at_every_call_the_last_checkpoint_stays(
     record_property("figure", f"{len(calls)} calls {'killed' if kill else 'refused'}")
 
 
-@pytest.mark.guarantee("A power cut at any call of a save, losing all that was not synced, leaves the checkpoint before")
+@pytest.mark.guarantee("A power cut at any call of a save, losing what was not synced, leaves the checkpoint before")
 def test_whatever_was_not_synced_when_the_power_fails_the_checkpoint_before_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
