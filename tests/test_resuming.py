@@ -273,3 +273,22 @@ def test_a_name_that_is_no_unfinished_run(recipe: Any) -> None:
     with pytest.raises(RecipeError, match="RECIPE-066") as caught:
         lightune.resume("outt")
     assert 'Did you mean "out.partial"?' in caught.value.hint
+
+
+@pytest.mark.parametrize("left", [(), (".lock",), ("recipe.yaml", ".run.json.partial")])
+def test_a_run_that_was_killed_before_it_could_train_is_begun_again(
+    recipe: Any, whole: Path, left: tuple[str, ...]
+) -> None:
+    Path("out.partial").mkdir()
+    for name in left:
+        Path("out.partial", name).write_text("{", encoding="utf-8")
+    lightune.run(recipe, "out")
+    require_same_run(Path("out"), whole)
+
+
+def test_a_folder_of_that_name_with_other_files_is_left_alone(recipe: Any) -> None:
+    Path("out.partial").mkdir()
+    Path("out.partial/notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RecipeError, match="an unfinished run is there"):
+        lightune.run(recipe, "out")
+    assert Path("out.partial/notes.txt").read_text(encoding="utf-8") == "mine"

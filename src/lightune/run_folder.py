@@ -17,6 +17,8 @@ from lightune.durable import PARTIAL, disk, make_folder
 from lightune.errors import InterruptedRunError, LightuneError, RecipeError, ResourceError, similar_path
 
 LOCK_FILE = ".lock"  # held by the process that works in the folder; the system frees it when that ends
+# What a run writes before it can be gone on with, apart from files that are not whole.
+EARLY = {LOCK_FILE, "recipe.yaml"}
 # Windows gives these names to devices, whatever the ending and the case.
 RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
 LONGEST_NAME = 255 - len(PARTIAL)
@@ -85,9 +87,17 @@ class RunFolder:
             if not self.working.is_dir():
                 raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
             self._take()  # says so where a process is working there
+            begun_only = self._was_begun_only()
             self._lock.release()
+            if begun_only:
+                return
             hint = f"Go on with it: lightune resume {shlex.quote(str(self.final))}; or choose another --output."
             raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint) from error
+
+    def _was_begun_only(self) -> bool:
+        """Say whether a process was killed here before anything could be trained: there is nothing to go on with."""
+        found = {entry.name for entry in self.working.iterdir()}
+        return all(name in EARLY or (name.startswith(".") and name.endswith(PARTIAL)) for name in found)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
