@@ -122,7 +122,7 @@ def _case(name: str, run: Mapping[str, Any], models: Mapping[str, Path], folder:
     block = {"num_train_epochs": 2, "learning_rate": 5e-3, "save_steps": SAVE_STEPS, "load_best_model_at_end": True}
     recipe = parse_recipe({
         "name": "killed", "device": "cpu", "task": run["task"], "model": str(models[run["model"]]),
-        "method": run["method"], "data": {"source": _data(run["task"], folder)},
+        "method": run["method"], "data": {"source": data_of(run["task"], folder)},
         "training": {**block, "precision": "fp32", **run.get("training", {})},
     })  # fmt: skip
     output, calls = folder / f"whole-{run['model']}-{run['task']}", folder / "calls.json"
@@ -138,8 +138,8 @@ def _case(name: str, run: Mapping[str, Any], models: Mapping[str, Path], folder:
     return Case(name, recipe, json.loads(calls.read_bytes()), _steps(output), _sha256(output / ADAPTER))
 
 
-def _data(task: str, folder: Path) -> dict[str, str]:
-    """Write three files for a task and return their paths."""
+def data_of(task: str, folder: Path) -> dict[str, str]:
+    """Write three files of texts for a task, and return their paths."""
     rows = [{"text": text, "label": _label(task, text, label)} for text, label in sentences(128, seed=3)]
     found = {}
     for name, part in {"train": rows[:64], "validation": rows[64:88], "test": rows[88:]}.items():

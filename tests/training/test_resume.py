@@ -17,6 +17,7 @@ from lightune.errors import InterruptedRunError
 from lightune.methods import METHODS
 from lightune.progress import Advance, Silent
 from lightune.training.checkpoint import newest
+from lightune.training.step import Step
 from lightune.training.training_state import trained_parameters
 
 Make = Callable[..., Any]
@@ -54,6 +55,20 @@ class StopAt(Silent):
                 os.kill(os.getpid(), self._number)
 
         yield advance
+
+
+@pytest.fixture(autouse=True)
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The rows of every step that is taken, micro-batch by micro-batch."""
+    rows, take = list[Any](), Step.take
+
+    def noted(step: Step, shares: Any, epoch: int) -> Any:
+        found = take(step, shares, epoch)
+        rows.append(shares)
+        return found
+
+    monkeypatch.setattr(Step, "take", noted)
+    yield rows
 
 
 def outcome(trial: Any, fitted: Any) -> dict[str, Any]:
@@ -102,6 +117,7 @@ def uninterrupted(make_loop: Make, **asked: Any) -> dict[str, Any]:
     return outcome(trial, trial.fit())
 
 
+@pytest.mark.guarantee("So does one with accumulation, averaged weights, early stopping, a cache or any other schedule")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_at_every_kind_of_place(make_loop: Make, name: str) -> None:
     asked = {"method": "lora", **SETTINGS[name]}
@@ -113,14 +129,30 @@ def test_every_setting_at_every_kind_of_place(make_loop: Make, name: str) -> Non
         require_equal(went_on(make_loop, trial.folder, **asked), wanted)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
-def test_every_method(make_loop: Make, method: str) -> None:
-    asked = {"method": method, "learning_rate": None}
-    wanted = uninterrupted(make_loop, **asked)
-    draw = random.Random(method)
-    for step in draw.sample(range(1, wanted["counts"][0] + 1), 2):
+def require_equal_at(stops: int, make_loop: Make, taken: list[Any], **asked: Any) -> None:
+    """Stop at so many drawn steps, each time go on, and compare all that training leaves and the rows it took."""
+    wanted, rows = uninterrupted(make_loop, **asked), [*taken]
+    for step in random.Random(str(asked)).sample(range(1, wanted["counts"][0] + 1), stops):
+        taken.clear()
         trial = stopped(make_loop, step, **asked)
+        assert len(taken) == step
         require_equal(went_on(make_loop, trial.folder, **asked), wanted)
+        assert taken == rows
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method(make_loop: Make, taken: list[Any], method: str) -> None:
+    require_equal_at(2, make_loop, taken, method=method, learning_rate=None)
+
+
+@pytest.mark.faults
+@pytest.mark.guarantee("Every method: a training stopped at any step goes on to the same bits, with the same examples")
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_at_twenty_stops(
+    make_loop: Make, taken: list[Any], record_property: Callable[[str, object], None], method: str
+) -> None:
+    require_equal_at(20, make_loop, taken, method=method, learning_rate=None, per_device_train_batch_size=4)
+    record_property("figure", f"{len(list(METHODS))} methods, 20 drawn stops of 32 steps each")
 
 
 def test_a_training_may_be_interrupted_again_and_again(make_loop: Make) -> None:
