@@ -22,6 +22,7 @@ from lightune.recipe import Recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
+from lightune.report.stuck import stuck_sentence
 from lightune.safe_files import json_text, write_json
 from lightune.sections import (
     Baseline,
@@ -159,7 +160,9 @@ class Outcome:
             for who, scores in others.items()
         }
         best = best_baseline(task, sections)
-        cautions = [*few_texts(len(targets)), *task.cautions(self.measured.after, sections, best)]
+        found = self.measured
+        stuck = stuck_sentence(found.before, found.training, found.after)
+        cautions = [*few_texts(len(targets)), *stuck, *task.cautions(found.after, sections, best)]
         named = {who: _gain(task, found) for who, found in gains.items()}
         return Comparison(gains=named, best_baseline=best, cautions=cautions)
 

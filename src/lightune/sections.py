@@ -144,6 +144,11 @@ class Evaluation(Measured, Cost):
     rows_dropped: dict[str, int] = Field(default_factory=dict)
     truncated_examples: int | None = None
 
+    @property
+    def loss(self) -> float | None:
+        """The mean loss of the test texts; None where the task does not measure it."""
+        return self.metrics.get("loss")
+
 
 class PartMetrics(Measured):
     """Metrics on a part of the test examples: those with one value of an extra column, or those that are not known."""

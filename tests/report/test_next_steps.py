@@ -21,6 +21,7 @@ from lightune.record import RunRecord
 from lightune.report.card import render_card
 from lightune.report.html import render_html
 from lightune.report.next_steps import MOST, class_weights, next_steps, rounded_up
+from lightune.report.stuck import never_moved, stuck_sentence
 from lightune.report.summary import print_summary
 from lightune.sections import Epoch, Rows
 
@@ -307,3 +308,62 @@ def test_labels_of_hardly_any_texts_need_texts_and_no_weights():
     (step,) = class_weights(record)
     assert step.text.startswith('"Biling" is never answered, and it has hardly any texts')
     assert step.command == ""
+
+
+def with_losses(before: float, after: float, epochs: list[float], **changes: Any) -> RunRecord:
+    """Return a record whose model lost to the probe, with these losses of the test texts and of the epochs."""
+    record = trained(lost(settled(), "probe"), [(loss, None) for loss in epochs], 1, **changes)
+    sections = {"before": before, "after": after}
+    measured = {
+        name: getattr(record, name).model_copy(update={"metrics": {**getattr(record, name).metrics, "loss": loss}})
+        for name, loss in sections.items()
+    }
+    return record.model_copy(update=measured)
+
+
+@pytest.mark.parametrize(
+    ("record", "said", "command"),
+    [
+        (
+            with_losses(0.693, 0.692, [0.695, 0.694], learning_rate=1e-7, usual_learning_rate=1e-4),
+            "1e-07, is below the method's usual 0.0001",
+            f"{RERUN} --learning-rate 0.0001",
+        ),
+        (
+            with_losses(0.693, 0.75, [0.9, 0.91], learning_rate=0.5, usual_learning_rate=1e-4),
+            "0.5, is above the method's usual 0.0001",
+            f"{RERUN} --learning-rate 0.0001",
+        ),
+        (
+            with_losses(0.693, 0.693, [0.69, 0.689], learning_rate=1e-4, usual_learning_rate=1e-4, steps=8),
+            "8 steps are few",
+            f"{RERUN} --epochs 26",  # 2 epochs have 8 steps, 26 have 104
+        ),
+        (
+            with_losses(0.693, 0.693, [0.69, 0.689], learning_rate=1e-4, usual_learning_rate=1e-4, steps=500),
+            "try a tenth of it",
+            f"{RERUN} --learning-rate 1e-05",
+        ),
+    ],
+)
+def test_a_loss_that_never_moved_comes_first(record: RunRecord, said: str, command: str) -> None:
+    first = next_steps(record)[0]
+    assert said in first.text
+    assert first.command == command
+    assert len({step.command for step in next_steps(record)}) == len(next_steps(record)), "nothing is said twice"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "epochs", "stuck"),
+    [
+        (0.693, 0.693, [0.69], True),
+        (0.693, 0.687, [0.69], True),  # by 0.9%
+        (0.693, 0.68, [0.69], False),  # by 1.9%
+        (0.693, 0.9, [0.6, 0.3], False),  # learned by heart
+        (0.693, 0.9, [0.8, 0.8], True),
+    ],
+)
+def test_which_losses_never_moved(before: float, after: float, epochs: list[float], stuck: bool) -> None:
+    record = with_losses(before, after, epochs)
+    assert never_moved(record.before, record.training, record.after) is stuck
+    assert len(stuck_sentence(record.before, record.training, record.after)) == stuck

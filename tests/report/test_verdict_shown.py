@@ -118,13 +118,15 @@ NEVER = "a label that is never found stands in the first lines, not only in the 
     [
         pytest.param(
             MAIL, (866, 134), {"after": (866, 0), "tfidf": (860, 100), "probe": (850, 100)},
-            ['It never answers "spam": 0 of 134 such texts were found.'],
+            ['All 1,000 test texts get the same answer, "ham": nothing is told apart.',
+             'It never answers "spam": 0 of 134 such texts were found.'],
             id="never", marks=case("a model that answers ham to every text", "8.4 points below the probe, no more",
                                    'It never answers "spam": 0 of 134 such texts were found.', NEVER),
         ),
         pytest.param(
             MAIL, (99, 1), {"after": (99, 0), "tfidf": (90, 0), "probe": (90, 0)},
-            ['It never answers "spam": 0 of 1 such text was found.'],
+            ['All 100 test texts get the same answer, "ham": nothing is told apart.',
+             'It never answers "spam": 0 of 1 such text was found.'],
             id="one-text", marks=case("a rare label of one test text, never answered", "nothing",
                                       "0 of 1 such text was found", NEVER),
         ),
@@ -271,7 +273,8 @@ def test_an_evaluation_says_per_label_what_the_terminal_has_room_for():
     said = Classification(MAIL).cautions(record.after, {}, None)
     print_evaluation(record.after, record.task, said, Console(file=sink, width=80))
     lines = sink.getvalue().splitlines()
-    assert lines[0] == 'It never answers "spam": 0 of 4 such texts were found.'
+    assert lines[0] == 'All 13 test texts get the same answer, "ham": nothing is told apart.'
+    assert lines[1] == 'It never answers "spam": 0 of 4 such texts were found.'
     assert ["ham", "0.692", "1.000", "0.818", "9", "13"] in [line.split() for line in lines]
     assert ["spam", "-", "0.000", "0.000", "4", "0"] in [line.split() for line in lines]
 

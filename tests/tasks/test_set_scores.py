@@ -17,6 +17,7 @@ from sklearn.metrics import (
 )
 
 from lightune.sections import Baseline, Evaluation
+from lightune.tasks.label_cautions import Counts, all_alike
 from lightune.tasks.multi_label import MultiLabel
 from lightune.tasks.set_scores import MOST_LABELS, MOST_TOGETHER, overviews, set_metrics, sigmoid, sizes, together
 
@@ -158,3 +159,19 @@ def test_labels_that_are_never_answered_are_told():
     metrics = {"f1_micro": 0.5, "f1_macro": 0.9}
     told = TASK.cautions(after, {"probe": Baseline(title="linear probe", metrics=metrics)}, "probe")
     assert any(sentence.startswith("Macro F1 is") and "though micro F1 is not" in sentence for sentence in told)
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        ([[1, 0], [1, 0], [1, 0]], 'All 3 test texts get the same answer, "food": nothing is told apart.'),
+        ([[0, 0], [0, 0], [0, 0]], "All 3 test texts get the same answer, no label: nothing is told apart."),
+        ([[1, 1], [1, 1], [1, 1]], 'All 3 test texts get the same answer, "food" and "price": nothing is told apart.'),
+        ([[1, 0], [1, 0], [0, 0]], None),
+    ],
+)
+def test_answers_that_are_all_alike_are_named(answered: list[list[int]], said: str | None) -> None:
+    true = [[1, 0], [0, 1], [1, 1]]
+    both = zip(("food", "price"), zip(*true, strict=True), zip(*answered, strict=True), strict=True)
+    counts = [Counts(name, sum(given), sum(found), 0) for name, given, found in both]
+    assert all_alike(counts, 3) == ([] if said is None else [said])

@@ -58,7 +58,7 @@ class StopAt(Silent):
 
 
 @pytest.fixture(autouse=True)
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The rows of every step that is taken, micro-batch by micro-batch."""
     rows, take = list[Any](), Step.take
 
@@ -68,7 +68,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         return found
 
     monkeypatch.setattr(Step, "take", noted)
-    yield rows
+    return rows
 
 
 def outcome(trial: Any, fitted: Any) -> dict[str, Any]:

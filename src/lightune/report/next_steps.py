@@ -12,6 +12,7 @@ from lightune.measured import PURE
 from lightune.record import RunRecord
 from lightune.report import gains, usage
 from lightune.report.classification_view import LabelDetails
+from lightune.report.stuck import has_fallen, never_moved
 from lightune.sections import Epoch
 from lightune.tasks.label_cautions import shortened
 from lightune.tasks.label_warnings import IMBALANCE
@@ -23,7 +24,7 @@ BOUNDED = (gains.SHARE, PURE)  # units of metrics that are never above 1
 UNCLEAR = "no clear difference"
 FEW_TEXTS = 500  # with fewer training texts more labels usually help most
 FEW_OF_A_LABEL = 3  # test texts: with fewer there are hardly any to train on either, and weights help little
-LEAST_FALL = 0.01  # a training loss that falls by less than this share has stopped falling
+FEW_STEPS = 100  # in fewer a model of the usual size learns little
 LEAST_RISE = 0.02  # a validation loss that rises by less than this share may be noise
 LEAST_EPOCHS = 3  # fewer have no early one
 MOST_TIMES = 20  # a test set that would have to grow by more is out of reach
@@ -48,6 +49,26 @@ def next_steps(record: RunRecord) -> list[NextStep]:
     return [step for step, _ in zip(found, range(MOST), strict=False)]
 
 
+def stuck(record: RunRecord) -> Iterator[NextStep]:
+    """A loss that never moved: another learning rate, or, where the rate is the usual one, more steps."""
+    training = record.training
+    if not is_stuck(record):
+        return
+    rate, usual = training.learning_rate, training.usual_learning_rate
+    key, settled = "training.learning_rate", "The loss never moved from its start"
+    if usual is not None and rate != usual:
+        side = "below" if rate < usual else "above"
+        text = f"{settled}: the learning rate, {rate:g}, is {side} the method's usual {usual:g}."
+        yield NextStep(text, usage.changed_command(record, key, f"{usual:g}"))
+    elif training.steps < FEW_STEPS:
+        text = f"{settled}: {training.steps:,} steps are few. Train for more epochs."
+        more = ceil(FEW_STEPS / max(1, training.steps)) * max(1, len(training.epochs))
+        yield NextStep(text, usage.changed_command(record, "training.num_train_epochs", more))
+    else:
+        text = f"{settled}, at the usual learning rate: try a tenth of it, and look whether the labels are right."
+        yield NextStep(text, usage.changed_command(record, key, f"{rate / 10:g}"))
+
+
 def head_start(record: RunRecord) -> Iterator[NextStep]:
     """A new head from random weights that ends below the linear probe should start from such a probe."""
     probe = record.comparison.gains.get(PROBE)
@@ -67,7 +88,7 @@ def epochs(record: RunRecord) -> Iterator[NextStep]:
             "kept: the later ones only learned the training texts by heart. Fewer epochs do as well; more labels help."
         )
         yield NextStep(text, usage.changed_command(record, key, max(2, training.best_epoch)))
-    elif lost is not None and count and not has_settled(record):
+    elif lost is not None and count and not has_settled(record) and not is_stuck(record):
         text = f"It is worse than {lost}, which costs almost nothing, after {training.steps:,} steps: more may help."
         yield NextStep(text, usage.changed_command(record, key, 3 * count))
     elif is_unfinished(record):
@@ -78,7 +99,7 @@ def epochs(record: RunRecord) -> Iterator[NextStep]:
 def learning_rate(record: RunRecord) -> Iterator[NextStep]:
     """A run that lost to a baseline at less than the method's usual rate should try that."""
     rate, usual = record.training.learning_rate, record.training.usual_learning_rate
-    if usual is not None and rate < usual and lost_to(record) is not None:
+    if usual is not None and rate < usual and lost_to(record) is not None and not is_stuck(record):
         text = f"The learning rate, {rate:g}, is below the method's usual {usual:g}."
         yield NextStep(text, usage.changed_command(record, "training.learning_rate", f"{usual:g}"))
 
@@ -144,7 +165,7 @@ def more_test_texts(record: RunRecord) -> Iterator[NextStep]:
     yield NextStep(text, usage.changed_command(record, "data.test_examples", min(needed, texts + left)) if left else "")
 
 
-RULES = (head_start, epochs, learning_rate, class_weights, more_labels, more_test_texts)
+RULES = (stuck, head_start, epochs, learning_rate, class_weights, more_labels, more_test_texts)
 
 
 def is_perfect(record: RunRecord) -> bool:
@@ -159,6 +180,11 @@ def lost_to(record: RunRecord) -> str | None:
     names = [name for name in (found.rival, *reversed(record.baselines)) if name in record.baselines]
     lost = [name for name in names if name in found.gains and found.gains[name].verdict == "worse"]
     return record.baselines[lost[0]].named if lost else None
+
+
+def is_stuck(record: RunRecord) -> bool:
+    """Say whether the loss never moved from its start."""
+    return never_moved(record.before, record.training, record.after)
 
 
 def is_unfinished(record: RunRecord) -> bool:
@@ -194,7 +220,7 @@ def rounded_up(value: float) -> int:
 
 
 def _falls(before: Epoch, after: Epoch) -> bool:
-    return before.train_loss - after.train_loss > LEAST_FALL * abs(before.train_loss)
+    return has_fallen(before.train_loss, after.train_loss)
 
 
 def _setting(record: RunRecord, name: str, otherwise: object) -> object:

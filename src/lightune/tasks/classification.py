@@ -214,7 +214,7 @@ class Classification(Task):
         ]
 
     def cautions(self, after: Evaluation, baselines: Mapping[str, Baseline], best: str | None) -> list[str]:
-        """Return sentences on labels that are never found, and on baselines that are ahead by another figure."""
+        """Return sentences on answers all alike, labels never found, and baselines that are ahead by another figure."""
         reached = {name: _reached(found, found.named) for name, found in baselines.items()}
         counts = counts_by_label(self.labels, after.details["confusion_matrix"])
         return cautions(_reached(after, "this model"), reached, counts, best)

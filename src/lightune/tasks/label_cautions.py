@@ -48,14 +48,26 @@ def counts_by_label(labels: Sequence[str], confusion_matrix: Sequence[Sequence[i
 def cautions(after: Reached, baselines: Mapping[str, Reached], counts: Sequence[Counts], best: str | None) -> list[str]:
     """Return sentences on what the headline does not say, to be shown beside it in the first lines.
 
-    Labels that are never found, a baseline ahead in macro F1, the majority class ahead in accuracy. `best` is the
-    baseline of the headline.
+    Answers that are all alike, labels that are never found, a baseline ahead in macro F1, the majority class ahead in
+    accuracy. `best` is the baseline of the headline.
     """
-    said = never_found(counts) + untested(counts) + behind_in_f1(after, list(baselines.values()), counts)
+    texts = sum(found.examples for found in counts)
+    said = all_alike(counts, texts) + never_found(counts) + untested(counts)
+    said += behind_in_f1(after, list(baselines.values()), counts)
     majority = baselines.get("majority_class")
     if majority and best != "majority_class" and majority.headline > after.headline:
         said.append(f"{majority.name} is right more often: {majority.headline:.3f} against {after.headline:.3f}.")
     return [sentence[0].upper() + sentence[1:] for sentence in said]
+
+
+def all_alike(counts: Sequence[Counts], texts: int) -> list[str]:
+    """Return a sentence where every test text gets the same answer, though not all have the same labels."""
+    if not all(found.answered in {0, texts} for found in counts):
+        return []
+    if all(found.examples in {0, texts} for found in counts):
+        return []
+    given = " and ".join(f'"{shortened(found.label)}"' for found in counts if found.answered) or "no label"
+    return [f"All {texts:,} test texts get the same answer, {given}: nothing is told apart."]
 
 
 def never_found(counts: Sequence[Counts]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightune.sections import Baseline, Evaluation
-from lightune.tasks.label_cautions import Counts, Reached, behind_in_f1, never_found
+from lightune.tasks.label_cautions import Counts, Reached, all_alike, behind_in_f1, never_found
 from lightune.tasks.label_table import share
 from lightune.tasks.overview import Overview, by_split
 
@@ -163,13 +163,14 @@ def _figures(count: int, total: int) -> list[str]:
 
 
 def cautions(after: Evaluation, baselines: Mapping[str, Baseline]) -> list[str]:
-    """Return sentences on labels that are never found, and on baselines that are ahead in macro F1."""
+    """Return sentences on answers all alike, labels that are never found, and baselines that are ahead in macro F1."""
     counts = [
         Counts(name, found["examples"], found["answered"], round(found["recall"] * found["examples"]))
         for name, found in after.details["per_label"].items()
     ]
     reached = [_reached(found, found.named) for found in baselines.values()]
-    said = never_found(counts) + behind_in_f1(_reached(after, "this model"), reached, counts, "micro F1")
+    said = all_alike(counts, after.examples) + never_found(counts)
+    said += behind_in_f1(_reached(after, "this model"), reached, counts, "micro F1")
     return [sentence[0].upper() + sentence[1:] for sentence in said]
 
 

@@ -22,7 +22,7 @@ from lightune.training.checkpoint import Checkpoint, Checkpoints
 from lightune.training.interrupt import StopRequest
 from lightune.training.journal import Journal
 from lightune.training.step import Step
-from lightune.training.training_state import frozen_sha256, restore, state_of
+from lightune.training.training_state import frozen_sha256, require_finite, restore, state_of
 from lightune.training.validation import Validated, Validation
 
 # Of the time of training: all checkpoints of epochs together cost at most so much, after the first.
@@ -168,6 +168,7 @@ class Epochs:
         """Write a checkpoint of now; the clock of training stands still."""
         step, began = self.parts.step, time.perf_counter()
         files, numbers = state_of(step)
+        require_finite(step, files)
         self.frozen = self.frozen or frozen_sha256(step.passes.plain_model)
         between = 0 if self.steps else len(self.done)
         size = self.parts.checkpoints.save(step.count, files, {**numbers, **self._progress()}, between)

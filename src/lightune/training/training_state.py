@@ -43,6 +43,14 @@ def state_of(step: Step) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, 
     return files, numbers
 
 
+def require_finite(step: Step, files: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Raise TrainingDivergedError where the state of a step holds NaN or infinity: the checkpoint before it stays."""
+    for kind, tensors in files.items():
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise step.diverged(f"step {step.count}: {name} ({kind}) is not finite; training was stopped.")
+
+
 def restore(step: Step, found: Checkpoint) -> None:
     """Put a checkpoint's state into a step that has not been taken; ArtifactError where the two do not fit."""
     try:
