@@ -107,7 +107,7 @@ def test_every_task(task: str, tiny_models: dict[str, Path], taken: list[Any], t
 
 
 @pytest.mark.faults
-@pytest.mark.guarantee("Every task: a run stopped at any step goes on to the same weights, log and answers")
+@pytest.mark.guarantee("A run stopped at any step, every task: the same weights, log and answers")
 @pytest.mark.parametrize("task", sorted(OWN))
 def test_every_task_at_twenty_stops(
     task: str,

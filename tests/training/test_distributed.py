@@ -133,7 +133,7 @@ def test_a_signal_or_a_lost_number_on_one_rank_ends_all_alike(two):
     assert not checkpoints[1].exists()
 
 
-@pytest.mark.guarantee("So do two processes of torchrun")
+@pytest.mark.guarantee("Two processes of torchrun, stopped and gone on with: the same bits")
 def test_ranks_that_were_interrupted_go_on_to_the_same_bits(two):
     for rank in (0, 1):
         found, wanted = _tensors(two, rank, "resumed-weights"), _tensors(two, rank, "plain-weights")

@@ -117,7 +117,9 @@ def uninterrupted(make_loop: Make, **asked: Any) -> dict[str, Any]:
     return outcome(trial, trial.fit())
 
 
-@pytest.mark.guarantee("So does one with accumulation, averaged weights, early stopping, a cache or any other schedule")
+@pytest.mark.guarantee(
+    "A stopped training with accumulation, averaged weights, early stopping or any schedule: the same bits"
+)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_at_every_kind_of_place(make_loop: Make, name: str) -> None:
     asked = {"method": "lora", **SETTINGS[name]}
@@ -146,7 +148,9 @@ def test_every_method(make_loop: Make, taken: list[Any], method: str) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.guarantee("Every method: a training stopped at any step goes on to the same bits, with the same examples")
+@pytest.mark.guarantee(
+    "A training stopped at any step, every method: the same bits, from the same examples in the same order"
+)
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method_at_twenty_stops(
     make_loop: Make, taken: list[Any], record_property: Callable[[str, object], None], method: str
