@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import chdir, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import load_splits
 from lightune.data.python_data import python_tables
 from lightune.data.wishes import wishes_of
+from lightune.durable import disk
 from lightune.experiment import finish, state_of, train_along
 from lightune.fitting import Prepared, prepare, require_usable
 from lightune.progress import Reporter, Silent, program_reporter
@@ -82,7 +82,7 @@ def _remove_leavings(working: Path) -> None:
     """Remove what was written after training, which is written again."""
     for entry in working.iterdir():
         if entry.name not in STAYS:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            disk.remove(entry)
 
 
 def _recipe(working: Path, then: RunState) -> Recipe:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightune.durable import write_file
 from lightune.errors import ArtifactError, similar_path
+from lightune.links import require_own_files
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
 from lightune.report import views, words
@@ -53,6 +54,7 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
 
 
 def _read_predictions(path: Path, record: RunRecord) -> Predictions:
+    require_own_files(path.parent, path.name)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-035", f"{path}: this file is missing.", RESTORE)
     try:
