@@ -92,7 +92,7 @@ def write_file(
         require_no_link(one)
     parts = [content] if isinstance(content, bytes) else content
     needed = len(content) if isinstance(content, bytes) else size
-    partial = path.with_name(f".{path.name}{PARTIAL}")
+    partial = _partial(path)
     with room(path, needed):
         with _tidied(partial):
             disk.write(partial, parts)
@@ -120,6 +120,13 @@ def make_folder(folder: Path) -> None:
     disk.sync(folder.parent)
 
 
+def try_file(path: Path) -> None:
+    """Raise OSError where no file of this name can be made; nothing is left."""
+    partial = _partial(path)
+    disk.write(partial, [])
+    disk.remove(partial)
+
+
 def remove_empty(folder: Path) -> None:
     """Remove a folder if it is there and nothing is in it."""
     with suppress(OSError):
@@ -136,7 +143,7 @@ def new_folder(folder: Path, needed: int | None = None) -> Iterator[Path]:
     if folder.exists() or is_link(folder):
         raise FileExistsError(errno.EEXIST, "already exists", str(folder))
     require_no_link(folder.parent)
-    partial = folder.with_name(f".{folder.name}{PARTIAL}")
+    partial = _partial(folder)
     with room(folder, needed):
         make_folder(folder.parent)
         disk.remove(partial)
@@ -163,6 +170,10 @@ def library_files(folder: Path, needed: int | None = None) -> Iterator[Path]:
                 target = folder / path.relative_to(theirs)
                 make_folder(target.parent)
                 write_file(target, _parts(path), path.stat().st_size)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}{PARTIAL}")
 
 
 def _parts(path: Path) -> Iterator[bytes]:

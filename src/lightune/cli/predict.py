@@ -82,6 +82,10 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     "--abstain-below", type=click.FloatRange(0, 1), metavar="BOUND",
     help="Leave out answers whose confidence is below this, from 0 to 1.",
 )  # fmt: skip
+@click.option(
+    "--raw", is_flag=True,
+    help="Leave texts in csv and tsv as they are, also where a spreadsheet would take them for formulas.",
+)  # fmt: skip
 @base_model
 @device
 @as_json
@@ -125,7 +129,7 @@ def command(
 
         require_writable(output)
     if source is not None:
-        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json)
+        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json, how["raw"])
     return _texts(run, lines, how, as_json, by_line=not texts)
 
 
@@ -183,9 +187,11 @@ def _line(answer: Answer, is_left_out: bool) -> str:
     return f"(abstained)  {confidence_of(answer):.3f}" if is_left_out else answer.line()
 
 
-def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool) -> int:
+def _file(
+    classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool, raw: bool
+) -> int:
     from lightune.inference.abstention import Abstention
-    from lightune.inference.answer_files import as_text, write_rows
+    from lightune.inference.answer_files import text_cells, write_rows
     from lightune.inference.bulk import Tally, answered_rows
     from lightune.inference.known_texts import LabelledRows
     from lightune.progress import default_reporter
@@ -193,7 +199,7 @@ def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path
     tally, labelled, abstention = Tally(), LabelledRows(classifier), Abstention(classifier.task, wishes.abstain_below)
     rows = answered_rows(classifier, source, wishes, default_reporter(), tally, labelled)
     if output is not None:
-        written = write_rows(rows, output, abstention.json_columns)
+        written = write_rows(rows, output, abstention.json_columns, raw)
         if as_json:
             return _print({"rows": written, "output": str(output), **_counted(classifier, tally, labelled, abstention)})
         click.echo(_told(tally, written, output), err=True)
@@ -202,7 +208,7 @@ def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path
         answered = [_as_object(abstention, header, row, wishes.skips_faults) for row in rows]
         return _print({"predictions": answered, **_counted(classifier, tally, labelled, abstention)})
     else:
-        csv.writer(utf8_stdout(), lineterminator="\n").writerows(map(as_text, row) for row in rows)
+        csv.writer(utf8_stdout(), lineterminator="\n").writerows(text_cells(row, raw) for row in rows)
     _say_truncated(classifier.truncated)
     _say_abstained(_outcome(classifier, tally, abstention))
     return _say_known(labelled)

@@ -13,6 +13,7 @@ from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, re
 from lightune.report import views, words
 from lightune.report.step_losses import read_step_losses
 from lightune.tasks.number_column import JOIN
+from lightune.values.formulas import are_neutral, undone
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -80,9 +81,17 @@ def _read_rows(path: Path) -> Predictions:
     previous = csv.field_size_limit(LARGEST_FIELD)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
+            return _undone(list(csv.DictReader(file, strict=True)))
     finally:
         csv.field_size_limit(previous)
+
+
+def _undone(rows: list[dict[str, str]]) -> Predictions:
+    """Return the texts without the apostrophe that keeps a spreadsheet from computing them."""
+    cells = [cell for row in rows for pair in row.items() for cell in pair]
+    if not all(isinstance(cell, str) for cell in cells) or not are_neutral(cells):
+        return rows  # incomplete, or of an earlier version
+    return [{undone(name): undone(cell) for name, cell in row.items()} for row in rows]
 
 
 def _has_figures(row: dict[str, str], figures: dict[str, int]) -> bool:
