@@ -62,7 +62,7 @@ def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunReco
         prepared = prepare(recipe, method, splits, place.working, Silent(), ())
         changes = require_same(then, state_of(prepared))
         start = newest(place.working)
-        _remove_leavings(place.working)
+        remove_leavings(place.working)
         notes = [*then.notes, *([] if start is None else start.passed_over), *changes]
         for note in notes:
             reporter.note(note)
@@ -78,7 +78,7 @@ def _started(run: Prepared, start: Checkpoint | None) -> Prepared:
     return replace(run, start=start)
 
 
-def _remove_leavings(working: Path) -> None:
+def remove_leavings(working: Path) -> None:
     """Remove what was written after training, which is written again."""
     for entry in working.iterdir():
         if entry.name not in STAYS:

@@ -121,6 +121,7 @@ class RunFolder:
             remove_empty(self.final)
             disk.sync(self.working)
             disk.rename(self.working, self.final)
+        with suppress(OSError):  # the run is finished now, whatever comes
             disk.sync(self.final.parent)
         drop_leavings(self.final)
 
