@@ -21,8 +21,8 @@ from lightune.cli.options import (
     stdin_is_piped,
     text_format,
     utf8_stdout,
-    visible,
 )
+from lightune.terminal import say
 
 if TYPE_CHECKING:
     from lightune.inference.abstention import Abstention
@@ -118,7 +118,7 @@ def command(
             raise click.UsageError("Nothing to classify: give a text, --file, or pipe lines into it.")
         lines = piped_lines()
         if not lines:
-            click.echo("stdin holds no text; there is nothing to classify.", err=True)
+            say("stdin holds no text; there is nothing to classify.", err=True)
             return _print({"predictions": []}) if as_json else 0
     if source is not None and lines:
         raise click.UsageError("Give texts or --file, not both.")
@@ -157,7 +157,8 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_li
     shown = [_line(answer, is_left) for answer, is_left in zip(answers, left, strict=True)]
     width = max(map(len, shown)) if outcome else 0
     for line, text in zip(shown, texts, strict=True):
-        click.echo(visible(f"{line:>{width}}  {text if isinstance(text, str) else ' | '.join(text)}"))
+        parts = [text] if isinstance(text, str) else text
+        say(f"{line:>{width}}  {' | '.join(parts)}".replace("\n", "\\n"))
     _say_truncated(truncated)
     return _say_abstained(outcome)
 
@@ -202,7 +203,7 @@ def _file(
         written = write_rows(rows, output, abstention.json_columns, raw)
         if as_json:
             return _print({"rows": written, "output": str(output), **_counted(classifier, tally, labelled, abstention)})
-        click.echo(_told(tally, written, output), err=True)
+        say(_told(tally, written, output), err=True)
     elif as_json:
         header = next(rows)
         answered = [_as_object(abstention, header, row, wishes.skips_faults) for row in rows]
@@ -241,7 +242,7 @@ def _say_truncated(texts: int) -> None:
     if texts:
         from lightune.report.words import truncated
 
-        click.echo(truncated(texts), err=True)
+        say(truncated(texts), err=True)
 
 
 def _say_abstained(outcome: Abstained | None) -> int:
@@ -249,7 +250,7 @@ def _say_abstained(outcome: Abstained | None) -> int:
     if outcome is not None:
         from lightune.report.words import abstained
 
-        click.echo(abstained(outcome), err=True)
+        say(abstained(outcome), err=True)
     return 0
 
 
@@ -264,7 +265,7 @@ def _say_known(labelled: LabelledRows) -> int:
 
     found = labelled.summary()
     if found is not None:
-        click.echo(labelled_file(found), err=True)
+        say(labelled_file(found), err=True)
     return 0
 
 
