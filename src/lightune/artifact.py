@@ -21,15 +21,24 @@ from pydantic import TypeAdapter
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
 from lightune.data.windows import CUT, LongTexts
-from lightune.durable import new_folder, write_file
+from lightune.durable import library_files, new_folder, write_file
 from lightune.errors import ArtifactError, LightuneError, similar_path
+from lightune.links import require_own_files
 from lightune.methods import Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models import embedded
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.recipe import Recipe
-from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verify, write_json, write_manifest
+from lightune.safe_files import (
+    MANIFEST_FILE,
+    listed_files,
+    read_tensors,
+    verify,
+    write_json,
+    write_manifest,
+    yaml_text,
+)
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.coverage import Coverage
 from lightune.tasks.schema1 import upgraded_config
@@ -135,10 +144,11 @@ def save_adapter(
     size = safetensors_size(tensors)
     with new_folder(folder, size) as partial:
         write_file(partial / WEIGHTS_FILE, safetensors_parts(tensors, {"format": "pt"}), size)
-        method.write_config(model, partial)
-        peft_file = partial / PEFT_FILE
-        if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
-            write_json(peft_file, public_settings(peft_file, config))
+        with library_files(partial) as theirs:
+            method.write_config(model, theirs)
+            peft_file = theirs / PEFT_FILE
+            if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
+                write_json(peft_file, public_settings(peft_file, config))
         write_json(partial / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
         if fingerprints is not None:
             fingerprints.write(partial)
@@ -231,24 +241,12 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
     """Return the folder of a run's base model, from the recipe beside the adapter or from format 1."""
     recipe = folder.resolve().parent / RECIPE_FILE
     is_path = Path(config.base_model).is_absolute()
-    recorded = config.base_model if is_path else _model_in(recipe)
+    recorded = config.base_model if is_path else yaml_text(recipe, "model")
     if recorded is not None and Path(recorded).is_dir():
         return Path(recorded)
     found = f"{recipe} does not say where it is" if recorded is None else f"it is not at {recorded} any more"
     message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
     raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
-
-
-def _model_in(recipe: Path) -> str | None:
-    """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
-    import yaml
-
-    try:
-        raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    model = raw.get("model") if isinstance(raw, dict) else None
-    return model if isinstance(model, str) else None
 
 
 def _called(config: ArtifactConfig) -> str:
@@ -281,6 +279,7 @@ def adapter_folder(folder: Path) -> Path:
     if not folder.is_dir():
         hint = f"{similar_path(folder, Path('runs'))} Give a run folder, e.g. runs/x-1.".strip()
         raise ArtifactError("ARTIFACT-009", f"{folder}: there is no such folder.", hint)
+    require_own_files(folder, "adapter")
     return folder / "adapter" if (folder / "adapter").is_dir() else folder
 
 

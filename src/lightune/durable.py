@@ -1,6 +1,7 @@
-"""The only module that writes checkpoints, adapters and run folders, each whole or not at all.
+"""The only module that writes checkpoints, adapters, run folders and answers, each whole or not at all.
 
-Everything goes through five calls (make, write, sync, rename, remove), so that a test can record, fail and replay them.
+Everything goes through six calls (make, write, append, sync, rename, remove), so that a test can record, fail and
+replay them. None of them follows a symbolic link: what is written lands where its name says.
 """
 
 from __future__ import annotations
@@ -8,14 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightune.errors import ResourceError
+from lightune.links import is_link, require_no_link
 
 PARTIAL = ".partial"
 FULL = {errno.ENOSPC, errno.EDQUOT}
+# How libraries written in Rust, such as safetensors, tell of a full disk.
+SAID_FULL = ("(os error 28)", "(os error 122)")
+PART = 1 << 24  # bytes of a file that are copied at a time
+# Neither Windows has the first nor others the second.
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+MODE = 0o666  # less what the umask takes
 
 
 class Disk:
@@ -26,12 +35,23 @@ class Disk:
         folder.mkdir()
 
     def write(self, path: Path, parts: Iterable[bytes | memoryview]) -> None:
-        """Write a file and wait until its bytes are on disk; its mode is the one that the umask gives."""
-        with path.open("wb") as file:
+        """Write a new file and wait until its bytes are on disk; its mode is the one that the umask gives.
+
+        A leaving of this name goes first; if that was a link, then the link and not what it points to.
+        """
+        path.unlink(missing_ok=True)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, MODE)
+        with os.fdopen(number, "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+
+    def append(self, path: Path, content: bytes) -> None:
+        """Add to the end of a log, which may end in a part of it if the process ends meanwhile."""
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINKS, MODE)
+        with os.fdopen(number, "ab") as file:
+            file.write(content)
 
     def sync(self, folder: Path) -> None:
         """Wait until the entries of a folder are on disk; skipped where folders cannot be opened (Windows)."""
@@ -47,8 +67,8 @@ class Disk:
         old.replace(new)
 
     def remove(self, path: Path) -> None:
-        """Remove a file or a folder with all that is in it, if it is there."""
-        if path.is_dir() and not path.is_symlink():
+        """Remove a file or a folder with all that is in it, if it is there; of a link only the link."""
+        if path.is_dir() and not is_link(path):
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -57,19 +77,38 @@ class Disk:
 disk = Disk()
 
 
-def write_file(path: Path, content: bytes | Iterable[bytes | memoryview], size: int | None = None) -> None:
+def write_file(
+    path: Path,
+    content: bytes | Iterable[bytes | memoryview],
+    size: int | None = None,
+    anywhere: bool = False,
+) -> None:
     """Write a file through a temporary sibling: afterwards it has this content, or what it had before.
 
-    Raises ResourceError, with the bytes that are needed, where the disk is full.
+    The folder must be no link, unless a user named it and it may be `anywhere`. Raises ResourceError, with the bytes
+    that are needed, where the disk is full, ArtifactError where there is a link.
     """
+    for one in (path,) if anywhere else (path, path.parent):
+        require_no_link(one)
     parts = [content] if isinstance(content, bytes) else content
     needed = len(content) if isinstance(content, bytes) else size
-    partial = path.with_name(f".{path.name}{PARTIAL}")
-    with _room(path, needed):
+    partial = _partial(path)
+    with room(path, needed):
         with _tidied(partial):
             disk.write(partial, parts)
             disk.rename(partial, path)
         disk.sync(path.parent)
+
+
+def append_to(path: Path, content: bytes) -> None:
+    """Add to the end of a log; a reader has to pass over a last line that was cut off.
+
+    Raises ResourceError where the disk is full, ArtifactError where there is a link.
+    """
+    for one in (path, path.parent):
+        require_no_link(one)
+    with room(path, len(content)):
+        disk.append(path, content)
 
 
 def make_folder(folder: Path) -> None:
@@ -81,16 +120,31 @@ def make_folder(folder: Path) -> None:
     disk.sync(folder.parent)
 
 
+def try_file(path: Path) -> None:
+    """Raise OSError where no file of this name can be made; nothing is left."""
+    partial = _partial(path)
+    disk.write(partial, [])
+    disk.remove(partial)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is there and nothing is in it."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
 @contextmanager
 def new_folder(folder: Path, needed: int | None = None) -> Iterator[Path]:
     """Yield a temporary sibling to write into, and give it the folder's name at the end: it is whole or absent.
 
-    Raises FileExistsError where something has that name, ResourceError where the disk is full.
+    Raises FileExistsError where something has that name, ResourceError where the disk is full, ArtifactError where the
+    folder around it is a link.
     """
-    if folder.exists():
+    if folder.exists() or is_link(folder):
         raise FileExistsError(errno.EEXIST, "already exists", str(folder))
-    partial = folder.with_name(f".{folder.name}{PARTIAL}")
-    with _room(folder, needed):
+    require_no_link(folder.parent)
+    partial = _partial(folder)
+    with room(folder, needed):
         make_folder(folder.parent)
         disk.remove(partial)
         disk.make(partial)
@@ -99,6 +153,33 @@ def new_folder(folder: Path, needed: int | None = None) -> Iterator[Path]:
             disk.sync(partial)
             disk.rename(partial, folder)
         disk.sync(folder.parent)
+
+
+@contextmanager
+def library_files(folder: Path, needed: int | None = None) -> Iterator[Path]:
+    """Yield a temporary folder for a library that only writes by itself; then write its files into `folder`.
+
+    They so have the umask's mode and are on disk. Raises ResourceError where the disk is full.
+    """
+    require_no_link(folder)
+    with room(folder / "files", needed), tempfile.TemporaryDirectory(prefix=".library-", dir=folder) as name:
+        theirs = Path(name)
+        yield theirs
+        for path in sorted(theirs.rglob("*")):
+            if path.is_file():
+                target = folder / path.relative_to(theirs)
+                make_folder(target.parent)
+                write_file(target, _parts(path), path.stat().st_size)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}{PARTIAL}")
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while part := file.read(PART):
+            yield part
 
 
 @contextmanager
@@ -113,15 +194,16 @@ def _tidied(partial: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _room(path: Path, needed: int | None) -> Iterator[None]:
+def room(path: Path, needed: int | None = None) -> Iterator[None]:
     """Raise ResourceError where the disk has no room for so many bytes, before writing or when that fails."""
     place = next((parent for parent in path.parents if parent.is_dir()), Path())
     if needed is not None and shutil.disk_usage(place).free < needed:
         raise _full(path, needed, place)
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except Exception as error:
+        is_full = error.errno in FULL if isinstance(error, OSError) else str(error).endswith(SAID_FULL)
+        if not is_full:
             raise
         raise _full(path, needed, place) from error
 

@@ -39,10 +39,10 @@ from lightune.recipes.compose import compose
 from lightune.record import RunRecord
 from lightune.run_files import Measured, Outcome, write_recipe
 from lightune.run_folder import RunFolder
-from lightune.run_state import STATE_FILE, RunState
+from lightune.run_state import RunState
 from lightune.sections import Evaluation, Inference, ModelRecord, ReloadCheck
 from lightune.tasks import Task
-from lightune.training.checkpoint import can_go_on, remove_checkpoints
+from lightune.training.checkpoint import can_go_on
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.train import Trained
 
@@ -132,10 +132,8 @@ def state_of(run: Prepared) -> RunState:
 
 
 def finish(run: Prepared, place: RunFolder) -> RunRecord:
-    """Carry out a prepared run, and leave in its folder only what a finished one holds."""
+    """Carry out a prepared run, and write what a finished one holds into its folder."""
     record = _carry_out(run).write(place.working, place.final)
-    remove_checkpoints(place.working)
-    (place.working / STATE_FILE).unlink()
     all_ranks().broadcast_text(record.model_dump_json())
     return record
 

@@ -31,7 +31,7 @@ from lightune.tasks.coverage import Coverage
 from lightune.training.accelerate_setup import require_installed
 from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
-from lightune.training.checkpoint import Checkpoint, remove_checkpoints
+from lightune.training.checkpoint import Checkpoint
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe, usual_head_start
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
@@ -94,7 +94,6 @@ def fit(recipe: Recipe, tables: Tables, folder: Path, reporter: Reporter | None 
     trained = train_prepared(run)
     found = answering(run, trained.model)
     save(run.with_task(found.task), trained.model, found.coverage)
-    remove_checkpoints(folder)
     return (*run.notes, *found.notes)
 
 

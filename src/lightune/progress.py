@@ -13,6 +13,7 @@ from html import escape
 from typing import Any, Protocol
 
 from lightune.faults import is_warning
+from lightune.terminal import log, new_console, visible
 
 
 class Reporter(Protocol):
@@ -56,11 +57,11 @@ class PlainLines:
 
     def phase(self, title: str) -> None:
         """Print the title."""
-        print(title, file=sys.stderr, flush=True)
+        log(title)
 
     def note(self, text: str) -> None:
         """Print the note, indented."""
-        print(f"  {text}", file=sys.stderr, flush=True)
+        log(f"  {text}")
 
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Advance]:
@@ -71,7 +72,7 @@ class PlainLines:
             nonlocal done
             done += 1
             if done == total or done * 10 // total > (done - 1) * 10 // total:
-                print(f"  {title} {done}/{total}  {detail}".rstrip(), file=sys.stderr, flush=True)
+                log(f"  {title} {done}/{total}  {detail}".rstrip())
 
         yield advance
 
@@ -80,13 +81,11 @@ class Bars:
     """rich progress bars, for a person at a terminal."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self.console = Console(stderr=True, highlight=False)
+        self.console = new_console(stderr=True)
 
     def phase(self, title: str) -> None:
         """Print the title."""
-        self.console.print(f"[bold]{title}[/bold]")
+        self.console.print(title, style="bold")
 
     def note(self, text: str) -> None:
         """Print the note, dimmed; a warning is yellow."""
@@ -98,11 +97,11 @@ class Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=32, complete_style="cyan", finished_style="green"),  # rich's own is nearly red
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=total, detail="")
@@ -152,7 +151,7 @@ class Notebook:
     def _show(self) -> None:
         from IPython.display import display
 
-        shown = {"text/html": self._html(), "text/plain": "\n".join(text for _, text in self._lines)}
+        shown = {"text/html": self._html(), "text/plain": visible("\n".join(text for _, text in self._lines))}
         if self._display is None:
             self._display = display(shown, raw=True, display_id=True)
         else:
@@ -197,7 +196,13 @@ def download_bar(title: str, made: Callable[[], None]) -> Any:
             options.pop("name", None)
             is_written = options.get("unit") == "B" and not str(options.get("desc")).startswith("Downloading bytes")
             shown = is_written and sys.stderr.isatty()
-            options |= {"desc": f"  {title}", "disable": not shown, "leave": False, "delay": 0.3, "bar_format": None}
+            options |= {
+                "desc": visible(f"  {title}"),
+                "disable": not shown,
+                "leave": False,
+                "delay": 0.3,
+                "bar_format": None,
+            }
             super().__init__(*arguments, **options)
 
         def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:

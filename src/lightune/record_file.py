@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightune.errors import ArtifactError
+from lightune.links import require_own_files
 from lightune.record import SCHEMA_VERSION, RunRecord
 from lightune.tasks.schema1 import upgraded_record
 
@@ -23,6 +24,7 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
     `otherwise` says what else the user can do.
     """
     path = folder / RESULTS_FILE
+    require_own_files(folder, RESULTS_FILE)
     if not path.is_file():
         hint = f"Give a run folder, e.g. runs/reviews-1. {otherwise}".strip()
         raise ArtifactError("ARTIFACT-031", f"{folder}: no {RESULTS_FILE}, so this is not a finished run folder.", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import chdir, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from lightune.artifact import RECIPE_FILE
 from lightune.data.dataset import load_splits
 from lightune.data.python_data import python_tables
 from lightune.data.wishes import wishes_of
+from lightune.durable import disk
 from lightune.experiment import finish, state_of, train_along
 from lightune.fitting import Prepared, prepare, require_usable
 from lightune.progress import Reporter, Silent, program_reporter
@@ -62,7 +62,7 @@ def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunReco
         prepared = prepare(recipe, method, splits, place.working, Silent(), ())
         changes = require_same(then, state_of(prepared))
         start = newest(place.working)
-        _remove_leavings(place.working)
+        remove_leavings(place.working)
         notes = [*then.notes, *([] if start is None else start.passed_over), *changes]
         for note in notes:
             reporter.note(note)
@@ -78,11 +78,11 @@ def _started(run: Prepared, start: Checkpoint | None) -> Prepared:
     return replace(run, start=start)
 
 
-def _remove_leavings(working: Path) -> None:
+def remove_leavings(working: Path) -> None:
     """Remove what was written after training, which is written again."""
     for entry in working.iterdir():
         if entry.name not in STAYS:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            disk.remove(entry)
 
 
 def _recipe(working: Path, then: RunState) -> Recipe:

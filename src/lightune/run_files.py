@@ -37,6 +37,7 @@ from lightune.sections import (
     Training,
 )
 from lightune.tasks import TASKS, Task
+from lightune.values.formulas import neutral
 
 # Baselines whose predictions are in predictions.csv.
 FITTED = {PROBE[0], TFIDF[0]}
@@ -121,9 +122,8 @@ class Outcome:
         results = json_text(record.model_dump(mode="json")) + "\n"
         write_file(working / "results.json", results.encode())
         table = StringIO(newline="")
-        writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+        csv.writer(table, lineterminator="\n").writerows([neutral(cell) for cell in row] for row in cells)
         write_file(working / "predictions.csv", table.getvalue().encode())
         write_reports(record, rows, working)
         return record

@@ -13,9 +13,14 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from lightune.durable import PARTIAL, disk, make_folder
+from lightune.durable import PARTIAL, disk, make_folder, remove_empty, room
 from lightune.errors import InterruptedRunError, LightuneError, RecipeError, ResourceError, similar_path
+from lightune.links import is_link, require_no_link, require_no_links
 
+CHECKPOINTS = "checkpoints"
+STATE_FILE = "run.json"  # what the run depends on, with paths of this disk
+# What only an unfinished run needs; it goes once the folder has its final name.
+LEAVINGS = (CHECKPOINTS, STATE_FILE)
 LOCK_FILE = ".lock"  # held by the process that works in the folder; the system frees it when that ends
 # What a run writes before it can be gone on with, apart from files that are not whole.
 EARLY = {LOCK_FILE, "recipe.yaml"}
@@ -56,9 +61,11 @@ class RunFolder:
         working = final.with_name(final.name + PARTIAL)
         if not working.is_dir():
             is_whole = final.is_dir() and any(final.iterdir())
+            drop_leavings(final)  # of a process that ended right after it gave the name
             text = "is finished, there is nothing to go on with" if is_whole else "there is no unfinished run"
             hint = f"Show it: lightune report {final}" if is_whole else similar_path(working) or similar_path(final)
             raise RecipeError("RECIPE-066", f"{final}: {text}.", hint or "Unfinished runs end in .partial.")
+        require_no_links(working)
         found = cls(final.name, final, keeps)
         found._is_new = False
         return found
@@ -71,6 +78,7 @@ class RunFolder:
         return self
 
     def _take(self) -> None:
+        require_no_links(self.working)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -81,8 +89,9 @@ class RunFolder:
         self._new_parents = [parent for parent in self.working.parents if not parent.exists()]
         try:
             make_folder(self.working.parent)
-            self.working.mkdir()
-            disk.sync(self.working.parent)
+            with room(self.working):
+                disk.make(self.working)
+                disk.sync(self.working.parent)
         except OSError as error:
             if not self.working.is_dir():
                 raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
@@ -103,29 +112,43 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Rename on success, leave what a run can go on from, remove the rest."""
-        keeps = isinstance(error, InterruptedRunError) or (error is not None and self._keeps(self.working))
-        if sys.platform == "win32":  # where an open file keeps its folder from being renamed
-            self._lock.release()
-        (self.working / LOCK_FILE).unlink(missing_ok=True)
         try:
-            self._leave(error, keeps)
+            if error is not None:
+                self._leave(error)
+                return
+            try:
+                self._finish()
+            except BaseException as failed:
+                self._leave(failed)
+                raise
         finally:
             self._lock.release()
 
-    def _leave(self, error: BaseException | None, keeps: bool) -> None:
-        if error is None:
-            if self.final.is_dir():
-                self.final.rmdir()
+    def _finish(self) -> None:
+        """Give the folder its final name, and only then remove what an unfinished run goes on from."""
+        with room(self.final):
+            self._drop_lock()
+            remove_empty(self.final)
             disk.sync(self.working)
             disk.rename(self.working, self.final)
+        with suppress(OSError):  # the run is finished now, whatever comes
             disk.sync(self.final.parent)
-        elif keeps:
+        drop_leavings(self.final)
+
+    def _leave(self, error: BaseException) -> None:
+        keeps = isinstance(error, InterruptedRunError) or self._keeps(self.working)
+        self._drop_lock()
+        if keeps:
             self._say_how_to_go_on(error)
-        else:
-            disk.remove(self.working)
-            with suppress(OSError):  # another run may be using them meanwhile
-                for parent in self._new_parents:
-                    parent.rmdir()
+            return
+        disk.remove(self.working)
+        for parent in self._new_parents:
+            remove_empty(parent)
+
+    def _drop_lock(self) -> None:
+        if sys.platform == "win32":  # where an open file keeps its folder from being renamed
+            self._lock.release()
+        disk.remove(self.working / LOCK_FILE)
 
     def _say_how_to_go_on(self, error: BaseException) -> None:
         """Say that the folder was kept, and with which command it goes on."""
@@ -139,6 +162,15 @@ class RunFolder:
         number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
         message = "interrupted; the last checkpoint is kept."
         raise InterruptedRunError("RUN-002", message, f"Go on from it: {command}", signal_number=number) from error
+
+
+def drop_leavings(folder: Path) -> None:
+    """Remove from a finished run folder what only an unfinished one needs, if it is there."""
+    with suppress(OSError):  # it only takes up room
+        for name in LEAVINGS:
+            if (folder / name).exists():
+                require_no_link(folder)
+                disk.remove(folder / name)
 
 
 def _named(folder: Path) -> Path:
@@ -177,6 +209,9 @@ def _require_new(folder: Path) -> None:
     except OSError as error:  # a name in the path is too long
         message = f"--output: this path cannot be used ({error.strerror})."
         raise RecipeError("RECIPE-063", message, "Choose a shorter one.") from error
+    if is_link(folder):
+        hint = "Nothing is written through one. Give the folder that it points to, or another --output."
+        raise RecipeError("RECIPE-110", f"{folder}: this is a symbolic link.", hint)
     if taken and not folder.is_dir():
         hint = "A run is written into a folder. Choose another name for --output."
         raise RecipeError("RECIPE-060", f"{folder}: this is a file.", hint)

@@ -10,9 +10,10 @@ from typing import Any
 
 from lightune.durable import write_file
 from lightune.errors import ArtifactError
+from lightune.links import require_own_files
+from lightune.run_folder import STATE_FILE
 from lightune.safe_files import json_bytes
 
-STATE_FILE = "run.json"
 FORMAT_VERSION = 1
 # Of these packages another version may compute something else.
 MATTER = ("lightune", "torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -54,6 +55,7 @@ def read_state(folder: Path) -> RunState:
     """Read the state of an unfinished run; ArtifactError where it is not there or damaged."""
     path = folder / STATE_FILE
     hint = f"Remove {folder} and run again."
+    require_own_files(folder, STATE_FILE)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-049", f"{folder}: nothing in it says what was run ({STATE_FILE}).", hint)
     try:

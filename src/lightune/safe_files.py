@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.durable import write_file
 from lightune.errors import ArtifactError
+from lightune.links import require_own_files
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ def write_manifest(folder: Path) -> None:
 def verify(folder: Path) -> None:
     """Raise ArtifactError unless every listed file exists with the listed hash."""
     path = folder / MANIFEST_FILE
+    require_own_files(folder, MANIFEST_FILE)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
     raw = path.read_bytes()
@@ -38,6 +40,7 @@ def verify(folder: Path) -> None:
         intact = False
     if not intact:
         raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
+    require_own_files(folder, *files)
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
@@ -65,6 +68,19 @@ def require_finite(path: Path | str, spoilt: Sequence[str]) -> None:
         named = spoilt[0] if len(spoilt) == 1 else f"{spoilt[0]} and {len(spoilt) - 1} more"
         message = f"{path}: NaN or infinity in {named}."
         raise ArtifactError("ARTIFACT-051", message, "Use a sound copy, or train it again.")
+
+
+def yaml_text(path: Path, key: str) -> str | None:
+    """Return the text under a key of a YAML file, or None where there is no such file or text."""
+    import yaml
+
+    require_own_files(path.parent, path.name)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    value = raw.get(key) if isinstance(raw, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def write_json(path: Path, value: Any) -> None:

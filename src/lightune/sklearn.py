@@ -7,7 +7,6 @@ epoch if it has 100 texts or more. Nothing else is measured: that is what scikit
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from lightune.data.python_data import TEXT_PAIR, python_tables, text_and_label_columns
 from lightune.data.sources import PYTHON
+from lightune.durable import disk, make_folder, write_file
 from lightune.errors import DataError, InterruptedRunError
 from lightune.fitting import fit
 from lightune.inference.classifier import Classifier, load
@@ -60,7 +60,7 @@ class _Temporary:
     def __init__(self) -> None:
         folder = tempfile.mkdtemp(prefix="lightune-")
         self.run = Path(folder) / "run"
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(self, disk.remove, Path(folder))
 
 
 class _TextEstimator(BaseEstimator):
@@ -125,8 +125,8 @@ class _TextEstimator(BaseEstimator):
             self.folder_ = self._own.run
             for name, content in files.items():
                 path = self.folder_ / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+                make_folder(path.parent)
+                write_file(path, content)
 
     @cached_property
     def classifier_(self) -> Classifier:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightune.durable import Disk
 
-KINDS = ("make", "write", "sync", "rename", "remove")
+KINDS = ("make", "write", "append", "sync", "rename", "remove")
 
 
 class Killed(BaseException):
@@ -48,6 +48,13 @@ class FailingDisk(Disk):
             return
         whole = b"".join(map(bytes, parts))
         path.write_bytes(whole[: len(whole) // 2])
+        raise self._end()
+
+    def append(self, path: Path, content: bytes) -> None:
+        if not self._count("append"):
+            super().append(path, content)
+            return
+        super().append(path, content[: len(content) // 2])
         raise self._end()
 
     def sync(self, folder: Path) -> None:
@@ -91,6 +98,10 @@ class Recorder(Disk):
         self.calls.append(("write", path, content))
         super().write(path, [content])
 
+    def append(self, path: Path, content: bytes) -> None:
+        self.calls.append(("append", path, content))
+        super().append(path, content)
+
     def sync(self, folder: Path) -> None:
         self.calls.append(("sync", folder))
         super().sync(folder)
@@ -114,6 +125,8 @@ class Recorder(Disk):
                 self._folder(top, path)
             elif kind == "write":
                 self._folder(top, path.parent).now[path.name] = Entry(more[0])
+            elif kind == "append":  # no call says that it is on disk
+                pass
             elif kind == "sync":
                 folder = self._folder(top, path)
                 folder.sure = dict(folder.now)

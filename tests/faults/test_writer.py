@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +18,18 @@ import pytest
 import torch
 from disks import FailingDisk, Killed, Recorder
 
-from lightune import durable
+import lightune
+from lightune import durable, experiment
+from lightune.artifact import read_config, save_adapter
 from lightune.durable import Disk, new_folder, write_file
-from lightune.errors import ResourceError
+from lightune.errors import LightuneError, RecipeError, ResourceError
+from lightune.report.files import read_run
+from lightune.resuming import remove_leavings
+from lightune.run_files import Outcome
+from lightune.run_folder import LEAVINGS, RunFolder
 from lightune.training import checkpoint
-from lightune.training.checkpoint import Checkpoints, newest
+from lightune.training.checkpoint import Checkpoints, can_go_on, newest
+from reloading_here import reloading_here
 
 Saves = list[tuple[int, int]]  # (step, best epoch) of each checkpoint
 SAVES: Saves = [(2, 0), (4, 1), (6, 1), (8, 2), (10, 3), (12, 3)]
@@ -25,8 +37,11 @@ SAVES: Saves = [(2, 0), (4, 1), (6, 1), (8, 2), (10, 3), (12, 3)]
 
 @contextmanager
 def using(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put a disk in the place of the real one, in every module that has it."""
+    users = [module for name, module in sys.modules.items() if name.startswith("lightune.") and hasattr(module, "disk")]
+    assert {durable, checkpoint} <= set(users)
     with monkeypatch.context() as patch:
-        for module in (durable, checkpoint):
+        for module in users:
             patch.setattr(module, "disk", disk)
         yield
 
@@ -144,3 +159,152 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
         os.umask(before)
     modes = {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*") if path.is_file()}
     assert modes == {"0o644"}
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A run right before its adapter is saved, and what saves it: the folder as it is then, and both calls."""
+
+    unfinished: Path
+    adapter: Callable[[Path], Any]
+    outcome: Outcome
+
+    def finish(self, run: Path) -> None:
+        """Save everything into the unfinished folder, and give it the name `run`."""
+        with RunFolder.of_unfinished(run, can_go_on) as place:
+            remove_leavings(place.working)
+            self.adapter(place.working / "adapter")
+            self.outcome.write(place.working, place.final)
+
+
+@pytest.fixture(scope="module")
+def saving(tiny_recipe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saving]:
+    """Do a run once; in the many savings that follow, the page and the card are not drawn again."""
+    kept, found = tmp_path_factory.mktemp("saving"), dict[str, Any]()
+    (kept / "home").mkdir()
+
+    def save(model: Any, method: Any, config: Any, folder: Path, *rest: Any) -> int:
+        shutil.copytree(folder.parent, kept / "unfinished")
+        trained = copy.deepcopy(model)
+        found["adapter"] = lambda place: save_adapter(trained, method, config, place, *rest)
+        return save_adapter(model, method, config, folder, *rest)
+
+    def carry_out(run: Any) -> Outcome:
+        found["outcome"] = carried_out(run)
+        return found["outcome"]
+
+    carried_out = experiment._carry_out
+    with pytest.MonkeyPatch.context() as patch, reloading_here():
+        patch.chdir(kept / "home")
+        with pytest.MonkeyPatch.context() as once:
+            once.setattr("lightune.fitting.save_adapter", save)
+            once.setattr(experiment, "_carry_out", carry_out)
+            lightune.run(tiny_recipe("distilbert", "lora", save_steps=2), "out")
+        for name in ("html.render_html", "card.render_card"):
+            patch.setattr(f"lightune.report.{name}", lambda *_: "drawn")
+        yield Saving(kept / "unfinished", **found)
+
+
+def require_finished(run: Path, files: set[str]) -> None:
+    """The folder is a finished run, whose record and adapter are whole."""
+    there = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert {name for name in there if not name.startswith(LEAVINGS)} == files
+    read_run(run)
+    read_config(run / "adapter")
+
+
+def error_of(call: Callable[[], None]) -> BaseException | None:
+    try:
+        call()
+    except (Killed, LightuneError, OSError) as error:
+        return error
+    return None
+
+
+def every_call(saving: Saving, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], set[str]]:
+    """Return the calls of one saving, and the files that it leaves."""
+    shutil.copytree(saving.unfinished, folder / "out.partial")
+    disk = FailingDisk()
+    with using(disk, monkeypatch):
+        saving.finish(folder / "out")
+    files = {path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*") if path.is_file()}
+    assert {"results.json", "report.html", "README.md", "adapter/MANIFEST.json", "metrics.jsonl"} <= files
+    assert not any(name.startswith(LEAVINGS) for name in files)
+    return disk.calls, files
+
+
+@pytest.mark.guarantee("A disk that fills, or a kill, while a finished run is saved leaves a run that can go on")
+@pytest.mark.parametrize("kill", [False, True], ids=["full", "killed"])
+@pytest.mark.parametrize("every", [pytest.param(7, id="some"), pytest.param(1, id="all", marks=pytest.mark.faults)])
+def test_saving_a_finished_run_may_fail_at_every_call(
+    saving: Saving,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill: bool,
+    every: int,
+    record_property: Callable[..., None],
+) -> None:
+    calls, files = every_call(saving, tmp_path / "whole", monkeypatch)
+    assert {"make", "write", "sync", "rename", "remove"} <= set(calls)
+    places = range(1, len(calls) + 1, every)
+    for at in places:
+        run, told = tmp_path / f"{at}" / "out", f"call {at}, {calls[at - 1]}"
+        shutil.copytree(saving.unfinished, run.with_name("out.partial"))
+        with using(FailingDisk(at, kill), monkeypatch):
+            failed = error_of(partial(saving.finish, run))
+        assert isinstance(failed, Killed if kill else ResourceError | None), told
+        if isinstance(failed, ResourceError):
+            assert failed.exit_code == 6, told
+            assert calls[at - 1] != "write" or "bytes are needed" in failed.message, told
+            assert "lightune resume" in failed.hint, told
+        if not run.exists():
+            assert can_go_on(run.with_name("out.partial")), told
+            saving.finish(run)
+        require_finished(run, files)
+        shutil.rmtree(run.parent)
+    record_property("figure", f"{len(places)} of {len(calls)} calls {'killed' if kill else 'refused'}")
+
+
+@pytest.mark.guarantee("A run that a full disk or a kill ended while it was saved is finished by `lightune resume`")
+@pytest.mark.parametrize("every", [pytest.param(25, id="some"), pytest.param(3, id="many", marks=pytest.mark.faults)])
+def test_resume_finishes_what_was_not_saved(
+    saving: Saving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, record_property: Callable[..., None]
+) -> None:
+    calls, files = every_call(saving, tmp_path / "whole", monkeypatch)
+    done = 0
+    for at in range(2, len(calls), every):
+        for kill in (False, True):
+            run = tmp_path / f"{at}-{kill}" / "out"
+            shutil.copytree(saving.unfinished, run.with_name("out.partial"))
+            with using(FailingDisk(at, kill), monkeypatch), suppress(Killed, ResourceError):
+                saving.finish(run)
+            if run.exists():
+                with pytest.raises(RecipeError, match="is finished"):
+                    lightune.resume(run)
+            else:
+                assert lightune.resume(run).training.resumed, f"call {at}, {calls[at - 1]}"
+                done += 1
+            require_finished(run, files)
+            assert not [name for name in LEAVINGS if (run / name).exists()], "of a finished run"
+    assert done
+    record_property("figure", f"{done} runs resumed")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.guarantee("The files of a run have the mode that the umask gives")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, "0o644"), (0o077, "0o600"), (0o002, "0o664")])
+def test_every_file_of_a_run_has_the_mode_that_the_umask_gives(
+    saving: Saving, tmp_path: Path, mask: int, mode: str
+) -> None:
+    (tmp_path / "out.partial").mkdir()
+    for name in ("recipe.yaml", "metrics.jsonl", "run.json"):
+        shutil.copy(saving.unfinished / name, tmp_path / "out.partial")
+    before = os.umask(mask)
+    try:
+        saving.finish(tmp_path / "out")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.parent.name != "out"]
+    files += [tmp_path / "out" / name for name in ("results.json", "report.html", "environment.json")]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {mode}
+    assert (tmp_path / "out" / "adapter").stat().st_mode & 0o777 == 0o777 & ~mask

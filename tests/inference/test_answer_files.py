@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 import lightune
+from lightune.durable import Disk
 from lightune.errors import DataError, RecipeError, ResourceError
 from lightune.inference.answer_files import require_writable, write_rows
 from lightune.inference.bulk import FileWishes, Tally, answered_rows
@@ -234,7 +235,7 @@ def test_a_sheet_without_its_package_is_refused_before_anything_is_answered(tmp_
 @pytest.mark.parametrize("name", ["out.csv", f"{'x' * 250}.csv"])
 def test_a_place_where_no_file_can_be_made_is_said_before_anything_is_answered(tmp_path: Path, monkeypatch, name: str):
     if len(name) < 100:
-        monkeypatch.setattr(Path, "open", lambda *a, **k: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+        monkeypatch.setattr(Disk, "write", lambda *a: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
     with pytest.raises(ResourceError, match="DISK-005") as caught:
         require_writable(tmp_path / name)
     assert caught.value.exit_code == 6

@@ -29,8 +29,8 @@ def test_of_many_epochs_about_ten_are_told(tmp_path, epochs, told):
         def note(self, text: str) -> None:
             notes.append(text)
 
-    with Journal(tmp_path, SimpleNamespace(trackers=[]), Listener(), epochs) as journal:
-        for number in range(1, epochs + 1):
-            found = Epoch(epoch=number, train_loss=0.5, metrics={}, learning_rate=0.1, validation_loss=0.25)
-            journal.epoch(found, Classification.metrics[0], number)
+    journal = Journal(tmp_path, SimpleNamespace(trackers=[]), Listener(), epochs)
+    for number in range(1, epochs + 1):
+        found = Epoch(epoch=number, train_loss=0.5, metrics={}, learning_rate=0.1, validation_loss=0.25)
+        journal.epoch(found, Classification.metrics[0], number)
     assert notes == [f"epoch {number}: train loss 0.500, validation loss 0.250" for number in told]

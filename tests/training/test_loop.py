@@ -115,16 +115,12 @@ def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: 
         assert {int(entry["step"]) for entry in optimizer.state_dict()["state"].values()} == {step}
 
 
-def test_a_loop_that_is_not_used_opens_no_file(make_loop: MakeLoop) -> None:
-    """Whatever fails between making a loop and fitting it leaves nothing open."""
+def test_a_loop_that_is_not_used_makes_no_file(make_loop: MakeLoop) -> None:
     loop = make_loop()
     assert loop.loop.journal.reporter is loop.reporter
     assert not (loop.folder / "metrics.jsonl").exists()
-    with loop.loop.journal as journal:
-        journal.step({"step": 1})
+    loop.loop.journal.step({"step": 1})
     assert (loop.folder / "metrics.jsonl").read_text() == '{"step": 1}\n'
-    with pytest.raises(AssertionError):
-        journal.step({"step": 2})
 
 
 def read_events(path: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import say
 
 if TYPE_CHECKING:
     from lightune.models.inspection import Inspection
@@ -40,14 +41,14 @@ def command(model: str, revision: str | None, as_json: bool) -> int:
 def _show(found: Inspection) -> None:
     state = "known" if found.is_known else "not known yet"
     size = f"{found.parameters:,} parameters"
-    click.echo(f"{found.model}: {found.model_class}, architecture {found.architecture} ({state}), {size}")
-    click.echo(f"{found.layer_count} layers at {found.layers or '?'}; each role within one layer:\n")
+    say(f"{found.model}: {found.model_class}, architecture {found.architecture} ({state}), {size}")
+    say(f"{found.layer_count} layers at {found.layers or '?'}; each role within one layer:\n")
     first = f"{found.layers}.0."
     for role, modules in found.modules.items():
         paths = [name.removeprefix(first) for name in modules if name.startswith(first)]
-        click.echo(f"  {role:<15}{', '.join(paths) or '?'}")
-    click.echo(f"  {'head':<15}{', '.join(found.head) or '?'}")
+        say(f"  {role:<15}{', '.join(paths) or '?'}")
+    say(f"  {'head':<15}{', '.join(found.head) or '?'}")
     if found.row is not None:
-        click.echo("\nThe row to add to lightune/models/architectures.py, once checked against the model's source:\n")
-        click.echo("\n".join(f"    {line}" for line in found.row.splitlines()))
-        click.echo("".join(f"\n  unclear: {line}" for line in found.unclear), nl=bool(found.unclear))
+        say("\nThe row to add to lightune/models/architectures.py, once checked against the model's source:\n")
+        say("\n".join(f"    {line}" for line in found.row.splitlines()))
+        say("".join(f"\n  unclear: {line}" for line in found.unclear), nl=bool(found.unclear))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lightune.cli.options import as_json, example, print_json, text_format
+from lightune.terminal import new_console
 
 EXAMPLES = example("""
 lightune check reviews.csv
@@ -62,12 +63,10 @@ def command(data: str | None, model: str | None, settings: tuple[str, ...], as_j
     if as_json:
         print_json(found.as_json())
     else:
-        from rich.console import Console
-
         from lightune.report.check import print_findings
 
         then = _run_command(data, {**flags, "model": model}, settings) if found.usable else None
-        print_findings(found, Console(highlight=False), then)
+        print_findings(found, new_console(), then)
     return 0 if found.usable else 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import say
 
 EXAMPLES = example("""
 lightune doctor
@@ -24,5 +25,5 @@ def command(as_json: bool) -> int:
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'note'}  {finding.name:<{width}}  {finding.detail}")
+            say(f"{'ok  ' if finding.ok else 'note'}  {finding.name:<{width}}  {finding.detail}")
     return 0

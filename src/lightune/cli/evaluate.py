@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lightune.cli.options import as_json, base_model, device, example, print_json, stated_format, text_format
+from lightune.terminal import new_console
 
 EXAMPLES = example("""
 lightune evaluate runs/quickstart-1                     # its own test split again
@@ -62,12 +63,11 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0
-    from rich.console import Console
 
     from lightune.report.summary import print_evaluation
 
     task = classifier.task
-    print_evaluation(result, task.record(), task.cautions(result, {}, None), Console(highlight=False))
+    print_evaluation(result, task.record(), task.cautions(result, {}, None), new_console())
     return 0
 
 

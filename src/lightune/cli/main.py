@@ -14,7 +14,6 @@ from types import FrameType
 import click
 
 from lightune import __version__, runtime
-from lightune.cli.options import visible
 from lightune.errors import (
     InterruptedRunError,
     LightuneError,
@@ -24,6 +23,7 @@ from lightune.errors import (
     is_out_of_memory,
 )
 from lightune.report.wrapping import wrapped
+from lightune.terminal import log, new_console, say
 
 # Name -> what it does; the file of the same name is imported only when the command is used.
 COMMANDS = {
@@ -141,7 +141,7 @@ def _failed(error: BaseException, debug: bool) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
     if debug:
-        traceback.print_exception(error)
+        log("".join(traceback.format_exception(error)).rstrip("\n"))
     known = error if isinstance(error, LightuneError) else _resource_error(error)
     if known is not None:
         is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
@@ -181,14 +181,11 @@ def _say(text: str, status: int) -> int:
 
     A further process of a run says which one it is; the first one reports what all of them found.
     """
-    text = visible(text)
     if runtime.rank():
         text = f"process {runtime.rank()}: {text}"
     if sys.stderr.isatty():
-        from rich.console import Console
-
-        text = wrapped(text, Console(stderr=True).width)
-    click.echo(text, err=True)
+        text = wrapped(text, new_console(stderr=True).width)
+    say(text, err=True)
     return status
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import new_console
 
 EXAMPLES = example("""
 lightune methods
@@ -47,17 +48,19 @@ def command(name: str | None, as_json: bool) -> int:
 
 
 def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
-    console = _console()
-    console.print("[bold]which to try[/bold]: accuracy against full, in points; MiniLM, 500 texts (docs/LOG.md)")
+    console = new_console()
+    console.print(
+        "[bold]which to try[/bold]: accuracy against full, in points; MiniLM, 500 texts (docs/LOG.md)", markup=True
+    )
     for name, text in WHICH:
-        console.print(f"  {name:<13}{text}", markup=False)
+        console.print(f"  {name:<13}{text}")
     console.print()
     table = _table("method", "learning rate", "merges", "paper")
     for row in rows:
         table.add_row(row["name"], _rate(row), "yes" if row["mergeable"] else "no", row["paper"])
     console.print(table)
     known = list(rows[0]["architectures"])
-    console.print("\n[bold]where each works[/bold], by the outcome of its tests")
+    console.print("\n[bold]where each works[/bold], by the outcome of its tests", markup=True)
     marks = _table("method", *(str(number) for number in range(1, len(known) + 1)), gap=1)
     for row in rows:
         marks.add_row(row["name"], *(_mark(row["architectures"][kind]) for kind in known))
@@ -65,23 +68,26 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     if any(None in row["architectures"].values() for row in rows):
         console.print("? not tested yet")
     legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
-    console.print(f"{legend}\n\n[bold]and by PEFT's own names[/bold], with PEFT's own options: {', '.join(others)}")
+    console.print(f"{legend}\n")
+    console.print("[bold]and by PEFT's own names[/bold], with PEFT's own options:", end=" ", markup=True)
+    console.print(", ".join(others))
     foreign = [f"{row['name']} ({row['package']})" for row in rows if _is_foreign(row)]
     if foreign:
-        console.print(f"\nfrom other packages: {', '.join(foreign)}", markup=False)
+        console.print(f"\nfrom other packages: {', '.join(foreign)}")
     console.print("\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
 
 
 def _print_one(row: dict[str, Any]) -> None:
-    console = _console()
-    console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", markup=True)
+    console = new_console()
+    console.print(row["name"], style="bold", end="  ")
+    console.print(row["summary"])
     if _is_foreign(row):
-        console.print(f"from the package {row['package']}", markup=False)
+        console.print(f"from the package {row['package']}")
     console.print(f"\nlearning rate {_rate(row)}; {_says(row)}")
     if row["options"]:
-        console.print("\n[bold]options[/bold], with their defaults")
+        console.print("\n[bold]options[/bold], with their defaults", markup=True)
         for option, value in row["options"].items():
-            console.print(f"  {option} = {_default(row, option, value)}", markup=False)
+            console.print(f"  {option} = {_default(row, option, value)}")
     _print_where(row["architectures"], console)
 
 
@@ -93,7 +99,7 @@ def _print_where(outcome: dict[str, str | None], console: Any) -> None:
         console.print(f"\nworks on {working} of {len(outcome)} architectures")
     for kind, reason in outcome.items():
         if reason:
-            console.print(f"  not on {kind}: {reason}", markup=False)
+            console.print(f"  not on {kind}: {reason}")
     if untested:
         where = "any architecture" if len(untested) == len(outcome) else ", ".join(untested)
         console.print(f"\nnot tested yet on {where}; tools/methods.py in the source tree tests it")
@@ -128,12 +134,6 @@ def _says(row: dict[str, Any]) -> str:
 
 def _rate(row: dict[str, Any]) -> str:
     return f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _table(*titles: str, gap: int = 3) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -13,6 +12,7 @@ import click
 
 from lightune.errors import DataError
 from lightune.safe_files import json_text
+from lightune.terminal import VisibleStdout, new_console, say, visible_json
 from lightune.values.text_formats import listed_names, named_encoding, named_separator
 
 if TYPE_CHECKING:
@@ -83,25 +83,17 @@ def stated_format(how: Mapping[str, Any]) -> TextFormat:
     return TextFormat(**{one.name: how[one.name] for one in fields(TextFormat)})
 
 
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; where that is not UTF-8, JSON's own escapes keep every character."""
     is_utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    text = json_text(value, ensure_ascii=not is_utf8)
-    # Half a character cannot be printed; JSON has an escape for it.
-    click.echo(text.encode(errors="backslashreplace").decode())
+    say(visible_json(json_text(value, ensure_ascii=not is_utf8)))
 
 
-def visible(text: str) -> str:
-    """Return a text without control characters, which a column's name or a label may hold and a terminal obeys."""
-    return STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def utf8_stdout() -> TextIO:
+def utf8_stdout() -> TextIO | VisibleStdout:
     """Return stdout for rows of a file: UTF-8 like every file we write, whatever the console's own encoding."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        return VisibleStdout()
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     return sys.stdout
 
@@ -115,11 +107,9 @@ def shown(record: RunRecord, as_json: bool) -> int:
     elif as_json:
         print_json(record.model_dump(mode="json"))
     else:
-        from rich.console import Console
-
         from lightune.report.summary import print_summary
 
-        print_summary(record, Console(highlight=False))
+        print_summary(record, new_console())
     return 0 if record.status == "completed" else 4
 
 
@@ -146,5 +136,5 @@ def piped_lines() -> list[str]:
         raise DataError("DATA-003", f"stdin: this is not UTF-8 ({error.reason}).", hint) from error
     texts = [line for line in lines if line.strip()]
     if len(texts) < len(lines):
-        click.echo(f"{len(lines) - len(texts)} blank lines of stdin were skipped.", err=True)
+        say(f"{len(lines) - len(texts)} blank lines of stdin were skipped.", err=True)
     return texts

@@ -21,8 +21,8 @@ from lightune.cli.options import (
     stdin_is_piped,
     text_format,
     utf8_stdout,
-    visible,
 )
+from lightune.terminal import say
 
 if TYPE_CHECKING:
     from lightune.inference.abstention import Abstention
@@ -82,6 +82,10 @@ lightune predict runs/quickstart-1 --file reviews.csv --output sure.csv --abstai
     "--abstain-below", type=click.FloatRange(0, 1), metavar="BOUND",
     help="Leave out answers whose confidence is below this, from 0 to 1.",
 )  # fmt: skip
+@click.option(
+    "--raw", is_flag=True,
+    help="Leave texts in csv and tsv as they are, also where a spreadsheet would take them for formulas.",
+)  # fmt: skip
 @base_model
 @device
 @as_json
@@ -114,7 +118,7 @@ def command(
             raise click.UsageError("Nothing to classify: give a text, --file, or pipe lines into it.")
         lines = piped_lines()
         if not lines:
-            click.echo("stdin holds no text; there is nothing to classify.", err=True)
+            say("stdin holds no text; there is nothing to classify.", err=True)
             return _print({"predictions": []}) if as_json else 0
     if source is not None and lines:
         raise click.UsageError("Give texts or --file, not both.")
@@ -125,7 +129,7 @@ def command(
 
         require_writable(output)
     if source is not None:
-        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json)
+        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json, how["raw"])
     return _texts(run, lines, how, as_json, by_line=not texts)
 
 
@@ -153,7 +157,8 @@ def _texts(run: str, lines: list[str], how: dict[str, Any], as_json: bool, by_li
     shown = [_line(answer, is_left) for answer, is_left in zip(answers, left, strict=True)]
     width = max(map(len, shown)) if outcome else 0
     for line, text in zip(shown, texts, strict=True):
-        click.echo(visible(f"{line:>{width}}  {text if isinstance(text, str) else ' | '.join(text)}"))
+        parts = [text] if isinstance(text, str) else text
+        say(f"{line:>{width}}  {' | '.join(parts)}".replace("\n", "\\n"))
     _say_truncated(truncated)
     return _say_abstained(outcome)
 
@@ -183,9 +188,11 @@ def _line(answer: Answer, is_left_out: bool) -> str:
     return f"(abstained)  {confidence_of(answer):.3f}" if is_left_out else answer.line()
 
 
-def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool) -> int:
+def _file(
+    classifier: Classifier, source: Path, wishes: FileWishes, output: Path | None, as_json: bool, raw: bool
+) -> int:
     from lightune.inference.abstention import Abstention
-    from lightune.inference.answer_files import as_text, write_rows
+    from lightune.inference.answer_files import text_cells, write_rows
     from lightune.inference.bulk import Tally, answered_rows
     from lightune.inference.known_texts import LabelledRows
     from lightune.progress import default_reporter
@@ -193,16 +200,16 @@ def _file(classifier: Classifier, source: Path, wishes: FileWishes, output: Path
     tally, labelled, abstention = Tally(), LabelledRows(classifier), Abstention(classifier.task, wishes.abstain_below)
     rows = answered_rows(classifier, source, wishes, default_reporter(), tally, labelled)
     if output is not None:
-        written = write_rows(rows, output, abstention.json_columns)
+        written = write_rows(rows, output, abstention.json_columns, raw)
         if as_json:
             return _print({"rows": written, "output": str(output), **_counted(classifier, tally, labelled, abstention)})
-        click.echo(_told(tally, written, output), err=True)
+        say(_told(tally, written, output), err=True)
     elif as_json:
         header = next(rows)
         answered = [_as_object(abstention, header, row, wishes.skips_faults) for row in rows]
         return _print({"predictions": answered, **_counted(classifier, tally, labelled, abstention)})
     else:
-        csv.writer(utf8_stdout(), lineterminator="\n").writerows(map(as_text, row) for row in rows)
+        csv.writer(utf8_stdout(), lineterminator="\n").writerows(text_cells(row, raw) for row in rows)
     _say_truncated(classifier.truncated)
     _say_abstained(_outcome(classifier, tally, abstention))
     return _say_known(labelled)
@@ -235,7 +242,7 @@ def _say_truncated(texts: int) -> None:
     if texts:
         from lightune.report.words import truncated
 
-        click.echo(truncated(texts), err=True)
+        say(truncated(texts), err=True)
 
 
 def _say_abstained(outcome: Abstained | None) -> int:
@@ -243,7 +250,7 @@ def _say_abstained(outcome: Abstained | None) -> int:
     if outcome is not None:
         from lightune.report.words import abstained
 
-        click.echo(abstained(outcome), err=True)
+        say(abstained(outcome), err=True)
     return 0
 
 
@@ -258,7 +265,7 @@ def _say_known(labelled: LabelledRows) -> int:
 
     found = labelled.summary()
     if found is not None:
-        click.echo(labelled_file(found), err=True)
+        say(labelled_file(found), err=True)
     return 0
 
 

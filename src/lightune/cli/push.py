@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lightune.cli.options import as_json, base_model, example, print_json
+from lightune.terminal import new_console, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,14 +43,12 @@ def command(run: Path, name: str, yes: bool, as_json: bool, **how: Any) -> int:
     model card as README.md. Fingerprints of the training texts stay here. It needs an access token that may write
     (`hf auth login`, or HF_TOKEN). From then on `lightune predict NAME "A text."` answers anywhere.
     """
-    from rich.console import Console
-
     from lightune.models import hub_upload as hub
 
     if how["base_model"] and not how["merged"]:
         raise click.UsageError("--model goes with --merged: an adapter is uploaded without its base model.")
     hub.require_repository_name(name)
-    console = Console(highlight=False, stderr=as_json)
+    console = new_console(stderr=as_json)
     can_ask = sys.stdin is not None and sys.stdin.isatty()
     with tempfile.TemporaryDirectory() as working:
         prepared = _prepared(run, Path(working), how)
@@ -107,7 +106,7 @@ def _agreed(can_ask: bool, count: int, repository: Repository, again: str) -> bo
         raise click.UsageError(f"Nobody can be asked here (stdin is no terminal). To upload these files: {again}")
     if click.confirm(f"Upload these {count} files to {repository.name}?", err=True):
         return True
-    click.echo("Nothing was uploaded.", err=True)
+    say("Nothing was uploaded.", err=True)
     return False
 
 

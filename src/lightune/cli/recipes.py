@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import new_console, say
 
 EXAMPLES = example("""
 lightune recipes
@@ -24,13 +25,12 @@ def command(name: str | None, as_json: bool) -> int:
         if as_json:
             print_json(recipe.model_dump(mode="json"))
         else:
-            click.echo(to_yaml(recipe), nl=False)
+            say(to_yaml(recipe), nl=False)
         return 0
     found = shipped()
     if as_json:
         print_json({"recipes": [{"name": key, "description": text} for key, text in found.items()]})
         return 0
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -38,5 +38,5 @@ def command(name: str | None, as_json: bool) -> int:
     table.add_column("what it does")
     for key, text in found.items():
         table.add_row(key, text)
-    Console(highlight=False).print(table)
+    new_console().print(table)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import new_console
 
 EXAMPLES = example("""
 lightune report runs/quickstart-1
@@ -28,9 +29,8 @@ def command(run: Path, as_json: bool) -> int:
     if as_json:
         print_json(record.model_dump(mode="json"))
         return 0
-    from rich.console import Console
 
     from lightune.report.summary import print_summary
 
-    print_summary(record, Console(highlight=False))
+    print_summary(record, new_console())
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lightune.cli.options import as_json, example, print_json
+from lightune.terminal import new_console
 
 EXAMPLES = example("""
 lightune tasks
@@ -29,11 +30,10 @@ def command(name: str | None, as_json: bool) -> int:
     if as_json:
         print_json({"tasks": rows})
         return 0
-    from rich.console import Console
 
     from lightune.report.summary import print_line
 
-    console = Console(highlight=False)
+    console = new_console()
     for row in rows:
         print_line(console, row["name"], row["summary"])
         print_line(console, "", f"metrics: {', '.join(metric['title'] for metric in row['metrics'])}")

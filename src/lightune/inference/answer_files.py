@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
-from io import TextIOWrapper
-from itertools import islice
+from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
+from lightune.data.arrow_columns import nameless_file
+from lightune.durable import PART, try_file, write_file
 from lightune.errors import DataError, RecipeError, ResourceError
 from lightune.extras import install_command
 from lightune.inference.excel_answers import write_sheet
+from lightune.links import is_link
+from lightune.values.formulas import neutral
 
 KINDS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 BATCH_ROWS = 4096
@@ -27,6 +31,9 @@ def require_writable(target: Path) -> None:
 
     Raises ResourceError where no file can be made: before anything is answered.
     """
+    if is_link(target):
+        hint = "Nothing is written through one. Give the file that it points to, or another name."
+        raise RecipeError("RECIPE-111", f"{target} is a symbolic link.", hint)
     if _exists(target):
         raise RecipeError("RECIPE-100", f"{target} already exists; it is not overwritten.", "Choose another name.")
     if _kind(target) not in KINDS:
@@ -37,30 +44,54 @@ def require_writable(target: Path) -> None:
         raise RecipeError("RECIPE-101", f"{target}: writing .xlsx needs a package that is not installed.", hint)
     if not target.parent.is_dir():
         raise RecipeError("RECIPE-062", f"{target}: there is no folder {target.parent}.", "Create it first.")
-    partial = target.with_name(target.name + ".partial")
-    with _opened(partial):
-        partial.unlink()
+    try:
+        try_file(target)
+    except OSError as error:
+        message = f"{target.parent}: no file can be made there ({error.strerror})."
+        raise ResourceError("DISK-005", message, "Choose another folder, or a shorter name.") from error
 
 
-def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = ()) -> int:
+def write_rows(rows: Iterator[Row], target: Path, numbers: Collection[str] = (), raw: bool = False) -> int:
     """Write rows, the header first, and return how many came after it; the kind of file is in the target's name.
 
     Nothing is opened before the header exists. Texts under the names in `numbers` are JSON, and become its values where
-    the kind of file has numbers, true and false. Raises RecipeError as `require_writable` does, DataError for a text
-    that a tsv or a sheet cannot hold.
+    the kind of file has numbers, true and false. Unless `raw`, no cell of a csv or tsv is left that a spreadsheet takes
+    for a formula. Raises RecipeError as `require_writable` does, DataError for what a tsv or a sheet cannot hold.
     """
     require_writable(target)
-    header = list(next(rows))
-    partial = target.with_name(target.name + ".partial")
-    write = _WRITERS[_kind(target)]
-    try:
-        with _opened(partial) as sink:
-            written = write(sink, header, rows, numbers)
-        partial.replace(target)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return written
+    answers = Answered(list(next(rows)), rows, numbers, raw)
+    write_file(target, _WRITERS[_kind(target)](answers), anywhere=True)
+    return answers.count
+
+
+@dataclass
+class Answered:
+    """Rows on their way into a file: the header, the rows, which are counted, and which columns hold JSON."""
+
+    header: Row
+    rows: Iterator[Row]
+    numbers: Collection[str] = ()
+    raw: bool = False
+    count: int = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows."""
+        for cells in self.rows:
+            self.count += 1
+            yield cells
+
+    def typed(self) -> Iterator[list[Any]]:
+        """Yield the rows with the cells of `numbers` as numbers; an answer that is missing is None there."""
+        for cells in self:
+            yield [
+                cell if name not in self.numbers else json.loads(cell) if cell else None
+                for name, cell in zip(self.header, cells, strict=True)
+            ]
+
+    def lines(self) -> Iterator[list[str]]:
+        """Yield the cells of header and rows as texts."""
+        for cells in chain([self.header], self):
+            yield text_cells(cells, self.raw)
 
 
 def _exists(path: Path) -> bool:
@@ -70,12 +101,9 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        message = f"{path.parent}: no file can be made there ({error.strerror})."
-        raise ResourceError("DISK-005", message, "Choose another folder, or a shorter name.") from error
+def text_cells(cells: Row, raw: bool = False) -> list[str]:
+    """Return the cells of a csv or tsv; unless `raw`, texts that a spreadsheet would compute have an apostrophe."""
+    return [cell if raw else neutral(cell) for cell in map(as_text, cells)]
 
 
 def as_text(value: Any) -> str:
@@ -94,65 +122,62 @@ def _kind(target: Path) -> str:
     return target.suffix.lower().lstrip(".")
 
 
-def _csv(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
-    text = TextIOWrapper(sink, encoding="utf-8", errors="surrogatepass", newline="")
-    writer, written = csv.writer(text, lineterminator="\n"), 0
-    writer.writerow(header)
-    for cells in rows:
-        writer.writerow([as_text(cell) for cell in cells])
-        written += 1
-    text.flush()
-    text.detach()
-    return written
+def _csv(answers: Answered) -> Iterator[bytes]:
+    text = StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    for cells in answers.lines():
+        writer.writerow(cells)
+        yield text.getvalue().encode("utf-8", "surrogatepass")
+        text.seek(0)
+        text.truncate()
 
 
-def _tsv(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
-    sink.write(_tsv_line("the header", header))
-    written = 0
-    for written, cells in enumerate(rows, 1):
-        sink.write(_tsv_line(f"row {written}", cells))
-    return written
+def _tsv(answers: Answered) -> Iterator[bytes]:
+    for number, texts in enumerate(answers.lines()):
+        if any(mark in text for text in texts for mark in "\t\r\n"):
+            place = f"row {number}" if number else "the header"
+            message = f"{place} holds a tab or a line break, which a .tsv cannot hold."
+            raise DataError("DATA-076", message, "Write .csv, .jsonl or .parquet.")
+        yield ("\t".join(texts) + "\n").encode("utf-8", "surrogatepass")
 
 
-def _tsv_line(place: str, cells: Row) -> bytes:
-    texts = [as_text(cell) for cell in cells]
-    if any(mark in text for text in texts for mark in "\t\r\n"):
-        message = f"{place} holds a tab or a line break, which a .tsv cannot hold."
-        raise DataError("DATA-076", message, "Write .csv, .jsonl or .parquet.")
-    return ("\t".join(texts) + "\n").encode("utf-8", "surrogatepass")
+def _jsonl(answers: Answered) -> Iterator[bytes]:
+    for cells in answers.typed():
+        record = dict(zip(answers.header, cells, strict=True))
+        yield _json(record).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _jsonl(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
-    written = 0
-    for cells in rows:
-        record = dict(zip(header, _typed(header, cells, numbers), strict=True))
-        sink.write(_json(record).encode("utf-8", "backslashreplace") + b"\n")
-        written += 1
-    return written
-
-
-def _xlsx(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
+def _xlsx(answers: Answered) -> Iterator[bytes]:
     """Write one sheet; lists and objects are written as JSON."""
 
     def plain(value: Any) -> Any:
         return _json(value) if isinstance(value, list | dict) else value
 
-    return write_sheet(sink, header, (list(map(plain, _typed(header, cells, numbers))) for cells in rows))
+    with nameless_file() as sink:
+        write_sheet(sink, answers.header, (list(map(plain, cells)) for cells in answers.typed()))
+        yield from _read_again(sink)
 
 
-def _parquet(sink: IO[bytes], header: Row, rows: Iterator[Row], numbers: Collection[str]) -> int:
+def _parquet(answers: Answered) -> Iterator[bytes]:
     """Write one table; a column whose values have no common type is written as JSON."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    parts: list[list[pa.Array]] = [[] for _ in header]
+    parts: list[list[pa.Array]] = [[] for _ in answers.header]
+    rows = answers.typed()
     while batch := list(islice(rows, BATCH_ROWS)):
-        typed = zip(*(_typed(header, cells, numbers) for cells in batch), strict=True)
-        for column, values in zip(parts, typed, strict=True):
+        for column, values in zip(parts, zip(*batch, strict=True), strict=True):
             column.append(_array(list(values)))
-    table = pa.table(dict(zip(header, map(_column, parts), strict=True)))
-    parquet.write_table(table, sink)
-    return int(table.num_rows)
+    table = pa.table(dict(zip(answers.header, map(_column, parts), strict=True)))
+    with nameless_file() as sink:
+        parquet.write_table(table, sink)
+        yield from _read_again(sink)
+
+
+def _read_again(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while part := file.read(PART):
+        yield part
 
 
 def _array(values: list[Any]) -> Any:
@@ -175,14 +200,6 @@ def _column(parts: list[Any]) -> Any:
         return pa.array(texts, pa.string())
 
 
-_WRITERS: dict[str, Callable[[IO[bytes], Row, Iterator[Row], Collection[str]], int]] = {
+_WRITERS: dict[str, Callable[[Answered], Iterator[bytes]]] = {
     "csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet, "xlsx": _xlsx,
 }  # fmt: skip
-
-
-def _typed(header: Row, cells: Row, numbers: Collection[str]) -> list[Any]:
-    """Return the cells with those of `numbers` as numbers; an answer that is missing is None there."""
-    return [
-        cell if name not in numbers else json.loads(cell) if cell else None
-        for name, cell in zip(header, cells, strict=True)
-    ]

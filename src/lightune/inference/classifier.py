@@ -16,6 +16,7 @@ from lightune.artifact import CONFIG_FILE, AdaptedModel, holds_adapter, load_ada
 from lightune.data.encoding import Encoded, NoTokensError, encode
 from lightune.data.names import clean_name
 from lightune.data.windows import CUT, WINDOWS, LongTexts
+from lightune.durable import library_files, make_folder
 from lightune.errors import DataError, RecipeError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
@@ -253,7 +254,10 @@ class Classifier:
                 setattr(model.config, name, value)
         if checkpoint_task(model.config.to_dict(), str(folder)) != self.task:
             model.config.lightune_task = self.task.as_json()  # which the rest of config.json does not say
-        model.save_pretrained(folder)
+        needed = sum(value.numel() * value.element_size() for value in model.parameters())
+        make_folder(Path(folder))
+        with library_files(Path(folder), needed) as theirs:
+            model.save_pretrained(theirs)
         save_tokenizer(self.tokenizer, Path(folder), self.max_length)
 
 

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.durable import library_files
 from lightune.models.config import explained
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length:
     saved.init_kwargs.update(padding_side=saved.padding_side, model_input_names=list(saved.model_input_names))
     saved.model_max_length = max_length
     saved.chat_template = None  # which a classifier does not use
-    saved.save_pretrained(folder)
+    with library_files(folder) as theirs:
+        saved.save_pretrained(theirs)
 
 
 def tokenizer_sha256(folder: Path) -> str:

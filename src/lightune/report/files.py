@@ -7,11 +7,13 @@ from pathlib import Path
 
 from lightune.durable import write_file
 from lightune.errors import ArtifactError, similar_path
+from lightune.links import require_own_files
 from lightune.record import RunRecord
 from lightune.record_file import RESTORE, RESULTS_FILE, damaged, first_fault, read_record
 from lightune.report import views, words
 from lightune.report.step_losses import read_step_losses
 from lightune.tasks.number_column import JOIN
+from lightune.values.formulas import are_neutral, undone
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -53,6 +55,7 @@ def read_run(folder: Path) -> tuple[RunRecord, Predictions]:
 
 
 def _read_predictions(path: Path, record: RunRecord) -> Predictions:
+    require_own_files(path.parent, path.name)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-035", f"{path}: this file is missing.", RESTORE)
     try:
@@ -78,9 +81,17 @@ def _read_rows(path: Path) -> Predictions:
     previous = csv.field_size_limit(LARGEST_FIELD)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
+            return _undone(list(csv.DictReader(file, strict=True)))
     finally:
         csv.field_size_limit(previous)
+
+
+def _undone(rows: list[dict[str, str]]) -> Predictions:
+    """Return the texts without the apostrophe that keeps a spreadsheet from computing them."""
+    cells = [cell for row in rows for pair in row.items() for cell in pair]
+    if not all(isinstance(cell, str) for cell in cells) or not are_neutral(cells):
+        return rows  # incomplete, or of an earlier version
+    return [{undone(name): undone(cell) for name, cell in row.items()} for row in rows]
 
 
 def _has_figures(row: dict[str, str], figures: dict[str, int]) -> bool:

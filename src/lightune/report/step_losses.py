@@ -10,6 +10,7 @@ from statistics import fmean
 
 from pydantic import BaseModel, FiniteFloat
 
+from lightune.links import require_own_files
 from lightune.record_file import damaged, first_fault
 
 STEPS_FILE = "metrics.jsonl"
@@ -54,6 +55,7 @@ def read_step_losses(folder: Path) -> StepLosses | None:
     Raises ArtifactError where a line is not that of a step.
     """
     path = folder / STEPS_FILE
+    require_own_files(folder, STEPS_FILE)
     if not path.is_file():
         return None
     lines: list[Line] = []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 
 from lightune.measured import Metric, written
 from lightune.record import RunRecord
 from lightune.sections import Evaluation, LabelledFile
 from lightune.tasks.coverage import Abstained
+from lightune.terminal import visible
 
-TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 NOT_MEASURED = "not measured"
 NOT_PUBLISHED = "Fingerprints of the training texts, by which `lightune evaluate` knows them again, are not published."
 
@@ -216,14 +215,8 @@ def learning_rate(value: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, without characters that control a terminal."""
-    flat = " ".join(text.split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(char) else char for char in flat)
-
-
-def _steers(char: str) -> bool:
-    """Say whether a character controls a terminal, or reverses the rest of a line like U+202E."""
-    return unicodedata.category(char) in {"Cc", "Cs"} or char in TURNS
+    """Return the text on one line, with escapes in the place of characters that control a terminal."""
+    return visible(" ".join(text.split()))
 
 
 def shortened(text: str, longest: int) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.durable import disk, new_folder, write_file
 from lightune.errors import ArtifactError
+from lightune.links import require_no_link
+from lightune.run_folder import CHECKPOINTS
 from lightune.safe_files import read_tensors, verify, write_json, write_manifest
 from lightune.tensor_files import safetensors_parts, safetensors_size
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from lightune.methods import Method
     from lightune.training.distributed import Ranks
 
-FOLDER = "checkpoints"
+FOLDER = CHECKPOINTS
 BEST = "best-"  # the weights of a best epoch
 STEP = "step-"
 WEIGHTS = "weights"
@@ -60,6 +62,7 @@ class Checkpoints:
         """Write the trained weights as those of the best epoch so far; earlier ones stay until the next `save`."""
         folder = self._below / best_name(epoch)
         if self.ranks.is_first:
+            require_no_link(self._below)
             with suppress(OSError):  # of a run that went on from before this epoch
                 disk.remove(folder)
             save_checkpoint(folder, {WEIGHTS: self.method.state(self.model)}, {"epoch": epoch})
@@ -72,6 +75,7 @@ class Checkpoints:
         folder = self._below / checkpoint_name(step, epochs)
         if not self.ranks.is_first:
             return 0
+        require_no_link(self._below)
         if not _is_whole(folder):  # as it is where a run that went on from it is interrupted at once
             with suppress(OSError):
                 disk.remove(folder)
@@ -97,11 +101,6 @@ class Checkpoints:
     @property
     def _below(self) -> Path:
         return self.folder / FOLDER
-
-
-def remove_checkpoints(run: Path) -> None:
-    """Remove all checkpoints of a run that is complete."""
-    disk.remove(run / FOLDER)
 
 
 def can_go_on(run: Path) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from lightune.durable import append_to, write_file
 from lightune.measured import Metric
 from lightune.progress import Reporter
 from lightune.sections import Epoch
@@ -24,55 +23,35 @@ MOST_NOTED = 12  # epochs that are all told; of more about every tenth part is
 class Journal:
     """metrics.jsonl in the folder, which gets one line per step, the accelerator's trackers, and the reporter.
 
-    The file is open in its context; `begin` empties it. Of several processes only the first has a file and
-    trackers. `epochs` is how many there will be: the reporter gets about ten of many.
+    `begin` empties it. Of several processes only the first has a file and trackers. `epochs` is how many there will be:
+    the reporter gets about ten of many.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, reporter: Reporter, epochs: int = 1) -> None:
         self.reporter = reporter
         self._epochs = epochs
         self._accelerator = accelerator
-        self._path = folder / METRICS_FILE if all_ranks().is_first else Path(os.devnull)
-        self._log: TextIO | None = None
+        self._path = folder / METRICS_FILE if all_ranks().is_first else None
         self.recomputed = 0
 
     def begin(self, step: int) -> None:
         """Keep the lines of the first steps, and drop later ones, which are `recomputed`."""
+        if self._path is None:
+            return
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
         numbers = [_step_of(line) for line in lines]
         kept = [line for line, number in zip(lines, numbers, strict=True) if 0 < number <= step]
         self.recomputed = max([0, *(number - step for number in numbers)])
-        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def __enter__(self) -> Journal:
-        """Open the file behind the lines that were kept."""
-        self._log = self._path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self._open.close()
-        self._log = None
-
-    @property
-    def _open(self) -> TextIO:
-        assert self._log, "steps and epochs are logged in the journal's context"
-        return self._log
+        write_file(self._path, "".join(f"{line}\n" for line in kept).encode())
 
     def step(self, line: dict[str, Any]) -> None:
         """Log a step; `line` has its number as "step"."""
-        self._open.write(json.dumps(line) + "\n")
-        self._open.flush()  # what was computed when the process is killed can be told
+        if self._path is not None:  # at once: what was computed when the process is killed can be told
+            append_to(self._path, f"{json.dumps(line)}\n".encode())
         self._track("train", line, line["step"])
 
     def epoch(self, found: Epoch, headline: Metric, step: int) -> None:
-        """Report the validation after optimizer step `step`, by the loss and the headline metric.
-
-        The steps so far are then on disk.
-        """
-        self._open.flush()
+        """Report the validation after optimizer step `step`, by the loss and the headline metric."""
         self._track("validation", {"train_loss": found.train_loss, **found.beside()}, step)
         if not self._is_noted(found.epoch):
             return

@@ -70,7 +70,7 @@ class Loop:
         parts = Parts(self.step, self.validation, self.checkpoints, self.journal, *how)
         self.journal.begin(0 if start is None else int(start.state["step"]))
         surroundings = while_training(passes, texts, self.settings, folder, self.in_bf16)
-        with StopRequest() as stop, self.journal, surroundings as cached:
+        with StopRequest() as stop, surroundings as cached:
             progress = self.journal.reporter.steps("training", self.step.schedule.total)
             with Meter(device) as meter, progress as advance:
                 best = Best(self.validation.task.metric(self.settings.metric_for_best_model))
