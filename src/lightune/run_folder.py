@@ -95,18 +95,16 @@ class RunFolder:
         except OSError as error:
             if not self.working.is_dir():
                 raise ResourceError("DISK-001", f"{self.working}: cannot be created ({error.strerror}).") from error
-            self._take()  # says so where a process is working there
-            begun_only = self._was_begun_only()
-            self._lock.release()
-            if begun_only:
-                return
-            hint = f"Go on with it: lightune resume {shlex.quote(str(self.final))}; or choose another --output."
-            raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint) from error
+            self._require_begun_only()
 
-    def _was_begun_only(self) -> bool:
-        """Say whether a process was killed here before anything could be trained: there is nothing to go on with."""
+    def _require_begun_only(self) -> None:
+        """Refuse a folder that is there, unless a process was killed in it before anything could be trained."""
+        self._take()  # says so where a process is working there
         found = {entry.name for entry in self.working.iterdir()}
-        return all(name in EARLY or (name.startswith(".") and name.endswith(PARTIAL)) for name in found)
+        self._lock.release()
+        if not all(name in EARLY or (name.startswith(".") and name.endswith(PARTIAL)) for name in found):
+            hint = f"Go on with it: lightune resume {shlex.quote(str(self.final))}; or choose another --output."
+            raise RecipeError("RECIPE-061", f"{self.working}: an unfinished run is there.", hint)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -101,6 +101,9 @@ def _half(kind: str, arguments: tuple[Any, ...]) -> None:
     path: Path = arguments[0]
     if kind == "write":
         _write_half(path, arguments[1])
+    elif kind == "append":
+        with path.open("ab") as log:
+            log.write(arguments[1][: len(arguments[1]) // 2])
     elif kind == "remove" and path.is_dir():
         for entry in islice(path.iterdir(), 1):
             entry.unlink() if entry.is_file() else None
