@@ -140,6 +140,11 @@ def _failed(error: BaseException, debug: bool) -> int:
         return 0
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
+    return _faulty(error, debug)
+
+
+def _faulty(error: BaseException, debug: bool) -> int:
+    """Print an error, ours or not, and return the exit status."""
     if debug:
         log("".join(traceback.format_exception(error)).rstrip("\n"))
     known = error if isinstance(error, LightuneError) else _resource_error(error)
