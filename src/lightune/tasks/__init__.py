@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
 AUTO = "auto"
 # The task of a column that no other task claims; its errors say what labels are.
 USUAL = "classification"
+MOST_OUTPUTS = 100_000
 
 
 def describe() -> list[dict[str, Any]]:
@@ -146,10 +148,23 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
     if strange:  # of a newer version: fields that are not understood must not be ignored
         raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: unknown: {', '.join(strange)}).")
     try:
-        return TypeAdapter(TASKS[name]).validate_python(options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(map(str, fault["loc"])) or "the whole"
-        raise ArtifactError(
-            "ARTIFACT-005", f"{where}: cannot be understood (task: {place}: {fault['msg']})."
-        ) from error
+        return _of_one_size(TypeAdapter(TASKS[name]).validate_json(json.dumps(options), strict=True))
+    except ValueError as error:
+        said = str(error)
+        if isinstance(error, ValidationError):
+            fault = error.errors(include_url=False)[0]
+            said = f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+        raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: {said}).") from error
+
+
+def _of_one_size(task: Task) -> Task:
+    """Return the task. Raises ValueError where a table of it is not as long as the others, or a label occurs twice."""
+    if len(set(task.labels)) < len(task.labels):
+        raise ValueError("labels: one is there twice")
+    for name in task.by_output:
+        found = getattr(task, name)
+        if found and len(found) != task.outputs:
+            raise ValueError(f"{name}: {len(found)} for {task.outputs} outputs")
+    if not 0 < task.outputs <= MOST_OUTPUTS:
+        raise ValueError(f"{task.outputs:,} outputs; 1 to {MOST_OUTPUTS:,} are possible")
+    return task
