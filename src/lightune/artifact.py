@@ -218,7 +218,7 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
     give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
     loaded = replace(loaded, long_texts=config.long_texts)
-    return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
+    return AdaptedModel(loaded, model.eval(), method, config, shares_base, fingerprints_in(folder))
 
 
 def require_plausible(folder: Path, method: Method, loaded: LoadedModel) -> None:
@@ -259,6 +259,6 @@ def hub_revision(config: ArtifactConfig) -> str | None:
     return None if revision is None or revision.startswith("sha256:") else revision
 
 
-def _fingerprints(folder: Path) -> Fingerprints | None:
+def fingerprints_in(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list is not verified."""
     return read_fingerprints(folder) if FINGERPRINTS_FILE in listed_files(folder) else None

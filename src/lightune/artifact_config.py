@@ -26,7 +26,7 @@ from lightune.models.load import LoadedModel, fingerprint
 from lightune.recipe import Recipe
 from lightune.record_file import first_fault
 from lightune.safe_files import MANIFEST_FILE, listed_files, verify
-from lightune.tasks import Task, task_from_json
+from lightune.tasks import Task, has_twins, task_from_json
 from lightune.tasks.coverage import Coverage
 from lightune.tasks.schema1 import upgraded_config
 
@@ -87,10 +87,8 @@ class ArtifactConfig:
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of lightune.json but `files`; `labels` are also beside the task, as in format 1."""
-        # Older versions do not know `long_texts`, and cut.
         coverage = self.coverage and asdict(self.coverage)
-        told = {name: value for name, value in vars(self).items() if (name, value) != ("long_texts", CUT)}
-        return {**told, "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
+        return {**vars(self), "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
 
 
 class _Written(BaseModel):
@@ -142,7 +140,9 @@ def read_config(folder: Path) -> ArtifactConfig:
         if config.method in METHODS:  # those of PEFT are made when one is loaded, since that takes seconds
             _require_options(method_of(config, folder), config.method_options, version)
         if version > 1:
-            _require_exact({**config.as_json(), "format_version": version}, value, version)
+            unsaid = {"long_texts"} if version == 2 and config.long_texts == CUT else set()  # then it was left out
+            told = {**config.as_json(), "format_version": version, "files": value.get("files")}
+            _require_exact({name: one for name, one in told.items() if name not in unsaid}, value, version)
         if version > 2 and value["files"] != pinned(listed_files(folder)):
             raise ValueError("files: not those of this folder")
         return config
@@ -157,6 +157,8 @@ def _config(value: Mapping[str, Any], path: Path) -> ArtifactConfig:
     written = _Written.model_validate(value)
     if written.labels != list(task.labels) and "labels" in value:
         raise ValueError(f"labels: not those of the task, {list(task.labels)}")
+    if has_twins(written.text_columns) or has_twins(written.label_column):
+        raise ValueError("text_columns or label_column: one is there twice")
     coverage: Coverage | None = TypeAdapter(Coverage | None).validate_json(json.dumps(written.coverage), strict=True)
     own = {one.name: getattr(written, one.name) for one in fields(ArtifactConfig)}
     return ArtifactConfig(**{**own, "task": task, "coverage": coverage, "format_version": FORMAT_VERSION})
@@ -166,6 +168,7 @@ def _require_options(method: Method, given: Mapping[str, Any], version: int) -> 
     """Raise ValueError unless a method's options are all there; the first format may lack those that came later."""
     made = method.options()
     wrong = [name for name in sorted({*made, *given}) if not same_json(made.get(name, ...), given.get(name, ...))]
+    wrong += [name for name, one in given.items() if has_twins(one)]
     if wrong and version > 1:
         raise ValueError(f"method_options: missing, unknown or not as they are written: {', '.join(wrong)}")
 
@@ -187,11 +190,11 @@ def rebuilding(folder: Path) -> Iterator[None]:
 
 def _require_exact(expected: Mapping[str, Any], given: Mapping[str, Any], version: int) -> None:
     """Raise ValueError unless a file holds what would be written for what was read from it."""
-    names = {*expected, *(["files"] if version > 2 else [])}
+    names = set(expected) - (set() if version > 2 else {"files"})
     if names != set(given):
         raise ValueError(f"missing or unknown: {', '.join(sorted(names ^ set(given)))}")
-    for name, value in expected.items():
-        if not same_json(value, given[name]):
+    for name in names:
+        if not same_json(expected[name], given[name]):
             raise ValueError(f"{name}: not as it is written")
 
 

@@ -52,12 +52,13 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     It supports plain LoRA, and methods whose saved tensors are the model's own, on single texts. Raises ArtifactError
     for a damaged folder or another base model.
     """
-    from lightune.artifact import adapter_folder, find_base, holds_adapter, read_config
+    from lightune.artifact import adapter_folder, find_base, fingerprints_in, holds_adapter, read_config
 
     if not _is_small(texts) or not Path(run).is_dir() or not holds_adapter(Path(run)):
         return None
     folder = adapter_folder(Path(run))
     config = read_config(folder)
+    fingerprints_in(folder)  # not used here, and refused where they are damaged
     if config.model_precision != "fp32" or len(config.text_columns) != 1 or config.task.reads != "text":
         return None
     source = find_base(config, folder, base_model)

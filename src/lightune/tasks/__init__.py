@@ -24,6 +24,7 @@ __all__ = [
     "checkpoint_task",
     "describe",
     "find_task",
+    "has_twins",
     "label_columns",
     "require_task",
     "task_from_json",
@@ -157,10 +158,17 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
         raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: {said}).") from error
 
 
+def has_twins(value: Any) -> bool:
+    """Say whether a list of names has one of them twice."""
+    is_names = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return is_names and len(set(value)) < len(value)
+
+
 def _of_one_size(task: Task) -> Task:
     """Return the task. Raises ValueError where a table of it is not as long as the others, or a label occurs twice."""
-    if len(set(task.labels)) < len(task.labels):
-        raise ValueError("labels: one is there twice")
+    twins = [one.name for one in fields(task) if has_twins(getattr(task, one.name))]
+    if twins:
+        raise ValueError(f"{twins[0]}: a name is there twice")
     for name in task.by_output:
         found = getattr(task, name)
         if found and len(found) != task.outputs:
