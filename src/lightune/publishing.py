@@ -12,7 +12,7 @@ from lightune.artifact_config import CONFIG_FILE, ArtifactConfig, described, rea
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
-from lightune.record_file import read_record
+from lightune.record_file import read_record, showing
 from lightune.report import usage
 from lightune.report.card import UNKNOWN_LICENSE, Published, render_card
 from lightune.report.files import CARD_FILE
@@ -33,7 +33,8 @@ class Upload:
 
     def with_card(self, repository: str, license: str = UNKNOWN_LICENSE) -> dict[str, Content]:
         """Return all files of the repository of this name, the model card first."""
-        card = render_card(self.record, Published(repository, license, self.is_merged))
+        with showing(Path(self.record.run_folder)):
+            card = render_card(self.record, Published(repository, license, self.is_merged))
         return {CARD_FILE: card.encode(), **self.files}
 
     @property

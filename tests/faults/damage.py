@@ -59,7 +59,7 @@ def changed_names(folder: Path, files: list[str]) -> Iterator[Damage]:
 
 
 def _changed_fields(value: Any) -> Iterator[tuple[bytes, str]]:
-    for place in _places(value):
+    for place in every_place(value):
         for what in ("deleted", "renamed", "added beside", "reshaped"):
             changed = copy.deepcopy(value)
             parent: Any = changed
@@ -76,14 +76,15 @@ def _changed_fields(value: Any) -> Iterator[tuple[bytes, str]]:
             yield json.dumps(changed).encode(), f"{'.'.join(map(str, place))} {what}"
 
 
-def _places(value: Any, at: Path_ = ()) -> Iterator[Path_]:
+def every_place(value: Any, at: Path_ = ()) -> Iterator[Path_]:
+    """Yield where each value of JSON is; of a list, the first three."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield (*at, name)
-            yield from _places(inner, (*at, name))
+            yield from every_place(inner, (*at, name))
     elif isinstance(value, list):
         for number, inner in enumerate(value[:3]):
-            yield from _places(inner, (*at, number))
+            yield from every_place(inner, (*at, number))
 
 
 def _reshaped(value: Any) -> Any:
