@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,5 +43,15 @@ def without_tokenizer(folder: Path) -> Path:
     """Make an adapter folder as those of a version that saved no tokenizer."""
     for path in folder.glob("tokenizer*"):
         path.unlink()
+    return in_format_2(folder)
+
+
+def in_format_2(folder: Path) -> Path:
+    """Rewrite lightune.json by hand as 0.2.0 wrote it: without the hashes of other files; with a new manifest."""
+    about = folder / "lightune.json"
+    told = json.loads(about.read_text(encoding="utf-8"))
+    assert told.pop("format_version") == 3
+    assert told.pop("files")
+    about.write_text(json.dumps({**told, "format_version": 2}), encoding="utf-8")
     write_manifest(folder)
     return folder

@@ -245,14 +245,28 @@ def test_another_architecture_is_refused(copied: Callable[..., Saved], tiny_mode
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"format_version": 3}, "ARTIFACT-006"),
+        ({"format_version": 4}, "ARTIFACT-006"),
         ({"format_version": "2"}, "ARTIFACT-006"),
         ({"format_version": None}, "ARTIFACT-006"),
-        ({"format_version": 3, "no_such_key": 1}, "ARTIFACT-006"),
+        ({"format_version": 4, "no_such_key": 1}, "ARTIFACT-006"),
+        ({"format_version": True}, "ARTIFACT-006"),
+        ({"format_version": 2}, "ARTIFACT-005"),
         ({"method": "no-such-method"}, "ARTIFACT-008"),
         ({"method_options": {"rank": 4, "no_such_option": 1}}, "ARTIFACT-008"),
-        ({"method_options": {"rank": 5}}, "ARTIFACT-010"),
-        ({"task": {"name": "classification", "labels": ["a", "b", "c"]}, "labels": ["a", "b", "c"]}, "ARTIFACT-010"),
+        ({"method_options": {"rank": 5}}, "ARTIFACT-005"),
+        ({"method_options": {**make_method("lora", {"rank": 5}).options()}}, "ARTIFACT-010"),
+        ({"task": {"name": "classification", "labels": ["a", "b", "c"]}, "labels": ["a", "b", "c"]}, "ARTIFACT-005"),
+        ({"task": classes(["a", "b", "c"]).as_json(), "labels": ["a", "b", "c"]}, "ARTIFACT-010"),
+        ({"max_length": 0}, "ARTIFACT-005"),
+        ({"max_length": -1}, "ARTIFACT-005"),
+        ({"max_length": 10**18}, "ARTIFACT-005"),
+        ({"max_length": 65}, "ARTIFACT-005"),  # the tiny models have 64 positions
+        ({"max_length": float("nan")}, "ARTIFACT-005"),
+        ({"max_length": True}, "ARTIFACT-005"),
+        ({"task": {**classes(LABELS).as_json(), "temperature": 0}}, "ARTIFACT-005"),
+        ({"task": {**classes(LABELS).as_json(), "temperature": float("inf")}}, "ARTIFACT-005"),
+        ({"task": {**classes(LABELS).as_json(), "temperature": "1"}}, "ARTIFACT-005"),
+        ({"task": classes(["a", "a"]).as_json(), "labels": ["a", "a"]}, "ARTIFACT-005"),
         ({"task": {"name": "classification", "labels": ["a", "b"]}}, "ARTIFACT-005"),
         ({"task": {"name": "no-such-task", "labels": ["a", "b"]}}, "ARTIFACT-046"),
         ({"task": {"labels": ["a", "b"]}}, "ARTIFACT-046"),
@@ -296,7 +310,8 @@ def test_weights_that_are_no_safetensors_are_refused(copied: Callable[..., Saved
 def in_format_1(folder: Path) -> dict[str, Any]:
     """Rewrite lightune.json by hand as the first format had it: `labels` beside the other keys, and no task."""
     written = json.loads((folder / "lightune.json").read_text(encoding="utf-8"))
-    assert written["format_version"] == 2
+    assert written["format_version"] == 3
+    assert written.pop("files").keys() >= {"tokenizer.json", "tokenizer_config.json"}
     task = written.pop("task")
     assert task == {"name": "classification", "labels": LABELS, "temperature": 1.0}
     assert written.pop("coverage") is None

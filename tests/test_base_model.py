@@ -64,7 +64,7 @@ def same_logits(one: Any, run: Any) -> None:
 def test_the_adapter_names_its_base_and_no_path(tiny_run: Any, tiny_models: dict[str, Path]) -> None:
     text = (tiny_run.folder / "adapter" / "lightune.json").read_text(encoding="utf-8")
     about, base = json.loads(text), tiny_models["distilbert"]
-    assert (about["format_version"], about["base_model"], about["base_revision"]) == (2, "distilbert", None)
+    assert (about["format_version"], about["base_model"], about["base_revision"]) == (3, "distilbert", None)
     assert about["base_sha256"] == fingerprint(find_model(str(base)))
     assert str(base.parent) not in text
     assert yaml.safe_load((tiny_run.folder / "recipe.yaml").read_text(encoding="utf-8"))["model"] == str(base)

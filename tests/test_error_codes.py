@@ -29,6 +29,7 @@ SHARED = {
     "RECIPE-016": "the head cannot start from a linear model",
     "RECIPE-034": "the method cannot be attached to this model",
     "RECIPE-037": "the method cannot be set up from so few texts or steps",
+    "RECIPE-047": "the tokenizer cannot be read",
     "RECIPE-048": "transformers has no sequence classifier of this architecture",
 }
 

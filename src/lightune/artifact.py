@@ -11,38 +11,37 @@ The tokenizer is the adapter folder's, so that no other version can change an an
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
-from lightune.data.dataset import DataSplits
+from lightune.artifact_config import CONFIG_FILE, ArtifactConfig, described, method_of, read_config, rebuilding
+from lightune.bounded import read_own_json
 from lightune.data.fingerprints import FINGERPRINTS_FILE, Fingerprints, read_fingerprints
-from lightune.data.windows import CUT, LongTexts
 from lightune.durable import library_files, new_folder, write_file
-from lightune.errors import ArtifactError, LightuneError, similar_path
+from lightune.errors import ArtifactError, similar_path
 from lightune.links import require_own_files
-from lightune.methods import Method, make_method
+from lightune.methods import Method
 from lightune.methods.base import WEIGHTS_FILE
+from lightune.methods.peft_method import REFUSALS
 from lightune.models import embedded
+from lightune.models.config import TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
-from lightune.recipe import Recipe
+from lightune.models.weight_files import MOST_NEW
 from lightune.safe_files import (
     MANIFEST_FILE,
+    hashes_of,
     listed_files,
     read_tensors,
-    verify,
     write_json,
     write_manifest,
     yaml_text,
 )
-from lightune.tasks import Task, task_from_json
-from lightune.tasks.coverage import Coverage
-from lightune.tasks.schema1 import upgraded_config
 from lightune.tensor_files import safetensors_parts, safetensors_size
+from lightune.tensor_headers import read_headers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,67 +49,13 @@ if TYPE_CHECKING:
 
     from lightune.models.shared_base import SharedBase
 
-CONFIG_FILE = "lightune.json"
 PEFT_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
-# Format 1 holds the path of a base model in a folder; format 2 holds only the folder's name.
-FORMAT_VERSION = 2
-READ_FORMATS = (1, 2)
 SAY_WHERE = "Say where that model is: --model PATH on the command line, base_model=PATH in Python."
+# Endings of files beside a tokenizer's own that transformers looks for.
+READ_BESIDE = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
+LARGEST_OPTION = 4096
 SHOWN_DIGITS = 12  # of a SHA-256
-
-
-@dataclass(frozen=True)
-class ArtifactConfig:
-    """Everything besides the tensors: how to rebuild the model that the tensors belong to.
-
-    `coverage` is that of the run's validation texts; None for answers without a confidence, and where it is not known.
-    """
-
-    format_version: int
-    base_model: str
-    base_revision: str | None
-    base_sha256: str
-    method: str
-    method_options: dict[str, Any]
-    task: Task
-    max_length: int
-    text_columns: list[str]
-    label_column: str | list[str]
-    seed: int
-    model_precision: str = "fp32"
-    coverage: Coverage | None = None
-    long_texts: LongTexts = CUT
-
-    @classmethod
-    def of(
-        cls, recipe: Recipe, loaded: LoadedModel, method: Method, splits: DataSplits, coverage: Coverage | None = None
-    ) -> ArtifactConfig:
-        """Return the configuration of what a run trained."""
-        source = loaded.source
-        return cls(
-            format_version=FORMAT_VERSION,
-            base_model=source.folder.resolve().name if source.revision is None else recipe.model,
-            base_revision=source.revision,
-            base_sha256=fingerprint(source),
-            method=recipe.method.name,
-            method_options=method.options(),
-            task=splits.task,
-            max_length=loaded.max_length,
-            text_columns=splits.text_columns,
-            label_column=splits.label_columns[0] if len(splits.label_columns) == 1 else splits.label_columns,
-            seed=recipe.training.seed,
-            model_precision=recipe.model_precision,
-            coverage=coverage,
-            long_texts=loaded.long_texts,
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the content of lightune.json; `labels` are also beside the task, as in format 1."""
-        # Older versions do not know `long_texts`, and cut.
-        coverage = self.coverage and asdict(self.coverage)
-        told = {name: value for name, value in vars(self).items() if (name, value) != ("long_texts", CUT)}
-        return {**told, "labels": list(self.task.labels), "task": self.task.as_json(), "coverage": coverage}
 
 
 @dataclass
@@ -149,11 +94,12 @@ def save_adapter(
             peft_file = theirs / PEFT_FILE
             if peft_file.is_file():  # only now: PEFT would ask the Hub about a name whenever it collects the tensors
                 write_json(peft_file, public_settings(peft_file, config))
-        write_json(partial / CONFIG_FILE, replace(config, method_options=method.saved_as().options()).as_json())
         if fingerprints is not None:
             fingerprints.write(partial)
         if tokenizer is not None:
             save_tokenizer(tokenizer, partial, config.max_length)
+        config = replace(config, method_options=method.saved_as().options())
+        write_json(partial / CONFIG_FILE, described(config, hashes_of(partial)))
         write_manifest(partial)
     return (folder / WEIGHTS_FILE).stat().st_size
 
@@ -162,31 +108,8 @@ def public_settings(path: Path, config: ArtifactConfig) -> dict[str, Any]:
     """Return the content of PEFT's file with the base model's public name and commit, never a path."""
     is_folder, name = config.base_revision is None, config.base_model
     base = Path(name).name if is_folder else embedded.public_name(name)
-    told = json.loads(path.read_text(encoding="utf-8"))
+    told = read_own_json(path)
     return {**told, "base_model_name_or_path": base, "revision": hub_revision(config)}
-
-
-def read_config(folder: Path) -> ArtifactConfig:
-    """Verify the folder and return its configuration; format 1 is converted to format 2."""
-    verify(folder)
-    path = folder / CONFIG_FILE
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        version = value["format_version"]
-        if version not in READ_FORMATS:
-            known = " and ".join(map(str, READ_FORMATS))
-            message = f"{folder}: format {version}; this lightune reads the formats {known}."
-            raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
-        value = upgraded_config(value) if version == 1 else value
-        value["task"] = task_from_json(value["task"], str(path))
-        labels = list(value["task"].labels)
-        if value.pop("labels", labels) != labels:
-            raise ValueError(f"labels: not those of the task, {labels}")
-        value["coverage"] = TypeAdapter(Coverage | None).validate_python(value.get("coverage"))
-        value["long_texts"] = TypeAdapter(LongTexts).validate_python(value.get("long_texts", CUT))
-        return ArtifactConfig(**value)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactError("ARTIFACT-005", f"{path}: cannot be understood ({error}).") from error
 
 
 def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedModel:
@@ -198,7 +121,8 @@ def load_adapter(folder: Path | str, base_model: str | None = None) -> AdaptedMo
     folder = adapter_folder(Path(folder))
     config = read_config(folder)
     source = find_base(config, folder, base_model)
-    loaded = load_model(source, config.task, config.seed, config.max_length, config.model_precision)
+    with fitting(config, folder):
+        loaded = load_model(source, config.task, config.seed, config.max_length, config.model_precision)
     return put_on(loaded, folder, config)
 
 
@@ -213,7 +137,8 @@ def load_onto(base: SharedBase, folder: Path, config: ArtifactConfig) -> Adapted
     if config.task.auto_model != base.loaded.task.auto_model:
         message = f"{folder}: made for another kind of head than that of the base model in memory."
         raise ArtifactError("ARTIFACT-043", message, "Load it separately, or with others of its task.")
-    loaded = base.model_for(config.task, config.seed, config.max_length, tokenizer_in(folder))
+    with fitting(config, folder):
+        loaded = base.model_for(config.task, config.seed, config.max_length, tokenizer_in(folder))
     return put_on(loaded, folder, config, shares_base=True)
 
 
@@ -232,9 +157,30 @@ def find_base(config: ArtifactConfig, folder: Path, base_model: str | None = Non
     return replace(source, tokenizer=tokenizer_in(folder))
 
 
+@contextmanager
+def fitting(config: ArtifactConfig, folder: Path) -> Iterator[None]:
+    """Turn the error of a model that takes fewer tokens than an adapter asks for into one of the adapter."""
+    try:
+        yield
+    except TooLongError as error:
+        message = f"{folder / CONFIG_FILE}: cannot be understood (max_length: {error.message})."
+        raise ArtifactError("ARTIFACT-005", message) from error
+
+
 def tokenizer_in(folder: Path) -> Path | None:
-    """Return the verified folder if the tokenizer was saved in it, None for one of an older version."""
-    return folder if SETTINGS_FILE in listed_files(folder) else None
+    """Return the verified folder if the tokenizer was saved in it, None for one of an older version.
+
+    Raises ArtifactError where a file lies beside it that nobody verified, and that transformers would read too.
+    """
+    listed = listed_files(folder)
+    if SETTINGS_FILE not in listed:
+        return None
+    known = {*listed, MANIFEST_FILE}
+    beside = sorted(path.name for path in folder.iterdir() if path.name not in known and path.suffix in READ_BESIDE)
+    if beside:
+        message = f"{folder}: {beside[0]} lies there, and {MANIFEST_FILE} does not list it."
+        raise ArtifactError("ARTIFACT-053", message, "Remove it: an adapter folder holds what was saved.")
+    return folder
 
 
 def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
@@ -263,15 +209,33 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
     """
     from lightune.models.shared_base import give_own_storage
 
-    try:
-        method = make_method(config.method, config.method_options)
+    method = method_of(config, folder)
+    with rebuilding(folder):
+        require_plausible(folder, method, loaded)
         model = method.attach(loaded.model, loaded.anatomy, config.seed).model
-    except LightuneError as error:
-        raise ArtifactError("ARTIFACT-008", f"{folder}: the adapter cannot be rebuilt: {error.message}") from error
     give_own_storage(value for value in model.parameters() if value.requires_grad)
     method.load_state(model, read_tensors(folder / WEIGHTS_FILE))
     loaded = replace(loaded, long_texts=config.long_texts)
-    return AdaptedModel(loaded, model.eval(), method, config, shares_base, _fingerprints(folder))
+    return AdaptedModel(loaded, model.eval(), method, config, shares_base, fingerprints_in(folder))
+
+
+def require_plausible(folder: Path, method: Method, loaded: LoadedModel) -> None:
+    """Raise ArtifactError for a method that would make far more numbers than the adapter's file holds, before it does.
+
+    A method of PEFT has no formula; a size that it asks for, such as a rank, is that of a tensor, or small.
+    """
+    headers = read_headers(folder / WEIGHTS_FILE)
+    sizes = {size for header in headers.values() for size in header.shape}
+    options = [value for name, value in method.options().items() if "seed" not in name and type(value) is int]
+    large, asked = [value for value in options if value > LARGEST_OPTION and value not in sizes], 0
+    if not large:
+        with suppress(*REFUSALS):  # where a method does not suit the model, attaching it says why
+            asked = method.trainable_formula(loaded.model, loaded.anatomy)
+    held = sum(header.numbers for header in headers.values())
+    if large or asked > held + MOST_NEW:
+        asks = f"a size of {large[0]:,}" if large else f"{asked:,} numbers"
+        message = f"{folder}: the method asks for {asks}, and the adapter holds {held:,} numbers."
+        raise ArtifactError("ARTIFACT-055", message, "Restore the folder from a copy.")
 
 
 def adapter_folder(folder: Path) -> Path:
@@ -294,6 +258,6 @@ def hub_revision(config: ArtifactConfig) -> str | None:
     return None if revision is None or revision.startswith("sha256:") else revision
 
 
-def _fingerprints(folder: Path) -> Fingerprints | None:
+def fingerprints_in(folder: Path) -> Fingerprints | None:
     """Return the fingerprints of a verified folder; a file that its manifest does not list is not verified."""
     return read_fingerprints(folder) if FINGERPRINTS_FILE in listed_files(folder) else None

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightune.artifact import CONFIG_FILE, PEFT_FILE, ArtifactConfig, adapter_folder, public_settings, read_config
+from lightune.artifact import PEFT_FILE, adapter_folder, public_settings
+from lightune.artifact_config import CONFIG_FILE, ArtifactConfig, described, read_config
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.errors import ArtifactError
 from lightune.record import RunRecord
-from lightune.record_file import read_record
+from lightune.record_file import read_record, showing
 from lightune.report import usage
 from lightune.report.card import UNKNOWN_LICENSE, Published, render_card
 from lightune.report.files import CARD_FILE
@@ -32,7 +33,8 @@ class Upload:
 
     def with_card(self, repository: str, license: str = UNKNOWN_LICENSE) -> dict[str, Content]:
         """Return all files of the repository of this name, the model card first."""
-        card = render_card(self.record, Published(repository, license, self.is_merged))
+        with showing(Path(self.record.run_folder)):
+            card = render_card(self.record, Published(repository, license, self.is_merged))
         return {CARD_FILE: card.encode(), **self.files}
 
     @property
@@ -54,19 +56,22 @@ def adapter_upload(run: Path) -> Upload:
     hashes = listed_files(folder)
     left_out = tuple(name for name in (FINGERPRINTS_FILE,) if hashes.pop(name, None))
     files: dict[str, Content] = {name: folder / name for name in sorted(hashes)}
-    for name, raw in _without_paths(folder, config).items():
+    for name, raw in _without_paths(folder, config, hashes).items():
         if raw != (folder / name).read_bytes():
             files[name], hashes[name] = raw, hashlib.sha256(raw).hexdigest()
     return Upload(record, {**files, MANIFEST_FILE: manifest_bytes(hashes)}, False, left_out)
 
 
-def _without_paths(folder: Path, config: ArtifactConfig) -> dict[str, bytes]:
+def _without_paths(folder: Path, config: ArtifactConfig, hashes: Mapping[str, str]) -> dict[str, bytes]:
     """Return the files that name the base model; an older version wrote the path of a local folder into them."""
     is_path = config.base_revision is None and base_name(config.base_model) != config.base_model
     named = replace(config, base_model=base_name(config.base_model)) if is_path else config
-    files = {CONFIG_FILE: json_bytes(named.as_json())} if is_path else {}
+    files = {}
     if (folder / PEFT_FILE).is_file():
         files[PEFT_FILE] = json_bytes(public_settings(folder / PEFT_FILE, named))
+    if is_path:
+        others = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
+        files[CONFIG_FILE] = json_bytes(described(named, {**hashes, **others}))
     return files
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from lightune.bounded import read_json
 from lightune.errors import ArtifactError
 from lightune.links import require_own_files
 from lightune.record import SCHEMA_VERSION, RunRecord
 from lightune.tasks.schema1 import upgraded_record
 
 RESULTS_FILE = "results.json"
+# What wrong values lead to.
+UNFIT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 RESTORE = "Restore the folder from a copy, or run again."
 
 
@@ -29,8 +33,8 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
         hint = f"Give a run folder, e.g. runs/reviews-1. {otherwise}".strip()
         raise ArtifactError("ARTIFACT-031", f"{folder}: no {RESULTS_FILE}, so this is not a finished run folder.", hint)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = read_json(path)
+    except (OSError, ValueError) as error:
         raise damaged("ARTIFACT-032", path, f"not readable JSON ({error})", otherwise) from error
     # The first records had no version.
     version = value.get("schema_version", 1) if isinstance(value, dict) else None
@@ -41,6 +45,20 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
         return _record(value, version)
     except ValueError as error:
         raise damaged("ARTIFACT-034", path, f"not the record of a run: {first_fault(error)}", otherwise) from error
+
+
+@contextmanager
+def showing(folder: Path) -> Iterator[None]:
+    """Turn an error while a record that was read is shown or used into one of its file.
+
+    The types of its sections are checked when it is read. The recipe, the environment and the details of tasks are of
+    any form, and a wrong value there is found out where it is needed.
+    """
+    try:
+        yield
+    except UNFIT as error:
+        said = f"a value in it cannot be used ({type(error).__name__}: {error!s:.200})"
+        raise damaged("ARTIFACT-058", folder / RESULTS_FILE, said) from error
 
 
 def damaged(code: str, path: Path, what: str, otherwise: str = "") -> ArtifactError:

@@ -8,45 +8,63 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.bounded import MOST_BYTES, read_own_json
 from lightune.durable import write_file
 from lightune.errors import ArtifactError
 from lightune.links import require_own_files
+from lightune.tensor_headers import read_headers, unreadable
 
 if TYPE_CHECKING:
     import torch
 
 MANIFEST_FILE = "MANIFEST.json"
+MOST_MANIFEST_BYTES = 1 << 20
+TENSORS = ".safetensors"
 
 
 def write_manifest(folder: Path) -> None:
     """Write MANIFEST.json: the SHA-256 of every other file, and of the list itself."""
-    files = {
-        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE
-    }
-    write_file(folder / MANIFEST_FILE, manifest_bytes(files))
+    write_file(folder / MANIFEST_FILE, manifest_bytes(hashes_of(folder)))
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder but its manifest, by name."""
+    found = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE)
+    return {path.name: _sha256(path) for path in found}
 
 
 def verify(folder: Path) -> None:
-    """Raise ArtifactError unless every listed file exists with the listed hash."""
+    """Raise ArtifactError unless every listed file exists with the listed hash, and all are files of this folder."""
     path = folder / MANIFEST_FILE
     require_own_files(folder, MANIFEST_FILE)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
-    raw = path.read_bytes()
     try:
-        files = json.loads(raw)["files"]
-        intact = raw == manifest_bytes(files)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        files = read_own_json(path, MOST_MANIFEST_BYTES)["files"]
+        intact = path.read_bytes() == manifest_bytes(files) and all(isinstance(one, str) for one in files.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
         raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
+    _require_own_names(path, list(files))
     require_own_files(folder, *files)
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
-        if _sha256(folder / name) != expected:
+        is_large = not name.endswith(TENSORS) and (folder / name).stat().st_size > MOST_BYTES
+        if is_large or _sha256(folder / name) != expected:
             hint = "Its bytes are not those that were saved. Restore it from a copy."
             raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
+
+
+def _require_own_names(manifest: Path, names: Sequence[str]) -> None:
+    """Raise ArtifactError for names that are no file of this very folder, or one file on some systems."""
+    folded = [name.casefold() for name in (*names, MANIFEST_FILE)]
+    for name in names:
+        is_plain = name.isprintable() and not set(name) & set("/\\:") and name.strip(". ") != ""
+        if not is_plain or folded.count(name.casefold()) > 1:
+            message = f"{manifest}: it names {name!r:.80}, which is not a file of its own in this folder."
+            raise ArtifactError("ARTIFACT-052", message, "Nothing was read. Use a copy from where it was made.")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -54,10 +72,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    read_headers(path)
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ArtifactError("ARTIFACT-011", f"{path}: not a readable safetensors file ({error}).") from error
+        raise unreadable(path, error) from error
     require_finite(path, [name for name, value in found.items() if not bool(value.isfinite().all())])
     return found
 

@@ -143,7 +143,8 @@ def test_code_that_a_tokenizer_asks_for_is_not_run(
         folder / "tokenizer_config.json", tokenizer_class=name, auto_map={"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
     )
     monkeypatch.setattr("builtins.input", lambda prompt="": "y")
-    load_folder(folder)
+    with pytest.raises(RecipeError, match=r"code of its own \(auto_map\)"):
+        load_folder(folder)
     assert not trace.exists()
 
 
@@ -188,7 +189,7 @@ def test_an_architecture_that_is_not_known_is_refused(copied: Callable[[str], Pa
 def test_weights_that_are_no_safetensors_file_are_refused(copied: Callable[[str], Path]) -> None:
     folder = copied("distilbert")
     (folder / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(RecipeError, match="cannot be loaded"):
+    with pytest.raises(ArtifactError, match=r"ARTIFACT-011.*not a readable safetensors file"):
         load_folder(folder)
 
 

@@ -200,6 +200,7 @@ def test_an_adapter_saved_before_there_were_precisions_is_an_fp32_one(tiny_run: 
     written = json.loads((tiny_run.folder / "adapter" / "lightune.json").read_text(encoding="utf-8"))
     assert written.pop("model_precision") == "fp32"
     assert written.pop("labels") == ["negative", "positive"]
+    assert written.pop("files")
     assert ArtifactConfig(**{**written, "task": classes(["negative", "positive"])}).model_precision == "fp32"
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lightune.durable import write_file
 from lightune.errors import ArtifactError
+from lightune.tensor_headers import read_headers
 from lightune.values.lookalikes import is_unseen
 
 FINGERPRINTS_FILE = "fingerprints.safetensors"
@@ -96,9 +97,11 @@ def read_fingerprints(folder: Path) -> Fingerprints:
 
     path = folder / FINGERPRINTS_FILE
     try:
+        if set(read_headers(path)) != {TENSOR}:
+            raise ValueError("not one tensor of them")
         with safe_open(path, "numpy") as file:
             key, values = bytes.fromhex((file.metadata() or {})["key"]), file.get_tensor(TENSOR)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, ArtifactError, OSError, KeyError, ValueError) as error:
         raise _unusable(path, str(error)) from error
     is_ordered = values.dtype == np.uint64 and values.ndim == 1 and bool((values[1:] > values[:-1]).all())
     if not is_ordered or len(key) != KEY_BYTES:

@@ -28,7 +28,7 @@ from lightune.inference.known_texts import known_fields
 from lightune.progress import Reporter, Silent
 from lightune.recipe import DataBlock
 from lightune.record import RunRecord
-from lightune.record_file import RESULTS_FILE, read_record
+from lightune.record_file import RESULTS_FILE, read_record, showing
 from lightune.sections import Evaluation
 from lightune.tasks import Task
 from lightune.values.label_text import label_text
@@ -134,7 +134,7 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
         )
     record = read_record(Path(folder), "Or pass --test FILE.")
     try:
-        splits = _as_measured(record, classifier.task, by)
+        splits = _as_measured(record, Path(folder), classifier.task, by)
     except DataError as error:
         raise _with_option(error, "") from error
     if splits.sha256() != record.data.sha256:
@@ -144,18 +144,18 @@ def evaluate_own_test(classifier: Classifier, folder: Path | str, by: str | None
     return _evaluate(classifier, Labelled(splits.task, _grouped(splits.test, by)))
 
 
-def _as_measured(record: RunRecord, task: Task, by: str | None) -> DataSplits:
+def _as_measured(record: RunRecord, folder: Path, task: Task, by: str | None) -> DataSplits:
     """Read a run's data with the columns of its record and its own task: an older version may have chosen others."""
     data, columns = record.data, record.data.text_column
-    # With rare labels left out the task is looked for again, as in training.
-    is_chosen_again = record.recipe["data"].get("on_rare_label") == "drop"
-    kind = record.recipe["data"]["label_kind"] if is_chosen_again else "class"
-    stated = {"text_column": columns, "label_kind": kind}
     labels = [data.label_column] if isinstance(data.label_column, str) else data.label_column
-    stated |= {"label_columns": labels}
-    given = {**record.recipe["data"], "revision": data.revision, "label_column": None}
-    block = DataBlock.model_validate(given | stated)
-    return load_splits(block, record.recipe["training"]["seed"], group_by=by, task=task)
+    with showing(folder):
+        # With rare labels left out the task is looked for again, as in training.
+        is_chosen_again = record.recipe["data"].get("on_rare_label") == "drop"
+        kind = record.recipe["data"]["label_kind"] if is_chosen_again else "class"
+        stated = {"text_column": columns, "label_kind": kind, "label_columns": labels}
+        given = {**record.recipe["data"], "revision": data.revision, "label_column": None}
+        block, seed = DataBlock.model_validate(given | stated), int(record.recipe["training"]["seed"])
+    return load_splits(block, seed, group_by=by, task=task)
 
 
 def _column_of(by: str, columns: Mapping[str, Sequence[Any]], origin: str) -> str:

@@ -21,12 +21,14 @@ class Family:
     """The names that a family uses in its configuration and for its tensors.
 
     `norms` are a layer's two norms, after attention and after the feed-forward part. `pool` is the linear layer between
-    the first token and the classifier, with its activation function.
+    the first token and the classifier, with its activation function. `sizes` are the width of a layer and that of its
+    feed-forward part.
     """
 
     base: str
     layers: str
     heads: str
+    sizes: tuple[str, str]
     activation: str
     epsilon: str | None
     norms: tuple[str, str]
@@ -36,12 +38,14 @@ class Family:
 
 FAMILIES = {
     "distilbert": Family(
-        "distilbert", "n_layers", "n_heads", "activation", None, ("sa_layer_norm", "output_layer_norm"),
+        "distilbert", "n_layers", "n_heads", ("dim", "hidden_dim"), "activation", None,
+        ("sa_layer_norm", "output_layer_norm"),
         ("pre_classifier", lambda x: np.maximum(x, 0)), ("word_embeddings", "position_embeddings"),
     ),
     "bert": Family(
-        "bert", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps",
-        ("attention.output.LayerNorm", "output.LayerNorm"), ("bert.pooler.dense", np.tanh),
+        "bert", "num_hidden_layers", "num_attention_heads", ("hidden_size", "intermediate_size"), "hidden_act",
+        "layer_norm_eps", ("attention.output.LayerNorm", "output.LayerNorm"),
+        ("bert.pooler.dense", np.tanh),
         ("word_embeddings", "position_embeddings", "token_type_embeddings"),
     ),
 }  # fmt: skip

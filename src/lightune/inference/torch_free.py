@@ -6,29 +6,42 @@ from the usual one, it leaves the texts to the usual one.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lightune.bounded import read_json
 from lightune.data.windows import CUT, cut_into_windows
+from lightune.inference.expected_tensors import PEFT_PREFIX, adapter_tensors, lora_scale, model_tensors
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
+from lightune.methods import make_method
+from lightune.methods.base import WEIGHTS_FILE, require_same_tensors
+from lightune.methods.lora import Lora
+from lightune.models.config import read_config as read_model_config
+from lightune.models.config import token_limit
+from lightune.models.load import ModelSource
+from lightune.models.tokenizer_files import read_tokenizer_settings
 from lightune.models.tokens import is_bare
+from lightune.models.weight_files import WEIGHTS_FILE as MODEL_FILE
+from lightune.models.weight_files import require_weights
 from lightune.safe_files import require_finite
 from lightune.tasks.base import Task
+from lightune.tensor_headers import TensorHeader, read_headers
 from lightune.values.missing import is_missing, is_writable
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
 
     from lightune.artifact import ArtifactConfig
 
 # Beyond these limits the usual path is faster, in spite of its slow start.
 MOST_TEXTS, MOST_CHARACTERS = 16, 16_000
-PEFT_PREFIX = "base_model.model."
+# Methods of which some adapters are answered here.
+ANSWERED = ("lora", "full", "bitfit", "head", "top_layers")
+HEADS = ("classifier.", "pre_classifier.")
+LORA_A = ".lora_A.weight"
 # Tokenizer classes that use the tokenizer file without changes.
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
@@ -39,22 +52,24 @@ def quick_logits(run: str, texts: Sequence[str], base_model: str | None = None) 
     It supports plain LoRA, and methods whose saved tensors are the model's own, on single texts. Raises ArtifactError
     for a damaged folder or another base model.
     """
-    from lightune.artifact import adapter_folder, find_base, holds_adapter, read_config
+    from lightune.artifact import adapter_folder, find_base, fingerprints_in, holds_adapter, read_config
 
     if not _is_small(texts) or not Path(run).is_dir() or not holds_adapter(Path(run)):
         return None
     folder = adapter_folder(Path(run))
     config = read_config(folder)
+    fingerprints_in(folder)  # not used here, and refused where they are damaged
     if config.model_precision != "fp32" or len(config.text_columns) != 1 or config.task.reads != "text":
         return None
     source = find_base(config, folder, base_model)
-    base = source.folder
-    raw = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    family = FAMILIES.get(raw.get("model_type"))
-    if family is None or not is_plain(raw, family):
+    raw = read_model_config(source.name, source.folder)
+    family = FAMILIES.get(raw.get("model_type", ""))
+    if family is None or config.method not in ANSWERED or not is_plain(raw, family):
         return None
-    tokens = _token_ids(source.tokenizer_folder, texts, config, raw.get("vocab_size", 0))
-    tensors = _tensors(base, folder, config, family.base)
+    if not (source.folder / MODEL_FILE).is_file() or len(list(source.folder.glob("*.safetensors"))) > 1:
+        return None
+    tokens = _token_ids(source, texts, config, raw)
+    tensors = _tensors(source, raw, folder, config)
     if tokens is None or tensors is None or not set(tensors) >= needed(raw, family):
         return None
     ids, truncated = tokens
@@ -70,24 +85,28 @@ def _is_small(texts: Sequence[str]) -> bool:
 
 
 def _token_ids(
-    folder: Path, texts: Sequence[str], config: ArtifactConfig, known: int
+    source: ModelSource, texts: Sequence[str], config: ArtifactConfig, raw: Mapping[str, Any]
 ) -> tuple[list[list[Sequence[int]]], int] | None:
     """Return (the token ids of each text's windows, how many texts were cut).
 
     None where the tokenizer's file and its settings might disagree.
 
-    Also None for a text with only special tokens, and for ids beyond the model's `known` embeddings: the usual path
-    refuses them.
+    Also None for a text with only special tokens, for a limit or ids beyond the model's embeddings, and for a file that
+    is none: the usual path refuses them.
     """
-    from tokenizers import Tokenizer
-
+    folder, known = source.tokenizer_folder, raw.get("vocab_size", 0)
     files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
     if not all(path.is_file() for path in files):
         return None
-    told, settings = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    settings = read_tokenizer_settings(source.name, folder)
+    if config.max_length > token_limit(raw, settings.get("model_max_length")):
+        return None
+    tokenizer = _backend(files[0])
+    if tokenizer is None:
+        return None
+    told = read_json(files[0])
     if settings.get("tokenizer_class") not in GENERIC and not _agree(told.get("normalizer") or {}, settings):
         return None
-    tokenizer = Tokenizer.from_file(str(files[0]))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if config.long_texts == CUT:
@@ -99,6 +118,15 @@ def _token_ids(
     if max(tokenizer.get_vocab_size(), 1 + max(max(found.ids) for found in encoded)) > known:
         return None
     return ids, len({text for text, found in zip(texts, encoded, strict=True) if found.overflowing})
+
+
+def _backend(path: Path) -> Tokenizer | None:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception:  # the library has no exception type of its own
+        return None
 
 
 def _windows(found: Encoding, limit: int) -> list[Sequence[int]]:
@@ -114,49 +142,52 @@ def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> 
     return normalizer.get("type") == "BertNormalizer" and is_same
 
 
-def _tensors(base: Path, folder: Path, config: ArtifactConfig, name_of_base: str) -> Tensors | None:
-    """Return the classifier's tensors including the trained ones, or None if some have unknown names."""
-    from lightune.methods.base import WEIGHTS_FILE
+def _tensors(source: ModelSource, raw: Mapping[str, Any], folder: Path, config: ArtifactConfig) -> Tensors | None:
+    """Return the classifier's tensors including the trained ones, or None if some have other names or types.
 
-    parts = sorted(base.glob("*.safetensors"))
-    read = [_read_fp32(path) for path in (*parts, folder / WEIGHTS_FILE)]
-    if len(read) != 2 or read[0] is None or read[1] is None:
+    Raises ArtifactError unless the adapter has exactly the tensors that the usual path expects.
+    """
+    family, base = FAMILIES[raw["model_type"]], source.folder
+    require_weights(source.name, base)
+    headers, prefix = read_headers(base / MODEL_FILE), f"{family.base}."
+    own = {name: name if name.startswith((prefix, *HEADS)) else prefix + name for name in headers}
+    expected = adapter_tensors(config, raw, family, own.values())
+    model = model_tensors(raw, family, config.task.outputs)
+    if expected is None or model is None or not _are_of(model, {own[name]: headers[name] for name in headers}):
         return None
-    require_finite(folder / WEIGHTS_FILE, [name for name, value in read[1].items() if not np.isfinite(value).all()])
-    prefix, heads = f"{name_of_base}.", ("classifier.", "pre_classifier.")
-    found = {name if name.startswith((prefix, *heads)) else prefix + name: value for name, value in read[0].items()}
-    saved = {name.removeprefix(PEFT_PREFIX): value for name, value in read[1].items()}
-    factors = {name: saved.pop(name) for name in list(saved) if ".lora_" in name}
-    if factors and not _add_lora(found, factors, config):
-        return None
-    known = {*found, *(f"{stem}{end}" for stem in (*heads, f"{prefix}pooler.dense.") for end in ("weight", "bias"))}
-    return {**found, **saved} if set(saved) <= known and "classifier.weight" in saved else None
+    require_same_tensors(expected, read_headers(folder / WEIGHTS_FILE))
+    found = {own[name]: value for name, value in _read(base / MODEL_FILE, headers).items()}
+    saved = _read(folder / WEIGHTS_FILE, expected)
+    for place, values in ((folder / WEIGHTS_FILE, saved), (source.name, found)):
+        require_finite(place, [name for name, value in values.items() if not np.isfinite(value).all()])
+    return {
+        **found,
+        **_applied(found, {name.removeprefix(PEFT_PREFIX): value for name, value in saved.items()}, config),
+    }
 
 
-def _read_fp32(path: Path) -> dict[str, Array] | None:
-    """Return a file's tensors, or None if some are stored in fewer bits, which numpy may not support."""
+def _are_of(model: Mapping[str, TensorHeader], held: Mapping[str, TensorHeader]) -> bool:
+    """Say whether the base's file holds what the model needs below its head, in fp32 throughout."""
+    in_fp32 = all(header.kind in ("F32", "I64") for header in held.values())
+    body = [name for name in model if not name.startswith(HEADS) and (name in held or "pooler" not in name)]
+    return in_fp32 and all(held.get(name) == model[name] for name in body)
+
+
+def _read(path: Path, names: Collection[str]) -> dict[str, Array]:
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
-        names = list(file.keys())
-        if any(file.get_slice(name).get_dtype() not in ("F32", "I64") for name in names):
-            return None
         return {name: file.get_tensor(name) for name in names}
 
 
-def _add_lora(found: dict[str, Array], factors: dict[str, Array], config: ArtifactConfig) -> bool:
-    """Add s B A to the weights that plain LoRA adapted, and say whether nothing else was needed."""
-    options = config.method_options
-    if config.method != "lora" or options.get("use_dora") or len(factors) % 2:
-        return False
-    scale = options["alpha"] / (math.sqrt(options["rank"]) if options["use_rslora"] else options["rank"])
-    for name, a in factors.items():
-        layer, end = name.rsplit(".lora_", 1)
-        if end not in ("A.weight", "B.weight"):
-            return False
-        if end == "A.weight":
-            target, b = f"{layer}.weight", factors.get(f"{layer}.lora_B.weight")
-            if b is None or target not in found or found[target].shape != (len(b), a.shape[1]):
-                return False
-            found[target] = found[target] + np.float32(scale) * (b @ a)
-    return True
+def _applied(found: Mapping[str, Array], saved: Mapping[str, Array], config: ArtifactConfig) -> dict[str, Array]:
+    """Return the tensors of the model that an adapter changes: W + s B A of plain LoRA, others as they were saved."""
+    method = make_method(config.method, config.method_options)
+    changed = {name: value for name, value in saved.items() if ".lora_" not in name}
+    if isinstance(method, Lora):
+        for name, a in saved.items():
+            if name.endswith(LORA_A):
+                stem = name.removesuffix(LORA_A)
+                product = np.float32(lora_scale(method)) * (saved[f"{stem}.lora_B.weight"] @ a)
+                changed[f"{stem}.weight"] = found[f"{stem}.weight"] + product
+    return changed

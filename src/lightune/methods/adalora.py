@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightune.models.anatomy import Anatomy
 
 PATTERN = "rank_pattern"
+IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -121,6 +122,8 @@ class AdaLora(PeftMethod):
 
     def restore_training(self, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put both back."""
+        inner: Any = model.base_model.model  # type: ignore[union-attr]  # whose names PEFT uses here
+        require_importance({name: value for name, value in inner.named_parameters() if ".lora_" in name}, tensors)
         device = next(model.parameters()).device
         for kind, named in _importance(model).items():
             named |= {name.removeprefix(f"{kind}."): value.to(device) for name, value in _of(kind, tensors)}
@@ -161,7 +164,18 @@ class AdaLora(PeftMethod):
 def _importance(model: nn.Module) -> dict[str, dict[str, torch.Tensor]]:
     """Return PEFT's own running means, by kind and by the name of a tensor."""
     allocator: Any = model.base_model.rankallocator  # type: ignore[union-attr]
-    return {kind: getattr(allocator, kind) for kind in ("ipt", "exp_avg_ipt", "exp_avg_unc")}
+    return {kind: getattr(allocator, kind) for kind in IMPORTANCE}
+
+
+def require_importance(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError unless tensors say how important all of these parameters' entries are, or that of none."""
+    import torch
+
+    forms = {name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}
+    expected = {f"{kind}.{name}": (tuple(one.shape), one.dtype) for kind in IMPORTANCE for name, one in own.items()}
+    pattern = {f"{PATTERN}.{name}": ((one.numel(),), torch.bool) for name, one in own.items() if ".lora_E." in name}
+    if forms not in ({}, expected, expected | pattern):
+        raise ValueError("its importance of ranks is of other parameters")
 
 
 def _of(kind: str, tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:

@@ -205,12 +205,22 @@ def _numbers(value: Any) -> int:
     return int(value.numel() if state is None else state.shape.numel())
 
 
-def require_same_tensors(expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:
-    """Raise ArtifactError unless both hold exactly the same names with the same shapes."""
+def _kind(value: Any) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def require_same_tensors(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise ArtifactError unless both hold exactly the same names with the same shapes and types of numbers.
+
+    Arrays of numpy do as well, so that both ways to read an adapter ask this one question.
+    """
     missing, extra = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
-    shapes = [name for name in expected if name in given and expected[name].shape != given[name].shape]
+    both = [name for name in expected if name in given]
+    shapes = [name for name in both if tuple(expected[name].shape) != tuple(given[name].shape)]
+    kinds = [name for name in both if _kind(expected[name]) != _kind(given[name])]
     faults = [f"missing tensor {name}" for name in missing[:3]] + [f"unexpected tensor {name}" for name in extra[:3]]
     faults += [f"{name} is {tuple(given[name].shape)}, not {tuple(expected[name].shape)}" for name in shapes[:3]]
+    faults += [f"{name} is {_kind(given[name])}, not {_kind(expected[name])}" for name in kinds[:3]]
     if faults:
         raise ArtifactError(
             "ARTIFACT-010",

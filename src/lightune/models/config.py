@@ -8,17 +8,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightune.bounded import read_json
 from lightune.errors import LightuneError, RecipeError, is_out_of_memory
 from lightune.models.architectures import ARCHITECTURES
 from lightune.tasks.base import Task
 
 # Longer texts are cut, unless data.max_length asks for more tokens and the model takes them.
 DEFAULT_MAX_LENGTH = 512
+PEFT_FILE = "adapter_config.json"
+MOST_BYTES = 1 << 22  # of config.json: names of thousands of labels
+ASKS_FOR_CODE = {
+    "auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "transformers_weights",
+    "quantization_config", "kernel_config", "use_kernels", "code_revision",
+}  # fmt: skip
+IMPLEMENTATIONS = {"attn_implementation", "experts_implementation"}
+ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", "grouped_mm", "batched_mm"}
+# Numbers are bounded before anything is built of them; those of the largest models that exist are far below.
+LARGEST = 1 << 40
+MOST = {
+    **dict.fromkeys(["num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_hidden_groups"], 1000),
+    **dict.fromkeys(["encoder_layers", "decoder_layers", "inner_group_num", "n_heads", "n_head"], 1000),
+    **dict.fromkeys(["num_attention_heads", "num_key_value_heads", "type_vocab_size"], 4096),
+    **dict.fromkeys(["num_labels", "hidden_size", "dim", "n_embd", "d_model", "embedding_size", "head_dim"], 1 << 17),
+    **dict.fromkeys(["intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "word_embed_proj_dim"], 1 << 19),
+    "vocab_size": 1 << 24,
+    **dict.fromkeys(["max_position_embeddings", "n_positions", "position_buckets", "max_relative_positions"], 1 << 24),
+}
 POSITIONS = ("max_position_embeddings", "n_positions")
 # The pad id of RoBERTa and related models when config.json names none.
 COUNTED_PAD = 1
 # Its embedding has no padding_idx, so a pad id beyond the embeddings does no harm.
 IGNORES_PAD = "gpt2"
+
+
+class TooLongError(RecipeError):
+    """More tokens are asked for than a model takes."""
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
@@ -29,19 +53,46 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise RecipeError("RECIPE-041", f"{folder}: no config.json, so this is not a model folder.")
+    if (folder / PEFT_FILE).exists():  # transformers would load another model: the one that this file names
+        text = f"{name}: both {PEFT_FILE} and config.json are here: an adapter and a model."
+        raise RecipeError("RECIPE-041", text, "Keep them in two folders, and give the model's.")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        raw = read_json(path, MOST_BYTES)
+    except (OSError, ValueError) as error:
         raise RecipeError("RECIPE-042", f"{path}: not JSON ({error}).") from error
     if not isinstance(raw, dict):
         raise RecipeError("RECIPE-042", f"{path}: not a JSON object, so this is not a model's configuration.")
-    if _asks_for_remote_code(raw):
-        raise RecipeError(
-            "RECIPE-043", f"{name}: this model wants to run code of its own (auto_map), which is never done.",
-            "Use a model whose architecture transformers itself knows.",
-        )  # fmt: skip
+    refuse_code(name, raw)
     _require_sizes(name, raw)
+    for key, value in _settings(raw):
+        if type(value) is int and abs(value) > MOST.get(key, LARGEST):
+            raise _unusable(name, key, value, f"at most {MOST.get(key, LARGEST):,}")
     return raw
+
+
+def refuse_code(name: str, raw: Mapping[str, Any]) -> None:
+    """Raise RecipeError where a configuration asks, at any depth, for code or for files that it names itself."""
+    for key, value in _settings(raw):
+        asks = key in ASKS_FOR_CODE and value not in (None, False, {}, [], "")
+        if asks or (key.removeprefix("_").removesuffix("_internal") in IMPLEMENTATIONS and not _are_known(value)):
+            raise RecipeError(
+                "RECIPE-043", f"{name}: this model wants to run code of its own ({key}), which is never done.",
+                "Use a model whose architecture transformers itself knows, with weights that are not quantized.",
+            )  # fmt: skip
+
+
+def _are_known(value: Any) -> bool:
+    """Say whether attention is computed as transformers itself does it: it would run other names as code of the Hub."""
+    given = list(value.values()) if isinstance(value, Mapping) else [value]
+    return all(one is None or one in ATTENTION for one in given)
+
+
+def _settings(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each name with its value, at any depth; `read_json` has bounded the depth."""
+    if isinstance(value, Mapping):
+        yield from value.items()
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _settings(inner)
 
 
 def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
@@ -60,7 +111,7 @@ def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:
 def cut_at(limit: int, wanted: int | None) -> int:
     """Return the number of tokens at which texts are cut; RecipeError if more are wanted than the model takes."""
     if wanted is not None and wanted > limit:
-        raise RecipeError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
+        raise TooLongError("RECIPE-045", f"data.max_length {wanted}: this model takes at most {limit} tokens.")
     return wanted or min(limit, DEFAULT_MAX_LENGTH)
 
 
@@ -132,9 +183,3 @@ def _unusable(name: str, key: str, value: Any, valid: str) -> RecipeError:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
-
-
-def _asks_for_remote_code(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "auto_map" in value or any(_asks_for_remote_code(inner) for inner in value.values())
-    return isinstance(value, list) and any(_asks_for_remote_code(inner) for inner in value)

@@ -20,7 +20,7 @@ from lightune.models.quantize import hold, loading_options, require_precision
 from lightune.models.row_proposal import require_known
 from lightune.models.tokenizer_files import load_tokenizer, tokenizer_sha256
 from lightune.models.vocabulary import require_embeddings, settle_pad
-from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_weights
+from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, require_room_in, require_weights
 from lightune.progress import quiet_libraries
 from lightune.safe_files import require_finite
 from lightune.tasks.base import Task
@@ -197,6 +197,9 @@ def _read(source: ModelSource, task: Task, seed: int, precision: str) -> tuple[P
 
     quiet_libraries()
     kind = class_for(task, source.name, config)
+    with torch.device("meta"), explained(source.name):
+        outline = kind(config)
+    require_room_in(source.name, source.folder, outline)
     with runtime.seeded(seed, "head"), explained(source.name):
         model, info = kind.from_pretrained(
             source.folder,

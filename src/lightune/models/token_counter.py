@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from lightune.errors import RecipeError
 from lightune.models import embedded
 from lightune.models.config import cut_at, read_config, token_limit
 from lightune.models.load import find_model
+from lightune.models.tokenizer_files import read_tokenizer_settings
 from lightune.models.tokens import is_bare, require_room
 from lightune.models.vocabulary import require_written
 
@@ -67,7 +67,7 @@ def token_counter(name: str, revision: str | None = None, max_length: int | None
             "Give another --model, or none: texts are then counted in words.",
         )  # fmt: skip
     backend, raw = _backend(path), read_config(name, folder)
-    about = _tokenizer_settings(folder / "tokenizer_config.json")
+    about = read_tokenizer_settings(name, folder)
     require_written(name, raw, about, backend.get_vocab())
     return TokenCounter(name, cut_at(token_limit(raw, about.get("model_max_length")), max_length), backend)
 
@@ -83,16 +83,3 @@ def _backend(path: Path) -> Tokenizer:
     backend.no_truncation()
     backend.no_padding()
     return backend
-
-
-def _tokenizer_settings(path: Path) -> dict[str, Any]:
-    """Return tokenizer_config.json, which may be absent; RecipeError when it is not a JSON object."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecipeError("RECIPE-047", f"{path}: not JSON ({error}).", "Download the tokenizer again.") from error
-    if not isinstance(found, dict):
-        raise RecipeError("RECIPE-047", f"{path}: not a JSON object.", "Download the tokenizer again.")
-    return found

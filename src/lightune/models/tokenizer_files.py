@@ -7,8 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.bounded import read_json
 from lightune.durable import library_files
-from lightune.models.config import explained
+from lightune.errors import RecipeError
+from lightune.models.config import explained, refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,11 +27,27 @@ def load_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer of the model of this name, without truncation or padding of its own; it pads on the right."""
     from transformers import AutoTokenizer
 
+    read_tokenizer_settings(name, folder)
     with explained(name):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     _make_plain(tokenizer)
     tokenizer.padding_side = "right"
     return tokenizer
+
+
+def read_tokenizer_settings(name: str, folder: Path) -> dict[str, Any]:
+    """Return tokenizer_config.json, which may be absent; RecipeError when it is no JSON object or asks for code."""
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise RecipeError("RECIPE-047", f"{path}: not JSON ({error}).", "Download the tokenizer again.") from error
+    if not isinstance(found, dict):
+        raise RecipeError("RECIPE-047", f"{path}: not a JSON object.", "Download the tokenizer again.")
+    refuse_code(name, found)
+    return found
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> None:

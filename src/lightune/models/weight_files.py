@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightune.bounded import read_json
 from lightune.errors import ArtifactError, RecipeError
+from lightune.tensor_headers import read_headers, total_numbers
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lightune.models.anatomy import Anatomy
 
 WEIGHTS_FILE = "model.safetensors"
+ENDING = ".safetensors"
+DISTRIBUTED = "shard-*-model-*.safetensors"
+MOST_NEW = 50_000_000  # numbers that weights may lack, such as those of a head: 200 MB
 INDEX_FILE = "model.safetensors.index.json"
 
 
 def require_weights(name: str, folder: Path) -> None:
-    """Raise RecipeError when the folder has no safetensors weights, ArtifactError when some shards are missing."""
-    if (folder / WEIGHTS_FILE).is_file():
-        return
+    """Raise RecipeError when the folder has no safetensors weights, ArtifactError when shards are missing or damaged.
+
+    Only their headers are read.
+    """
+    if not (folder / WEIGHTS_FILE).is_file():
+        _require_shards(name, folder)
+    if any(folder.glob(DISTRIBUTED)):  # transformers would read these instead
+        message = f"{name}: the weights of a distributed training ({DISTRIBUTED}) are not read."
+        raise ArtifactError("ARTIFACT-056", message, "Convert it once with `model.save_pretrained(folder)`.")
+    for path in _weight_files(folder):
+        read_headers(path)
+
+
+def require_room_in(name: str, folder: Path, model: nn.Module) -> None:
+    """Raise ArtifactError for a model that is far larger than its weights: most of it would be made up.
+
+    `model` is one without values, on the meta device. A head may be missing, and weights may be stored in half.
+    """
+    needed = sum(value.numel() for value in model.parameters())
+    held = total_numbers(_weight_files(folder))
+    if needed > held + MOST_NEW:
+        message = f"{name}: config.json describes a model of {needed:,} numbers, the weights hold {held:,}."
+        raise ArtifactError("ARTIFACT-057", message, "They do not belong together; download the model again.")
+
+
+def _require_shards(name: str, folder: Path) -> None:
     if not (folder / INDEX_FILE).is_file():
         raise RecipeError(
             "RECIPE-044", f"{name}: no safetensors weights (pickled weights are never read).",
@@ -36,16 +65,11 @@ def require_weights(name: str, folder: Path) -> None:
 
 def holds(folder: Path, module: str) -> bool:
     """Say whether the weight files hold tensors of a module; only their headers are read."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in _weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                if any(name.startswith(f"{module}.") for name in file.keys()):  # noqa: SIM118  (not a mapping)
-                    return True
-        except SafetensorError:  # loading will say so
-            return False
-    return False
+    try:
+        headers = [read_headers(path) for path in _weight_files(folder)]
+    except ArtifactError:  # loading will say so
+        return False
+    return any(name.startswith(f"{module}.") for found in headers for name in found)
 
 
 def refuse_new_body(anatomy: Anatomy, name: str) -> None:
@@ -70,9 +94,9 @@ def _weight_files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[str]:
     """Return the file names in an index; ArtifactError if it is not an index or names a file outside the folder."""
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        usable = bool(shards) and all(Path(shard).name == shard for shard in shards)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = sorted(set(read_json(index)["weight_map"].values()))
+        usable = bool(shards) and all(Path(shard).name == shard and shard.endswith(ENDING) for shard in shards)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         usable = False
     if not usable:
         raise ArtifactError("ARTIFACT-023", f"{index}: not an index of weight files.", "Download the model again.")

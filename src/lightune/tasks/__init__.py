@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "checkpoint_task",
     "describe",
     "find_task",
+    "has_twins",
     "label_columns",
     "require_task",
     "task_from_json",
@@ -32,6 +34,7 @@ __all__ = [
 AUTO = "auto"
 # The task of a column that no other task claims; its errors say what labels are.
 USUAL = "classification"
+MOST_OUTPUTS = 100_000
 
 
 def describe() -> list[dict[str, Any]]:
@@ -146,10 +149,30 @@ def task_from_json(value: Mapping[str, Any], where: str) -> Task:
     if strange:  # of a newer version: fields that are not understood must not be ignored
         raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: unknown: {', '.join(strange)}).")
     try:
-        return TypeAdapter(TASKS[name]).validate_python(options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(map(str, fault["loc"])) or "the whole"
-        raise ArtifactError(
-            "ARTIFACT-005", f"{where}: cannot be understood (task: {place}: {fault['msg']})."
-        ) from error
+        return _of_one_size(TypeAdapter(TASKS[name]).validate_json(json.dumps(options), strict=True))
+    except ValueError as error:
+        said = str(error)
+        if isinstance(error, ValidationError):
+            fault = error.errors(include_url=False)[0]
+            said = f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+        raise ArtifactError("ARTIFACT-005", f"{where}: cannot be understood (task: {said}).") from error
+
+
+def has_twins(value: Any) -> bool:
+    """Say whether a list of names has one of them twice."""
+    is_names = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return is_names and len(set(value)) < len(value)
+
+
+def _of_one_size(task: Task) -> Task:
+    """Return the task. Raises ValueError where a table of it is not as long as the others, or a label occurs twice."""
+    twins = [one.name for one in fields(task) if has_twins(getattr(task, one.name))]
+    if twins:
+        raise ValueError(f"{twins[0]}: a name is there twice")
+    for name in task.by_output:
+        found = getattr(task, name)
+        if found and len(found) != task.outputs:
+            raise ValueError(f"{name}: {len(found)} for {task.outputs} outputs")
+    if not 0 < task.outputs <= MOST_OUTPUTS:
+        raise ValueError(f"{task.outputs:,} outputs; 1 to {MOST_OUTPUTS:,} are possible")
+    return task

@@ -34,6 +34,7 @@ class Task(Targets):
     - `auto_model`: transformers' MODEL_FOR_<...>_MAPPING has the model's class; `head_class` is the end of its name.
     - `peft_type`: PEFT's task type. `hub_tag`: what the Hugging Face Hub calls the task.
     - `reads`: whether a head answers once for a "text", or for each of its "tokens".
+    - `by_output`: the fields that have an entry for each output, or none at all.
     - `metrics`, `label_columns`, `target_column`, and what a file's cells are: see `Targets`.
     """
 
@@ -42,6 +43,7 @@ class Task(Targets):
     peft_type: ClassVar[str] = "SEQ_CLS"
     hub_tag: ClassVar[str] = "text-classification"
     reads: ClassVar[Literal["text", "tokens"]] = "text"
+    by_output: ClassVar[tuple[str, ...]] = ()
 
     # The model
 

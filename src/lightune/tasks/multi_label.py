@@ -29,13 +29,12 @@ from lightune.tasks.one_vs_rest import fit_one_vs_rest
 from lightune.tasks.overview import Overview
 from lightune.tasks.registry import register
 from lightune.tasks.set_reader import SetReader
-from lightune.tasks.thresholds import FEWEST_POSITIVES, FEWEST_TEXTS, USUAL, best_thresholds, choosable
+from lightune.tasks.thresholds import FEWEST_POSITIVES, FEWEST_TEXTS, USUAL, Thresholds, best_thresholds, choosable
 
 if TYPE_CHECKING:
     import torch
 
-HEAD_DROPOUT = 0.1  # the usual rate before an output layer
-HEAD_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
+HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (0.0001, 0.001, 0.01, 0.1, 1.0)  # the usual rate before an output layer
 NEVER, ALWAYS = -30.0, 30.0  # logits of an answer without doubt
 SIGMOID = Probabilities("decisions on a label", set_scores.cross_entropy, set_scores.outcomes)
 
@@ -59,10 +58,11 @@ class MultiLabel(Task):
     )
     label_columns: ClassVar[tuple[str, ...]] = label_sets.USUAL_COLUMNS
     target_column: ClassVar[str] = "labels"
+    by_output: ClassVar[tuple[str, ...]] = ("thresholds",)
 
     separator: str = label_sets.JOIN
     temperature: Temperature = UNCALIBRATED
-    thresholds: tuple[float, ...] = ()
+    thresholds: Thresholds = ()
 
     @classmethod
     def claims(cls, column: LabelColumn, wishes: Wishes) -> str:

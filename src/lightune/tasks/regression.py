@@ -29,8 +29,7 @@ from lightune.tasks.ridge import fit_ridge
 if TYPE_CHECKING:
     import torch
 
-HEAD_DROPOUT, HEAD_STRENGTHS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-MANY_TEXTS = 1000
+HEAD_DROPOUT, HEAD_STRENGTHS, MANY_TEXTS = 0.1, (1e-4, 1e-3, 1e-2, 1e-1, 1.0), 1000
 
 
 @register("regression")
@@ -53,6 +52,7 @@ class Regression(Task):
     )
     label_columns: ClassVar[tuple[str, ...]] = ("score", "value", "target", "similarity", "similarity_score")
     target_column: ClassVar[str] = "target"
+    by_output: ClassVar[tuple[str, ...]] = ("spread", "low", "high", "means", "deviations")
 
     columns: tuple[str, ...] = ("score",)
     spread: tuple[float, ...] = ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 Array = NDArray[Any]
+Thresholds = tuple[Annotated[float, Field(ge=0, le=1)], ...]
 USUAL = 0.5
 FEWEST_TEXTS, FEWEST_POSITIVES = 100, 5
 MOST_ROUNDS = 50

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.bounded import read_json
 from lightune.durable import disk, new_folder, write_file
 from lightune.errors import ArtifactError
 from lightune.links import require_no_link
 from lightune.run_folder import CHECKPOINTS
-from lightune.safe_files import read_tensors, verify, write_json, write_manifest
+from lightune.safe_files import listed_files, read_tensors, verify, write_json, write_manifest
 from lightune.tensor_files import safetensors_parts, safetensors_size
+from lightune.training.checkpoint_state import not_understood
 
 if TYPE_CHECKING:
     import torch
@@ -45,8 +46,8 @@ class Checkpoint:
 
     def tensors(self, file: str) -> dict[str, torch.Tensor]:
         """Return the tensors of one of its files; none where it has no such file."""
-        path = self.folder / f"{file}{ENDING}"
-        return read_tensors(path) if path.is_file() else {}
+        name = f"{file}{ENDING}"
+        return read_tensors(self.folder / name) if name in listed_files(self.folder) else {}
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,23 @@ def newest(run: Path) -> Checkpoint | None:
     for folder in sorted(_steps(below), reverse=True) if below.is_dir() else ():
         try:
             found = load_checkpoint(folder)
-            if found.state["best"]["epoch"] and found.state["keeps_best"]:
-                load_checkpoint(below / best_name(found.state["best"]["epoch"]))
+            best = _best_of(found)
+            if best and found.state["keeps_best"]:
+                load_checkpoint(below / best_name(best))
         except ArtifactError as error:
             passed_over.append(f"{folder.name} was passed over: {error.message}")
             continue
         return Checkpoint(folder, found.state, tuple(passed_over))
     return None
+
+
+def _best_of(found: Checkpoint) -> int:
+    """Return the best epoch so far, 0 before there is one; ArtifactError for a state that does not say."""
+    best = found.state.get("best")
+    epoch = best.get("epoch") if isinstance(best, dict) else None
+    if type(epoch) is not int or not isinstance(found.state.get("keeps_best"), bool):
+        raise not_understood(found.folder / STATE, "best or keeps_best is not there")
+    return epoch
 
 
 def _is_whole(folder: Path) -> bool:
@@ -146,7 +157,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _state_of(folder: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((folder / STATE).read_bytes())
+        found: dict[str, Any] = read_json(folder / STATE)
         return found if isinstance(found["best"]["epoch"], int) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -173,7 +184,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Return a verified checkpoint; ArtifactError when a byte changed or it is not complete."""
     verify(folder)
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_json(folder / STATE)
     except (OSError, ValueError) as error:
-        raise ArtifactError("ARTIFACT-005", f"{folder / STATE}: cannot be understood ({error}).") from error
+        raise not_understood(folder / STATE, error) from error
+    if not isinstance(state, dict) or STATE not in listed_files(folder):
+        raise not_understood(folder / STATE, "not a JSON object of this checkpoint")
     return Checkpoint(folder, state)

@@ -17,7 +17,8 @@ from lightune.recipe import SettledTraining
 from lightune.sections import Epoch
 from lightune.training.best import Best
 from lightune.training.cache_frozen import CacheChoice, Cached, cache_frozen
-from lightune.training.checkpoint import Checkpoint, Checkpoints
+from lightune.training.checkpoint import STATE, Checkpoint, Checkpoints
+from lightune.training.checkpoint_state import require_state
 from lightune.training.epochs import Epochs, Parts
 from lightune.training.forward_backward import Passes, recomputing
 from lightune.training.interrupt import StopRequest
@@ -62,6 +63,8 @@ class Loop:
         an optimizer step whose loss or gradient is not finite, and after an epoch whose validation loss is not finite.
         Raises InterruptedRunError, after writing a checkpoint, when the process is asked to stop.
         """
+        if start is not None:
+            require_state(start.folder / STATE)
         passes, folder = self.step.passes, self.checkpoints.folder
         device, texts = passes.accelerator.device, self.validation.examples.encoded
         # On a CPU padding costs more than additional calls; on a GPU the calls cost more.

@@ -46,6 +46,9 @@ class WeightAverage:
         """Go on from a mean over so many steps, as `tensors` returned it."""
         if len(tensors) != (len(self._trained) if steps else 0):
             raise ValueError("its mean of the weights is over other tensors")
+        forms = [(one.shape, one.dtype) for one in (tensors[str(number)] for number in range(len(tensors)))]
+        if forms != [(own.shape, own.dtype) for own in self._trained[: len(tensors)]]:
+            raise ValueError("its mean of the weights has other shapes or types")
         found = [tensors[str(number)].to(own) for number, own in enumerate(self._trained if steps else ())]
         self._mean, self.steps = found, steps
 
