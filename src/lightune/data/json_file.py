@@ -73,6 +73,10 @@ def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading
     rows = found.rows if found else list(enumerate(records, 1))
     notes = [f"{file.path}: {note}" for note in found.notes] if found else []
     skipped = dict(found.skipped) if found else {}
+    for number in found.odd if found else ():
+        text = "this record's annotations are not as Label Studio writes them"
+        faults.append(Fault("DATA-008", f"{file.path}:{number}", text, "Export it again, or remove this record."))
+        skipped[UNREADABLE] = skipped.get(UNREADABLE, 0) + 1
     good, names = list[tuple[int, Record]](), dict[str, None]()
     for number, record in rows:
         if not isinstance(record, Mapping):

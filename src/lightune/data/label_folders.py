@@ -77,7 +77,7 @@ def _text(path: Path, faults: list[Fault], stated: TextFormat) -> str | None:
             return None
         with file.stream() as content:
             text = content.read().strip()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         assert not isinstance(file, Fault)
         faults.append(undecodable(file, error))
         return None

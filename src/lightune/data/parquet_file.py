@@ -38,7 +38,7 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
             faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
             return Reading()
         return _read(path, file, names, faults)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
         faults.append(_unreadable(path, head, error))
@@ -132,7 +132,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
         found = found.get(key) if isinstance(found, dict) else None
     features = found if isinstance(found, dict) else {}
     named = {clean_name(name): _of_items(kind) for name, kind in features.items()}
-    return {name: kind["names"] for name, kind in named.items() if isinstance(kind, dict) and kind.get("names")}
+    found = {name: kind.get("names") for name, kind in named.items() if isinstance(kind, dict)}
+    return {name: names for name, names in found.items() if names and _are_texts(names)}
+
+
+def _are_texts(names: Any) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
 def _of_items(kind: Any) -> Any:

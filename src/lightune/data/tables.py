@@ -209,7 +209,7 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
             reading = read_json_lines(file, on_disk, found)
         else:
             reading = (read_fasttext if is_fasttext(first, file.stated) else read_separated)(file, on_disk, found)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         faults.append(undecodable(file, error))
         return Table(str(file.path), {}, [])
     wrong = wrong_encoding(file) if any(fault.code == "DATA-003" for fault in found) else None

@@ -133,9 +133,12 @@ def wrong_encoding(file: TextFile) -> Fault | None:
     return Fault("DATA-003", f"{file.path}:{first}", f"{lines} not {shown(file.encoding)}", proposed(bytes(sample)))
 
 
-def undecodable(file: TextFile, error: UnicodeDecodeError) -> Fault:
+def undecodable(file: TextFile, error: UnicodeError) -> Fault:
     """Return the fault of a file that is not in the encoding which it or the user states."""
-    text = f"this file cannot be read as {shown(file.encoding)} ({error.reason})"
+    reason = (
+        error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    )  # the latter of UTF-16 without a mark
+    text = f"this file cannot be read as {shown(file.encoding)} ({reason})"
     return Fault("DATA-003", f"{file.path}:1", text, "Check --encoding, or write the file again as UTF-8.")
 
 
@@ -147,7 +150,7 @@ def shown(encoding: str) -> str:
 def _lines(stream: TextIO) -> Iterator[str]:
     try:
         yield from stream
-    except UnicodeDecodeError:  # a wide encoding; its own fault says so
+    except UnicodeError:  # a wide encoding; its own fault says so
         return
 
 

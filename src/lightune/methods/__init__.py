@@ -47,13 +47,14 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so. A name that is not one of ours may
     be one of PEFT's.
     """
+    options = {str(key): value for key, value in (options or {}).items()}  # YAML has keys that are numbers, or null
     if name not in METHODS:
-        return make_named(name, options or {})
+        return make_named(name, options)
     kind = METHODS[name]
     valid = [field.name for field in fields(kind)]
     given: dict[str, Any] = {}
     faults: list[str] = []
-    for key, value in (options or {}).items():
+    for key, value in options.items():
         known = kind.aliases.get(key, key)
         if known not in valid:
             meant = did_you_mean(key, [*valid, *kind.aliases])

@@ -22,7 +22,7 @@ DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet",
 BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 MERGE = "tag:yaml.org,2002:merge"
 # YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 # Each flag of `run` and the recipe key it sets.
 FLAGS: dict[str, str] = {
     "model": "model",
