@@ -29,6 +29,7 @@ from lightune.models import embedded
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.recipe import Recipe
+from lightune.recipe_yaml import read_yaml_file
 from lightune.safe_files import MANIFEST_FILE, listed_files, read_tensors, verify, write_json, write_manifest
 from lightune.tasks import Task, task_from_json
 from lightune.tasks.coverage import Coverage
@@ -241,11 +242,9 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
 
 def _model_in(recipe: Path) -> str | None:
     """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
-    import yaml
-
     try:
-        raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        raw = read_yaml_file(recipe)
+    except Exception:  # as PyYAML passes on any: the caller says that the file does not name the model
         return None
     model = raw.get("model") if isinstance(raw, dict) else None
     return model if isinstance(model, str) else None

@@ -18,10 +18,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-
 from mutations import EDITS, FILES, TEXT_EDITS, VALID, VALUES, edited, mutated
+
 from lightune.cli.main import main
-from lightune.errors import DataError, LightuneError, RecipeError
+from lightune.errors import LightuneError, RecipeError
 from lightune.methods import METHODS, describe, make_method
 from lightune.methods.any_peft import config_kind, describe_named, usable_names
 from lightune.recipes.compose import compose, read_recipe, shipped, to_yaml
@@ -128,6 +128,15 @@ def test_whatever_a_recipe_holds_it_is_valid_or_refused(
     record_property("figure", f"{cases:,} recipes, {found['valid'] + found['exit 0']:,} of them valid")
 
 
+@pytest.mark.parametrize("name", ["lora", "hra"])
+def test_names_of_options_that_are_no_texts_are_unknown_options(name: str) -> None:
+    """YAML has keys that are numbers, or null."""
+    options: Any = {7: 1, None: 2}
+    with pytest.raises(RecipeError, match=r"method\.7: .* no such option") as caught:
+        make_method(name, options)
+    assert caught.value.code == "RECIPE-011"
+
+
 METHOD_OPTIONS = {row["name"]: row["options"] for row in describe()}
 
 
@@ -162,6 +171,14 @@ def test_whatever_the_options_of_a_method_are_it_is_made_or_refused(
     found = fuzzed(cases, one, name=st.sampled_from(names), edits=EDITS, few=st.booleans(), value=VALUES)
     assert min(found["made"], found["RecipeError"]) > 0
     record_property("figure", f"{cases:,} sets of options for {len(names)} methods, {found['made']:,} of them taken")
+
+
+@pytest.mark.usefixtures("hashed_once")
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_a_wide_encoding_that_is_stated_for_a_file_without_a_mark_is_a_fault(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(VALID[0][1])
+    status, said = command("check", str(tmp_path / "a.csv"), "--encoding", name, "--json")
+    assert (status, said) == (3, "")
 
 
 SETTING_KEYS = ["data.separator", "data.encoding", "data.header_row", "data.text_column", "data.on_missing", "task"]

@@ -12,7 +12,9 @@ from lightune.data.arrow_columns import IN_MEMORY_BYTES, UNREADABLE, Reading, St
 from lightune.data.file_signatures import described
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
+from lightune.data.parquet_pages import rows_together
 from lightune.data.plain_columns import holds_categories, kept_types, plain
+from lightune.data.text_file import MOST_TIMES, is_bomb
 from lightune.faults import Fault
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
             hint = "Each column needs a different name."
             faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
             return Reading()
+        if is_bomb(_unpacked_bytes(file.metadata), path.stat().st_size):
+            return _bomb(path, faults)
         return _read(path, file, names, faults)
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
@@ -49,9 +53,13 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     import pyarrow as pa
 
     lines: array[int] = array("q")
-    rows, types = 0, kept_types(file.schema_arrow.types, lambda number: _first_values(file, number))
+    rows, unpacked, packed, together = 0, 0, path.stat().st_size, rows_together(path, file.metadata, BATCH_ROWS)
+    types = kept_types(file.schema_arrow.types, lambda number: _first_values(file, number, together))
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
-    for given in _batches(file):
+    for given in _batches(file, together):
+        unpacked += given.nbytes
+        if is_bomb(unpacked, packed):
+            return _bomb(path, faults)
         batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
         faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
         lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
@@ -61,19 +69,25 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     return Reading(store.columns(), lines, _class_names(file.schema_arrow.metadata), skipped)
 
 
-def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
+def _bomb(path: Path, faults: list[Fault]) -> Reading:
+    text = f"it unpacks to more than {MOST_TIMES} times its size, and reading stopped there."
+    faults.append(Fault("DATA-074", str(path), text, "Write it again as CSV if that is right, and pass that file."))
+    return Reading()
+
+
+def _batches(file: ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the rows, by row group where lists or structs have categories: Arrow cannot join these across groups."""
     has_inner = any(holds_categories(kind) for kind in file.schema_arrow.types)
     parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
     for part in parts:
-        yield from file.iter_batches(BATCH_ROWS, row_groups=part)
+        yield from file.iter_batches(rows, row_groups=part)
 
 
-def _first_values(file: ParquetFile, number: int) -> pa.Array:
+def _first_values(file: ParquetFile, number: int, rows: int) -> pa.Array:
     """Return some values of a column of bytes that are not null; it may begin with many nulls."""
     import pyarrow as pa
 
-    for batch in file.iter_batches(BATCH_ROWS, columns=[file.schema_arrow.names[number]]):
+    for batch in file.iter_batches(rows, columns=[file.schema_arrow.names[number]]):
         found = batch.column(0).cast(pa.large_binary()).drop_null().slice(0, MOST_SAMPLED)
         if len(found):
             return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lightune.errors import did_you_mean
+from lightune.errors import did_you_mean, written
 from lightune.methods import (  # noqa: F401  (each registers itself)
     adalora,
     bitfit,
@@ -62,7 +62,7 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         elif known in given:
             faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are the same option).")
         elif isinstance(value, bool) and type(getattr(kind, known, None)) in (int, float):
-            faults.append(f"method.{key}: a number is needed (given: {value!r})")
+            faults.append(f"method.{key}: a number is needed (given: {written(value)})")
         else:
             given[known] = value
     method = _validated(kind, given, faults)
@@ -107,7 +107,7 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             path = ".".join(["method", *(str(part) for part in fault["loc"])])
-            of_one = f" (given: {fault.get('input')!r})" if fault["loc"] else ""
+            of_one = f" (given: {written(fault.get('input'))})" if fault["loc"] else ""
             said = "a list is needed, [name] for one" if fault["type"] == "tuple_type" else str(fault["msg"])
             faults.append(f"{path}: {said.removeprefix('Value error, ')}{of_one}")
         return None
