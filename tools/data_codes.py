@@ -28,8 +28,8 @@ FAULTS = (
     ),
     (
         "DATA-008",
-        "a line is not a JSON object, has a key twice, holds NaN, Infinity or a number of thousands of digits, or nests "
-        "more than 100 deep; a record of Label Studio is not as it writes them",
+        "a line is not a JSON object, has a key twice, holds NaN, Infinity or a number of thousands of digits, or "
+        "nests more than 100 deep; a record of Label Studio is not as it writes them",
         "one object a line",
     ),
     ("DATA-009", "not a readable Parquet file", "write it again"),
@@ -38,8 +38,8 @@ FAULTS = (
     (
         "DATA-013",
         "a row without text or target, or whose target cannot be read: 2 in a column of 0 and 1, a list in a "
-        "list, `3,5` or `12%` as a number; or with a NUL byte or half a character in it; or a text of more than 5 million "
-        "characters",
+        "list, `3,5` or `12%` as a number; or with a NUL byte or half a character in it; or a text of more than 5 "
+        "million characters",
         "fix the row; how the cell is to be written is said with it",
     ),
     (

@@ -383,6 +383,15 @@ def linked(folder: Path, canary: Path) -> list[str]:
     return ["check", str(place)]
 
 
+@case("a pattern over folders that link to each other", 0)
+def linked_folders(folder: Path, canary: Path) -> list[str]:
+    """Link folders so that there are 2 to the 40 ways through them."""
+    for name in ("a", "b"):
+        (folder / name).symlink_to(folder)
+    put(folder / "a.csv", VALID[0][1])
+    return ["check", str(folder / "**" / "*.csv")]
+
+
 @case("a text of a gigabyte in a folder of texts", 3, says="at most|more than")
 def large_text(folder: Path, canary: Path) -> list[str]:
     """Make a sparse text."""
