@@ -112,7 +112,7 @@ simple("a csv of a million columns", "a.csv", 3, content=lambda: f"{_names()}\n{
 simple("a csv of one line of 64 MB", "a.csv", 3, content=lambda: "text,label" + "x" * 64 * MB, says="DATA-086")
 simple("a jsonl of one line of 64 MB", "a.jsonl", 3, content=lambda: '{"a": "' + "x" * 64 * MB, says="DATA-086")
 simple(
-    "a quote that is never closed over 40 MB", "a.csv", 3, content=lambda: 'text,label\n"' + f"{'a' * 97},b\n" * 400_000
+    "a quote that is never closed over 40 MB", "a.csv", 3, content=lambda: 'text,label\n"' + f"{'a' * 997},b\n" * 40_000
 )
 LONG_CELLS = "text,label\n" + "".join(f"text {number},{'9' * 100_000}x{number % 2}\n" for number in range(20))
 simple("labels of 100,000 digits", "a.csv", 0, 3, content=lambda: LONG_CELLS)
@@ -228,6 +228,7 @@ simple("Parquet whose footer claims 4 GB", "a.parquet", 3, content=lambda: PLAIN
 simple("Parquet cut off", "a.parquet", 3, content=lambda: PLAIN[: len(PLAIN) // 2], says="DATA-009")
 simple("Parquet cut off, with an end", "a.parquet", 3, content=lambda: PLAIN[:200] + PLAIN[-8:], says="DATA-009")
 simple("Parquet whose texts unpack to 200 MB", "a.parquet", 3, content=lambda: _large_texts(), says="DATA-074")
+simple("Parquet that hides a page of 600 MB", "a.parquet", 3, content=lambda: _hidden_page(), says="DATA-074")
 simple("Parquet of one text of 20 MB in 4,096 rows", "a.parquet", 3, content=lambda: _repeated(), says="DATA-074")
 simple("Parquet of 40 million rows in a few bytes", "a.parquet", 3, content=lambda: _many_rows(), says="DATA-074")
 simple("Parquet that claims 2 to the 40 values", "a.parquet", 0, 3, content=lambda: _claimed(1 << 40))
@@ -251,6 +252,28 @@ def _many_rows() -> bytes:
     return sink.getvalue()
 
 
+def _footer_with(data: bytes, *told: tuple[int, int]) -> bytes:
+    """Return a file in whose footer other numbers stand: (that which is there, that which is claimed)."""
+    size = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - size : -8]
+    for true, claimed in told:
+        assert b"\x16" + _varint(true) in footer
+        footer = footer.replace(b"\x16" + _varint(true), b"\x16" + _varint(claimed))
+    return data[: -8 - size] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _hidden_page() -> bytes:
+    """Return a file with a page of 600 MB, of which the footer says that it has a thousand bytes."""
+    sink, texts = io.BytesIO(), ["a" * 30 * MB] * 20
+    made = pa.table({"text": texts, "label": ["x", "y"] * 10})
+    parquet.write_table(
+        made, sink, compression="zstd", use_dictionary=False, data_page_size=2**31 - 1, write_statistics=False
+    )
+    part = parquet.read_metadata(sink).row_group(0)
+    sizes = {part.total_byte_size, part.column(0).total_uncompressed_size}
+    return _footer_with(sink.getvalue(), *((size, 1000) for size in sizes))
+
+
 def _varint(number: int) -> bytes:
     """Return a number as Thrift's compact protocol writes it: zigzag, seven bits a byte."""
     number, found = number << 1, bytearray()
@@ -262,10 +285,7 @@ def _varint(number: int) -> bytes:
 
 def _claimed(count: int) -> bytes:
     """Return a file whose footer says that it has this many rows, in the place of twelve."""
-    size = int.from_bytes(PLAIN[-8:-4], "little")
-    footer = PLAIN[-8 - size : -8].replace(b"\x16" + _varint(len(ROWS)), b"\x16" + _varint(count))
-    assert len(footer) > size
-    return PLAIN[: -8 - size] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    return _footer_with(PLAIN, (len(ROWS), count))
 
 
 def _odd_names() -> bytes:

@@ -11,7 +11,7 @@ from lightune.data.arrow_columns import BLANK
 LONGEST_ROW = 32_000_000
 LINE_OVERHEAD = 64
 MOST_RETRIES = 20
-MOST_READ_AGAIN = 64_000_000  # characters, in all
+MOST_READ_AGAIN = 32_000_000  # characters, in all
 
 
 class Lines:

@@ -12,7 +12,7 @@ from lightune.data.arrow_columns import IN_MEMORY_BYTES, UNREADABLE, Reading, St
 from lightune.data.file_signatures import described
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
-from lightune.data.parquet_pages import rows_together
+from lightune.data.parquet_pages import MOST_BYTES, page_sizes
 from lightune.data.plain_columns import holds_categories, kept_types, plain
 from lightune.data.text_file import MOST_TIMES, is_bomb
 from lightune.faults import Fault
@@ -39,9 +39,12 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
             hint = "Each column needs a different name."
             faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
             return Reading()
-        if is_bomb(_unpacked_bytes(file.metadata), path.stat().st_size):
+        packed, (largest, dictionary) = path.stat().st_size, page_sizes(path, file.metadata)
+        if largest > MOST_BYTES or is_bomb(max(largest, _unpacked_bytes(file.metadata)), packed):
             return _bomb(path, faults)
-        return _read(path, file, names, faults)
+        # Each of these rows may be the largest text of the dictionary.
+        together = max(1, min(BATCH_ROWS, MOST_BYTES // max(1, dictionary)))
+        return _read(path, file, names, faults, together)
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
@@ -49,11 +52,11 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
         return Reading()
 
 
-def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) -> Reading:
+def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault], together: int) -> Reading:
     import pyarrow as pa
 
     lines: array[int] = array("q")
-    rows, unpacked, packed, together = 0, 0, path.stat().st_size, rows_together(path, file.metadata, BATCH_ROWS)
+    rows, unpacked, packed = 0, 0, path.stat().st_size
     types = kept_types(file.schema_arrow.types, lambda number: _first_values(file, number, together))
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
     for given in _batches(file, together):
@@ -70,7 +73,7 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
 
 
 def _bomb(path: Path, faults: list[Fault]) -> Reading:
-    text = f"it unpacks to more than {MOST_TIMES} times its size, and reading stopped there."
+    text = f"it unpacks to more than {MOST_TIMES} times its size, or a page of it to more than {MOST_BYTES:,} bytes."
     faults.append(Fault("DATA-074", str(path), text, "Write it again as CSV if that is right, and pass that file."))
     return Reading()
 
