@@ -6,7 +6,7 @@ A row is the code, what is wrong or was seen, and what to do.
 from __future__ import annotations
 
 FAULTS = (
-    ("DATA-001", "there is no such file", "check the path"),
+    ("DATA-001", "there is no such file, or it is a device or a pipe", "check the path"),
     ("DATA-002", "this kind of file is not read", "convert it to csv, tsv, jsonl, parquet or xlsx"),
     (
         "DATA-003",
@@ -26,14 +26,20 @@ FAULTS = (
         "a row has more or fewer cells than there are columns",
         "quote texts that hold the separator; in a tsv, take tabs and line breaks out",
     ),
-    ("DATA-008", "a line is not a JSON object, has a key twice, or holds NaN or Infinity", "one object a line"),
+    (
+        "DATA-008",
+        "a line is not a JSON object, has a key twice, holds NaN, Infinity or a number of thousands of digits, or "
+        "nests more than 100 deep; a record of Label Studio is not as it writes them",
+        "one object a line",
+    ),
     ("DATA-009", "not a readable Parquet file", "write it again"),
     ("DATA-010", "a Hub data set cannot be read", "only Parquet, CSV and JSON are; scripts are never run"),
     ("DATA-011", "a folder, a Hub data set or a mapping has no split called train", "name the files yourself"),
     (
         "DATA-013",
         "a row without text or target, or whose target cannot be read: 2 in a column of 0 and 1, a list in a "
-        "list, `3,5` or `12%` as a number; or with a NUL byte or half a character in it",
+        "list, `3,5` or `12%` as a number; or with a NUL byte or half a character in it; or a text of more than 5 "
+        "million characters",
         "fix the row; how the cell is to be written is said with it",
     ),
     (
@@ -146,7 +152,7 @@ FAULTS = (
         "data from Python that cannot be read, or no longer exists; a cell there that is not a text or label",
         "pass one of the forms listed above; convert the cell",
     ),
-    ("DATA-068", "more than 1,000 different keys in a jsonl file", "the same keys in each line"),
+    ("DATA-068", "more than 1,000 different keys in a jsonl file, or 20,000 columns", "the same keys in each line"),
     (
         "DATA-069",
         "one column whose name holds a mark that may separate columns, while the rows below do not",
@@ -165,7 +171,11 @@ FAULTS = (
         "that is not read",
         "name each file: `--train`, `--validation`, `--test`",
     ),
-    ("DATA-074", "a packed file unpacks to more than 8 GB", "unpack it yourself if that is right"),
+    (
+        "DATA-074",
+        "a file unpacks to more than 8 GB, or to more than 64 MB and 200 times its size: gzip, .xlsx, Parquet",
+        "unpack it yourself if that is right",
+    ),
     ("DATA-075", "a packed file cannot be unpacked: it is cut off, or not gzip", "fetch it again, or rename it"),
     (
         "DATA-076",
@@ -174,7 +184,7 @@ FAULTS = (
     ),
     ("DATA-077", "an .xlsx file, and the package that reads it is not installed", "`pip install 'openpyxl>=3.1'`"),
     ("DATA-078", "not a readable Excel workbook", "save it again"),
-    ("DATA-079", "a .json file of more than 1 GB, which is read as a whole", "one object a line, as .jsonl"),
+    ("DATA-079", "a .json file of more than 1 GB or a tenth of the free memory", "one object a line, as .jsonl"),
     ("DATA-080", "a title stands above the column names", "`--header-row 4`, or the row that is named"),
     ("DATA-081", "`--sheet`: the workbook has no such sheet with rows", "the names are listed"),
     ("DATA-082", "`--decimal comma`, and a number such as 3.5", "leave it out, or write all numbers alike"),
@@ -185,6 +195,7 @@ FAULTS = (
     ),
     ("DATA-084", "`--sheet`, `--header-row` or `--column-names` for a kind of data that has none", "leave it out"),
     ("DATA-085", "labels of a cell joined by another mark than in training", "the same mark, or `--label-separator`"),
+    ("DATA-086", "a line of more than 32 million characters", "write a row a line"),
 )
 
 WARNINGS = (

@@ -31,6 +31,7 @@ from lightune.models.config import TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.models.weight_files import MOST_NEW
+from lightune.recipe_yaml import read_yaml_file
 from lightune.safe_files import (
     MANIFEST_FILE,
     hashes_of,
@@ -38,7 +39,6 @@ from lightune.safe_files import (
     read_tensors,
     write_json,
     write_manifest,
-    yaml_text,
 )
 from lightune.tensor_files import safetensors_parts, safetensors_size
 from lightune.tensor_headers import read_headers
@@ -187,12 +187,23 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
     """Return the folder of a run's base model, from the recipe beside the adapter or from format 1."""
     recipe = folder.resolve().parent / RECIPE_FILE
     is_path = Path(config.base_model).is_absolute()
-    recorded = config.base_model if is_path else yaml_text(recipe, "model")
+    recorded = config.base_model if is_path else _model_in(recipe)
     if recorded is not None and Path(recorded).is_dir():
         return Path(recorded)
     found = f"{recipe} does not say where it is" if recorded is None else f"it is not at {recorded} any more"
     message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
     raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
+
+
+def _model_in(recipe: Path) -> str | None:
+    """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
+    require_own_files(recipe.parent, recipe.name)
+    try:
+        raw = read_yaml_file(recipe)
+    except Exception:  # as PyYAML passes on any: the caller says that the file does not name the model
+        return None
+    model = raw.get("model") if isinstance(raw, dict) else None
+    return model if isinstance(model, str) else None
 
 
 def _called(config: ArtifactConfig) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
+LONGEST_MISSPELT = 200  # letters of a name for which a similar one is looked for
 MOST_LISTED = 1000  # entries of a folder among which a misspelt one is looked for
 
 
@@ -87,6 +89,8 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
 
     Case, dashes and underscores are ignored.
     """
+    if len(wrong) > LONGEST_MISSPELT:
+        return ""
     names = _by_letters(valid)
     close = get_close_matches(_letters(wrong), list(names), n=1, cutoff=0.6)
     return f'Did you mean "{names[close[0]]}"?' if close else ""
@@ -127,6 +131,28 @@ def _by_letters(names: Iterable[str]) -> dict[str, str]:
 def _letters(name: str) -> str:
     folded = name.casefold()
     return folded.replace("-", "").replace("_", "") or folded
+
+
+class _Short(reprlib.Repr):
+    """Values as Python writes them, the long, deep and huge ones shortened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 200
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 20
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Write a number, of more than a thousand bits only how many it has: Python refuses to write huge ones."""
+        return repr(x) if x.bit_length() <= 1000 else f"a number of {x.bit_length():,} bits"
+
+
+_SHORT = _Short()
+
+
+def written(value: object) -> str:
+    """Return a value that a user gave as Python writes it, shortened so that it fits into a message."""
+    return _SHORT.repr(value)
 
 
 def shortlist(names: Sequence[str], most: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lightune.errors import DataError
 
 MOST_SHOWN = 10
+LONGEST_TOLD = 4000  # letters of a reason, and of a hint
 ROW_CODES = ("DATA-013", "DATA-014", "DATA-044")
 FIX_OR_DROP = "Fix the row, or pass --set data.on_missing=drop."
 WARNING = re.compile(r"DATA-1\d\d ")
@@ -23,6 +24,13 @@ class Fault:
     place: str
     text: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        """Shorten what quotes a very long name or cell: a message is for reading."""
+        for name, told in (("text", self.text), ("hint", self.hint)):
+            if len(told) > LONGEST_TOLD:
+                shown = f"{told[:LONGEST_TOLD]}… ({len(told):,} characters)"
+                object.__setattr__(self, name, shown)
 
 
 class Missing(Fault):

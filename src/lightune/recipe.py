@@ -26,6 +26,8 @@ SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
 )  # fmt: skip
+MOST_SHOWN = 50  # faults of one recipe
+LONGEST_FAULT = 2000  # letters
 TRACKERS = ("tensorboard", "trackio", "wandb")
 
 Count = Annotated[int, Field(ge=1)]
@@ -277,7 +279,10 @@ def parse_recipe(mapping: Mapping[str, Any], where: str = "the recipe") -> Recip
     try:
         return Recipe.model_validate(dict(mapping))
     except ValidationError as error:
-        faults = [described(fault, BLOCKS) for fault in error.errors(include_url=False)]
-        lines = "\n".join(f"  {line}" for line in dict.fromkeys(faults))
-        noun = "fault" if lines.count("\n") == 0 else "faults"
-        raise RecipeError("RECIPE-001", f"{where} has {lines.count(chr(10)) + 1} {noun}:\n{lines}") from error
+        found = error.errors(include_url=False)
+        faults = list(dict.fromkeys(described(fault, BLOCKS)[:LONGEST_FAULT] for fault in found[:MOST_SHOWN]))
+        count, more = len(faults), len(found) - MOST_SHOWN
+        if more > 0:
+            count, faults = len(found), [*faults, f"and {more:,} more"]
+        lines = "\n".join(f"  {line}" for line in faults)
+        raise RecipeError("RECIPE-001", f"{where} has {count:,} fault{'s' * (count > 1)}:\n{lines}") from error

@@ -89,19 +89,6 @@ def require_finite(path: Path | str, spoilt: Sequence[str]) -> None:
         raise ArtifactError("ARTIFACT-051", message, "Use a sound copy, or train it again.")
 
 
-def yaml_text(path: Path, key: str) -> str | None:
-    """Return the text under a key of a YAML file, or None where there is no such file or text."""
-    import yaml
-
-    require_own_files(path.parent, path.name)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    value = raw.get(key) if isinstance(raw, dict) else None
-    return value if isinstance(value, str) else None
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON."""
     write_file(path, json_bytes(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from case_table import case
 from lightune.data.check import check_data
 from lightune.data.dataset import load_splits
 from lightune.data.describe import check_and_describe as find_and_check
-from lightune.data.sources import Tables, find_tables, read_source
+from lightune.data.sources import Tables, find_tables, matching, read_source
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.faults import Fault
@@ -313,3 +314,13 @@ def test_a_split_of_a_kind_that_is_not_read_is_told(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x1f\x8b")
     with pytest.raises(DataError, match=rf"DATA-073 .*{name}"):
         find_tables(DataBlock(source=str(tmp_path)))
+
+
+@pytest.mark.parametrize("pattern", ["**/*.csv", "a/**/*.csv", "**/b/*.csv", "*/**/t*.csv", "a/**", "**/.h/*.csv"])
+def test_a_pattern_of_folders_names_what_pythons_glob_names(tmp_path: Path, pattern: str):
+    for place in ("t.csv", "a/t.csv", "a/b/t.csv", "a/b/.h/t.csv", "a/.h/t.csv", ".h/t.csv", "a/b/.t.csv", "c/b/u.csv"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("text,label\n", encoding="utf-8")
+    expected = {Path(name) for name in glob.glob(str(tmp_path / pattern), recursive=True)}
+    found = matching(tmp_path / pattern)
+    assert {one for one in found if one.is_file()} == {one for one in expected if one.is_file()}

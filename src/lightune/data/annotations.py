@@ -21,11 +21,15 @@ Record = Mapping[str, Any]
 
 @dataclass
 class Annotated:
-    """Rows of an export with the number of their record, how many records gave none by reason, and notes."""
+    """Rows of an export with the number of their record, how many records gave none by reason, and notes.
+
+    `odd` are the numbers of records that are not as the tool writes them.
+    """
 
     rows: list[tuple[int, Record]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    odd: list[int] = field(default_factory=list)
 
 
 def label_studio_rows(records: Sequence[Any]) -> Annotated | None:
@@ -37,6 +41,9 @@ def label_studio_rows(records: Sequence[Any]) -> Annotated | None:
         return None
     found = Annotated()
     for number, task in enumerate(records, 1):
+        if not all(map(_is_annotation, task["annotations"])):
+            found.odd.append(number)
+            continue
         done = [one for one in task["annotations"] if not one.get("was_cancelled")]
         found.skipped[NOT_ANNOTATED] += not done
         found.rows += [(number, {**task["data"], **_controls(one.get("result", []))}) for one in done]
@@ -53,7 +60,7 @@ def choices_of(value: Any) -> Any:
     if isinstance(value, str) and value.startswith('{"choices":'):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     is_choices = isinstance(value, Mapping) and set(value) == {"choices"} and isinstance(value["choices"], list)
     return value["choices"] if is_choices else value
@@ -93,6 +100,21 @@ def is_rejected(record: Record) -> bool:
 def _is_task(record: Any) -> bool:
     is_task = isinstance(record, Mapping) and isinstance(record.get("data"), Mapping)
     return is_task and isinstance(record.get("annotations"), list)
+
+
+def _is_annotation(one: Any) -> bool:
+    results = one.get("result", []) if isinstance(one, Mapping) else None
+    return isinstance(results, list) and all(map(_is_result, results))
+
+
+def _is_result(result: Any) -> bool:
+    value = result.get("value", {}) if isinstance(result, Mapping) else None
+    if not isinstance(value, Mapping):
+        return False
+    lists = [value.get(name, []) for name in ("choices", "taxonomy")]
+    paths = lists[1] if isinstance(lists[1], list) else []
+    are_texts = all(isinstance(path, list) and all(isinstance(part, str) for part in path) for path in paths)
+    return are_texts and all(isinstance(one, list) for one in lists)
 
 
 def _controls(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

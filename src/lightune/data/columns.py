@@ -25,7 +25,7 @@ SECOND = {"1": "2", "a": "b"}
 # Columns that only identify a row: id, review_id, ReviewId, index, uuid.
 IDENTITY = re.compile(r"(?i:ids?|idx|index|uuid|guid|unnamed: \d+)|.*[_ \-.](?i:id|idx|uuid|guid)|.*[a-z]I[Dd]")
 MOST_LOOKED_AT = 1000
-FRACTION = re.compile(r"\s*[+-]?[0-9]*\.[0-9]*[1-9][0-9]*\s*")  # of a quantity, not the name of a group
+FRACTION = re.compile(r"\s*[+-]?[0-9]*\.0*[1-9][0-9]*\s*")  # of a quantity, not the name of a group
 ONE_TEXT = "Each row has one text, or a pair of texts, each of them a string."
 FEWEST_JUDGED = 5
 MOST_NAMED = 6

@@ -19,7 +19,7 @@ from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missin
 from lightune.data.header_proposals import title_fault, with_names_proposed
 from lightune.data.names import clean_name
 from lightune.data.quoting import BlankQuotes, LiteralQuotes, SwallowedRows, Watch
-from lightune.data.separators import LOOKED_AT, Layout, cells_of, layout_of
+from lightune.data.separators import LOOKED_AT, MARKS, Layout, cells_of, layout_of
 from lightune.data.survey_files import end_of_qualtrics, lines_of, names_of_surveymonkey
 from lightune.data.text_file import TextFile, kind_of
 from lightune.faults import Fault
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 8192
 BATCH_LETTERS = 1_000_000
 MOST_FAULTS = 10_000
+MOST_COLUMNS = 20_000
+WIDE = 1_000_000  # letters of a first line
 QUOTING = 'Put a text that holds the separator, a quote or a line break in double quotes; write a quote inside as "".'
 LITERAL = "Cells of a .tsv are literal, quotes too: remove tabs and line breaks from the texts, or write it as .csv."
 QUALTRICS = "rows 2 and 3 are Qualtrics' questions and import ids, and were left out."
@@ -62,7 +64,7 @@ class Rows:
         self._padding = _without_empty_end(self.header)
         if len(faults) == before:
             place = STATED_NAMES if layout.are_stated else f"{path}:{self.header_line}"
-            faults += beyond or header_faults(place, self.header, layout)
+            faults += beyond or too_wide(place, len(self.header)) or header_faults(place, self.header, layout)
         self.is_usable = len(faults) == before
         self._blank = 0
         self.skipped.clear()
@@ -150,6 +152,13 @@ class Rows:
         return None
 
 
+def too_wide(place: str, columns: int) -> list[Fault]:
+    """Return the fault of a table of more columns than any data has that was made by people."""
+    text = f"{columns:,} columns, and at most {MOST_COLUMNS:,} are read"
+    hint = "Leave out those that hold no text and no label."
+    return [Fault("DATA-068", place, text, hint)] * (columns > MOST_COLUMNS)
+
+
 def _without_empty_end(header: list[str]) -> int:
     """Remove the columns without a name at the end, as spreadsheets keep them, and return how many there were."""
     named = max((place for place, name in enumerate(header, 1) if name), default=len(header))
@@ -169,6 +178,10 @@ def read_separated(file: TextFile, on_disk: bool, faults: list[Fault]) -> Readin
     """Return the columns as texts, with the line of each row; faults go into `faults`."""
     with file.stream() as stream:
         first = list(islice(stream, LOOKED_AT))
+        marks = max(map(first[0].count, MARKS)) if first and len(first[0]) > WIDE else 0
+        if marks > MOST_COLUMNS:  # taking a million names apart takes seconds
+            faults += too_wide(f"{file.path}:1", marks + 1)
+            return Reading()
         layout = _layout(file, first)
         is_stated = file.stated.header_row or layout.names
         title = None if is_stated else title_fault(str(file.path), first, layout.separator)

@@ -11,6 +11,7 @@ from lightune.data.arrow_columns import BLANK
 LONGEST_ROW = 32_000_000
 LINE_OVERHEAD = 64
 MOST_RETRIES = 20
+MOST_READ_AGAIN = 32_000_000  # characters, in all
 
 
 class Lines:
@@ -20,7 +21,7 @@ class Lines:
         self._stream = iter(stream)
         self._again: deque[str] = deque()
         self._size = 0
-        self._retries = 0
+        self._retries = self._read_again = 0
         self.number = 0
         self.row: list[str] = []
 
@@ -43,7 +44,8 @@ class Lines:
 
     def read_again(self) -> None:
         """Go back to the second line of the row: its quote may have swallowed whole rows."""
-        if self._retries < MOST_RETRIES:
+        if self._retries < MOST_RETRIES and self._read_again < MOST_READ_AGAIN:
+            self._read_again += self._size
             self._retries += len(self.row) > 1
             self._again.extendleft(reversed(self.row[1:]))
             self.number -= len(self.row) - 1

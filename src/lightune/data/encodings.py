@@ -17,7 +17,7 @@ SAMPLE_BYTES = 200_000
 AS_GOOD = 0.02  # of the share of odd characters that charset-normalizer calls chaos
 MOST_PROPOSED = 3
 SHOWN = 30
-WORD_BEYOND_ASCII = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
+WORD_BEYOND_ASCII = re.compile(r"(?<![^\W\d_])[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
 
 
 def proposed(sample: bytes) -> str:

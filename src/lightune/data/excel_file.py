@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from lightune.data.arrow_columns import BLANK, UNREADABLE, Reading, Store
-from lightune.data.csv_file import BATCH_ROWS, MOST_FAULTS, too_many_faults
+from lightune.data.csv_file import BATCH_ROWS, MOST_FAULTS, too_many_faults, too_wide
 from lightune.data.header import STATED_NAMES, beyond_end, header_faults, missing_header
 from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, names_row, with_names_proposed
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.separators import LOOKED_AT, Layout
-from lightune.data.text_file import MOST_UNPACKED, TextFormat
+from lightune.data.text_file import MOST_TIMES, MOST_UNPACKED, TextFormat, is_bomb
 from lightune.errors import did_you_mean
 from lightune.extras import install_command
 from lightune.faults import Fault
 
 HINT = "Save it from the spreadsheet again, or as CSV UTF-8."
+MOST_ROWS = 1_048_576  # of a sheet, by Excel
 NAME_ALL = "Name every column that has cells, in their order: --column-names."
 
 Row = tuple[int, tuple[Any, ...]]
@@ -47,8 +48,10 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextForma
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(entry.file_size for entry in packed.infolist())
-        if size > MOST_UNPACKED:
-            text = f"it unpacks to more than {MOST_UNPACKED / 1e9:.0f} GB."
+        if size > MOST_UNPACKED or is_bomb(size, path.stat().st_size):
+            text = (
+                f"it unpacks to {size:,} bytes, more than {MOST_UNPACKED / 1e9:.0f} GB or {MOST_TIMES} times its size."
+            )
             faults.append(Fault("DATA-074", str(path), text, "Save the sheet as csv if that is right."))
             return Reading()
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
@@ -61,6 +64,8 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextForma
 
 
 def _read(path: Path, book: Any, on_disk: bool, faults: list[Fault], stated: TextFormat) -> Reading:
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # it may claim 16,384 columns, to which every row would be filled up
     with_rows = [sheet for sheet in book.worksheets if any(True for _ in _rows(sheet))]
     if not with_rows:
         faults.append(
@@ -92,7 +97,8 @@ def _sheet(path: Path, sheet: Any, store: Store, faults: list[Fault], stated: Te
             return Reading()
         first, names = _header(row)
     found = [] if stated.header_row or stated.column_names else _title(path, sheet, names)
-    found = found or header_faults(f"{path}:{first}" if first else STATED_NAMES, names, Layout())
+    place = f"{path}:{first}" if first else STATED_NAMES
+    found = found or too_wide(place, len(names)) or header_faults(place, names, Layout())
     faults += found
     if found:
         return Reading()
@@ -187,6 +193,8 @@ def _doubts(place: str, names: Sequence[str], head: dict[str, tuple[str, ...]]) 
 def _rows(sheet: Any, above: int = 0) -> Iterator[Row]:
     """Yield (row, cells) of the rows that have a cell; those `above` are left out."""
     for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+        if number > MOST_ROWS:
+            raise ValueError(f"row {number:,}: a sheet has at most {MOST_ROWS:,}")
         if number > above and any(cell is not None and cell != "" for cell in cells):
             yield number, cells
 

@@ -6,13 +6,13 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightune.data.annotations import label_studio_rows
 from lightune.data.arrow_columns import UNREADABLE, Reading, Store
-from lightune.data.csv_file import BATCH_ROWS
-from lightune.data.jsonl_file import READ
+from lightune.data.csv_file import BATCH_ROWS, MOST_COLUMNS, MOST_FAULTS, too_many_faults, too_wide
+from lightune.data.jsonl_file import MOST_DEPTH, READ, require_flat
 from lightune.data.names import clean_name
 from lightune.data.text_file import TextFile
 from lightune.faults import Fault
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_BYTES = 1_000_000_000  # it is read as a whole
+TIMES_READ = 10  # so many bytes of memory, about, for each of the file
 HINT = 'Valid: a list of objects, [{"text": ..., "label": ...}, ...]; or one object a line in a .jsonl file.'
 BY_LINE = "It holds one object a line: let its name end in .jsonl."
+
+ODD = "this record's annotations are not as Label Studio writes them"
+ODD_HINT = "Export it again, or remove this record."
 
 ARRAY = re.compile(r"\ufeff?\s*\[\s*\{")
 
@@ -31,15 +35,18 @@ Record = Mapping[str, Any]
 
 def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
     """Return the columns, with the number of each record; faults go into `faults`."""
+    import psutil
+
     path = file.path
-    if size > MOST_BYTES:
-        text = f"it has more than {MOST_BYTES / 1e9:.0f} GB, and a .json file is read as a whole."
+    if size > MOST_BYTES or size * TIMES_READ > psutil.virtual_memory().available:
+        text = f"it has {size:,} bytes, too many for this machine's memory: a .json file is read as a whole."
         faults.append(Fault("DATA-079", str(path), text, "Write one object a line, as .jsonl."))
         return Reading()
     try:
         with file.stream() as stream:
             text = stream.read()
         records = _records(READ.decode(text))
+        require_flat(records or [], MOST_DEPTH + 2)
     except (ValueError, RecursionError) as error:
         is_by_line = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
         reason = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
@@ -72,21 +79,37 @@ def _reading(file: TextFile, records: list[Any], faults: list[Fault]) -> Reading
     found = label_studio_rows(records)
     rows = found.rows if found else list(enumerate(records, 1))
     notes = [f"{file.path}: {note}" for note in found.notes] if found else []
-    skipped = dict(found.skipped) if found else {}
-    good, names = list[tuple[int, Record]](), dict[str, None]()
-    for number, record in rows:
-        if not isinstance(record, Mapping):
-            faults.append(Fault("DATA-008", f"{file.path}:{number}", "this record is not an object", HINT))
-            skipped[UNREADABLE] = skipped.get(UNREADABLE, 0) + 1
-            continue
-        cleaned = {clean_name(name): value for name, value in record.items()}
-        names.update(dict.fromkeys(cleaned))
-        good.append((number, cleaned))
+    skipped, names, before = Counter(found.skipped if found else {}), dict[str, None](), len(faults)
+    faults += [Fault("DATA-008", f"{file.path}:{number}", ODD, ODD_HINT) for number in (found.odd if found else ())]
+    good = list(_good(file, rows, names, faults))
+    skipped[UNREADABLE] += len(faults) - before
+    if len(names) > MOST_COLUMNS:
+        faults += too_wide(str(file.path), len(names))
+        return Reading()
     store = Store(on_disk=False)
     for start in range(0, len(good), BATCH_ROWS):
         store.add(_batch(names, [record for _, record in good[start : start + BATCH_ROWS]]))
     lines = array("q", [number for number, _ in good])
-    return Reading(store.columns(decode=json.loads), lines, skipped=Counter(skipped), notes=notes)
+    return Reading(store.columns(decode=json.loads), lines, skipped=+skipped, notes=notes)
+
+
+def _good(
+    file: TextFile, rows: Sequence[tuple[int, Any]], names: dict[str, None], faults: list[Fault]
+) -> Iterator[tuple[int, Record]]:
+    """Yield the records that are objects, with their number, and add their keys to the names; others are faults."""
+    for number, record in rows:
+        if len(faults) >= MOST_FAULTS:
+            faults.append(too_many_faults(file.path, number))
+            return
+        if not isinstance(record, Mapping):
+            faults.append(Fault("DATA-008", f"{file.path}:{number}", "this record is not an object", HINT))
+            continue
+        if len(record) > MOST_COLUMNS:
+            names.update(record)
+            return
+        cleaned = {clean_name(name): value for name, value in record.items()}
+        names.update(dict.fromkeys(cleaned))
+        yield number, cleaned
 
 
 def _records(value: Any) -> list[Any] | None:

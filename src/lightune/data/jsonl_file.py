@@ -7,6 +7,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_COLUMNS = 1000
+MOST_DEPTH = 100  # of lists and objects inside each other
+MOST_DIGITS = 4000  # Python reads no whole number of more than 4,300
 HALF = re.compile("[\ud800-\udfff]")
 HINT = "Each line is one JSON object."
 ARRAY_HINT = "It looks like one JSON array: let its name end in .json."
@@ -102,6 +105,10 @@ def _cells(path: Path, number: int, line: str, hint: str, only: str) -> Cells | 
         record = READ.decode(line)
         if not isinstance(record, dict):
             return Fault("DATA-008", place, "not a JSON object", hint)
+        if len(record) > MOST_COLUMNS:  # so many are refused, and more need not be looked at
+            record = dict(islice(record.items(), MOST_COLUMNS + 1))
+        if line.count("[") + line.count("{") > MOST_DEPTH:
+            require_flat(record)
         if is_rejected(record):
             if not only or record["answer"] != "reject":
                 return None
@@ -116,6 +123,21 @@ def _cells(path: Path, number: int, line: str, hint: str, only: str) -> Cells | 
         return Fault("DATA-008", place, f"not JSON ({error})", hint)
 
 
+def require_flat(value: Any, left: int = MOST_DEPTH) -> None:
+    """Raise ValueError for lists and objects inside each other so deep that Python may fail on them later."""
+    if left == 0:
+        raise ValueError(f"lists or objects are nested more than {MOST_DEPTH} deep")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(inner, dict | list):
+            require_flat(inner, left - 1)
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -125,7 +147,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _twice_refused(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        seen = set[str]()
+        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f'the key "{twice}" occurs twice')
     return names
 
@@ -141,7 +164,7 @@ def _float(text: str) -> float:
     return number
 
 
-READ = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+READ = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_whole)
 PLAIN = json.JSONEncoder(ensure_ascii=False)
 ESCAPED = json.JSONEncoder()
 

@@ -13,6 +13,7 @@ from lightune.data.tables import Table
 from lightune.data.text_file import TextFormat, open_bytes, text_file, undecodable, wrong_encoding
 from lightune.errors import shortlist
 from lightune.faults import Fault
+from lightune.values.missing import LONGEST_TEXT
 
 ENDING = ".txt"
 # The folder of texts without a label has such a name.
@@ -76,14 +77,18 @@ def _text(path: Path, faults: list[Fault], stated: TextFormat) -> str | None:
             faults.append(file)
             return None
         with file.stream() as content:
-            text = content.read().strip()
-    except UnicodeDecodeError as error:
+            text = content.read(LONGEST_TEXT + 1).strip()
+    except UnicodeError as error:
         assert not isinstance(file, Fault)
         faults.append(undecodable(file, error))
         return None
     except OSError as error:
         what = f"the file cannot be read ({error.strerror})."
         faults.append(Fault("DATA-001", str(path), what, "Check its permissions and its disk."))
+        return None
+    if len(text) > LONGEST_TEXT:
+        what = f"a text of more than {LONGEST_TEXT:,} characters"
+        faults.append(Fault("DATA-013", f"{path}:1", what, "Is it one text? Divide it into several."))
         return None
     stray = stray_characters(path, 1, [text])
     if stray is None:

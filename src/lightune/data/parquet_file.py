@@ -12,7 +12,9 @@ from lightune.data.arrow_columns import IN_MEMORY_BYTES, UNREADABLE, Reading, St
 from lightune.data.file_signatures import described
 from lightune.data.header import twin_names
 from lightune.data.names import clean_name
+from lightune.data.parquet_pages import MOST_BYTES, page_sizes
 from lightune.data.plain_columns import holds_categories, kept_types, plain
+from lightune.data.text_file import MOST_TIMES, is_bomb
 from lightune.faults import Fault
 
 if TYPE_CHECKING:
@@ -37,21 +39,30 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
             hint = "Each column needs a different name."
             faults += [Fault("DATA-006", str(path), text, hint) for text in twins]
             return Reading()
-        return _read(path, file, names, faults)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        packed, (largest, dictionary) = path.stat().st_size, page_sizes(path, file.metadata)
+        if largest > MOST_BYTES or is_bomb(max(largest, _unpacked_bytes(file.metadata)), packed):
+            return _bomb(path, faults)
+        # Each of these rows may be the largest text of the dictionary.
+        together = max(1, min(BATCH_ROWS, MOST_BYTES // max(1, dictionary)))
+        return _read(path, file, names, faults, together)
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
             raise
         faults.append(_unreadable(path, head, error))
         return Reading()
 
 
-def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) -> Reading:
+def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault], together: int) -> Reading:
     import pyarrow as pa
 
     lines: array[int] = array("q")
-    rows, types = 0, kept_types(file.schema_arrow.types, lambda number: _first_values(file, number))
+    rows, unpacked, packed = 0, 0, path.stat().st_size
+    types = kept_types(file.schema_arrow.types, lambda number: _first_values(file, number, together))
     store = Store(_unpacked_bytes(file.metadata) > IN_MEMORY_BYTES)
-    for given in _batches(file):
+    for given in _batches(file, together):
+        unpacked += given.nbytes
+        if is_bomb(unpacked, packed):
+            return _bomb(path, faults)
         batch, bad = _without_bad_text(pa.record_batch(plain(given, types), names=names))
         faults += [_not_text(f"{path}:{rows + row + 1}", name) for row, name in bad.items()]
         lines.extend(rows + row + 1 for row in range(len(given)) if row not in bad)
@@ -61,19 +72,25 @@ def _read(path: Path, file: ParquetFile, names: list[str], faults: list[Fault]) 
     return Reading(store.columns(), lines, _class_names(file.schema_arrow.metadata), skipped)
 
 
-def _batches(file: ParquetFile) -> Iterator[pa.RecordBatch]:
+def _bomb(path: Path, faults: list[Fault]) -> Reading:
+    text = f"it unpacks to more than {MOST_TIMES} times its size, or a page of it to more than {MOST_BYTES:,} bytes."
+    faults.append(Fault("DATA-074", str(path), text, "Write it again as CSV if that is right, and pass that file."))
+    return Reading()
+
+
+def _batches(file: ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the rows, by row group where lists or structs have categories: Arrow cannot join these across groups."""
     has_inner = any(holds_categories(kind) for kind in file.schema_arrow.types)
     parts = [[number] for number in range(file.num_row_groups)] if has_inner else [None]
     for part in parts:
-        yield from file.iter_batches(BATCH_ROWS, row_groups=part)
+        yield from file.iter_batches(rows, row_groups=part)
 
 
-def _first_values(file: ParquetFile, number: int) -> pa.Array:
+def _first_values(file: ParquetFile, number: int, rows: int) -> pa.Array:
     """Return some values of a column of bytes that are not null; it may begin with many nulls."""
     import pyarrow as pa
 
-    for batch in file.iter_batches(BATCH_ROWS, columns=[file.schema_arrow.names[number]]):
+    for batch in file.iter_batches(rows, columns=[file.schema_arrow.names[number]]):
         found = batch.column(0).cast(pa.large_binary()).drop_null().slice(0, MOST_SAMPLED)
         if len(found):
             return found
@@ -132,7 +149,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
         found = found.get(key) if isinstance(found, dict) else None
     features = found if isinstance(found, dict) else {}
     named = {clean_name(name): _of_items(kind) for name, kind in features.items()}
-    return {name: kind["names"] for name, kind in named.items() if isinstance(kind, dict) and kind.get("names")}
+    found = {name: kind.get("names") for name, kind in named.items() if isinstance(kind, dict)}
+    return {name: names for name, names in found.items() if names and _are_texts(names)}
+
+
+def _are_texts(names: Any) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
 def _of_items(kind: Any) -> Any:

@@ -22,7 +22,7 @@ from lightune.tasks.base import Task
 from lightune.tasks.label_cautions import shortened
 from lightune.tasks.targets import FIX_OR_DROP_UNSEEN, UNSEEN, WRONG_MARK
 from lightune.values.label_text import class_index
-from lightune.values.missing import MISSING, character_fault, is_missing
+from lightune.values.missing import LONGEST_TEXT, MISSING, character_fault, is_missing
 
 MOST_FAULTS = 10_000
 MOST_NAMED = 10
@@ -178,7 +178,11 @@ def text_fault(names: Sequence[str], texts: Sequence[Any]) -> Fault | None:
             return Fault("DATA-027", "", f"{name} holds a {type(text).__name__}", "Give it as one text.")
         if is_missing(text):
             return Missing("DATA-013", "", f"{name} is empty", FIX_OR_DROP)
-        reason = _kind_fault(text) or character_fault(str(text))
+        written = str(text)
+        if len(written) > LONGEST_TEXT:
+            reason = f"has {len(written):,} characters, and at most {LONGEST_TEXT:,} are read"
+            return Fault("DATA-013", "", f"{name} {reason}", "Is it one text? Divide it into several.")
+        reason = _kind_fault(text) or character_fault(written)
         if reason:
             return Fault("DATA-013", "", f"{name} {reason}", "Fix the row.")
     return None

@@ -111,8 +111,7 @@ def read_source(
                 return _nothing(_without(source, split, files), faults)
             files = by_split[split]
     elif glob.has_magic(source) and not path.exists():
-        files = sorted(map(Path, glob.glob(str(path), recursive=True)))
-        files = [file for file in files if file.is_file()]
+        files = [file for file in sorted(matching(path)) if file.is_file()]
         if not files:
             hint = "Check the folder and the pattern, and put it in quotes on the command line."
             return _nothing(Fault("DATA-063", source, "no file matches this pattern", hint), faults)
@@ -121,6 +120,22 @@ def read_source(
     if path.is_dir() and notes is not None:
         notes += unread_folders(path)
     return _read_together(source, files, faults, notes, stated)
+
+
+def matching(pattern: Path) -> set[Path]:
+    """Return what a pattern names; ** goes into no folder by a link, since two of these may lead around without end."""
+    parts = pattern.parts
+    if "**" not in parts:
+        return set(map(Path, glob.glob(str(pattern))))
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    base, rest = Path(*parts[:first]), [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
+    found = base.glob("/".join(rest))
+    names_hidden = any(part.startswith(".") for part in rest)
+    return {one for one in found if names_hidden or not any(map(_is_hidden, one.relative_to(base).parts))}
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _labelled(folder: Path, split: str | None) -> Path | Fault | None:

@@ -20,9 +20,11 @@ from lightune.data.json_file import is_array, is_by_line, read_json
 from lightune.data.jsonl_file import read_json_lines
 from lightune.data.parquet_file import read_parquet
 from lightune.data.text_file import (
+    LongLineError,
     TextFile,
     TextFormat,
     kind_of,
+    long_line,
     open_bytes,
     size_of,
     text_file,
@@ -189,6 +191,8 @@ def _unfit(path: Path) -> Fault | None:
     """Return the fault of a path that is no file, or is of a kind that is not read."""
     if path.is_dir():
         return Fault("DATA-001", str(path), "this is a folder, and here one file is read.", "Name a file in it.")
+    if path.exists() and not path.is_file():
+        return Fault("DATA-001", str(path), "this is a device or a pipe, and not a file.", "Write it to a file first.")
     if not path.is_file():
         return Fault("DATA-001", str(path), "there is no such file.", similar_path(path) or "Check the path.")
     if kind_of(path) not in READERS:
@@ -209,8 +213,11 @@ def _read_text(file: TextFile, kind: str, size: int, faults: list[Fault]) -> Tab
             reading = read_json_lines(file, on_disk, found)
         else:
             reading = (read_fasttext if is_fasttext(first, file.stated) else read_separated)(file, on_disk, found)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         faults.append(undecodable(file, error))
+        return Table(str(file.path), {}, [])
+    except LongLineError as error:
+        faults.append(long_line(file.path, error))
         return Table(str(file.path), {}, [])
     wrong = wrong_encoding(file) if any(fault.code == "DATA-003" for fault in found) else None
     if wrong:

@@ -19,6 +19,10 @@ GZIP = b"\x1f\x8b"
 PACKED = ".gz"
 # What a packed file may unpack to: a file of a few megabytes can unpack to more than any disk holds.
 MOST_UNPACKED = 8_000_000_000
+# Tables pack to a tenth; only what was made to fill memory or a disk packs to less than this share, and is not small.
+MOST_TIMES = 200
+FEWEST_JUDGED = 64_000_000
+LONGEST_LINE = 32_000_000  # characters, which are held in memory together
 PART = 1 << 20
 UTF8 = "utf-8-sig"
 DATA_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
@@ -53,8 +57,33 @@ class TextFile:
         """Open it as text; bytes that are not of a one-byte-based encoding become single surrogates."""
         errors = "strict" if self.encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
         if is_packed(self.path):
-            return TextIOWrapper(gzip.GzipFile(self.path), self.encoding, errors, newline="")
-        return self.path.open(encoding=self.encoding, errors=errors, newline="")
+            return _Lines(gzip.GzipFile(self.path), self.encoding, errors, newline="")
+        if self.path.stat().st_size <= LONGEST_LINE:
+            return self.path.open(encoding=self.encoding, errors=errors, newline="")
+        return _Lines(self.path.open("rb"), self.encoding, errors, newline="")
+
+
+class LongLineError(ValueError):
+    """A line of more characters than are read; `number` is that of the line."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"line {number}: more than {LONGEST_LINE:,} characters")
+        self.number = number
+
+
+class _Lines(TextIOWrapper):
+    """A text whose lines are bounded: one without line breaks would be read into memory as a whole."""
+
+    _number = 0
+
+    def __next__(self) -> str:  # type: ignore[override]  # as typeshed has its base
+        line = self.readline(LONGEST_LINE + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        if len(line) > LONGEST_LINE:
+            raise LongLineError(self._number)
+        return line
 
 
 def kind_of(path: Path) -> str:
@@ -77,17 +106,32 @@ def size_of(path: Path) -> int | Fault:
     """Return the size of a file in bytes, unpacked, or the fault of one that is damaged or unpacks to too much."""
     if not is_packed(path):
         return path.stat().st_size
-    size = 0
+    size, packed = 0, path.stat().st_size
     try:
         for part in _parts(path):
             size += len(part)
             if size > MOST_UNPACKED:
                 text = f"it unpacks to more than {MOST_UNPACKED / 1e9:.0f} GB, and reading stopped there."
                 return Fault("DATA-074", str(path), text, "Unpack it yourself if that is right, and pass the file.")
+            if is_bomb(size, packed):
+                text = f"it unpacks to more than {MOST_TIMES} times its size, and reading stopped at {size:,} bytes."
+                return Fault("DATA-074", str(path), text, "Unpack it yourself if that is right, and pass the file.")
     except DATA_ERRORS as error:
         hint = "Fetch it again, or rename it if it is not packed."
         return Fault("DATA-075", str(path), f"it cannot be unpacked ({error}).", hint)
     return size
+
+
+def is_bomb(size: int, packed: int) -> bool:
+    """Say whether so many packed bytes unpack to more than any table does."""
+    return size > max(FEWEST_JUDGED, MOST_TIMES * packed)
+
+
+def long_line(path: Path, error: LongLineError) -> Fault:
+    """Return the fault of a file with such a line; nothing after it is read."""
+    text = f"this line has more than {LONGEST_LINE:,} characters, and reading stopped there"
+    hint = "Is it a table? Each row is a line, and only a text in quotes has line breaks."
+    return Fault("DATA-086", f"{path}:{error.number}", text, hint)
 
 
 def text_file(path: Path, head: bytes, stated: TextFormat) -> TextFile | Fault:
@@ -133,9 +177,12 @@ def wrong_encoding(file: TextFile) -> Fault | None:
     return Fault("DATA-003", f"{file.path}:{first}", f"{lines} not {shown(file.encoding)}", proposed(bytes(sample)))
 
 
-def undecodable(file: TextFile, error: UnicodeDecodeError) -> Fault:
+def undecodable(file: TextFile, error: UnicodeError) -> Fault:
     """Return the fault of a file that is not in the encoding which it or the user states."""
-    text = f"this file cannot be read as {shown(file.encoding)} ({error.reason})"
+    reason = (
+        error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    )  # the latter of UTF-16 without a mark
+    text = f"this file cannot be read as {shown(file.encoding)} ({reason})"
     return Fault("DATA-003", f"{file.path}:1", text, "Check --encoding, or write the file again as UTF-8.")
 
 
@@ -147,7 +194,7 @@ def shown(encoding: str) -> str:
 def _lines(stream: TextIO) -> Iterator[str]:
     try:
         yield from stream
-    except UnicodeDecodeError:  # a wide encoding; its own fault says so
+    except (UnicodeError, LongLineError):  # a wide encoding, or such a line; its own fault says so
         return
 
 

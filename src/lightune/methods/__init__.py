@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lightune.errors import did_you_mean
+from lightune.errors import did_you_mean, written
 from lightune.methods import (  # noqa: F401  (each registers itself)
     adalora,
     bitfit,
@@ -47,13 +47,14 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     PEFT's spellings (`r`, `lora_alpha`, ...) are accepted where the method says so. A name that is not one of ours may
     be one of PEFT's.
     """
+    options = {str(key): value for key, value in (options or {}).items()}  # YAML has keys that are numbers, or null
     if name not in METHODS:
-        return make_named(name, options or {})
+        return make_named(name, options)
     kind = METHODS[name]
     valid = [field.name for field in fields(kind)]
     given: dict[str, Any] = {}
     faults: list[str] = []
-    for key, value in (options or {}).items():
+    for key, value in options.items():
         known = kind.aliases.get(key, key)
         if known not in valid:
             meant = did_you_mean(key, [*valid, *kind.aliases])
@@ -61,7 +62,7 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         elif known in given:
             faults.append(f"method.{known}: given twice ({' and '.join(_names_of(kind, known))} are the same option).")
         elif isinstance(value, bool) and type(getattr(kind, known, None)) in (int, float):
-            faults.append(f"method.{key}: a number is needed (given: {value!r})")
+            faults.append(f"method.{key}: a number is needed (given: {written(value)})")
         else:
             given[known] = value
     method = _validated(kind, given, faults)
@@ -106,7 +107,7 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             path = ".".join(["method", *(str(part) for part in fault["loc"])])
-            of_one = f" (given: {fault.get('input')!r})" if fault["loc"] else ""
+            of_one = f" (given: {written(fault.get('input'))})" if fault["loc"] else ""
             said = "a list is needed, [name] for one" if fault["type"] == "tuple_type" else str(fault["msg"])
             faults.append(f"{path}: {said.removeprefix('Value error, ')}{of_one}")
         return None

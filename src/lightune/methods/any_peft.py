@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lightune.errors import RecipeError, did_you_mean, spelt_like
+from lightune.errors import RecipeError, did_you_mean, spelt_like, written
 from lightune.methods.base import Attachment
 from lightune.methods.option_values import choices, require_no_fault, role_faults
 from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
@@ -185,7 +185,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
     faults += _wrong_kinds(kind, settings)
     faults += role_faults(roles if _is_names(roles) else ())
     faults += [
-        f"method.{key}: a list of names is needed (given: {value!r})"
+        f"method.{key}: a list of names is needed (given: {written(value)})"
         for key, value in (("roles", roles), ("target_modules", targets))
         if not _is_names(value) and not (key == "target_modules" and value is None)
     ]
@@ -215,12 +215,12 @@ def _wrong_kinds(kind: Any, settings: Mapping[str, Any]) -> list[str]:
         if isinstance(usual, bool):
             takes_words = any(word in types[key] for word in ("str", "Literal"))
             if not isinstance(value, bool) and not (takes_words and isinstance(value, str)):
-                faults.append(f"method.{key}: true or false is needed (given: {value!r})")
+                faults.append(f"method.{key}: true or false is needed (given: {written(value)})")
         elif isinstance(usual, int) and not (is_whole and value >= min(usual, 1)):
             least = "of 0 or more" if usual == 0 else "above 0"
-            faults.append(f"method.{key}: a whole number {least} is needed (given: {value!r})")
+            faults.append(f"method.{key}: a whole number {least} is needed (given: {written(value)})")
         elif isinstance(usual, float) and not (is_whole or (isinstance(value, float) and isfinite(value))):
-            faults.append(f"method.{key}: a finite number is needed (given: {value!r})")
+            faults.append(f"method.{key}: a finite number is needed (given: {written(value)})")
         elif isinstance(usual, float) and "dropout" in key and not 0 <= value < 1:
-            faults.append(f"method.{key}: a share from 0 to below 1 is needed (given: {value!r})")
+            faults.append(f"method.{key}: a share from 0 to below 1 is needed (given: {written(value)})")
     return faults

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightune.errors import RecipeError, did_you_mean, similar_path
 from lightune.methods import make_method
 from lightune.recipe import MethodBlock, Recipe, parse_recipe
+from lightune.recipe_yaml import read_yaml, read_yaml_file, write_yaml
 from lightune.tasks import require_task
 
 QUICKSTART = "quickstart"
 DEFAULT = "default"  # for other data or another model than the quickstart's
 DATA_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet", ".xlsx", ".gz"})
-BREAKS = frozenset("\x85\u2028\u2029\ufeff")
-MERGE = "tag:yaml.org,2002:merge"
-# YAML 1.1, which PyYAML reads, requires a dot and a sign in it; YAML 1.2 and people do not.
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Each flag of `run` and the recipe key it sets.
 FLAGS: dict[str, str] = {
     "model": "model",
@@ -64,34 +58,6 @@ class Composed:
     notes: list[str]
 
 
-class _Loader(yaml.SafeLoader):
-    """safe_load that refuses duplicate keys, of which YAML would silently take the last, and reads 1e-3 as a number."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """safe_dump whose strings are read back unchanged: 1e3, and line breaks that YAML would fold into spaces."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: list[Any] = []
-    for key in (key for key, _ in node.value if key.tag != MERGE):
-        name = loader.construct_object(key)
-        if name in seen:
-            raise RecipeError("RECIPE-002", f'line {key.start_mark.line + 1}: the key "{name}" occurs twice.')
-        seen.append(name)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-def _word(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if BREAKS & set(text) else None)
-
-
-_Dumper.add_representer(str, _word)
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
-
-
 def shipped() -> dict[str, str]:
     """Return the shipped recipes: name -> description."""
     return {name: read_recipe(name).get("description", "") for name in _shipped_names()}
@@ -101,7 +67,7 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
     """Return the mapping of a shipped recipe or of a YAML file, not yet validated."""
     if name_or_path in _shipped_names():
         text = (resources.files("lightune.recipes") / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        return dict(_load_yaml(text))
+        return dict(read_yaml(text))
     path = Path(name_or_path)
     if path.suffix.lower() in DATA_ENDINGS:
         hint = f"Try: lightune run --train {name_or_path}"
@@ -114,9 +80,9 @@ def read_recipe(name_or_path: str) -> dict[str, Any]:
         hint = f"{did_you_mean(name_or_path, names)} Shipped recipes: {', '.join(names)}; or give a YAML file.".strip()
         raise RecipeError("RECIPE-003", f'there is no recipe "{name_or_path}".', hint)
     try:
-        found = _load_yaml(path.read_text(encoding="utf-8-sig"))
+        found = read_yaml_file(path)
     except RecipeError as error:
-        raise RecipeError(error.code, f"{path}: {error.message}") from error
+        raise RecipeError(error.code, f"{path}: {error.message}", error.hint) from error
     except Exception as error:  # PyYAML passes on any exception of an invalid date or number
         raise RecipeError("RECIPE-004", f"{path}: not readable as YAML: {error}") from error
     if not isinstance(found, dict):
@@ -166,11 +132,7 @@ def _given(flags: Mapping[str, Any], settings: Sequence[str] | Mapping[str, Any]
 def to_yaml(recipe: Recipe) -> str:
     """Return the recipe as YAML, every default written out."""
     mapping = recipe.model_dump(mode="json")
-    return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _load_yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    return write_yaml(mapping)
 
 
 def _shipped_names() -> list[str]:
@@ -259,7 +221,9 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
             "RECIPE-007", f'--set "{setting}": not of the form key=value.', "For example: --set training.seed=7"
         )
     try:
-        found = _load_yaml(value)
+        found = read_yaml(value)
+    except RecipeError as error:
+        raise RecipeError(error.code, f"--set {key}: {error.message}", error.hint) from error
     except Exception as error:  # as in read_recipe
         raise RecipeError("RECIPE-007", f'--set "{setting}": the value is not YAML.', "Quote it.") from error
     key = key.strip()

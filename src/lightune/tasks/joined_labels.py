@@ -18,7 +18,7 @@ LEAST_JOINED = {"|": 1}
 FAULT_SHARE = 0.1
 MOST_NAMED = 5
 # Brackets around one bare word are a name: (A), [NEG].
-LIST = re.compile(r"[\[({].*[,;'\"].*[\])}]")
+LIST = re.compile(r"[\[({][^,;'\"\n]*[,;'\"].*[\])}]")
 
 
 def joined_labels(split: SplitTargets, labels: Sequence[str], kind: str) -> tuple[list[Fault], list[Fault]]:

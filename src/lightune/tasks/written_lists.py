@@ -18,6 +18,7 @@ BRACKETED = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|\{[^{}]*\}")
 # As NumPy writes them, without commas.
 NUMBERS = re.compile(r"\[\s*(?:[0-9]+\.?|True|False)(?:\s+(?:[0-9]+\.?|True|False))*\s*\]")
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+MOST_LETTERS = 10_000
 BARE = re.compile(r"[^\s'\"]+")
 
 
@@ -51,7 +52,8 @@ def written_items(text: str) -> list[Any] | None:
     if text in EMPTY:
         return []
     inside = text[1:-1].strip()
-    if "," not in QUOTED.sub("", inside) and text[0] != "{":  # Python would join 'a' 'b' to one text
+    is_short = len(text) <= MOST_LETTERS  # unclosed quotes of a longer one would take minutes
+    if is_short and "," not in QUOTED.sub("", inside) and text[0] != "{":  # Python would join 'a' 'b' to one text
         return _without_commas(inside)
     for read in (json.loads, ast.literal_eval):
         try:

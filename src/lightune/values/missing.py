@@ -6,6 +6,7 @@ from typing import Any
 
 from lightune.values.lookalikes import is_blank
 
+LONGEST_TEXT = 5_000_000  # characters: a long book; counting the tokens of more takes gigabytes
 # How programs write that a value is missing; "none" is left out, since it is often a class.
 MISSING = frozenset(
     [

@@ -9,10 +9,11 @@ from decimal import Decimal
 WHOLE = re.compile(
     r"[+-]?(?:0|[1-9][0-9]*)(?:\.0*)?|[+-]?[0-9]\.[0-9]*[eE][+-]?[0-9]{1,2}|[+-]?[0-9]+[eE][+-][0-9]{1,2}"
 )
-NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+# Each of these reads a cell of a million digits, or spaces, in one pass: nothing in it can be split in two ways.
+NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 # 3,5 or $1,250.00 or 1,250,000 EUR or 12%: a currency's sign, or a word of up to three letters and a space.
 FIGURE = r"(?:[0-9]{1,3}(?:[, ][0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:[.,][0-9]+)?)"
-AMOUNT = re.compile(rf"(?:[^\W\d]{{1,3}}\s+)?[$€£¥]?\s*[+-]?{FIGURE}(?:\s?[$€£¥%]|\s+[^\W\d]{{1,3}})?")
+AMOUNT = re.compile(rf"(?:[^\W\d]{{1,3}}\s++)?[$€£¥]?\s*+[+-]?{FIGURE}(?:\s?[$€£¥%]|\s+[^\W\d]{{1,3}})?")
 LONGEST_EXPONENT = 30
 
 
