@@ -17,6 +17,7 @@ from lightune.report.next_steps import next_steps
 from lightune.report.step_losses import StepLosses
 from lightune.report.tables import Table
 from lightune.sections import MCNEMAR, Gain
+from lightune.terminal import visible
 
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
@@ -35,7 +36,7 @@ def render_html(record: RunRecord, predictions: list[dict[str, str]], steps: Ste
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(_context(record, predictions, steps))
+    return visible(environment.get_template("report.html.j2").render(_context(record, predictions, steps)))
 
 
 def headings(page: str) -> list[tuple[str, Markup]]:
