@@ -43,6 +43,7 @@ from lightune.tasks import Task, task_from_json
 from lightune.tasks.coverage import Coverage
 from lightune.tasks.schema1 import upgraded_config
 from lightune.tensor_files import safetensors_parts, safetensors_size
+from lightune.values.home import user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -242,8 +243,8 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
     recipe = folder.resolve().parent / RECIPE_FILE
     is_path = Path(config.base_model).is_absolute()
     recorded = config.base_model if is_path else yaml_text(recipe, "model")
-    if recorded is not None and Path(recorded).is_dir():
-        return Path(recorded)
+    if recorded is not None and (place := user_path(recorded)).is_dir():
+        return place
     found = f"{recipe} does not say where it is" if recorded is None else f"it is not at {recorded} any more"
     message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
     raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)
