@@ -42,6 +42,7 @@ from lightune.safe_files import (
 )
 from lightune.tensor_files import safetensors_parts, safetensors_size
 from lightune.tensor_headers import read_headers
+from lightune.values.home import user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,8 +189,8 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
     recipe = folder.resolve().parent / RECIPE_FILE
     is_path = Path(config.base_model).is_absolute()
     recorded = config.base_model if is_path else _model_in(recipe)
-    if recorded is not None and Path(recorded).is_dir():
-        return Path(recorded)
+    if recorded is not None and (place := user_path(recorded)).is_dir():
+        return place
     found = f"{recipe} does not say where it is" if recorded is None else f"it is not at {recorded} any more"
     message = f"{folder}: the base model {_called(config)} cannot be found; {found}."
     raise ArtifactError("ARTIFACT-042", message, SAY_WHERE)

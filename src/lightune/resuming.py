@@ -20,12 +20,14 @@ from lightune.progress import Reporter, Silent, program_reporter
 from lightune.recipe import Recipe, parse_recipe
 from lightune.recipes.compose import read_recipe
 from lightune.record import RunRecord
+from lightune.report.without_paths import recipe_at_home
 from lightune.run_folder import LOCK_FILE, RunFolder
 from lightune.run_state import STATE_FILE, RunState, read_state, require_same
 from lightune.training.checkpoint import FOLDER as CHECKPOINTS
 from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, newest
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.journal import METRICS_FILE
+from lightune.values.home import at_home, user_path
 
 # Of an unfinished folder, what training goes on from.
 STAYS = {CHECKPOINTS, METRICS_FILE, RECIPE_FILE, STATE_FILE, LOCK_FILE}
@@ -86,8 +88,12 @@ def remove_leavings(working: Path) -> None:
 
 
 def _recipe(working: Path, then: RunState) -> Recipe:
-    """Return the recipe as the folder's recipe.yaml has it now; the path of a local model there is the model's name."""
-    written = parse_recipe(read_recipe(str(working / RECIPE_FILE)), str(working / RECIPE_FILE))
-    named = then.recipe["model"]
-    is_same = written.model == named or Path(written.model) == Path(named).resolve()
-    return written.model_copy(update={"model": named}) if is_same else written
+    """Return the recipe as the folder's recipe.yaml has it now, with its model and data as they were named."""
+    path = str(working / RECIPE_FILE)
+    written = parse_recipe(read_recipe(path), path).model_dump(mode="json")
+    named, source = then.recipe["model"], then.recipe["data"]["source"]
+    if written["model"] in {named, at_home(named), at_home(str(user_path(named).resolve()))}:
+        written["model"] = named
+    if written["data"]["source"] == recipe_at_home(then.recipe)["data"]["source"]:
+        written["data"]["source"] = source
+    return parse_recipe(written, path)

@@ -18,11 +18,12 @@ from lightune.durable import write_file
 from lightune.evaluation.baselines import PROBE, TFIDF, Fitted
 from lightune.evaluation.significance import Difference, compare, not_compared
 from lightune.models.load import ModelSource
-from lightune.recipe import Recipe
+from lightune.recipe import Recipe, parse_recipe
 from lightune.recipes.compose import to_yaml
 from lightune.record import RunRecord
 from lightune.report.files import write_reports
 from lightune.report.stuck import stuck_sentence
+from lightune.report.without_paths import recipe_at_home, without_home
 from lightune.safe_files import json_text, write_json
 from lightune.sections import (
     Baseline,
@@ -119,7 +120,7 @@ class Outcome:
         """Write all files except the adapter and the recipe into the working folder; the record names the final one."""
         record, rows = self.record(final), self.predictions()
         write_json(working / "environment.json", record.environment)
-        results = json_text(record.model_dump(mode="json")) + "\n"
+        results = json_text(without_home(record).model_dump(mode="json")) + "\n"
         write_file(working / "results.json", results.encode())
         table = StringIO(newline="")
         cells = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -187,11 +188,12 @@ def best_baseline(task: Task, baselines: Mapping[str, Baseline]) -> str | None:
 def write_recipe(recipe: Recipe, base: ModelSource, working: Path) -> None:
     """Write recipe.yaml, which says where a base model in a local folder is: the adapter itself only names it.
 
-    It is written before the adapter, because the reload check needs it. The path is absolute, so that the recipe works
-    from any other folder.
+    It is written before the adapter, because the reload check needs it. The path is absolute, or begins with ~, so that
+    the recipe works from any other folder.
     """
     if base.revision is None:
         recipe = recipe.model_copy(update={"model": str(base.folder.resolve())})
+    recipe = parse_recipe(recipe_at_home(recipe.model_dump(mode="json")))
     write_file(working / RECIPE_FILE, to_yaml(recipe).encode())
 
 

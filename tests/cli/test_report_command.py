@@ -26,8 +26,8 @@ def test_the_pages_are_written_anew_and_show_where_the_run_is_now(moved, tiny_ru
     assert first.startswith(f"{tiny_run.record.after.accuracy:.3f} accuracy")
     assert str(moved) in first
     assert str(tiny_run.folder) not in first
-    # Apart from the place, they are the pages of the run itself; the card, which is passed on, has the name alone.
-    for name, here, there in (("report.html", moved, tiny_run.folder), ("README.md", moved.name, tiny_run.folder.name)):
+    # Apart from the place, they are the pages of the run itself; these may be passed on, and have the name alone.
+    for name, here, there in ((name, moved.name, tiny_run.folder.name) for name in ("report.html", "README.md")):
         page = (moved / name).read_text(encoding="utf-8")
         assert str(here) in page
         assert page.replace(str(here), str(there)) == (tiny_run.folder / name).read_text(encoding="utf-8")

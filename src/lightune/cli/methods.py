@@ -49,12 +49,7 @@ def command(name: str | None, as_json: bool) -> int:
 
 def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console = new_console()
-    console.print(
-        "[bold]which to try[/bold]: accuracy against full, in points; MiniLM, 500 texts (docs/LOG.md)", markup=True
-    )
-    for name, text in WHICH:
-        console.print(f"  {name:<13}{text}")
-    console.print()
+    _print_which(console)
     table = _table("method", "learning rate", "merges", "paper")
     for row in rows:
         table.add_row(row["name"], _rate(row), "yes" if row["mergeable"] else "no", row["paper"])
@@ -75,6 +70,14 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     if foreign:
         console.print(f"\nfrom other packages: {', '.join(foreign)}")
     console.print("\n`lightune methods NAME` shows a method's options, and why it does not work somewhere.")
+
+
+def _print_which(console: Any) -> None:
+    told = "accuracy against full, in points; MiniLM, 500 texts (docs/LOG.md)"
+    console.print(f"[bold]which to try[/bold]: {told}", markup=True)
+    for name, text in WHICH:
+        console.print(f"  {name:<13}{text}")
+    console.print()
 
 
 def _print_one(row: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from lightune.data.text_file import TextFormat, kind_of
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
 from lightune.recipe import DataBlock, Files
+from lightune.values.home import user_path
 
 EMBEDDED = "reviews"
 PYTHON = "<python>"
@@ -70,7 +71,7 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     if source == PYTHON:
         hint = "Pass it again: lightune.run(recipe, data=...); or name files: --train FILE --test FILE."
         raise data_error("DATA-067", "", "this data came from a Python program and is not on disk.", hint)
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         return _from_folder(source, path, faults, stated)
     local = kind_of(path) in READERS or source.startswith((".", "/", "~"))
@@ -95,7 +96,7 @@ def read_source(
 
     When `split` is given and files of a folder are named after splits, only those of `split` are read.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         files = _data_files(path)
         labelled = None if files else _labelled(path, split)

@@ -24,6 +24,7 @@ from lightune.models.weight_files import INDEX_FILE, holds, refuse_new_body, req
 from lightune.progress import quiet_libraries
 from lightune.safe_files import require_finite
 from lightune.tasks.base import Task
+from lightune.values.home import user_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -80,8 +81,8 @@ def find_model(name: str, revision: str | None = None, patterns: Sequence[str] =
             return ModelSource(name, place, f"sha256:{embedded.WEIGHTS_SHA256}")
         folder, commit = hub.snapshot(embedded.HUB_NAME, revision, patterns=patterns)
         return ModelSource(name, folder, commit)
-    if Path(name).is_dir():
-        return ModelSource(name, Path(name), None)
+    if (place := user_path(name)).is_dir():
+        return ModelSource(name, place, None)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise RecipeError("RECIPE-040", f'model: there is no folder "{name}".', "Give a model folder or a Hub name.")
     folder, commit = hub.snapshot(name, revision, patterns=patterns)

@@ -16,10 +16,12 @@ from lightune.report.next_steps import next_steps
 from lightune.report.tables import Table
 from lightune.report.without_paths import without_paths
 from lightune.sections import MCNEMAR
+from lightune.terminal import visible
 
 MOST_GROUPS = 40
 UNKNOWN_LICENSE = "unknown"  # the Hub's word
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$!])")
+ADDRESS = re.compile(r"(:|\bwww)(//|\.)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def render_card(record: RunRecord, published: Published | None = None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(plain=plain, table=markdown_table, fenced=fenced)
-    return environment.get_template("card.md.j2").render(_context(without_paths(record), published))
+    return visible(environment.get_template("card.md.j2").render(_context(without_paths(record), published)))
 
 
 def front_matter(record: RunRecord, published: Published | None = None) -> str:
@@ -66,8 +68,8 @@ def front_matter(record: RunRecord, published: Published | None = None) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text on one line, with Markdown's and HTML's special characters escaped."""
-    return SPECIAL.sub(r"\\\1", words.printable(text))
+    """Return the text on one line, with Markdown's and HTML's special characters escaped; no address is a link."""
+    return ADDRESS.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", words.printable(text)))
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -16,7 +16,9 @@ from lightune.report.learning_plots import Curves
 from lightune.report.next_steps import next_steps
 from lightune.report.step_losses import StepLosses
 from lightune.report.tables import Table
+from lightune.report.without_paths import without_paths
 from lightune.sections import MCNEMAR, Gain
+from lightune.terminal import visible
 
 MOST_GROUPS = 40
 LONGEST_TEXT = 600
@@ -26,7 +28,7 @@ HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 
 
 def render_html(record: RunRecord, predictions: list[dict[str, str]], steps: StepLosses | None = None) -> str:
-    """Return the whole page; the same record, predictions and losses of steps give the same bytes."""
+    """Return the whole page, without any path of the disk; the same input gives the same bytes."""
     environment = Environment(
         loader=PackageLoader("lightune.report"),
         autoescape=True,
@@ -35,7 +37,9 @@ def render_html(record: RunRecord, predictions: list[dict[str, str]], steps: Ste
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(_context(record, predictions, steps))
+    return visible(
+        environment.get_template("report.html.j2").render(_context(without_paths(record), predictions, steps))
+    )
 
 
 def headings(page: str) -> list[tuple[str, Markup]]:

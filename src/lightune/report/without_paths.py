@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lightune.record import RunRecord
+from lightune.values.home import at_home, user_path
 
 
 def without_paths(record: RunRecord) -> RunRecord:
@@ -27,9 +28,35 @@ def without_paths(record: RunRecord) -> RunRecord:
         recipe["data"] = {**block, "source": _named(block.get("source"))} if "source" in block else block
         data = data.model_copy(update={"source": base_name(data.source)})
     folder = base_name(record.run_folder) if _is_absolute(record.run_folder) else record.run_folder
-    notes = [_shortened(note, paths) for note in record.notes]
+    notes = [at_home(_shortened(note, paths)) for note in record.notes]
     changes = {"recipe": recipe, "model": model, "data": data, "run_folder": folder, "notes": notes}
     return record.model_copy(update=changes)
+
+
+def without_home(record: RunRecord) -> RunRecord:
+    """Return the record as it is kept on this disk: ~ stands for the home folder, whose path has the user's name."""
+    recipe, model, data = recipe_at_home(record.recipe), record.model, record.data
+    changes = {
+        "recipe": recipe,
+        "model": model.model_copy(update={"name": at_home(model.name)}),
+        "data": data.model_copy(update={"source": at_home(data.source)}),
+        "run_folder": at_home(record.run_folder),
+        "notes": list(map(at_home, record.notes)),
+    }
+    return record.model_copy(update=changes)
+
+
+def recipe_at_home(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe, as a mapping, with ~ for the home folder in the paths of model and data."""
+
+    def written(source: Any) -> Any:
+        if isinstance(source, Mapping):
+            return {split: written(path) for split, path in source.items()}
+        return at_home(source) if isinstance(source, str) else source
+
+    data = dict(recipe.get("data") or {})
+    changed = {"data": {**data, "source": written(data["source"])}} if "source" in data else {}
+    return {**recipe, **changed, **({"model": written(recipe["model"])} if "model" in recipe else {})}
 
 
 def base_name(path: str) -> str:
@@ -56,7 +83,7 @@ def _is_absolute(path: str) -> bool:
 
 def _shortened(text: str, paths: Iterable[str]) -> str:
     """Return the text without the folders of these paths, where a word begins with one."""
-    written = {form for path in paths for form in (path, str(Path(path)), str(Path(path).expanduser()))}
+    written = {form for path in paths for form in (path, str(Path(path)), str(user_path(path)))}
     folders = {path.rstrip("\\/").removesuffix(base_name(path)) for path in written}
     for folder in sorted(filter(None, folders), key=len, reverse=True):
         text = re.sub(rf"(?<![\w./\\~-]){re.escape(folder)}", "", text)

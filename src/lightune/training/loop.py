@@ -71,9 +71,9 @@ class Loop:
         cuts_batches = device.type == "cpu" and not supported(passes.model)
         how = self.settings, self.precision, cuts_batches
         parts = Parts(self.step, self.validation, self.checkpoints, self.journal, *how)
-        self.journal.begin(0 if start is None else int(start.state["step"]))
         surroundings = while_training(passes, texts, self.settings, folder, self.in_bf16)
         with StopRequest() as stop, surroundings as cached:
+            self.journal.begin(0 if start is None else int(start.state["step"]))
             progress = self.journal.reporter.steps("training", self.step.schedule.total)
             with Meter(device) as meter, progress as advance:
                 best = Best(self.validation.task.metric(self.settings.metric_for_best_model))
