@@ -162,6 +162,7 @@ def library_files(folder: Path, needed: int | None = None) -> Iterator[Path]:
     They so have the umask's mode and are on disk. Raises ResourceError where the disk is full.
     """
     require_no_link(folder)
+    make_folder(folder)
     with room(folder / "files", needed), tempfile.TemporaryDirectory(prefix=".library-", dir=folder) as name:
         theirs = Path(name)
         yield theirs
