@@ -46,6 +46,7 @@ SAY_WHERE = "Say where that model is: --model PATH on the command line, base_mod
 # Endings of files beside a tokenizer's own that transformers looks for.
 READ_BESIDE = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
 LARGEST_OPTION = 4096
+MOST_RECIPE_BYTES = 1 << 20
 SHOWN_DIGITS = 12  # of a SHA-256
 
 
@@ -190,8 +191,10 @@ def _model_in(recipe: Path) -> str | None:
     import yaml
 
     try:
+        if recipe.stat().st_size > MOST_RECIPE_BYTES:
+            return None
         raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     model = raw.get("model") if isinstance(raw, dict) else None
     return model if isinstance(model, str) else None
