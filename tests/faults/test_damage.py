@@ -245,7 +245,7 @@ def interrupted(request: Any, load_tiny: Any, tmp_path_factory: pytest.TempPathF
 def going_on(step: Any, folder: Path) -> Checkpoint:
     """Do what going on begins with."""
     found = load_checkpoint(folder)
-    require_state(folder / "state.json")
+    require_state(folder / "state.json", ["accuracy", "f1_macro", "loss"])
     restore(step, found)
     return found
 
