@@ -56,6 +56,7 @@ SAY_WHERE = "Say where that model is: --model PATH on the command line, base_mod
 # Endings of files beside a tokenizer's own that transformers looks for.
 READ_BESIDE = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
 LARGEST_OPTION = 4096
+MOST_RECIPE_BYTES = 1 << 20
 SHOWN_DIGITS = 12  # of a SHA-256
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from lightune.bounded import read_json
 from lightune.durable import write_file
 from lightune.errors import ArtifactError
 from lightune.links import require_own_files
@@ -59,10 +62,13 @@ def read_state(folder: Path) -> RunState:
     if not path.is_file():
         raise ArtifactError("ARTIFACT-049", f"{folder}: nothing in it says what was run ({STATE_FILE}).", hint)
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         if found.pop("format_version") != FORMAT_VERSION:
             raise ValueError("another version of lightune wrote it")
-        return RunState(**{**found, "notes": tuple(found["notes"])})
+        state = TypeAdapter(RunState).validate_json(json.dumps(found), strict=True)
+        if set(found) != {one.name for one in fields(RunState)} or set(state.machine) != {"device", *BITS}:
+            raise ValueError("missing or unknown names")
+        return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-049", f"{path}: this file is damaged ({error}).", hint) from error
 

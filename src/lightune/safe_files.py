@@ -116,7 +116,7 @@ def json_text(value: Any, ensure_ascii: bool = False, indent: str = "") -> str:
 
 def listed_files(folder: Path) -> dict[str, str]:
     """Return the names and hashes that a verified folder's manifest lists; other files may lie beside these."""
-    found: dict[str, str] = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
+    found: dict[str, str] = read_own_json(folder / MANIFEST_FILE)["files"]
     return found
 
 

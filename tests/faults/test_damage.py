@@ -150,7 +150,7 @@ CHANGED = "A name deleted, renamed, added or reshaped in an adapter, its manifes
 @pytest.mark.guarantee(CHANGED)
 def test_a_changed_name_is_refused_though_the_manifest_fits(adapters: Any, record_property: Any) -> None:
     folder, base = adapters()
-    tried, passed = let_through(folder, base, every(changed_names(folder, FILES), 17), with_manifest=True)
+    tried, passed = let_through(folder, base, every(changed_names(folder, FILES), 29), with_manifest=True)
     assert passed == []
     record_property("figure", f"{tried:,} of the changes of one adapter, all refused on both paths")
 
@@ -169,8 +169,11 @@ def test_every_changed_name_is_refused_though_the_manifest_fits(
     record_property("figure", f"{method}, {task}: {tried:,} changes, all refused on both paths")
 
 
-def test_what_is_sound_is_answered_for_every_method_and_task(adapters: Any) -> None:
-    for method, task in CASES:
+def test_what_is_sound_is_answered(adapters: Any) -> None:
+    for method, task in [
+        *((method, "classification") for method in METHODS),
+        *(("lora", task) for task in TASKS_SAVED),
+    ]:
         folder, base = adapters(method, task)
         slow, quick = usual(folder, base), without_torch(folder, base)
         assert (quick is None) == (method in {"prefix", "bottleneck", "ia3"})
@@ -209,7 +212,7 @@ class StopAt(Silent):
 Start = tuple[Callable[[], Any], Path]
 
 
-@pytest.fixture(scope="module", params=["lora", "adalora"])
+@pytest.fixture(scope="module", params=["lora", pytest.param("adalora", marks=pytest.mark.faults)])
 def interrupted(request: Any, load_tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Return (a function that makes the first step of the same training, the folder that one of them left)."""
     folder = tmp_path_factory.mktemp("interrupted")
@@ -242,7 +245,7 @@ def interrupted(request: Any, load_tiny: Any, tmp_path_factory: pytest.TempPathF
 def going_on(step: Any, folder: Path) -> Checkpoint:
     """Do what going on begins with."""
     found = load_checkpoint(folder)
-    require_state(folder / "state.json")
+    require_state(folder / "state.json", ["accuracy", "f1_macro", "loss"])
     restore(step, found)
     return found
 
@@ -268,7 +271,7 @@ def test_a_damaged_checkpoint_is_passed_over(interrupted: Start, cuts: int, flip
 
 
 @pytest.mark.guarantee(LOST)
-@pytest.mark.parametrize("step", [23, pytest.param(1, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.faults)])
 def test_a_changed_checkpoint_is_refused_though_its_manifest_fits(
     interrupted: Start, step: int, record_property: Any
 ) -> None:

@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.mark.guarantee("A damaged results.json ends with exit 4 and says what is wrong, or is shown")
-@pytest.mark.parametrize("count", [12, pytest.param(500, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("count", [8, pytest.param(500, marks=pytest.mark.faults)])
 def test_a_wrong_value_in_results_is_no_bug(
     run: Path, capsys: pytest.CaptureFixture[str], count: int, record_property: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -45,6 +46,7 @@ TRIED = frozenset(
     {"beft", "c3a", "deft", "delora", "frod", "glora", "gralora", "hira", "hra", "osf", "peanut", "psoft"}
     | {"pvera", "road", "shira", "supertuning", "tinylora", "unilora", "vblora", "waveft"}
 )
+PLAIN_NAME = re.compile(r"[\w.-]{1,500}")
 # Fields of a PeftConfig that are set from the model and the task.
 OURS = frozenset(
     {"task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode"}
@@ -183,6 +185,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
         if key not in valid
     ]
     faults += _wrong_kinds(kind, settings)
+    faults += _pattern_faults(settings)
     faults += role_faults(roles if _is_names(roles) else ())
     faults += [
         f"method.{key}: a list of names is needed (given: {written(value)})"
@@ -195,6 +198,17 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
         except REFUSALS as error:
             faults.append(f"method: PEFT does not accept these options of {name}: {error}")
     require_no_fault(faults)
+
+
+def _pattern_faults(settings: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with names that PEFT would read as regular expressions: they are to be plain ones."""
+    patterns = {key: value for key, value in settings.items() if key.endswith("_pattern") and isinstance(value, dict)}
+    return [
+        f"method.{key}: {name!r:.80} is not the name of a module; regular expressions are not taken"
+        for key, value in patterns.items()
+        for name in value
+        if not PLAIN_NAME.fullmatch(name)
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import queue
 import re
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightune.bounded import read_json
 from lightune.errors import HubError, LightuneError, ResourceError, did_you_mean, similar_path
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _lacking(folder: Path, kind: str, patterns: Sequence[str]) -> str:
 def _listed(manifest: Path) -> list[str]:
     """Return the files of a saved adapter, or its manifest where that is absent or damaged."""
     try:
-        return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+        return sorted(read_json(manifest)["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return [manifest.name] if not manifest.is_file() else []
 
@@ -196,7 +196,7 @@ def _listed(manifest: Path) -> list[str]:
 def _shards(index: Path) -> list[str]:
     """Return the weight files that an index names; a damaged index is reported when the weights are loaded."""
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return sorted(set(read_json(index)["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from lightune.bounded import read_json
 from lightune.errors import ArtifactError, HubError, similar_path
+from lightune.models.config import read_config
 from lightune.models.hub import ADAPTER_FILES, MODEL_FILES
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_model
 from lightune.tasks import Task, task_of_checkpoint
@@ -37,8 +38,9 @@ def own_task(folder: Path) -> Task:
     """Return the task of a trained model; its labels are in the order of the logits, unnamed ones as LABEL_0, ..."""
     path = folder / CONFIG_FILE
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return task_of_checkpoint(config, str(folder))
+        if not isinstance(read_json(path), dict):
+            raise ValueError("not a JSON object")
+        return task_of_checkpoint(read_config(str(folder), folder), str(folder))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError("ARTIFACT-014", f"{path}: cannot be understood ({error}).") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,16 +63,23 @@ class _State(_Part):
     frozen_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def require_state(path: Path) -> None:
-    """Raise ArtifactError unless a file is the state of a training after a step."""
+def require_state(path: Path, metrics: Collection[str]) -> None:
+    """Raise ArtifactError unless a file is the state of a training after a step, exactly as it would be written.
+
+    `metrics` are the names of those that each epoch has.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES:,} bytes")
         raw = path.read_bytes()
-        parse_json(raw)  # bounds its depth, and refuses a name that is given twice
+        told = parse_json(raw)  # which bounds its depth, and refuses a name that is given twice
         found = _State.model_validate_json(raw, strict=True)
         if found.best.epoch > len(found.epochs) or len(found.epochs) not in (found.epoch - 1, found.epoch):
             raise ValueError("epochs: not as many as there were")
+        if any(one.epoch != number or set(one.metrics) != set(metrics) for number, one in enumerate(found.epochs, 1)):
+            raise ValueError("epochs: not one after the other, each with every metric")
+        if json.dumps(found.model_dump(), sort_keys=True) != json.dumps(told, sort_keys=True):
+            raise ValueError("not as it is written")
     except (OSError, ValueError) as error:
         said = first_fault(error) if isinstance(error, ValueError) else str(error)
         raise not_understood(path, said) from error

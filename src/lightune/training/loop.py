@@ -64,7 +64,7 @@ class Loop:
         Raises InterruptedRunError, after writing a checkpoint, when the process is asked to stop.
         """
         if start is not None:
-            require_state(start.folder / STATE)
+            require_state(start.folder / STATE, [metric.name for metric in self.validation.task.metrics])
         passes, folder = self.step.passes, self.checkpoints.folder
         device, texts = passes.accelerator.device, self.validation.examples.encoded
         # On a CPU padding costs more than additional calls; on a GPU the calls cost more.

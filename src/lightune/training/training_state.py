@@ -126,6 +126,8 @@ def _require_groups(own: list[dict[str, Any]], given: list[dict[str, Any]]) -> N
 
 def _require_moments(parameters: list[torch.Tensor], state: Mapping[int, Mapping[str, Any]]) -> None:
     """Raise ValueError unless each parameter that has moments has all of them, in its own shape and type."""
+    import torch
+
     for index, entry in state.items():
         if not 0 <= index < len(parameters) or set(entry) != MOMENTS:
             raise ValueError(f"optimizer: not the moments of a parameter: {index}: {', '.join(entry)}")
@@ -133,7 +135,7 @@ def _require_moments(parameters: list[torch.Tensor], state: Mapping[int, Mapping
         shapes = {name: value.shape for name, value in entry.items()}
         if any(shapes[name] != (() if name == "step" else own.shape) for name in MOMENTS):
             raise ValueError(f"optimizer: moments of another shape: {index}")
-        if any(value.dtype != (own.dtype if name != "step" else value.dtype) for name, value in entry.items()):
+        if any(value.dtype != (torch.float32 if name == "step" else own.dtype) for name, value in entry.items()):
             raise ValueError(f"optimizer: moments of another type: {index}")
     if state and len(state) != len(parameters):
         raise ValueError(f"optimizer: moments of {len(state)} of {len(parameters)} parameters")
