@@ -95,7 +95,7 @@ def fit(recipe: Recipe, tables: Tables, folder: Path, reporter: Reporter | None 
     found = answering(run, trained.model)
     save(run.with_task(found.task), trained.model, found.coverage)
     remove_checkpoints(folder)
-    return (*run.notes, *found.notes)
+    return (*run.notes, *trained.notes, *found.notes)
 
 
 def require_usable(recipe: Recipe) -> Method:
