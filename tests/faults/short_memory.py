@@ -151,3 +151,13 @@ class Shortage:
 def largest_difference(one: torch.Tensor, other: torch.Tensor) -> float:
     """Return the largest difference of two trainings' weights."""
     return float(np.abs(one.numpy() - other.numpy()).max())
+
+
+def require_same(enough: Any, first: Any, short: Any, second: Any) -> float:
+    """Require the same steps on the same texts; return the largest difference of the final weights."""
+    assert (second.steps, second.samples, second.best_epoch) == (first.steps, first.samples, first.best_epoch)
+    for one, other in zip(short.lines, enough.lines, strict=True):
+        assert one["samples"] == other["samples"]
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4, abs=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3, abs=1e-5)
+    return largest_difference(enough.weights, short.weights)

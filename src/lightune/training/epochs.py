@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lightune.errors import ArtifactError, InterruptedRunError
+from lightune.errors import ArtifactError, InterruptedRunError, ResourceError
 from lightune.evaluation.cost import Meter
 from lightune.execution.precision_probe import Precision
 from lightune.interruptions import Resumed, Saved
@@ -123,7 +123,7 @@ class Epochs:
             if number < self.steps:
                 continue
             rate, rows = step.learning_rate, sum(len(batch) for share in shares for batch in share)
-            loss, norm = step.take(shares, self.epoch)
+            loss, norm = self._taken(shares)
             self._tell_of_memory()
             self.losses += loss * rows
             self.samples += rows
@@ -137,6 +137,16 @@ class Epochs:
                 self._save()
                 self.meter.resume()
         return self.losses / len(step.passes.row_loss.lengths)
+
+    def _taken(self, shares: Shares) -> tuple[float, float]:
+        step = self.parts.step
+        try:
+            return step.take(shares, self.epoch)
+        except ResourceError:  # before the weights were changed
+            self.meter.pause()
+            if step.ranks.count == 1 and step.count > self.saved_step:
+                self._save()
+            raise
 
     def _tell_of_memory(self) -> None:
         found = self.parts.step.micro_batches.smaller

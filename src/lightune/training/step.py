@@ -146,7 +146,7 @@ def make_step(
     model = accelerator.prepare_model(model, evaluation_mode=True)
     trained = [value for value in model.parameters() if value.requires_grad]
     on_cpu = accelerator.device.type == "cpu"  # elsewhere an allocation that fails can be caught
-    ahead = step_memory(model, row_loss, settings) if on_cpu else None
+    ahead = step_memory(model, method, row_loss, settings) if on_cpu else None
     return Step(
         passes=make_passes(model, method, row_loss, accelerator, settings),
         micro_batches=MicroBatches(row_loss, ahead),

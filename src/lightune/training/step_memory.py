@@ -16,9 +16,12 @@ from lightune.models.architectures import ARCHITECTURES
 from lightune.models.linear_widths import in_and_out
 from lightune.recipe import SettledTraining
 from lightune.training.batch_loss import RowLoss
+from lightune.tuners.checked import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from lightune.methods import Method
 
 # Of the available memory, so much may be planned with: other programs need some meanwhile.
 SHARE = 0.9
@@ -125,13 +128,13 @@ class StepMemory:
         )
 
 
-def step_memory(model: nn.Module, row_loss: RowLoss, settings: SettledTraining) -> StepMemory | None:
+def step_memory(model: nn.Module, method: Method, row_loss: RowLoss, settings: SettledTraining) -> StepMemory | None:
     """Return the estimate for a model that has a method attached; None for an architecture that is not known."""
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES:
         return None
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
-    copies = 3 + bool(settings.weight_averaging)  # gradient, the optimizer's two, the average
+    copies = 3 + bool(settings.weight_averaging) + method.state_copies  # gradient, AdamW's two, the average
     activations = activations_of(model, settings.gradient_checkpointing)
     return StepMemory(row_loss, activations, OVERHEAD + copies * trained * BYTES)
 
@@ -175,10 +178,12 @@ def _above(stock: Any, layers: Sequence[nn.Module]) -> Iterator[nn.Parameter]:
 def _widths(layer: nn.Module, kind: str) -> int:
     """Return the sum of the widths of a layer's own linear layers, in and out; what methods add is narrow."""
     paths = dict.fromkeys(path for role in LINEAR_ROLES for path in ARCHITECTURES[kind].paths(role))
-    found = 0
-    for path in paths:
-        module: Any = layer.get_submodule(path)
-        while hasattr(module, "base_layer"):  # a method wraps it
-            module = module.base_layer
-        found += sum(in_and_out(module))
-    return found
+    return sum(sum(in_and_out(_at(layer, path))) for path in paths)
+
+
+def _at(layer: nn.Module, path: str) -> Any:
+    """Return the module at a path, without what methods wrap around it or around those above it."""
+    module: Any = layer
+    for name in path.split("."):
+        module = getattr(unwrapped(module), name)
+    return unwrapped(module)

@@ -1,0 +1,119 @@
+"""A step is compared with the memory that is available before it is taken, and split where it needs more."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from short_memory import Shortage, require_same, training
+
+from lightune import memory
+from lightune.errors import ResourceError
+from lightune.training.step_memory import SHARE, StepMemory
+
+LIMIT = 1e-5
+Load = Callable[..., Any]
+
+
+def available(short: Any, bytes_: int | Callable[[], int]) -> StepMemory:
+    """Let the machine have so much memory, and the process be as large as it was; return the estimate."""
+    ahead: StepMemory = short.loop.step.micro_batches.ahead
+    ahead.available = bytes_ if callable(bytes_) else lambda: bytes_
+    ahead.resident = lambda: 0
+    return ahead
+
+
+@pytest.mark.guarantee("On a CPU, a step that the available memory does not suffice for is split before it is taken")
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_step_is_split_before_it_is_taken(load_lively: Load, tmp_path: Path, task: str) -> None:
+    asked: dict[str, Any] = {"task": task, "cache_frozen": "off"}
+    enough, short = (training(load_lively(), tmp_path / name, **asked) for name in ("enough", "short"))
+    first, watched = enough.fit(), Shortage(10**6)
+    ahead, calls = short.loop.step.micro_batches.ahead, []
+    assert ahead is not None
+    four = ahead.held + ahead.activations.of([max(ahead.row_loss.lengths)] * 4)
+
+    def left() -> int:
+        calls.append(short.loop.step.count)
+        return 10**12 if short.loop.step.count < 3 else math.ceil(four / SHARE) + 1
+
+    available(short, left)
+    ahead.last_read = -math.inf
+    with watched.applied(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightune.training.step_memory.READ_AGAIN", 0)
+        second = short.fit()
+    assert [(one.from_step, one.measured) for one in second.smaller] == [(5, "ahead")]
+    assert watched.sizes[:4] == [16, 16, 16, 4]  # the small last step of an epoch has room
+    assert max(watched.sizes[4:]) == second.smaller[0].texts >= 4
+    assert "step 5: little memory is available" in "".join(short.notes.said)
+    assert require_same(enough, first, short, second) < LIMIT
+    assert len(calls) == second.steps  # read once a step
+
+
+def test_what_does_not_fit_at_all_is_not_begun(load_lively: Load, tmp_path: Path) -> None:
+    short, watched = training(load_lively(), tmp_path / "run"), Shortage(10**6)
+    ahead = available(short, 0)
+    ahead.available = lambda: math.ceil((ahead.held + ahead.activations.of([8])) / SHARE) + 1
+    with watched.applied(), pytest.raises(ResourceError, match="MEMORY-003") as caught:
+        short.fit()
+    assert watched.passes == 0
+    assert caught.value.exit_code == 6
+    assert re.search(r"step 1: one text of 12 tokens needs about \d+ MB of memory, and about \d+", caught.value.message)
+    assert "data.max_length=6" in caught.value.hint
+    assert "gradient_checkpointing" in caught.value.hint
+
+
+def test_where_memory_is_plentiful_every_bit_is_as_without_the_estimate(load_lively: Load, tmp_path: Path) -> None:
+    asked, plain = (training(load_lively(), tmp_path / name) for name in ("asked", "plain"))
+    plain.loop.step.micro_batches.ahead = None
+    assert asked.fit().smaller == plain.fit().smaller == []
+    assert torch.equal(asked.weights, plain.weights)
+    assert asked.lines == plain.lines
+
+
+def test_what_the_process_once_took_counts_as_available(load_lively: Load, tmp_path: Path) -> None:
+    ahead = available(training(load_lively(), tmp_path / "run"), 1000)
+    ahead.begin(cached=7)
+    before = ahead.room()
+    ahead.resident = lambda: 500
+    assert (before, ahead.room()) == (900, 1400)
+
+
+# The machine
+
+
+def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups, own = tmp_path / "groups", tmp_path / "own"
+    monkeypatch.setattr(memory, "CGROUPS", groups)
+    monkeypatch.setattr(memory, "OWN_GROUPS", own)
+    machine = psutil.virtual_memory().available
+    own.write_text("0::/user/job\n")
+    assert memory.available_bytes() == pytest.approx(machine, rel=0.5)
+    names = ("memory.max", "memory.current")
+    for folder, limit, used, dropped in (
+        ("user/job", "max", 10, 0),
+        ("user", "50000", 20000, 4000),
+        ("", "90000", 1, 0),
+    ):
+        write_group(groups / folder, names, limit, used, f"anon 1\ninactive_file {dropped}\n")
+    assert memory.available_bytes() == 34000
+    own.write_text("5:cpu:/\n4:memory:/not/visible/inside\n")
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    write_group(groups / "memory", names, "9000", 2000, "total_inactive_file 500\n")
+    assert memory.available_bytes() == 7500
+    write_group(groups / "memory", names, "9000", 10000, "total_inactive_file 500\n")
+    assert memory.available_bytes() == 0
+    write_group(groups / "memory", names, "9223372036854771712", 2000, "")
+    assert memory.available_bytes() == pytest.approx(machine, rel=0.5)
+
+
+def write_group(folder: Path, names: tuple[str, str], limit: str, used: int, stat: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip((*names, "memory.stat"), (limit, str(used), stat), strict=True):
+        (folder / name).write_text(f"{value}\n")
