@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import memory_for_real
 import psutil
 import pytest
 import torch
@@ -117,3 +122,70 @@ def write_group(folder: Path, names: tuple[str, str], limit: str, used: int, sta
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in zip((*names, "memory.stat"), (limit, str(used), stat), strict=True):
         (folder / name).write_text(f"{value}\n")
+
+
+# For real
+
+LITTLE = 150_000_000  # bytes: a batch takes more
+
+
+def trained(folder: Path, way: str, most: int = 0) -> tuple[int, dict[str, Any]]:
+    """Train in a process of its own; return (its exit status, what it told)."""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ["PYTHONPATH"]])
+    command = [sys.executable, memory_for_real.__file__, str(folder), way, str(most)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False)
+    told: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        told |= json.loads(line)
+    if "group" in told:
+        Path(told["group"]).rmdir()
+    elif way.startswith("group") and done.returncode:
+        pytest.skip("no control group can be made here")
+    return done.returncode, told
+
+
+@pytest.fixture(scope="module")
+def enough(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder with a model and the weights of a training that had enough memory, and what that told."""
+    if sys.platform != "linux":
+        pytest.skip("limits of memory are set as Linux does")
+    folder = tmp_path_factory.mktemp("real")
+    memory_for_real.build(folder)
+    status, told = trained(folder, "enough")
+    assert (status, told["smaller"]) == (0, [])
+    return folder, told
+
+
+def difference(folder: Path, way: str) -> float:
+    first, second = (torch.load(folder / name / "weights.pt", weights_only=True) for name in ("enough", way))
+    return float((first - second).abs().max())
+
+
+@pytest.mark.faults
+def test_the_estimate_errs_to_the_safe_side_by_less_than_a_factor_of_two_and_a_half(enough: Any) -> None:
+    assert 1.0 < enough[1]["estimated"] / enough[1]["taken"] < 2.5
+
+
+@pytest.mark.faults
+@pytest.mark.guarantee("Where allocations fail for real, training goes on to the same weights")
+def test_a_process_whose_allocations_fail(enough: Any, record_property: Any) -> None:
+    folder, told = enough
+    status, found = trained(folder, "limit", LITTLE)
+    assert status == 0
+    assert found["smaller"][0]["measured"] == "failed"
+    assert (found["steps"], found["samples"]) == (told["steps"], told["samples"])
+    assert (worst := difference(folder, "limit")) < LIMIT
+    record_property("figure", f"150 MB left of {told['taken'] / 1e6:.0f} MB, largest difference {worst:.0e}")
+
+
+@pytest.mark.faults
+@pytest.mark.guarantee("In a container too small for a batch, where a process would be killed, training ends well")
+def test_a_process_that_would_be_killed(enough: Any, record_property: Any) -> None:
+    folder, told = enough
+    killed, _ = trained(folder, "group-unasked", LITTLE)
+    assert killed in (-9, 137)
+    status, found = trained(folder, "group", LITTLE)
+    assert status == 0
+    assert found["smaller"][0]["measured"] == "ahead"
+    assert (worst := difference(folder, "group")) < LIMIT
+    record_property("figure", f"150 MB left of {told['taken'] / 1e6:.0f} MB, largest difference {worst:.0e}")
