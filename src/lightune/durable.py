@@ -197,19 +197,24 @@ def _tidied(partial: Path) -> Iterator[None]:
 @contextmanager
 def room(path: Path, needed: int | None = None) -> Iterator[None]:
     """Raise ResourceError where the disk has no room for so many bytes, before writing or when that fails."""
-    place = next((parent for parent in path.parents if parent.is_dir()), Path())
-    if needed is not None and shutil.disk_usage(place).free < needed:
-        raise _full(path, needed, place)
+    if needed is not None and free_bytes(path) < needed:
+        raise _full(path, needed)
     try:
         yield
     except Exception as error:
         is_full = error.errno in FULL if isinstance(error, OSError) else str(error).endswith(SAID_FULL)
         if not is_full:
             raise
-        raise _full(path, needed, place) from error
+        raise _full(path, needed) from error
 
 
-def _full(path: Path, needed: int | None, place: Path) -> ResourceError:
+def free_bytes(path: Path) -> int:
+    """Return the bytes that are free where a path is or will be."""
+    place = next((one for one in (path, *path.parents) if one.is_dir()), Path())
+    return shutil.disk_usage(place).free
+
+
+def _full(path: Path, needed: int | None) -> ResourceError:
     wanted = "" if needed is None else f" {needed:,} bytes are needed, and"
-    message = f"{path}: the disk is full:{wanted} {shutil.disk_usage(place).free:,} are free."
+    message = f"{path}: the disk is full:{wanted} {free_bytes(path):,} are free."
     return ResourceError("DISK-006", message, "Free some space there, and go on.")

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 LONGEST_MISSPELT = 200  # letters of a name for which a similar one is looked for
+# What Python, the system, torch's allocators and NVIDIA's libraries say.
+OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)  # fmt: skip
 MOST_LISTED = 1000  # entries of a folder among which a misspelt one is looked for
 
 
@@ -80,7 +85,7 @@ class InterruptedRunError(LightuneError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error of Python, torch or the system means that memory ran out."""
     text = str(error).lower()
-    said = "out of memory" in text or "can't allocate memory" in text or "cannot allocate memory" in text
+    said = any(words in text for words in OUT_OF_MEMORY)
     return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

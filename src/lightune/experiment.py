@@ -171,7 +171,7 @@ def _carry_out(run: Prepared) -> Outcome:
         truncated_examples=sum(encoded.truncated for encoded in run.encoded.values()),
         windows=[count for encoded in run.encoded.values() for count in encoded.windowed.tolist()],
         max_length=run.loaded.max_length,
-        notes=(*run.notes, *after.notes),
+        notes=(*run.notes, *trained.notes, *after.notes),
     )
 
 

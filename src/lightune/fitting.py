@@ -34,6 +34,7 @@ from lightune.training.cache_frozen import require_cacheable
 from lightune.training.checkpoint import Checkpoint
 from lightune.training.feasibility import require_feasible
 from lightune.training.probe_head import start_from_probe, usual_head_start
+from lightune.training.room import require_room, room_of
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
 from lightune.training.usual_settings import UsualTask, settled, usual_notes
 
@@ -94,7 +95,7 @@ def fit(recipe: Recipe, tables: Tables, folder: Path, reporter: Reporter | None 
     trained = train_prepared(run)
     found = answering(run, trained.model)
     save(run.with_task(found.task), trained.model, found.coverage)
-    return (*run.notes, *found.notes)
+    return (*run.notes, *trained.notes, *found.notes)
 
 
 def require_usable(recipe: Recipe) -> Method:
@@ -121,6 +122,8 @@ def prepare(
     loaded, splits = replace(loaded, long_texts=recipe.data.long_texts), replace(splits, task=loaded.task)
     # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
+    if not runtime.rank():  # the others write nothing
+        require_room(folder, room_of(attached, method, loaded, settings, splits))
     used = {name: getattr(splits, name) for name in SPLITS if len(getattr(splits, name))}
     encoded = encode_splits(loaded.tokenizer, used, loaded.max_length, loaded.long_texts)
     require_cacheable(settings, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))

@@ -1,6 +1,8 @@
-"""The parts of a record about interruptions: where training went on, and the checkpoints that were written."""
+"""The parts of a record about what came between: interruptions, checkpoints, and too little memory."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from lightune.measured import Section
 
@@ -23,3 +25,25 @@ class Saved(Section):
     runtime: float
     bytes: int
     skipped: int = 0
+
+
+class SmallerMicroBatch(Section):
+    """From which step on a micro-batch had at most so many texts, because memory did not suffice for more.
+
+    `measured` says how that was found: "failed" where the passes ran out of memory and were taken again, "ahead" where
+    the available memory was too little for the estimate. A step has the same texts as before, in more micro-batches.
+    """
+
+    from_step: int
+    texts: int
+    measured: Literal["failed", "ahead"]
+
+    @property
+    def note(self) -> str:
+        """What is said of it."""
+        noun = "text" if self.texts == 1 else "texts"
+        why = "memory ran out" if self.measured == "failed" else "little memory is available"
+        return (
+            f"step {self.from_step}: {why}; from here on a micro-batch has at most {self.texts:,} {noun}. "
+            "Each step still takes the same texts."
+        )

@@ -155,7 +155,8 @@ class RunFolder:
             if command not in error.hint:
                 error.hint = f"{error.hint}\nThe last checkpoint is kept. Go on from it: {command}".lstrip("\n")
             return
-        if isinstance(error, Exception):  # a defect of lightune: its message stays the message
+        if isinstance(error, Exception):  # of another kind than lightune's own: its message stays the message
+            error.add_note(f"The last checkpoint is kept. Go on from it: {command}")
             return
         number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
         message = "interrupted; the last checkpoint is kept."

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lightune.interruptions import Resumed, Saved
+from lightune.interruptions import Resumed, Saved, SmallerMicroBatch
 from lightune.measured import Measured, Metric, Section, unit_name
 
 Verdict = Literal["better", "worse", "no clear difference"]
@@ -211,6 +211,7 @@ class Training(Cost):
     epochs: list[Epoch]
     resumed: list[Resumed] = Field(default_factory=list)
     checkpoints: Saved | None = None
+    smaller_micro_batches: list[SmallerMicroBatch] = Field(default_factory=list)
 
 
 class Inference(Section):

@@ -142,6 +142,22 @@ def resumed(folder: Path, model: Path) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in _trained(loop.model)}
 
 
+def short_of_memory(folder: Path, model: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The last rank alone runs out of memory with more than two texts; return where it ended, and the weights."""
+    loop = make_loop(folder, model, "lora")
+    passes, logits = loop.loop.step.passes, loop.loop.step.passes._logits
+
+    def called(inputs: Any, windows: Any, *rest: Any) -> Any:
+        if len(windows) > 2 and runtime.rank() == runtime.ranks() - 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return logits(inputs, windows, *rest)
+
+    passes._logits = called
+    done = loop.fit()
+    weights = {name: value.detach().clone() for name, value in _trained(loop.model)}
+    return {"steps": done.steps, "smaller": [(one.from_step, one.texts) for one in done.smaller]}, weights
+
+
 def diverged(folder: Path, model: Path) -> dict[str, Any]:
     """The loss of the last rank alone is no number in the second step."""
     loop = make_loop(folder, model, "lora")
@@ -186,6 +202,8 @@ def do_all(folder: Path, models: Path, data: list[str]) -> None:
     found["run"] = run_command(folder / "runs" / "together", models / "distilbert", 8, data)
     found["interrupted"] = interrupted(own / "interrupted", models / "distilbert")
     save_file(resumed(own / "interrupted", models / "distilbert"), own / "resumed-weights.safetensors")
+    found["short"], weights = short_of_memory(own / "short", models / "distilbert")
+    save_file(weights, own / "short-weights.safetensors")
     found["diverged"] = diverged(own / "diverged", models / "distilbert")
     found["told"] = all_ranks().broadcast_text(f"from {runtime.rank()}: ä")
     if runtime.rank() == 0:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from trials import Trial
@@ -191,17 +190,15 @@ def test_short_of_memory_states_lie_in_a_file_that_nobody_sees(
     make: MakeLoop, lines_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached, plain = (make("llama", "top_layers", 1, cache_frozen=value) for value in ("auto", "off"))
-    memory = psutil.virtual_memory()
     needed = 2 * sum(cached.train.encoded.lengths) * 32 * 4
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=4 * needed - 1))
+    monkeypatch.setattr(cache_frozen, "available_bytes", lambda: 4 * needed - 1)
     choice, _ = same_training(cached, plain, LIMIT, lines_of)
     assert (choice.place, choice.bytes) == ("disk", needed)
     assert sorted(path.name for path in cached.folder.iterdir()) == ["checkpoints", "metrics.jsonl"]
 
 
 def test_without_room_auto_trains_as_ever_and_on_raises(make: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = psutil.virtual_memory()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=0))
+    monkeypatch.setattr(cache_frozen, "available_bytes", lambda: 0)
     monkeypatch.setattr(cache_frozen, "DISK_SHARE", 0)
     choice = make("llama", num_train_epochs=2).fit().cached
     assert not choice.used
@@ -242,16 +239,6 @@ def test_the_same_batch_in_bf16_is_answered_the_same(make: MakeLoop, architectur
     with padding_free(loop.model, logits_only=True), lean(loop.model, True), cache_frozen.cache_frozen(*arguments):
         losses = [float(passes.run([4, 1, 7], 1, 1.0)) for _ in range(2)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_frozen, "CONTAINER", tmp_path)
-    machine = cache_frozen._available()
-    assert machine > 10_000
-    for most, wanted in (("10000", 7000), ("2000", 0), ("max", machine)):
-        (tmp_path / "memory.max").write_text(most + "\n")
-        (tmp_path / "memory.current").write_text("3000\n")
-        assert cache_frozen._available() == pytest.approx(wanted, rel=0.5)
 
 
 # Where it is not possible

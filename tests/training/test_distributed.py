@@ -141,6 +141,14 @@ def test_ranks_that_were_interrupted_go_on_to_the_same_bits(two):
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def test_one_rank_that_is_short_of_memory_changes_no_step(two):
+    """It cuts its own share; at the first checkpoint, after an epoch of six steps, the other does so too."""
+    for rank, smaller in enumerate(([[7, 1]], [[1, 3], [1, 1]])):
+        found, wanted = _tensors(two, rank, "short-weights"), _tensors(two, rank, "plain-weights")
+        assert _apart(found, wanted) < 1e-5
+        assert two.found[rank]["short"] == {"steps": two.found[rank]["plain"]["steps"], "smaller": smaller}
+
+
 def test_a_rank_that_is_gone_is_said(two):
     assert two.found[0]["lost"] == {"code": "RANK-001"}
 

@@ -148,15 +148,16 @@ def _faulty(error: BaseException, debug: bool) -> int:
     if debug:
         log("".join(traceback.format_exception(error)).rstrip("\n"))
     known = error if isinstance(error, LightuneError) else _resource_error(error)
+    kept = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     if known is not None:
         is_told = runtime.rank() > 0 and isinstance(known, InterruptedRunError | TrainingDivergedError)
         status = 128 + known.signal_number if isinstance(known, InterruptedRunError) else known.exit_code
-        return status if is_told else _say(str(known), status)
+        return status if is_told else _say(f"{known}{kept}", status)
     said, package = f"{type(error).__name__}: {error}", _plugin_of(error)
     text = (
         f"PLUGIN-001 the package {package} failed: {said}" if package else f"BUG-001 this is a bug of lightune: {said}"
     )
-    return _say(text + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
+    return _say(text + kept + ("" if debug else "\nRun it again with --debug, and report what it prints."), 1)
 
 
 def _plugin_of(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lightune import runtime
 from lightune.data.encoding import Encoded, collate, length_sorted_batches
 from lightune.evaluation.cost import Meter
+from lightune.evaluation.halving import Halving
 from lightune.execution.execution import known_batch
 from lightune.execution.unpadding import padding_free
 from lightune.progress import Reporter, Silent
@@ -55,16 +56,21 @@ def predict_logits(
     """
     import torch
 
-    device = next(model.parameters()).device
+    device, says = next(model.parameters()).device, reporter or Silent()
     batches = list(length_sorted_batches(encoded, batch_size))
-    parts = []
-    progress = (reporter or Silent()).steps("evaluating", len(batches))
+    parts: list[torch.Tensor] = []
+
+    def call(rows: Sequence[int]) -> torch.Tensor:
+        batch = collate(tokenizer, [encoded.rows[row] for row in rows])
+        one_call = around(rows, batch["attention_mask"]) if around else nullcontext()
+        with one_call, on_device(model, batch, device) as inputs:
+            logits: torch.Tensor = model(**inputs).logits
+        return logits
+
+    halving, progress = Halving(call, encoded.row_lengths, device, says), says.steps("evaluating", len(batches))
     with in_eval_mode(model), torch.inference_mode(), padding_free(model, logits_only=True), progress as advance:
         for rows in batches:
-            batch = collate(tokenizer, [encoded.rows[row] for row in rows])
-            one_call = around(rows, batch["attention_mask"]) if around else nullcontext()
-            with one_call, on_device(model, batch, device) as inputs:
-                parts.append(model(**inputs).logits.float().cpu())
+            parts += [logits.float().cpu() for logits in halving.of(rows)]
             advance()
     order = np.concatenate([np.asarray(rows) for rows in batches])
     logits = torch.cat(parts).numpy()

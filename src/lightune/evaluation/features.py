@@ -47,6 +47,7 @@ class FeatureRecorder:
             self._model.register_forward_pre_hook(self._entered, with_kwargs=True),
             backbone.register_forward_hook(self._left_the_backbone),
             self._output_layer.register_forward_pre_hook(self._reached_the_output_layer),
+            self._model.register_forward_hook(self._left),
         ]
         return self
 
@@ -70,11 +71,18 @@ class FeatureRecorder:
 
     def _entered(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         self._mask, self._ids = kwargs["attention_mask"], kwargs["input_ids"]
+        self._seen: list[NDArray[Any]] = []
+
+    def _left(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Keep what was seen, only now: a call for which memory does not suffice is made again in parts."""
+        pooled, inputs = self._seen
+        self._pooled.append(pooled)
+        self._inputs.append(inputs)
 
     def _left_the_backbone(self, module: nn.Module, args: Any, output: Any) -> None:
         hidden = output[0].float()
         weight = self._mask.unsqueeze(-1).to(hidden.dtype)
-        self._pooled.append(((hidden * weight).sum(1) / weight.sum(1)).cpu().numpy())
+        self._seen.append(((hidden * weight).sum(1) / weight.sum(1)).cpu().numpy())
 
     def _reached_the_output_layer(self, module: nn.Module, args: Any) -> None:
         import torch
@@ -84,7 +92,7 @@ class FeatureRecorder:
             is_real = self._ids != self._model.config.pad_token_id  # type: ignore[union-attr]
             positions = torch.arange(hidden.shape[1], device=hidden.device) * is_real
             hidden = hidden[torch.arange(len(hidden), device=hidden.device), positions.argmax(1)]
-        self._inputs.append(hidden.float().cpu().numpy())
+        self._seen.append(hidden.float().cpu().numpy())
 
 
 def watch_texts(

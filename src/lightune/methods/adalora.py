@@ -52,6 +52,7 @@ class AdaLora(PeftMethod):
     target_modules: Targets = None
 
     default_learning_rate: ClassVar[float] = 3e-2
+    state_copies: ClassVar[int] = 3  # the importance of each entry, its mean and its variation
     mergeable: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
     paper: ClassVar[str] = "Zhang et al. 2023, arXiv:2303.10512"

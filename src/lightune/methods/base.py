@@ -43,6 +43,7 @@ class Method:
     - `peft_loadable`: PEFT reads what is saved by itself; `own_tuner`: it does once lightune's tuners are registered.
     - `base_is_frozen`: no weight of the untouched model is trained, except the head.
     - `needs_data`: its initial values are computed from training texts (`start_from_data`).
+    - `state_copies`: how many numbers its `training_state` has at most for each trained one.
     - `virtual_tokens`: positions that it puts before each text, which are then not available to the text.
     """
 
@@ -53,6 +54,7 @@ class Method:
     base_is_frozen: ClassVar[bool] = True
     peft_loadable: ClassVar[bool] = False
     own_tuner: ClassVar[bool] = False
+    state_copies: ClassVar[int] = 0
 
     @property
     def mergeable(self) -> bool:

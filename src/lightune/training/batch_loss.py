@@ -30,14 +30,15 @@ class Examples:
 class RowLoss:
     """The task's loss on rows of the training texts, with the class weights and token masking of the settings.
 
-    A row is a text, which may be several rows of tokens: its windows. The logits of a text are the mean of theirs.
+    A row is a text, which may be several rows of tokens: its windows. The logits of a text are the mean of theirs. At
+    most `most_windows` are in memory at a time.
     """
 
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, train: Examples, settings: SettledTraining
     ) -> None:
         self._task, self._tokenizer, self._train = task, tokenizer, train
-        self._most_windows = settings.per_device_train_batch_size
+        self.most_windows = settings.per_device_train_batch_size
         self._weights = task.weights(train.targets, Wishes(class_weights=settings.class_weights))
         self._masking = TokenMasking(tokenizer, settings.token_masking, settings.seed)
 
@@ -57,23 +58,23 @@ class RowLoss:
         return self._train.encoded.firsts is not None
 
     def micro_batches(self, rows: Sequence[int]) -> list[list[int]]:
-        """Cut a micro-batch into parts of no more windows than a micro-batch has texts, or of one longer text."""
+        """Cut a micro-batch into parts of at most `most_windows` windows, or of one longer text."""
         found: list[list[int]] = []
         room = 0
         for row, windows in zip(rows, self._train.encoded.rows_of(rows), strict=True):
             if len(windows) > room:
                 found.append([])
-                room = self._most_windows
+                room = self.most_windows
             found[-1].append(row)
             room -= len(windows)
         return found
 
     def windows(self, rows: Sequence[int]) -> list[list[int]]:
-        """Return the windows of rows, at most a micro-batch of texts in each part; without any, one part."""
+        """Return the windows of rows, at most `most_windows` in each part; without any, one part."""
         if not self.has_windows:
             return [list(rows)]
         every = [window for windows in self._train.encoded.rows_of(rows) for window in windows]
-        return [every[first : first + self._most_windows] for first in range(0, len(every), self._most_windows)]
+        return [every[first : first + self.most_windows] for first in range(0, len(every), self.most_windows)]
 
     def inputs(self, windows: Sequence[int], epoch: int, multiple: int = 1) -> dict[str, torch.Tensor]:
         """Return windows as a padded batch, on the CPU; its width is a multiple of `multiple`."""

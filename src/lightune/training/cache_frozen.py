@@ -18,6 +18,7 @@ from lightune.data.arrow_columns import nameless_file
 from lightune.data.encoding import Encoded
 from lightune.errors import RecipeError, ResourceError
 from lightune.evaluation.evaluate import Around
+from lightune.memory import available_bytes, local_ranks
 from lightune.recipe import SettledTraining
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 # The share of available memory, and of free disk space, that the states may take.
 MEMORY_SHARE, DISK_SHARE = 1 / 4, 1 / 2
-# Where Linux states a container's memory limit (control groups, version 2).
-CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -210,25 +209,12 @@ class FrozenCache:
         return hidden if beside is None else (hidden, *[None] * beside)
 
 
-def _available() -> int:
-    """Return the bytes of memory that are available, limited by what a container has left."""
-    import psutil
-
-    found: int = psutil.virtual_memory().available
-    try:
-        files = [CONTAINER / name for name in ("memory.max", "memory.current")]
-        most, taken = (file.read_text(encoding="ascii").strip() for file in files)
-        return found if most == "max" else max(0, min(found, int(most) - int(taken)))
-    except (OSError, ValueError):
-        return found
-
-
 def _room(needed: int, folder: Path) -> tuple[torch.Tensor | None, str]:
     """Return a buffer of this many bytes and its place; None where neither memory nor disk has room for it."""
     import torch
 
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of this machine
-    if needed <= _available() * MEMORY_SHARE / ranks:
+    ranks = local_ranks()
+    if needed <= available_bytes() * MEMORY_SHARE / ranks:
         return torch.empty(needed, dtype=torch.uint8), "memory"
     on_disk = folder if folder.is_dir() else None  # only the first of several processes has a folder
     try:

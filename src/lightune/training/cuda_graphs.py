@@ -118,6 +118,11 @@ class GraphedPasses(Passes):
             self.shapes[key] = None
         return self.run_batch(inputs, targets, rows, weight)
 
+    def forget(self) -> None:
+        """Drop all recordings: they hold memory, and refer to gradients that are dropped too."""
+        self.shapes.clear()
+        self._memory = torch.cuda.graph_pool_handle()
+
     def _ran(self, static: StaticInputs, rows: Sequence[int]) -> bool:
         """Run the passes on the filled buffers, eagerly or recorded; False, with nothing changed, if neither works."""
         if static.loss is None:

@@ -104,6 +104,19 @@ class Ranks:
             distributed.all_reduce(largest, distributed.ReduceOp.MAX)
         return int(largest) or None
 
+    def least(self, number: int | None) -> int | None:
+        """Return the smallest number that some rank has, if any."""
+        if self.count == 1:
+            return number
+        import torch
+        from torch import distributed
+
+        none = torch.iinfo(torch.int64).max
+        smallest = torch.tensor([none if number is None else number])
+        with _together():
+            distributed.all_reduce(smallest, distributed.ReduceOp.MIN)
+        return None if int(smallest) == none else int(smallest)
+
     def broadcast_text(self, text: str = "") -> str:
         """Return the first rank's text."""
         if self.count == 1:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lightune.errors import ArtifactError, InterruptedRunError
+from lightune.errors import ArtifactError, InterruptedRunError, ResourceError
 from lightune.evaluation.cost import Meter
 from lightune.execution.precision_probe import Precision
 from lightune.interruptions import Resumed, Saved
@@ -66,6 +66,7 @@ class Epochs:
     saved: Saved = field(default_factory=lambda: Saved(count=0, runtime=0.0, bytes=0))
     saved_step: int = 0
     frozen: str = ""
+    told: int = 0
 
     @property
     def best_epoch(self) -> int:
@@ -122,7 +123,8 @@ class Epochs:
             if number < self.steps:
                 continue
             rate, rows = step.learning_rate, sum(len(batch) for share in shares for batch in share)
-            loss, norm = step.take(shares, self.epoch)
+            loss, norm = self._taken(shares)
+            self._tell_of_memory()
             self.losses += loss * rows
             self.samples += rows
             self.steps += 1
@@ -135,6 +137,22 @@ class Epochs:
                 self._save()
                 self.meter.resume()
         return self.losses / len(step.passes.row_loss.lengths)
+
+    def _taken(self, shares: Shares) -> tuple[float, float]:
+        step = self.parts.step
+        try:
+            return step.take(shares, self.epoch)
+        except ResourceError:  # before the weights were changed
+            self.meter.pause()
+            if step.ranks.count == 1 and step.count > self.saved_step:
+                self._save()
+            raise
+
+    def _tell_of_memory(self) -> None:
+        found = self.parts.step.micro_batches.smaller
+        for one in found[self.told :]:
+            self.parts.journal.reporter.note(one.note)
+        self.told = len(found)
 
     def _validate(self, train_loss: float) -> None:
         step, found, epoch = self.parts.step, self.parts.validation.measure(self.cached.validation), self.epoch
@@ -167,6 +185,7 @@ class Epochs:
     def _save(self) -> None:
         """Write a checkpoint of now; the clock of training stands still."""
         step, began = self.parts.step, time.perf_counter()
+        step.micro_batches.agree(step.ranks, step.count)
         files, numbers = state_of(step)
         require_finite(step, files)
         self.frozen = self.frozen or frozen_sha256(step.passes.plain_model)
@@ -192,12 +211,15 @@ class Epochs:
             "saved": self.saved.model_dump(),
             "precision": asdict(self.parts.precision),
             "frozen_sha256": self.frozen,
+            "smaller": [one.model_dump() for one in self.parts.step.micro_batches.smaller],
         }
 
     def go_on(self, found: Checkpoint, recomputed: int) -> None:
         """Go on from a checkpoint, after which `recomputed` steps had been taken that are taken again."""
         state, step = found.state, self.parts.step
         restore(step, found)
+        step.micro_batches.restore(state.get("smaller", ()))
+        self.told = len(step.micro_batches.smaller)
         self.epoch, self.steps, self.losses = state["epoch"], state["steps_in_epoch"], state["losses"]
         self.samples, self.done = state["samples"], [Epoch.model_validate(one) for one in state["epochs"]]
         self.best.restore(state["best"])
@@ -225,8 +247,7 @@ class Epochs:
         for number, shares in enumerate(self._shares(1)):
             if self.epoch == 1 and number >= self.steps:
                 break
-            for batch in shares[step.ranks.rank]:
-                step.passes.look(batch, 1)
+            step.look(shares[step.ranks.rank], 1, number + 1)
         if self.epoch > 1:
             self.parts.validation.measure(self.cached.validation)
 

@@ -77,6 +77,9 @@ class Passes:
         for part in self.row_loss.windows(rows):
             self._logits(self.row_loss.inputs(part, epoch), part)
 
+    def forget(self) -> None:
+        """Drop what is kept for later passes."""
+
     def run_batch(
         self, inputs: dict[str, torch.Tensor], targets: torch.Tensor, rows: Sequence[int], weight: float
     ) -> torch.Tensor:

@@ -12,7 +12,7 @@ from lightune.evaluation.cost import Meter, Spent
 from lightune.execution.fast_modules import lean
 from lightune.execution.precision_probe import Precision
 from lightune.execution.unpadding import padding_free, supported
-from lightune.interruptions import Resumed, Saved
+from lightune.interruptions import Resumed, Saved, SmallerMicroBatch
 from lightune.recipe import SettledTraining
 from lightune.sections import Epoch
 from lightune.training.best import Best
@@ -39,6 +39,7 @@ class Fitted:
     cached: CacheChoice
     resumed: list[Resumed] = field(default_factory=list)
     saved: Saved | None = None
+    smaller: list[SmallerMicroBatch] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Loop:
             with Meter(device) as meter, progress as advance:
                 best = Best(self.validation.task.metric(self.settings.metric_for_best_model))
                 epochs = Epochs(parts, cached, stop, meter, advance, best)
+                self._begin_estimates(cached)
                 if start is not None:
                     epochs.go_on(start, self.journal.recomputed)
                 elif self.journal.recomputed:  # ended before the first checkpoint
@@ -93,7 +95,13 @@ class Loop:
             cached=cached.choice,
             resumed=epochs.resumed,
             saved=epochs.saved,
+            smaller=self.step.micro_batches.smaller,
         )
+
+    def _begin_estimates(self, cached: Cached) -> None:
+        ahead, choice = self.step.micro_batches.ahead, cached.choice
+        if ahead is not None:
+            ahead.begin(choice.bytes if choice.place == "memory" else 0)
 
     def _keep_weights(self, best_epoch: int) -> None:
         self.step.optimizer.zero_grad(set_to_none=True)

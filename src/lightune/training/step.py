@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lightune import runtime
+from lightune import memory, runtime
 from lightune.errors import TrainingDivergedError
 from lightune.execution.unpadding import supported
 from lightune.recipe import SettledTraining
@@ -15,7 +15,9 @@ from lightune.training.batch_loss import RowLoss
 from lightune.training.batches import steps_per_epoch
 from lightune.training.distributed import Ranks, all_ranks
 from lightune.training.forward_backward import Passes
+from lightune.training.micro_batches import MicroBatches
 from lightune.training.optimizer import Schedule, make_optimizer
+from lightune.training.step_memory import step_memory
 from lightune.training.weight_averaging import WeightAverage
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Step:
     """
 
     passes: Passes
+    micro_batches: MicroBatches
     optimizer: Any  # as the accelerator prepared it
     schedule: Schedule
     average: WeightAverage
@@ -55,8 +58,7 @@ class Step:
         """
         import torch
 
-        mine = shares[self.ranks.rank]
-        plain = self._run_passes(shares, epoch)
+        mine, plain = self._run_passes(shares, epoch)
         self.ranks.sum_gradients(self.trained)
         norm = self.passes.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf)
         *means, norm = torch.stack([*plain, norm]).tolist()  # the only place that waits for a GPU
@@ -75,8 +77,18 @@ class Step:
             "TRAIN-001", message, f"Lower the learning rate ({told}): --learning-rate {advised:.2g}"
         )
 
-    def _run_passes(self, shares: Sequence[Sequence[Sequence[int]]], epoch: int) -> list[torch.Tensor]:
-        """Add this rank's part of the step's gradient to the gradients; return the mean loss of each micro-batch.
+    def look(self, batches: Sequence[Sequence[int]], epoch: int, step: int) -> None:
+        """Call the model on the micro-batches of a step that was taken, so that frozen layers' outputs are cached."""
+
+        def looked(number: int, rows: Sequence[int]) -> None:
+            self.passes.look(rows, epoch)
+
+        self.micro_batches.run(batches, step, looked, self._undo)
+
+    def _run_passes(
+        self, shares: Sequence[Sequence[Sequence[int]]], epoch: int
+    ) -> tuple[list[list[int]], list[torch.Tensor]]:
+        """Add this rank's part of the step's gradient to the gradients; return its micro-batches and their mean losses.
 
         The step's loss is sum(w_i l_i) / sum(w_i) over its rows, w_i being 1 without class weights. A micro-batch m
         yields its own weighted mean L_m. With W_m = sum of its w_i, the step's loss is sum_m (W_m / sum_m W_m) L_m
@@ -84,13 +96,21 @@ class Step:
         """
         weight = self.passes.row_loss.weight
         whole = sum(weight(batch) for share in shares for batch in share)
-        plain = []
-        for number, batch in enumerate(shares[self.ranks.rank]):
+
+        def passed(number: int, batch: Sequence[int]) -> torch.Tensor:
             # The first rank draws the same numbers as a single process.
             key = (epoch, self.count, number, self.ranks.rank)
             runtime.reseed(self.settings.seed, "dropout", *(key if self.ranks.rank else key[:3]))
-            plain.append(self.passes.run(batch, epoch, weight(batch) / whole))
-        return plain
+            return self.passes.run(batch, epoch, weight(batch) / whole)
+
+        return self.micro_batches.run(shares[self.ranks.rank], self.count + 1, passed, self._undo)
+
+    def _undo(self) -> None:
+        """Drop the gradients of an unfinished step, and what it left in memory."""
+        for value in self.trained:
+            value.grad = None
+        self.passes.forget()
+        memory.release(self.passes.accelerator.device)
 
     def _finite(self, value: float, what: str) -> float:
         if math.isfinite(value):
@@ -125,8 +145,11 @@ def make_step(
     # Without DistributedDataParallel, since `ranks` does its work; in one process, `prepare` would do the same.
     model = accelerator.prepare_model(model, evaluation_mode=True)
     trained = [value for value in model.parameters() if value.requires_grad]
+    on_cpu = accelerator.device.type == "cpu"  # elsewhere an allocation that fails can be caught
+    ahead = step_memory(model, method, row_loss, settings) if on_cpu else None
     return Step(
         passes=make_passes(model, method, row_loss, accelerator, settings),
+        micro_batches=MicroBatches(row_loss, ahead),
         optimizer=accelerator.prepare_optimizer(optimizer),
         schedule=Schedule(optimizer, settings, total),
         average=WeightAverage(trained, settings.weight_averaging, total),

@@ -110,7 +110,13 @@ class Trained:
             epochs=fitted.epochs,
             resumed=fitted.resumed,
             checkpoints=fitted.saved,
+            smaller_micro_batches=fitted.smaller,
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the record: where memory was short."""
+        return [one.note for one in self.fitted.smaller]
 
 
 def train(
