@@ -52,6 +52,8 @@ def in_format_2(folder: Path) -> Path:
     told = json.loads(about.read_text(encoding="utf-8"))
     assert told.pop("format_version") == 3
     assert told.pop("files")
+    if told["long_texts"] == "cut":
+        del told["long_texts"]
     about.write_text(json.dumps({**told, "format_version": 2}), encoding="utf-8")
     write_manifest(folder)
     return folder

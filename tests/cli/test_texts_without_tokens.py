@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -224,11 +223,14 @@ def test_the_path_without_torch_leaves_a_tokenizer_beyond_the_embeddings_to_the_
     tiny_models: dict[str, Path], tmp_path: Path, tokens: dict[str, int]
 ):
     from lightune.inference.torch_free import _token_ids
+    from lightune.models.load import ModelSource
 
     config = SimpleNamespace(max_length=64, long_texts="cut")
 
-    def ids(folder: Path) -> list[list[Sequence[int]]] | None:
-        return _token_ids(folder, ["the film", *tokens], config, 48)  # type: ignore[arg-type]
+    def ids(folder: Path) -> object:
+        raw = json.loads((folder / "config.json").read_bytes())
+        assert raw["vocab_size"] == 48
+        return _token_ids(ModelSource("it", folder, None), ["the film", *tokens], config, raw)  # type: ignore[arg-type]
 
     assert ids(tiny_models["distilbert"]) is not None
     assert ids(with_tokens(tiny_models["distilbert"], tmp_path / "model", tokens)) is None

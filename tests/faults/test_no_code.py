@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import lightune
-from lightune.recipes import compose
+from lightune import recipe_yaml
 
 PACKAGE = Path(lightune.__file__).parent
 MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "code"}
@@ -59,7 +59,7 @@ def test_nothing_in_the_source_runs_code_out_of_a_file(record_property: Any) -> 
 
 
 def test_recipes_are_read_by_a_loader_that_makes_nothing_but_plain_values() -> None:
-    assert issubclass(compose._Loader, yaml.SafeLoader)
+    assert issubclass(recipe_yaml._Loader, yaml.SafeLoader)
 
 
 def test_downloads_name_their_commit_and_bring_no_code() -> None:
