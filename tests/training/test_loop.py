@@ -21,7 +21,7 @@ from lightune.errors import InterruptedRunError, TrainingDivergedError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.progress import Silent
 from lightune.training.checkpoint import load_checkpoint, newest
-from lightune.training.optimizer import make_optimizer
+from lightune.training.optimizer import Schedule, make_optimizer
 from lightune.training.training_state import load_optimizer, trained_parameters
 from lightune.training.validation import Validated, Validation
 
@@ -101,6 +101,13 @@ def test_an_epoch_says_its_losses_and_the_kept_model_has_the_best_ones(finished:
     assert not loop.model.training
 
 
+def scheduled_optimizer(loop: Any) -> Any:
+    """Return a new optimizer of the loop's model; its groups have what the schedule notes in them."""
+    optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
+    Schedule(optimizer, loop.settings, loop.loop.step.schedule.total)
+    return optimizer
+
+
 def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: Any) -> None:
     loop, fitted = finished
     folder = loop.folder / "checkpoints"
@@ -110,7 +117,7 @@ def test_save_steps_leaves_complete_checkpoints_and_nothing_half_done(finished: 
         found = load_checkpoint(folder / name)
         assert found.state["step"] == step
         assert found.tensors("parameters").keys() == trained_parameters(loop.model).keys()
-        optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
+        optimizer = scheduled_optimizer(loop)
         load_optimizer(optimizer, found.tensors("optimizer"), found.state["optimizer"])
         assert {int(entry["step"]) for entry in optimizer.state_dict()["state"].values()} == {step}
 
@@ -407,7 +414,7 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     found = load_checkpoint(folder)
     assert same(found.tensors("parameters"), trained_parameters(loop.model))
     assert found.state["step"] == 2
-    optimizer = make_optimizer(loop.model, loop.settings, loop.learning_rate)
+    optimizer = scheduled_optimizer(loop)
     load_optimizer(optimizer, found.tensors("optimizer"), found.state["optimizer"])
     wanted = loop.loop.step.optimizer.state_dict()["state"]
     assert all(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lightune.bounded import MOST_BYTES, parse_json
 from lightune.errors import ArtifactError
-from lightune.interruptions import Resumed, Saved
+from lightune.interruptions import Resumed, Saved, SmallerMicroBatch
 from lightune.record_file import first_fault
 from lightune.sections import Epoch
 
@@ -26,6 +26,7 @@ class _Part(BaseModel):
 class _Optimizer(_Part):
     state: dict[str, dict[str, Any]]
     param_groups: list[dict[str, Any]]
+    moments: list[Count]
 
 
 class _Schedule(_Part):
@@ -59,6 +60,7 @@ class _State(_Part):
     runtime: Seconds
     resumed: list[Resumed]
     saved: Saved
+    smaller: list[SmallerMicroBatch]
     precision: _Precision
     frozen_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -218,7 +218,7 @@ class Epochs:
         """Go on from a checkpoint, after which `recomputed` steps had been taken that are taken again."""
         state, step = found.state, self.parts.step
         restore(step, found)
-        step.micro_batches.restore(state.get("smaller", ()))
+        step.micro_batches.restore(state["smaller"])
         self.told = len(step.micro_batches.smaller)
         self.epoch, self.steps, self.losses = state["epoch"], state["steps_in_epoch"], state["losses"]
         self.samples, self.done = state["samples"], [Epoch.model_validate(one) for one in state["epochs"]]

@@ -129,13 +129,19 @@ class StepMemory:
 
 
 def step_memory(model: nn.Module, method: Method, row_loss: RowLoss, settings: SettledTraining) -> StepMemory | None:
-    """Return the estimate for a model that has a method attached; None for an architecture that is not known."""
+    """Return the estimate for a model that has a method attached.
+
+    None for an architecture that is not known, or a method that puts something else in the place of its linear layers.
+    """
     stock = stock_classifier(model)
     if stock is None or stock.config.model_type not in ARCHITECTURES:
         return None
+    try:
+        activations = activations_of(model, settings.gradient_checkpointing)
+    except (ValueError, AttributeError):
+        return None
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     copies = 3 + bool(settings.weight_averaging) + method.state_copies  # gradient, AdamW's two, the average
-    activations = activations_of(model, settings.gradient_checkpointing)
     return StepMemory(row_loss, activations, OVERHEAD + copies * trained * BYTES)
 
 

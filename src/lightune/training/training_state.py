@@ -137,8 +137,6 @@ def _require_moments(parameters: list[torch.Tensor], state: Mapping[int, Mapping
             raise ValueError(f"optimizer: moments of another shape: {index}")
         if any(value.dtype != (torch.float32 if name == "step" else own.dtype) for name, value in entry.items()):
             raise ValueError(f"optimizer: moments of another type: {index}")
-    if state and len(state) != len(parameters):
-        raise ValueError(f"optimizer: moments of {len(state)} of {len(parameters)} parameters")
 
 
 def frozen_sha256(model: nn.Module) -> str:
@@ -168,7 +166,8 @@ def split_optimizer_state(optimizer: Optimizer) -> tuple[dict[str, torch.Tensor]
                 tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
             else:
                 numbers.setdefault(str(index), {})[name] = value
-    return tensors, {"state": numbers, "param_groups": full["param_groups"]}
+    # A parameter that no text has used yet has no moments.
+    return tensors, {"state": numbers, "param_groups": full["param_groups"], "moments": sorted(full["state"])}
 
 
 def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor], numbers: Mapping[str, Any]) -> None:
@@ -178,5 +177,7 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor], nu
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
+    if sorted(state) != numbers["moments"]:
+        raise ValueError(f"optimizer: moments of {len(state)} parameters, not of {len(numbers['moments'])}")
     _require_moments([value for group in optimizer.param_groups for value in group["params"]], state)
     optimizer.load_state_dict({"state": state, "param_groups": numbers["param_groups"]})
