@@ -19,6 +19,7 @@ from lightune.report.summary import print_summary
 from lightune.safe_files import write_manifest
 from lightune.training.checkpoint import newest
 from lightune.training.step import Step
+from reloading_here import reloading_here
 from saved_adapters import make_adapter
 
 
@@ -85,7 +86,8 @@ def test_a_training_that_taught_nothing_says_so(
     tiny_recipe: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = tiny_recipe("distilbert", "lora", num_train_epochs=1, learning_rate=1e-12)
-    record = lightune.run(recipe, tmp_path / "run")
+    with reloading_here():
+        record = lightune.run(recipe, tmp_path / "run")
     answers = {row["prediction"] for row in csv.DictReader((tmp_path / "run/predictions.csv").open(encoding="utf-8"))}
     print_summary(record, Console(width=200))
     shown = capsys.readouterr().out
