@@ -14,6 +14,7 @@ from pyarrow import parquet
 from case_table import case
 from lightune.data import arrow_columns as storage
 from lightune.data import parquet_file
+from lightune.data.parquet_pages import UNPACKED, _Header, _headers
 from lightune.data.tables import Table, read_table
 from lightune.faults import Fault
 
@@ -239,3 +240,33 @@ def test_other_metadata_under_that_key_is_no_concern(tmp_path: Path, about: byte
         pa.table({"text": ["a"]}).replace_schema_metadata({b"huggingface": about}), tmp_path / "a.parquet"
     )
     assert read_table(tmp_path / "a.parquet").class_names == {}
+
+
+def test_a_header_of_a_page_is_read_to_its_end() -> None:
+    """Written by hand after the compact protocol: (delta of the field, type), zigzag numbers, lengths before bytes."""
+    statistics = b"\x18\x03abc" + b"\x26\x00" + b"\x41" + b"\x19\x31\x01\x02\x01" + b"\x00"  # max, nulls, a flag, flags
+    data_page = b"\x15\x06" + b"\x4c" + statistics + b"\x00"
+    header = b"\x15\x00" + b"\x15\xc8\x01" + b"\x15\x64" + b"\x2c" + data_page + b"\x00"
+    found = _Header(header + b"what follows")
+    assert found.struct() == {1: 0, 2: 100, 3: 50}
+    assert found.place == len(header)
+
+
+def test_a_list_that_claims_more_than_there_is_ends_at_once() -> None:
+    for kind in (b"\xf1", b"\xf5", b"\xfc"):  # flags, numbers, structs: 2 to the 62 of them
+        with pytest.raises(IndexError):
+            _Header(b"\x19" + kind + b"\xff" * 8 + b"\x3f").struct()
+
+
+def test_the_pages_of_a_file_are_all_found(tmp_path: Path) -> None:
+    texts = [f"{number:04d} " + "x" * 95 for number in range(400)]  # 400 times 4 bytes of length and 100 of text
+    path = tmp_path / "pages.parquet"
+    parquet.write_table(
+        pa.table({"text": texts}), path, compression="none", use_dictionary=False, data_page_size=1000,
+        write_batch_size=20,
+    )  # fmt: skip
+    chunk = parquet.ParquetFile(path).metadata.row_group(0).column(0)
+    with path.open("rb") as stream:
+        sizes = [found[UNPACKED] for found in _headers(stream, chunk)]
+    assert len(sizes) == 20
+    assert 400 * 104 <= sum(sizes) < chunk.total_uncompressed_size

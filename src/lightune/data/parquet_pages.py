@@ -69,12 +69,20 @@ class _Header:
         if kind == STRUCT:
             self.struct(depth + 1)
         elif kind in LISTS:
-            mark = self._byte()
-            for _ in range(mark >> 4 if mark >> 4 < 15 else self._varint()):
-                self._value(mark & 15, depth)
-        elif kind not in (TRUE, FALSE):
-            self.place += {BYTE: 1, DOUBLE: 8}[kind] if kind in (BYTE, DOUBLE) else self._varint()
+            self._list(depth)
+        elif kind not in (TRUE, FALSE):  # which have no bytes of their own in a struct
+            length = {BYTE: 1, DOUBLE: 8}[kind] if kind in (BYTE, DOUBLE) else self._varint()
+            self.place += length
         return None
+
+    def _list(self, depth: int) -> None:
+        mark = self._byte()
+        kind, count = mark & 15, mark >> 4 if mark >> 4 < 15 else self._varint()
+        if kind in (TRUE, FALSE):
+            self.place += count
+            return
+        for _ in range(count):  # each takes a byte or more
+            self._value(kind, depth)
 
     def _number(self) -> int:
         found = self._varint()
