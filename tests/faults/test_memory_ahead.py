@@ -64,14 +64,27 @@ def test_a_step_is_split_before_it_is_taken(load_lively: Load, tmp_path: Path, t
 def test_what_does_not_fit_at_all_is_not_begun(load_lively: Load, tmp_path: Path) -> None:
     short, watched = training(load_lively(), tmp_path / "run"), Shortage(10**6)
     ahead = available(short, 0)
-    ahead.available = lambda: math.ceil((ahead.held + ahead.activations.of([8])) / SHARE) + 1
+    ahead.available = lambda: math.ceil((ahead.held + ahead.activations.of([8]) / 2) / SHARE) + 1
     with watched.applied(), pytest.raises(ResourceError, match="MEMORY-003") as caught:
         short.fit()
     assert watched.passes == 0
     assert caught.value.exit_code == 6
-    assert re.search(r"step 1: one text of 12 tokens needs about \d+ MB of memory, and about \d+", caught.value.message)
+    assert re.search(
+        r"step 1: one text of 12 tokens needs at least \d+ MB of memory, and about \d+", caught.value.message
+    )
     assert "data.max_length=6" in caught.value.hint
     assert "gradient_checkpointing" in caught.value.hint
+
+
+def test_a_text_that_half_the_estimate_has_room_for_is_tried_alone(load_lively: Load, tmp_path: Path) -> None:
+    short, watched = training(load_lively(), tmp_path / "run"), Shortage(10**6)
+    ahead = available(short, 0)
+    ahead.available = lambda: math.ceil((ahead.held + ahead.activations.of([12]) * 0.6) / SHARE) + 1
+    with watched.applied():
+        fitted = short.fit()
+    assert [(one.texts, one.measured) for one in fitted.smaller][-1:] == [(1, "ahead")]
+    assert watched.sizes[-1] == 1
+    assert len({one.texts for one in fitted.smaller}) == len(fitted.smaller), "each size is noted once"
 
 
 def test_where_memory_is_plentiful_every_bit_is_as_without_the_estimate(load_lively: Load, tmp_path: Path) -> None:

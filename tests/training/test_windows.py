@@ -109,7 +109,7 @@ def test_gradients_are_those_of_a_loop_by_hand(make: Any, task: str, method: str
     loss = trial.loaded.task.mean_loss(logits, targets)
     loss.backward()
     wanted = gradients()
-    parts = passes.row_loss.micro_batches(ROWS)
+    parts = passes.row_loss.micro_batches(ROWS, BATCH)
     assert parts == [[3], [0], [4], [2]] or parts == [[3], [0, 4], [2]]
     with padding_free(model, logits_only=True):
         plain = sum(float(passes.run(part, 1, len(part) / len(ROWS))) * len(part) for part in parts) / len(ROWS)
@@ -124,8 +124,8 @@ def test_gradients_are_those_of_a_loop_by_hand(make: Any, task: str, method: str
 
 def test_micro_batches_hold_no_more_windows_than_a_batch_has_texts(make: Any):
     row_loss = make().loop.step.passes.row_loss
-    assert row_loss.micro_batches([0, 1, 2, 3, 4]) == [[0, 1, 2], [3], [4]]
-    assert row_loss.micro_batches([4, 0, 2]) == [[4], [0, 2]]
+    assert row_loss.micro_batches([0, 1, 2, 3, 4], BATCH) == [[0, 1, 2], [3], [4]]
+    assert row_loss.micro_batches([4, 0, 2], BATCH) == [[4], [0, 2]]
     assert [len(part) for part in row_loss.windows([4])] == [4, 4, 1]
 
 
@@ -136,7 +136,7 @@ def test_no_call_has_more_windows_than_a_batch_has_texts(make: Any, architecture
     body.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(len(args[0] if args else kwargs["input_ids"])), with_kwargs=True
     )
-    for part in trial.loop.step.passes.row_loss.micro_batches(range(5)):
+    for part in trial.loop.step.passes.row_loss.micro_batches(range(5), BATCH):
         trial.loop.step.passes.run(part, 1, 0.2)
     assert max(seen) == BATCH
     assert sum(seen) == 4 + 4 + 2 * 9  # the nine windows twice: forward, and again for their gradient

@@ -57,14 +57,14 @@ class RowLoss:
         """Whether some text is several windows."""
         return self._train.encoded.firsts is not None
 
-    def micro_batches(self, rows: Sequence[int]) -> list[list[int]]:
-        """Cut a micro-batch into parts of at most `most_windows` windows, or of one longer text."""
+    def micro_batches(self, rows: Sequence[int], most: int) -> list[list[int]]:
+        """Cut a micro-batch into parts of at most so many windows, or of one longer text."""
         found: list[list[int]] = []
         room = 0
         for row, windows in zip(rows, self._train.encoded.rows_of(rows), strict=True):
             if len(windows) > room:
                 found.append([])
-                room = self.most_windows
+                room = most
             found[-1].append(row)
             room -= len(windows)
         return found

@@ -108,7 +108,9 @@ class Epochs:
         for shares in shared_steps(lengths, self.parts.settings, epoch, step.ranks.count):
             found = shares
             if row_loss.has_windows:
-                found = [[part for batch in share for part in row_loss.micro_batches(batch)] for share in found]
+                # By the setting, whatever memory has since allowed: a resumed run cuts them so, too.
+                most = self.parts.settings.per_device_train_batch_size
+                found = [[part for batch in share for part in row_loss.micro_batches(batch, most)] for share in found]
             if self.parts.cuts_batches:
                 found = [
                     [part for batch in share for part in parts_of_similar_length(batch, lengths)] for share in found

@@ -68,7 +68,7 @@ class MicroBatches:
         self.row_loss.most_windows = texts or self._given
         if texts is None:
             return [list(rows) for rows in given]
-        return [part for rows in given for part in self.row_loss.micro_batches(rows)]
+        return [part for rows in given for part in self.row_loss.micro_batches(rows, texts)]
 
     def texts_at(self, step: int) -> int | None:
         """Return how many texts a micro-batch has at most in a step, counted from 1; None for as many as were given."""

@@ -50,10 +50,11 @@ def room_of(
     best = kept if settings.load_best_model_at_end else 0
     steps = steps_per_epoch(len(splits.train), settings) * settings.num_train_epochs
     beside = REST + LINE * steps
+    saves = settings.num_train_epochs + (steps // settings.save_steps if settings.save_steps else 0)
     vocabulary = sum(_size(loaded.source.tokenizer_folder / name) for name in VOCABULARY_FILES)
     answers = sum(LINE + 2 * sum(len(part.encode()) for part in text) for text in splits.test.texts)
-    training = min(KEPT + 1, steps + 1) * step + min(KEPT + 1, settings.num_train_epochs) * best + beside
-    after = KEPT * (step + best) + kept + vocabulary + answers + beside
+    training = min(KEPT + 1, saves) * step + min(KEPT + 1, settings.num_train_epochs) * best + beside
+    after = min(KEPT, saves) * (step + best) + kept + vocabulary + answers + beside
     return Room(training, after)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Of the available memory, so much may be planned with: other programs need some meanwhile.
 SHARE = 0.9
+# The estimate is at most about twice what is taken: what may fit is tried.
+MOST_OVER = 2.0
 # Where the last reading is so many times the need, it is good for some seconds: reading takes a fifth of a millisecond.
 PLENTY, READ_AGAIN = 1 / 4, 0.1
 BYTES = 4  # of a number in fp32
@@ -93,12 +95,25 @@ class StepMemory:
         is_plenty = need < self.last_room * PLENTY and time.monotonic() - self.last_read < READ_AGAIN
         if is_plenty or need <= (room := self.room()):
             return None
-        texts = max(len(part) for rows in batches for part in self.row_loss.windows(rows))
+        texts = self._texts(batches)
         while texts > 1:
             texts //= 2
             if max(self._of_parts(rows, texts) for rows in batches) <= room:
                 return texts
-        raise self._too_little(batches, room, step)
+        if self._least([self._longest(batches)]) > room:
+            raise self._too_little(batches, room, step)
+        return 1 if self._texts(batches) > 1 else None
+
+    def _texts(self, batches: Sequence[Sequence[int]]) -> int:
+        return max(len(part) for rows in batches for part in self.row_loss.windows(rows))
+
+    def _longest(self, batches: Sequence[Sequence[int]]) -> int:
+        lengths = self.row_loss.window_lengths
+        return max(lengths[window] for rows in batches for part in self.row_loss.windows(rows) for window in part)
+
+    def _least(self, lengths: Sequence[int]) -> float:
+        """Return what texts of these numbers of tokens surely take."""
+        return self.held + self.activations.of(lengths) / MOST_OVER
 
     def _of_parts(self, rows: Sequence[int], texts: int) -> int:
         lengths = self.row_loss.window_lengths
@@ -107,20 +122,19 @@ class StepMemory:
         return self.held + max(map(self.activations.of, parts))
 
     def _too_little(self, batches: Sequence[Sequence[int]], room: int, step: int) -> ResourceError:
-        lengths = self.row_loss.window_lengths
-        longest = max(lengths[w] for rows in batches for part in self.row_loss.windows(rows) for w in part)
-        need = self.held + self.activations.of([longest])
+        longest = self._longest(batches)
+        need = self._least([longest])
         message = (
-            f"step {step}: one text of {longest:,} tokens needs about {need / 1e6:,.0f} MB of memory, "
+            f"step {step}: one text of {longest:,} tokens needs at least {need / 1e6:,.0f} MB of memory, "
             f"and about {room / 1e6:,.0f} MB are available."
         )
         return ResourceError("MEMORY-003", message, self._what_would_fit(longest, room))
 
     def _what_would_fit(self, longest: int, room: int) -> str:
         tokens = longest
-        while tokens > 8 and self.held + self.activations.of([tokens]) > room:
+        while tokens > 8 and self._least([tokens]) > room:
             tokens //= 2
-        fits = self.held + self.activations.of([tokens]) <= room
+        fits = self._least([tokens]) <= room
         shorter = f"--set data.max_length={tokens}, " if fits else ""
         return (
             f"Try {shorter}--set training.gradient_checkpointing=true, or a method that trains fewer weights; "
