@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the proofs, and write the page if all of them passed; return the exit status of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
-        command = [sys.executable, "-m", "pytest", "-m", "guarantee or faults", f"--junitxml={results}", *arguments]
+        chosen = ["-m", "guarantee or faults", f"--junitxml={results}", "-n", "2", "--dist", "loadfile"]
+        command = [sys.executable, "-m", "pytest", *chosen, *arguments]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
         found = rows(results) if results.is_file() else []
     table = "".join(f"| {promise} | {test} | {figure} |\n" for promise, test, figure in found)

@@ -479,3 +479,13 @@ def test_a_command_that_is_told_to_stop_ends_with_the_signals_status_and_leaves_
     for checkpoint in (working / "checkpoints").glob("step-*"):
         assert load_checkpoint(checkpoint).state["step"] == int(checkpoint.name.removeprefix("step-"))
     assert newest(working) is not None
+
+
+@pytest.mark.parametrize(("save_steps", "skipped"), [(None, 1), (2, 0), (3, 2)])
+def test_an_epoch_counts_as_without_a_checkpoint_only_where_no_other_is_of_its_last_step(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, save_steps: int | None, skipped: int
+) -> None:
+    """Three epochs of four steps where every checkpoint is too dear; those of the first and the last are written."""
+    monkeypatch.setattr("lightune.training.epochs.MOST_SHARE", 0)
+    fitted = make_loop(save_steps=save_steps, num_train_epochs=3).fit()
+    assert fitted.saved.skipped == skipped

@@ -89,6 +89,7 @@ class Epochs:
             self.meter.resume()
         if self.saved_step < self.parts.step.count:  # what is measured next takes longer than the steps may have
             self._save()
+            self.saved = self.saved.model_copy(update={"skipped": self.saved.skipped - 1})
 
     def _is_over(self) -> bool:
         """Say whether the last epochs brought nothing better, and no more are wanted then."""
@@ -176,11 +177,15 @@ class Epochs:
             self.parts.checkpoints.save_best(epoch)
 
     def _save_where_cheap(self) -> None:
-        """Write a checkpoint unless all of them would then cost more than a hundredth of the training."""
+        """Write a checkpoint unless all of them would then cost more than a hundredth of the training.
+
+        Where `save_steps` led to one of this very step, none is missing.
+        """
         saved, mean = self.saved, self.saved.runtime / max(1, self.saved.count)
         too_dear = saved.runtime + mean > MOST_SHARE * self.meter.spent.runtime
         if saved.count and self.parts.step.ranks.any_signal(int(too_dear)):
-            self.saved = saved.model_copy(update={"skipped": saved.skipped + 1})
+            is_missing = self.saved_step < self.parts.step.count
+            self.saved = saved.model_copy(update={"skipped": saved.skipped + is_missing})
         else:
             self._save()
 
