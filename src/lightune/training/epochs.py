@@ -88,8 +88,8 @@ class Epochs:
             self._save_where_cheap()
             self.meter.resume()
         if self.saved_step < self.parts.step.count:  # what is measured next takes longer than the steps may have
-            self._save()
             self.saved = self.saved.model_copy(update={"skipped": self.saved.skipped - 1})
+            self._save()
 
     def _is_over(self) -> bool:
         """Say whether the last epochs brought nothing better, and no more are wanted then."""
