@@ -1,7 +1,7 @@
 """Run the proofs of what lightune promises, and write docs/guarantees.md: each promise, its test and its figure.
 
 python tools/guarantees.py            # runs them all, the long ones too, and writes the page (`make faults`)
-python tools/guarantees.py -k damage  # runs some, and prints their rows
+python tools/guarantees.py -k damage  # runs some, and writes their rows anew
 
 A proof is a test with the mark `guarantee("...")`; it notes its figure with `record_property("figure", "...")`.
 """
@@ -28,34 +28,43 @@ runs those without "long"; `make faults` runs them all. The bits of a resumed ru
 | What is promised | Proved by | Figure |
 |---|---|---|
 """
-Row = tuple[str, str, str]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the proofs, and write the page if all of them passed; return the exit status of pytest."""
+    """Run the proofs, and write the rows of those that passed; return the exit status of pytest.
+
+    Where all were asked for and one failed, the page stays as it is.
+    """
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
         chosen = ["-m", "guarantee or faults", f"--junitxml={results}", "-n", "2", "--dist", "loadfile"]
         command = [sys.executable, "-m", "pytest", *chosen, *arguments]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        found = rows(results) if results.is_file() else []
-    table = "".join(f"| {promise} | {test} | {figure} |\n" for promise, test, figure in found)
-    if arguments or status:
-        print(table)
-    else:
-        PAGE.write_text(HEAD + table, encoding="utf-8")
+        found = rows(results) if results.is_file() else {}
+    if arguments or not status:
+        kept = known() if arguments else {}
+        PAGE.write_text(HEAD + "".join(sorted((kept | found).values())), encoding="utf-8")
     return status
 
 
-def rows(results: Path) -> list[Row]:
-    """Return a row for each promise of a JUnit file, in the order of the files of tests."""
-    figures: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+def known() -> dict[str, str]:
+    """Return the rows of the page, by promise and test."""
+    lines = PAGE.read_text(encoding="utf-8").removeprefix(HEAD).splitlines(keepends=True) if PAGE.is_file() else []
+    return {line.rpartition(" | ")[0]: line for line in lines}
+
+
+def rows(results: Path) -> dict[str, str]:
+    """Return the row of each promise in a JUnit file all of whose cases passed, by promise and test."""
+    figures: defaultdict[str, list[str]] = defaultdict(list)
+    failed = set[str]()
     for case in ElementTree.parse(results).iter("testcase"):
         found = [(one.attrib["name"], one.attrib["value"]) for one in case.iter("property")]
         for promise in (value for name, value in found if name == "guarantee"):
-            key = (promise, _link(case, "long" if ("length", "long") in found else ""))
+            key = f"| {promise} | {_link(case, 'long' if ('length', 'long') in found else '')}"
             figures[key] += [value for name, value in found if name == "figure"] or [""]
-    return sorted((promise, test, _figure(values)) for (promise, test), values in figures.items())
+            if any(case.find(kind) is not None for kind in ("failure", "error", "skipped")):
+                failed.add(key)
+    return {key: f"{key} | {_figure(values)} |\n" for key, values in figures.items() if key not in failed}
 
 
 def _link(case: ElementTree.Element, length: str) -> str:
