@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ PARTIAL = ".partial"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 # How libraries written in Rust, such as safetensors, tell of a full disk.
 SAID_FULL = ("(os error 28)", "(os error 122)")
+UNKNOWN = sys.maxsize  # bytes: room for everything, until a write fails
 PART = 1 << 24  # bytes of a file that are copied at a time
 # Neither Windows has the first nor others the second.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -209,12 +211,18 @@ def room(path: Path, needed: int | None = None) -> Iterator[None]:
 
 
 def free_bytes(path: Path) -> int:
-    """Return the bytes that are free where a path is or will be."""
+    """Return the bytes that are free where a path is or will be; `UNKNOWN` on a file system that reports no size."""
     place = next((one for one in (path, *path.parents) if one.is_dir()), Path())
-    return shutil.disk_usage(place).free
+    try:
+        found = shutil.disk_usage(place)
+    except OSError:  # some network and FUSE file systems do not answer, others say that they have no bytes at all
+        return UNKNOWN
+    return found.free if found.total else UNKNOWN
 
 
 def _full(path: Path, needed: int | None) -> ResourceError:
     wanted = "" if needed is None else f" {needed:,} bytes are needed, and"
-    message = f"{path}: the disk is full:{wanted} {free_bytes(path):,} are free."
+    free = free_bytes(path)
+    left = "how many are free is not known" if free == UNKNOWN else f"{free:,} are free"
+    message = f"{path}: the disk is full:{wanted} {left}."
     return ResourceError("DISK-006", message, "Free some space there, and go on.")

@@ -129,13 +129,29 @@ def test_a_full_disk_is_said_with_the_bytes_that_are_needed(tmp_path: Path, monk
     with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="5 bytes are needed") as caught:
         write_file(tmp_path / "a", b"12345")
     assert (caught.value.exit_code, caught.value.code) == (6, "DISK-006")
-    usage: Any = SimpleNamespace(free=10)
-    monkeypatch.setattr(durable.shutil, "disk_usage", lambda place: usage)
+    usage: Any = SimpleNamespace(total=100, free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     with pytest.raises(ResourceError, match="11 bytes are needed, and 10 are free"):
         write_file(tmp_path / "a", b"x" * 11)
     with pytest.raises(ResourceError, match="DISK-006"), new_folder(tmp_path / "b", 11):
         raise AssertionError("nothing may be written")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("answer", [SimpleNamespace(total=0, free=0), OSError(38, "Function not implemented")])
+def test_a_disk_that_reports_no_size_is_written_until_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    def usage(place: Path) -> Any:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    write_file(tmp_path / "a", b"12345")
+    assert (tmp_path / "a").read_bytes() == b"12345"
+    with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="how many are free is not known"):
+        write_file(tmp_path / "a", b"12345")
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
