@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -26,9 +27,10 @@ from lightune.errors import LightuneError, RecipeError, ResourceError
 from lightune.report.files import read_run
 from lightune.resuming import remove_leavings
 from lightune.run_files import Outcome
-from lightune.run_folder import LEAVINGS, RunFolder
+from lightune.run_folder import LEAVINGS, LONGEST_INSIDE, RunFolder
 from lightune.training import checkpoint
 from lightune.training.checkpoint import Checkpoints, can_go_on, newest
+from lightune.training.training_state import AVERAGE, METHOD, OPTIMIZER, PARAMETERS
 from reloading_here import reloading_here
 
 Saves = list[tuple[int, int]]  # (step, best epoch) of each checkpoint
@@ -164,6 +166,33 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path, monkey
         assert [one.name for one in tmp_path.iterdir()] == ["a"]
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+class Names(Disk):
+    """Keeps the paths that it is given."""
+
+    def __init__(self) -> None:
+        self.paths: set[Path] = set()
+
+    def write(self, path: Path, parts: Any) -> None:
+        self.paths.add(path)
+        super().write(path, parts)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self.paths |= {old, new}
+        super().rename(old, new)
+
+
+def test_the_longest_path_of_a_checkpoint_is_the_one_that_windows_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, files = Names(), {name: tensors(1) for name in (PARAMETERS, OPTIMIZER, AVERAGE, METHOD)}
+    method: Any = SimpleNamespace(state=lambda model: tensors(0))
+    with using(disk, monkeypatch):
+        found = Checkpoints(tmp_path, method, torch.nn.Linear(1, 1), SimpleNamespace(is_first=True))  # type: ignore[arg-type]
+        found.save(1, files, {"best": {"epoch": 1}}, epochs=1)
+    longest = max((path.relative_to(tmp_path).as_posix() for path in disk.paths), key=len)
+    assert re.sub("[0-9]", "0", longest) == LONGEST_INSIDE
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
