@@ -22,7 +22,7 @@ from disks import FailingDisk, Killed, Recorder
 import lightune
 from lightune import durable, experiment
 from lightune.artifact import read_config, save_adapter
-from lightune.durable import Disk, new_folder, write_file
+from lightune.durable import Disk, append_to, library_files, new_folder, write_file
 from lightune.errors import LightuneError, RecipeError, ResourceError
 from lightune.report.files import read_run
 from lightune.resuming import remove_leavings
@@ -166,6 +166,101 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path, monkey
         assert [one.name for one in tmp_path.iterdir()] == ["a"]
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_log_is_opened_once_until_something_beside_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, log = list[str](), tmp_path / "metrics.jsonl"
+    plain = os.open
+
+    def counted(path: Any, *rest: Any) -> int:
+        opened.append(Path(path).name)
+        return plain(path, *rest)
+
+    def never(place: Path) -> Any:
+        raise AssertionError("room is asked only after a failure")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", counted)
+        patch.setattr(shutil, "disk_usage", never)
+        for number in range(50):
+            append_to(log, f"{number}\n".encode())
+            assert log.read_text().endswith(f"{number}\n"), "it is there at once"
+    assert opened == ["metrics.jsonl"]
+    write_file(log, b"0\n")
+    append_to(log, b"1\n")
+    assert log.read_text() == "0\n1\n", "the file that is there now, not the one before"
+    other = tmp_path.with_name("moved")
+    durable.disk.rename(tmp_path, other)
+    tmp_path.mkdir()
+    append_to(log, b"2\n")
+    assert (log.read_text(), (other / "metrics.jsonl").read_text()) == ("2\n", "0\n1\n")
+    durable.disk.remove(tmp_path / "other")
+    if Path("/proc/self/fd").is_dir():
+        held = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and os.path.exists(one)]
+        assert str(log) not in held
+
+
+def test_a_log_on_a_disk_that_fills_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="DISK-006"):
+        append_to(tmp_path / "metrics.jsonl", b"1\n")
+
+
+class Sizes(Disk):
+    """Asks after each call how large a folder is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.largest = folder, 0
+
+    def settle(self, path: Path) -> None:
+        super().settle(path)
+        self._ask()
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        self._ask()
+
+    def write(self, path: Path, parts: Any) -> None:
+        super().write(path, parts)
+        self._ask()
+
+    def _ask(self) -> None:
+        sizes = [path.stat().st_size for path in self.folder.rglob("*") if path.is_file()]
+        self.largest = max(self.largest, sum(sizes))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_what_a_library_wrote_is_moved_and_never_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, target, before = Sizes(tmp_path), tmp_path / "model", os.umask(0o027)
+    try:
+        with using(disk, monkeypatch), library_files(target) as theirs:
+            (theirs / "inner").mkdir()
+            for name in ("a", "inner/b"):
+                (theirs / name).write_bytes(b"x" * 1000)
+                (theirs / name).chmod(0o600)
+    finally:
+        os.umask(before)
+    assert disk.largest == 2000
+    found = {path.relative_to(target).as_posix(): path for path in target.rglob("*")}
+    assert set(found) == {"a", "inner", "inner/b"}
+    assert {oct(found[name].stat().st_mode & 0o777) for name in ("a", "inner/b")} == {"0o640"}
+
+
+def test_what_a_library_wrote_is_on_disk_when_its_folder_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each cut of power the folder is absent, or its file is whole."""
+    disk = Recorder(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    with using(disk, monkeypatch), new_folder(tmp_path / "run" / "model") as partial, library_files(partial) as theirs:
+        (theirs / "a").write_bytes(b"x" * 1000)
+    for cut in range(len(disk.calls) + 1):
+        target = tmp_path / f"cut-{cut}"
+        disk.after_power_cut(cut, target)
+        if (target / "model").exists():
+            assert [(one.name, one.read_bytes()) for one in (target / "model").iterdir()] == [("a", b"x" * 1000)]
+    assert (target / "model" / "a").is_file()
 
 
 class Names(Disk):
