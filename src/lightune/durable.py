@@ -15,13 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightune.errors import ResourceError
+from lightune.errors import ResourceError, is_full
 from lightune.links import is_link, require_no_link
 
 PARTIAL = ".partial"
-FULL = {errno.ENOSPC, errno.EDQUOT}
-# How libraries written in Rust, such as safetensors, tell of a full disk.
-SAID_FULL = ("(os error 28)", "(os error 122)")
 UNKNOWN = sys.maxsize  # bytes: room for everything, until a write fails
 # Neither Windows has the first nor others the second.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -235,8 +232,7 @@ def room(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_full = error.errno in FULL if isinstance(error, OSError) else str(error).endswith(SAID_FULL)
-        if not is_full:
+        if not is_full(error):
             raise
         raise _full(path, needed) from error
 
