@@ -9,6 +9,7 @@ from typing import Any
 
 from lightune.record import RunRecord
 from lightune.values.home import path_at_home, text_at_home, user_path
+from lightune.values.secret_names import without_secrets
 
 
 def without_paths(record: RunRecord) -> RunRecord:
@@ -28,7 +29,7 @@ def without_paths(record: RunRecord) -> RunRecord:
         recipe["data"] = {**block, "source": _named(block.get("source"))} if "source" in block else block
         data = data.model_copy(update={"source": base_name(data.source)})
     folder = base_name(record.run_folder) if _is_absolute(record.run_folder) else record.run_folder
-    notes = [text_at_home(_shortened(note, paths)) for note in record.notes]
+    notes = [text_at_home(without_secrets(_shortened(note, paths))) for note in record.notes]
     changes = {"recipe": recipe, "model": model, "data": data, "run_folder": folder, "notes": notes}
     return record.model_copy(update=changes)
 
@@ -41,7 +42,7 @@ def without_home(record: RunRecord) -> RunRecord:
         "model": model.model_copy(update={"name": path_at_home(model.name)}),
         "data": data.model_copy(update={"source": path_at_home(data.source)}),
         "run_folder": path_at_home(record.run_folder),
-        "notes": list(map(text_at_home, record.notes)),
+        "notes": [text_at_home(without_secrets(note)) for note in record.notes],
     }
     return record.model_copy(update=changes)
 
