@@ -37,6 +37,7 @@ LabelSeparator = Annotated[str, StringConstraints(min_length=1, max_length=3, st
 Separator = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(named_separator)]
 Encoding = Annotated[str, AfterValidator(named_encoding)]
 Name = Annotated[str, AfterValidator(readable_name)]
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(readable_name)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -228,7 +229,7 @@ class Recipe(Block):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"  # of the run folder
     description: str = ""  # what `lightune recipes` says of it
-    model: Annotated[Name, Field(min_length=1)] = "minilm"  # a name on the Hub, a folder, or the embedded model
+    model: ModelName = "minilm"  # a name on the Hub, a folder, or the embedded model
     model_revision: str | None = None  # a commit of the Hub
     model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"  # how frozen weights are stored
     task: str = "auto"  # auto: by the label column
