@@ -27,7 +27,7 @@ from lightune.methods import Method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.methods.peft_method import REFUSALS
 from lightune.models import embedded
-from lightune.models.config import TooLongError
+from lightune.models.config import PEFT_FILE, TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
 from lightune.models.weight_files import MOST_NEW
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from lightune.models.shared_base import SharedBase
 
-PEFT_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
 SAY_WHERE = "Say where that model is: --model PATH on the command line, base_model=PATH in Python."
 # Endings of files beside a tokenizer's own that transformers looks for.

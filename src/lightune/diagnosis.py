@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightune import runtime
+from lightune.durable import UNKNOWN, free_bytes
 from lightune.errors import LightuneError
 from lightune.extras import install_command
 from lightune.methods import METHODS
@@ -29,7 +29,7 @@ def diagnose() -> list[Finding]:
     """Check everything a run depends on; nothing is changed, and only the Hub is contacted."""
     about = runtime.environment()
     found = about["versions"]
-    free = shutil.disk_usage(Path.cwd()).free
+    free = free_bytes(Path.cwd())
     memory = about["memory_bytes"]
     processor = f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {about['cpu_capability']}"
     packages = ", ".join(f"{name} {found[name]}" for name in ("torch", "transformers", "peft", "accelerate"))
@@ -39,11 +39,15 @@ def diagnose() -> list[Finding]:
         Finding("processor", True, processor),
         Finding("device", True, about.get("gpu", about["device"])),
         Finding("memory", memory > 4 * GIGABYTE, f"{memory / GIGABYTE:.1f} GB; 4 GB are enough for the quickstart"),
-        Finding("disk", free > 2 * GIGABYTE, f"{free / GIGABYTE:.1f} GB free here"),
+        Finding("disk", free > 2 * GIGABYTE, _room(free)),
         _embedded_model(),
         _hub(),
         *_broken_plugins(),
     ]  # fmt: skip
+
+
+def _room(free: int) -> str:
+    return "this file system does not say what is free" if free == UNKNOWN else f"{free / GIGABYTE:.1f} GB free here"
 
 
 def _embedded_model() -> Finding:

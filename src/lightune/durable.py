@@ -1,7 +1,7 @@
 """The only module that writes checkpoints, adapters, run folders and answers, each whole or not at all.
 
-Everything goes through six calls (make, write, append, sync, rename, remove), so that a test can record, fail and
-replay them. None of them follows a symbolic link: what is written lands where its name says.
+Everything goes through seven calls (make, write, append, settle, sync, rename, remove), so that a test can record,
+fail and replay them. None of them follows a symbolic link: what is written lands where its name says.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightune.errors import ResourceError
+from lightune.errors import ResourceError, is_full
 from lightune.links import is_link, require_no_link
 
 PARTIAL = ".partial"
-FULL = {errno.ENOSPC, errno.EDQUOT}
-# How libraries written in Rust, such as safetensors, tell of a full disk.
-SAID_FULL = ("(os error 28)", "(os error 122)")
-PART = 1 << 24  # bytes of a file that are copied at a time
+UNKNOWN = sys.maxsize  # bytes: room for everything, until a write fails
 # Neither Windows has the first nor others the second.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 MODE = 0o666  # less what the umask takes
 
 
 class Disk:
-    """The calls themselves; a test puts another object in the place of `disk`."""
+    """The calls themselves; a test puts another object in the place of `disk`.
+
+    A log stays open, since a run adds to it at every step, until another file beside it or its folder is changed.
+    """
 
     def make(self, folder: Path) -> None:
         """Create a folder in one that exists."""
@@ -39,6 +40,7 @@ class Disk:
 
         A leaving of this name goes first; if that was a link, then the link and not what it points to.
         """
+        _close_logs(path)
         path.unlink(missing_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, MODE)
         with os.fdopen(number, "wb") as file:
@@ -49,9 +51,23 @@ class Disk:
 
     def append(self, path: Path, content: bytes) -> None:
         """Add to the end of a log, which may end in a part of it if the process ends meanwhile."""
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINKS, MODE)
-        with os.fdopen(number, "ab") as file:
-            file.write(content)
+        if path not in _logs:
+            _logs[path] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINKS, MODE)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(_logs[path], left) :]
+
+    def settle(self, path: Path) -> None:
+        """Wait until the bytes of a file that a library wrote are on disk, and give it the mode of our own files."""
+        number = os.open(path, os.O_RDWR | NO_LINKS)
+        try:
+            if hasattr(os, "fchmod"):
+                mask = os.umask(0o077)  # there is no other way to ask for it
+                os.umask(mask)
+                os.fchmod(number, MODE & ~mask)
+            os.fsync(number)
+        finally:
+            os.close(number)
 
     def sync(self, folder: Path) -> None:
         """Wait until the entries of a folder are on disk; skipped where folders cannot be opened (Windows)."""
@@ -64,10 +80,12 @@ class Disk:
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file or folder another name, in the place of what has that name, where the system can do that."""
+        _close_logs(old)
         old.replace(new)
 
     def remove(self, path: Path) -> None:
         """Remove a file or a folder with all that is in it, if it is there; of a link only the link."""
+        _close_logs(path)
         if path.is_dir() and not is_link(path):
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -75,6 +93,13 @@ class Disk:
 
 
 disk = Disk()
+_logs: dict[Path, int] = {}  # those that are open
+
+
+def _close_logs(changed: Path) -> None:
+    for path in list(_logs):
+        if path.parent == changed.parent or path.is_relative_to(changed):
+            os.close(_logs.pop(path))
 
 
 def write_file(
@@ -105,9 +130,10 @@ def append_to(path: Path, content: bytes) -> None:
 
     Raises ResourceError where the disk is full, ArtifactError where there is a link.
     """
-    for one in (path, path.parent):
-        require_no_link(one)
-    with room(path, len(content)):
+    if path not in _logs:
+        for one in (path, path.parent):
+            require_no_link(one)
+    with room(path):  # it is asked only where that fails
         disk.append(path, content)
 
 
@@ -157,30 +183,34 @@ def new_folder(folder: Path, needed: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def library_files(folder: Path, needed: int | None = None) -> Iterator[Path]:
-    """Yield a temporary folder for a library that only writes by itself; then write its files into `folder`.
+    """Yield a temporary folder for a library that only writes by itself; then move its files into `folder`.
 
-    They so have the umask's mode and are on disk. Raises ResourceError where the disk is full.
+    They so have the umask's mode and are on disk, and none is ever there twice. Raises ResourceError where the disk is
+    full.
     """
     require_no_link(folder)
     make_folder(folder)
-    with room(folder / "files", needed), tempfile.TemporaryDirectory(prefix=".library-", dir=folder) as name:
-        theirs = Path(name)
-        yield theirs
-        for path in sorted(theirs.rglob("*")):
-            if path.is_file():
-                target = folder / path.relative_to(theirs)
-                make_folder(target.parent)
-                write_file(target, _parts(path), path.stat().st_size)
+    with room(folder / "files", needed):
+        theirs = Path(tempfile.mkdtemp(prefix=".library-", dir=folder))
+        with _tidied(theirs):
+            yield theirs
+            for path in sorted(path for path in theirs.rglob("*") if path.is_file()):
+                _take_over(path, folder / path.relative_to(theirs))
+        disk.remove(theirs)
+        disk.sync(folder)
+
+
+def _take_over(path: Path, target: Path) -> None:
+    make_folder(target.parent)
+    for one in (target, target.parent):
+        require_no_link(one)
+    disk.settle(path)
+    disk.rename(path, target)
+    disk.sync(target.parent)
 
 
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}{PARTIAL}")
-
-
-def _parts(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while part := file.read(PART):
-            yield part
 
 
 @contextmanager
@@ -202,19 +232,24 @@ def room(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_full = error.errno in FULL if isinstance(error, OSError) else str(error).endswith(SAID_FULL)
-        if not is_full:
+        if not is_full(error):
             raise
         raise _full(path, needed) from error
 
 
 def free_bytes(path: Path) -> int:
-    """Return the bytes that are free where a path is or will be."""
+    """Return the bytes that are free where a path is or will be; `UNKNOWN` on a file system that reports no size."""
     place = next((one for one in (path, *path.parents) if one.is_dir()), Path())
-    return shutil.disk_usage(place).free
+    try:
+        found = shutil.disk_usage(place)
+    except OSError:  # some network and FUSE file systems do not answer, others say that they have no bytes at all
+        return UNKNOWN
+    return found.free if found.total else UNKNOWN
 
 
 def _full(path: Path, needed: int | None) -> ResourceError:
     wanted = "" if needed is None else f" {needed:,} bytes are needed, and"
-    message = f"{path}: the disk is full:{wanted} {free_bytes(path):,} are free."
+    free = free_bytes(path)
+    left = "how many are free is not known" if free == UNKNOWN else f"{free:,} are free"
+    message = f"{path}: the disk is full:{wanted} {left}."
     return ResourceError("DISK-006", message, "Free some space there, and go on.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import reprlib
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
@@ -15,6 +17,11 @@ OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
 )  # fmt: skip
+# The errors of a full disk, or of a quota that is used up; Windows has numbers of its own beside the usual ones.
+FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL_ON_WINDOWS = {39, 112}
+# How libraries written in Rust, such as safetensors and the Hub's, say it.
+SAID_FULL = tuple(f"(os error {number})" for number in FULL | (FULL_ON_WINDOWS if sys.platform == "win32" else set()))
 MOST_LISTED = 1000  # entries of a folder among which a misspelt one is looked for
 
 
@@ -87,6 +94,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     said = any(words in text for words in OUT_OF_MEMORY)
     return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether an error of Python, of a library or of the system means that a disk is full."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL or getattr(error, "winerror", None) in FULL_ON_WINDOWS
+    return str(error).rstrip(".").endswith(SAID_FULL)
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:

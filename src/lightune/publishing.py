@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightune.artifact import PEFT_FILE, adapter_folder, public_settings
+from lightune.artifact import adapter_folder, public_settings
 from lightune.artifact_config import CONFIG_FILE, ArtifactConfig, described, read_config
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.errors import ArtifactError
+from lightune.models.config import PEFT_FILE
 from lightune.record import RunRecord
 from lightune.record_file import read_record, showing
 from lightune.report import usage

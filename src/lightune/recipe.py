@@ -20,6 +20,7 @@ from pydantic import (
 
 from lightune.errors import RecipeError, did_you_mean
 from lightune.recipe_faults import described
+from lightune.values.secret_names import readable_name
 from lightune.values.text_formats import listed_names, named_encoding, named_separator, stated_texts
 
 SCHEDULERS = (
@@ -35,6 +36,8 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 LabelSeparator = Annotated[str, StringConstraints(min_length=1, max_length=3, strip_whitespace=False)]
 Separator = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(named_separator)]
 Encoding = Annotated[str, AfterValidator(named_encoding)]
+Name = Annotated[str, AfterValidator(readable_name)]
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(readable_name)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -49,9 +52,9 @@ class Block(BaseModel):
 class Files(Block):
     """Local files for each split: csv, tsv, jsonl, parquet, xlsx; a file, a pattern such as data/*.csv, or a folder."""
 
-    train: str  # the training files
-    validation: str | None = None  # else a fifth of the training rows
-    test: str | None = None  # else a fifth of the training rows, held out first
+    train: Name  # the training files
+    validation: Name | None = None  # else a fifth of the training rows
+    test: Name | None = None  # else a fifth of the training rows, held out first
 
 
 def _source_kind(value: Any) -> str:
@@ -63,7 +66,7 @@ def _text_kind(value: Any) -> str:
 
 
 # Distinguished by type, so that a fault inside the files is not also reported as "not a string".
-Source = Annotated[Annotated[str, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
+Source = Annotated[Annotated[Name, Tag("<name>")] | Annotated[Files, Tag("<files>")], Discriminator(_source_kind)]
 TextColumn = Annotated[
     Annotated[str, Tag("<name>")] | Annotated[tuple[str, str], Tag("<pair>")], Discriminator(_text_kind)
 ]
@@ -226,7 +229,7 @@ class Recipe(Block):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"  # of the run folder
     description: str = ""  # what `lightune recipes` says of it
-    model: Annotated[str, Field(min_length=1)] = "minilm"  # a name on the Hub, a folder, or the embedded model
+    model: ModelName = "minilm"  # a name on the Hub, a folder, or the embedded model
     model_revision: str | None = None  # a commit of the Hub
     model_precision: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"  # how frozen weights are stored
     task: str = "auto"  # auto: by the label column

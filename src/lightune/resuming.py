@@ -27,7 +27,7 @@ from lightune.training.checkpoint import FOLDER as CHECKPOINTS
 from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, newest
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.journal import METRICS_FILE
-from lightune.values.home import at_home, user_path
+from lightune.values.home import path_at_home, user_path
 
 # Of an unfinished folder, what training goes on from.
 STAYS = {CHECKPOINTS, METRICS_FILE, RECIPE_FILE, STATE_FILE, LOCK_FILE}
@@ -92,7 +92,7 @@ def _recipe(working: Path, then: RunState) -> Recipe:
     path = str(working / RECIPE_FILE)
     written = parse_recipe(read_recipe(path), path).model_dump(mode="json")
     named, source = then.recipe["model"], then.recipe["data"]["source"]
-    if written["model"] in {named, at_home(named), at_home(str(user_path(named).resolve()))}:
+    if written["model"] in {named, path_at_home(named), path_at_home(str(user_path(named).resolve()))}:
         written["model"] = named
     if written["data"]["source"] == recipe_at_home(then.recipe)["data"]["source"]:
         written["data"]["source"] = source

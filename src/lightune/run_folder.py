@@ -28,8 +28,8 @@ EARLY = {LOCK_FILE, "recipe.yaml"}
 RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
 LONGEST_NAME = 255 - len(PARTIAL)
 LONGEST_WINDOWS_PATH = 259
-# The longest path inside a run folder: the working folder of a checkpoint, while training.
-ROOM_INSIDE = len("/checkpoints/.step-000000.partial/optimizer.safetensors")
+# The longest path inside a run folder: a file of a checkpoint, while it is written.
+LONGEST_INSIDE = "checkpoints/.step-000000-epoch-000.partial/.parameters.safetensors.partial"
 
 
 class RunFolder:
@@ -187,7 +187,7 @@ def _require_portable(folder: Path) -> None:
         fault = "Windows drops a dot or a space at the end"
     elif len(os.fsencode(name)) > LONGEST_NAME:
         fault = f"the name is longer than {LONGEST_NAME} bytes"
-    elif sys.platform == "win32" and len(str(folder.resolve())) + len(PARTIAL) + ROOM_INSIDE > LONGEST_WINDOWS_PATH:
+    elif sys.platform == "win32" and len(f"{folder.resolve()}{PARTIAL}/{LONGEST_INSIDE}") > LONGEST_WINDOWS_PATH:
         fault = f"files in it would have paths of more than {LONGEST_WINDOWS_PATH} characters"
     if fault:
         shown = name if len(name) <= 60 else f"{name[:60]}..."

@@ -9,7 +9,6 @@ from importlib import metadata
 
 import pytest
 
-from lightune import diagnosis
 from lightune.cli.main import main
 from lightune.errors import ArtifactError
 from lightune.extras import install_command
@@ -45,9 +44,16 @@ def test_the_text_marks_what_deserves_a_note(capsys):
 
 def test_a_full_disk_is_noted(capsys, monkeypatch):
     usage = shutil.disk_usage(".")._replace(free=10**9)
-    monkeypatch.setattr(diagnosis.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     disk = _findings(capsys)["disk"]
     assert (disk["ok"], disk["detail"]) == (False, "1.0 GB free here")
+
+
+def test_a_disk_that_reports_no_size_is_not_called_full(capsys, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(total=0, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    disk = _findings(capsys)["disk"]
+    assert (disk["ok"], disk["detail"]) == (True, "this file system does not say what is free")
 
 
 @pytest.mark.parametrize(

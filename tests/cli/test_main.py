@@ -145,6 +145,8 @@ def test_a_model_that_is_neither_here_nor_reachable_ends_with_7(tiny_models, tmp
         (torch.OutOfMemoryError("Allocation on device"), 6, "MEMORY-001", "model_precision"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 6, "MEMORY-001", "accumulation"),
         (OSError(errno.ENOSPC, "No space left on device"), 6, "DISK-002", "Free some space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 6, "DISK-002", "Free some space"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 6, "DISK-002", "Free some space"),
         (InterruptedRunError("RUN-001", "interrupted.", "Go on.", 15), 143, "RUN-001", "Go on."),
         (InterruptedRunError("RUN-001", "interrupted.", "Go on.", 2), 130, "RUN-001", "Go on."),
         (ZeroDivisionError("division by zero"), 1, "BUG-001", "--debug"),

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lightune import memory
 from lightune.data.arrow_columns import IN_MEMORY_BYTES
+from lightune.data.tables import read_table
+from lightune.faults import Fault
 
 WORDS = ["the", "film", "was", "slow", "warm", "dull", "bright", "quiet", "loud", "and", "very", "rather", "never"]
 MB = 1_000_000
@@ -51,3 +54,13 @@ def test_a_gigabyte_is_loaded_with_less_than_a_gigabyte(tmp_path: Path):
     """Short texts, five million of them: what is kept for each row counts too."""
     path = write_reviews(tmp_path / "a.csv", 1000 * MB, words=35)
     assert growth(path, IN_MEMORY_BYTES) < 1000 * MB
+
+
+def test_a_json_file_is_measured_by_what_a_container_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own memory is not what a container may take."""
+    path = tmp_path / "a.json"
+    path.write_text('[{"text": "a", "label": "x"}]', encoding="utf-8")
+    faults: list[Fault] = []
+    monkeypatch.setattr(memory, "_left_in_groups", lambda: iter([200]))
+    read_table(path, faults)
+    assert [fault.code for fault in faults] == ["DATA-079"]

@@ -15,7 +15,8 @@ from case_table import case
 from lightune.data.check import check_data
 from lightune.data.dataset import load_splits
 from lightune.data.describe import check_and_describe as find_and_check
-from lightune.data.sources import Tables, find_tables, matching, read_source
+from lightune.data.patterns import matching
+from lightune.data.sources import Tables, find_tables, read_source
 from lightune.data.tables import Table
 from lightune.errors import DataError
 from lightune.faults import Fault
@@ -324,3 +325,24 @@ def test_a_pattern_of_folders_names_what_pythons_glob_names(tmp_path: Path, patt
     expected = {Path(name) for name in glob.glob(str(tmp_path / pattern), recursive=True)}
     found = matching(tmp_path / pattern)
     assert {one for one in found if one.is_file()} == {one for one in expected if one.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("data/**/*.csv", ["data/linked/d/u.csv", "data/linked/u.csv", "data/own/t.csv"]),
+        ("data/**/own/**/*.csv", ["data/own/c/linked/d/u.csv", "data/own/c/linked/u.csv", "data/own/t.csv"]),
+        ("data/linked/**/u.csv", ["data/linked/d/u.csv", "data/linked/u.csv"]),
+        ("**/*.csv", ["data/own/t.csv", "other/disk/d/u.csv", "other/disk/u.csv"]),
+    ],
+)
+def test_a_pattern_of_folders_goes_into_linked_folders_once(tmp_path: Path, pattern: str, found: list[str]) -> None:
+    """A linked folder was left out; two links that lead around have no end."""
+    for place in ("data/own/t.csv", "other/disk/u.csv", "other/disk/d/u.csv"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("text,label\n", encoding="utf-8")
+    (tmp_path / "data/linked").symlink_to(tmp_path / "other/disk", target_is_directory=True)
+    for name, target in {"a": "data", "b": "data/own", "own/c": "data", "gone": "nothing"}.items():
+        (tmp_path / "data" / name).symlink_to(tmp_path / target, target_is_directory=True)
+    files = [one for one in matching(tmp_path / pattern) if one.is_file()]
+    assert sorted(one.relative_to(tmp_path).as_posix() for one in files) == found

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightune.durable import Disk
 
-KINDS = ("make", "write", "append", "sync", "rename", "remove")
+KINDS = ("make", "write", "append", "settle", "sync", "rename", "remove")
 
 
 class Killed(BaseException):
@@ -57,6 +57,11 @@ class FailingDisk(Disk):
         super().append(path, content[: len(content) // 2])
         raise self._end()
 
+    def settle(self, path: Path) -> None:
+        if self._count("settle"):
+            raise self._end()
+        super().settle(path)
+
     def sync(self, folder: Path) -> None:
         if self._count("sync"):
             raise self._end()
@@ -101,6 +106,10 @@ class Recorder(Disk):
     def append(self, path: Path, content: bytes) -> None:
         self.calls.append(("append", path, content))
         super().append(path, content)
+
+    def settle(self, path: Path) -> None:
+        super().settle(path)
+        self.calls.append(("write", path, path.read_bytes()))  # its bytes are on disk only now
 
     def sync(self, folder: Path) -> None:
         self.calls.append(("sync", folder))

@@ -216,9 +216,13 @@ def _prose(text: str) -> str:
 # The examples of https://owasp.org/www-community/attacks/CSV_Injection, and disguises of them.
 COMPUTED = [
     "=1+1", "+1+1", "-1+1", "@SUM(1)", "\tx", "\rx", "\n=1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20x", " =1", '"=1',
-    "'=1", "''=1", " \t\"' =1", "\ufeff=1", "\u00a0=1", "-", "=", "-2+3+cmd|' /C calc'!A0", '=HYPERLINK("http://x","y")',
+    "'=1", "''=1", " \t\"' =1", "\ufeff=1", "\u00a0=1", "=A", "=(", "=\u00e4", "+_", "--a", "-1%x",
+    "-2+3+cmd|' /C calc'!A0", '=HYPERLINK("http://x","y")',
 ]  # fmt: skip
-LEFT_ALONE = ["", "a", "a=1", "1", "-1.5", "+3", "-1,5", "1e-5", "-2.5E+10", "-0.25|1.5|-3", "'", "it's", "'-5", "'a'"]
+LEFT_ALONE = [
+    "+", "-", "=", "@", "---", "+/-", "-1%", "+1.5%", "-1%|2%", "'+", "\uff0b", "-\n", "\t", "", "a", "a=1", "1",
+    "-1.5", "+3", "-1,5", "1e-5", "-2.5E+10", "-0.25|1.5|-3", "'", "it's", "'-5", "'a'",
+]  # fmt: skip
 
 
 @pytest.mark.guarantee(FORMULAS)

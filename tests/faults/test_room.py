@@ -28,7 +28,7 @@ FEW = 1_000_000  # bytes: less than any run is planned with
 
 def only(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Let the disk have so many bytes free."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, free=free))
 
 
 def never(*given: Any, **named: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -21,14 +22,15 @@ from disks import FailingDisk, Killed, Recorder
 import lightune
 from lightune import durable, experiment
 from lightune.artifact import read_config, save_adapter
-from lightune.durable import Disk, new_folder, write_file
+from lightune.durable import Disk, append_to, library_files, new_folder, write_file
 from lightune.errors import LightuneError, RecipeError, ResourceError
 from lightune.report.files import read_run
 from lightune.resuming import remove_leavings
 from lightune.run_files import Outcome
-from lightune.run_folder import LEAVINGS, RunFolder
+from lightune.run_folder import LEAVINGS, LONGEST_INSIDE, RunFolder
 from lightune.training import checkpoint
 from lightune.training.checkpoint import Checkpoints, can_go_on, newest
+from lightune.training.training_state import AVERAGE, METHOD, OPTIMIZER, PARAMETERS
 from reloading_here import reloading_here
 
 Saves = list[tuple[int, int]]  # (step, best epoch) of each checkpoint
@@ -129,13 +131,29 @@ def test_a_full_disk_is_said_with_the_bytes_that_are_needed(tmp_path: Path, monk
     with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="5 bytes are needed") as caught:
         write_file(tmp_path / "a", b"12345")
     assert (caught.value.exit_code, caught.value.code) == (6, "DISK-006")
-    usage: Any = SimpleNamespace(free=10)
-    monkeypatch.setattr(durable.shutil, "disk_usage", lambda place: usage)
+    usage: Any = SimpleNamespace(total=100, free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     with pytest.raises(ResourceError, match="11 bytes are needed, and 10 are free"):
         write_file(tmp_path / "a", b"x" * 11)
     with pytest.raises(ResourceError, match="DISK-006"), new_folder(tmp_path / "b", 11):
         raise AssertionError("nothing may be written")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("answer", [SimpleNamespace(total=0, free=0), OSError(38, "Function not implemented")])
+def test_a_disk_that_reports_no_size_is_written_until_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    def usage(place: Path) -> Any:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    write_file(tmp_path / "a", b"12345")
+    assert (tmp_path / "a").read_bytes() == b"12345"
+    with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="how many are free is not known"):
+        write_file(tmp_path / "a", b"12345")
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +166,128 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path, monkey
         assert [one.name for one in tmp_path.iterdir()] == ["a"]
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_log_is_opened_once_until_something_beside_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, log = list[str](), tmp_path / "metrics.jsonl"
+    plain = os.open
+
+    def counted(path: Any, *rest: Any) -> int:
+        opened.append(Path(path).name)
+        return plain(path, *rest)
+
+    def never(place: Path) -> Any:
+        raise AssertionError("room is asked only after a failure")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", counted)
+        patch.setattr(shutil, "disk_usage", never)
+        for number in range(50):
+            append_to(log, f"{number}\n".encode())
+            assert log.read_text().endswith(f"{number}\n"), "it is there at once"
+    assert opened == ["metrics.jsonl"]
+    write_file(log, b"0\n")
+    append_to(log, b"1\n")
+    assert log.read_text() == "0\n1\n", "the file that is there now, not the one before"
+    other = tmp_path.with_name("moved")
+    durable.disk.rename(tmp_path, other)
+    tmp_path.mkdir()
+    append_to(log, b"2\n")
+    assert (log.read_text(), (other / "metrics.jsonl").read_text()) == ("2\n", "0\n1\n")
+    durable.disk.remove(tmp_path / "other")
+    if Path("/proc/self/fd").is_dir():
+        held = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and os.path.exists(one)]
+        assert str(log) not in held
+
+
+def test_a_log_on_a_disk_that_fills_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with using(FailingDisk(1), monkeypatch), pytest.raises(ResourceError, match="DISK-006"):
+        append_to(tmp_path / "metrics.jsonl", b"1\n")
+
+
+class Sizes(Disk):
+    """Asks after each call how large a folder is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.largest = folder, 0
+
+    def settle(self, path: Path) -> None:
+        super().settle(path)
+        self._ask()
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        self._ask()
+
+    def write(self, path: Path, parts: Any) -> None:
+        super().write(path, parts)
+        self._ask()
+
+    def _ask(self) -> None:
+        sizes = [path.stat().st_size for path in self.folder.rglob("*") if path.is_file()]
+        self.largest = max(self.largest, sum(sizes))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_what_a_library_wrote_is_moved_and_never_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, target, before = Sizes(tmp_path), tmp_path / "model", os.umask(0o027)
+    try:
+        with using(disk, monkeypatch), library_files(target) as theirs:
+            (theirs / "inner").mkdir()
+            for name in ("a", "inner/b"):
+                (theirs / name).write_bytes(b"x" * 1000)
+                (theirs / name).chmod(0o600)
+    finally:
+        os.umask(before)
+    assert disk.largest == 2000
+    found = {path.relative_to(target).as_posix(): path for path in target.rglob("*")}
+    assert set(found) == {"a", "inner", "inner/b"}
+    assert {oct(found[name].stat().st_mode & 0o777) for name in ("a", "inner/b")} == {"0o640"}
+
+
+def test_what_a_library_wrote_is_on_disk_when_its_folder_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each cut of power the folder is absent, or its file is whole."""
+    disk = Recorder(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    with using(disk, monkeypatch), new_folder(tmp_path / "run" / "model") as partial, library_files(partial) as theirs:
+        (theirs / "a").write_bytes(b"x" * 1000)
+    for cut in range(len(disk.calls) + 1):
+        target = tmp_path / f"cut-{cut}"
+        disk.after_power_cut(cut, target)
+        if (target / "model").exists():
+            assert [(one.name, one.read_bytes()) for one in (target / "model").iterdir()] == [("a", b"x" * 1000)]
+    assert (target / "model" / "a").is_file()
+
+
+class Names(Disk):
+    """Keeps the paths that it is given."""
+
+    def __init__(self) -> None:
+        self.paths: set[Path] = set()
+
+    def write(self, path: Path, parts: Any) -> None:
+        self.paths.add(path)
+        super().write(path, parts)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self.paths |= {old, new}
+        super().rename(old, new)
+
+
+def test_the_longest_path_of_a_checkpoint_is_the_one_that_windows_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, files = Names(), {name: tensors(1) for name in (PARAMETERS, OPTIMIZER, AVERAGE, METHOD)}
+    method: Any = SimpleNamespace(state=lambda model: tensors(0))
+    with using(disk, monkeypatch):
+        found = Checkpoints(tmp_path, method, torch.nn.Linear(1, 1), SimpleNamespace(is_first=True))  # type: ignore[arg-type]
+        found.save(1, files, {"best": {"epoch": 1}}, epochs=1)
+    longest = max((path.relative_to(tmp_path).as_posix() for path in disk.paths), key=len)
+    assert re.sub("[0-9]", "0", longest) == LONGEST_INSIDE
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

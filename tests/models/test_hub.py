@@ -302,6 +302,18 @@ def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_hub(monkeypatch: py
     assert "HF_HOME" in caught.value.hint
 
 
+def test_a_full_disk_that_the_hubs_own_library_meets_is_not_blamed_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library for large files is written in Rust, and its errors are no OSError."""
+
+    def full(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Data processing error: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    with pytest.raises(ResourceError, match="the disk is full") as caught:
+        find_model(NAME)
+    assert caught.value.code == "DISK-003"
+
+
 def test_a_name_that_the_hub_could_not_have_is_explained(tmp_path: Path) -> None:
     found = find_elsewhere(environment(tmp_path / "empty", "http://127.0.0.1:9", HF_HUB_OFFLINE="1"), "no such name!")
     assert (found["code"], found["exit_code"]) == ("HUB-005", 7)

@@ -20,6 +20,7 @@ from lightune.errors import (
     ResourceError,
     TrainingDivergedError,
     did_you_mean,
+    is_full,
     is_out_of_memory,
 )
 from lightune.report.wrapping import wrapped
@@ -177,7 +178,7 @@ def _resource_error(error: BaseException) -> ResourceError | None:
             "or on a GPU --set training.cuda_graphs=false."
         )
         return ResourceError("MEMORY-001", "out of memory.", hint)
-    if isinstance(error, OSError) and error.errno in {28, 122}:
+    if is_full(error):
         return ResourceError("DISK-002", "the disk is full.", "Free some space, or choose another --output.")
     return None
 

@@ -21,7 +21,7 @@ from lightune.data.header_proposals import FEWEST_BELOW, are_alike, named_in, na
 from lightune.data.names import clean_name, is_known_name
 from lightune.data.separators import LOOKED_AT, Layout
 from lightune.data.text_file import MOST_TIMES, MOST_UNPACKED, TextFormat, is_bomb
-from lightune.errors import did_you_mean
+from lightune.errors import did_you_mean, is_full
 from lightune.extras import install_command
 from lightune.faults import Fault
 
@@ -57,7 +57,7 @@ def read_excel(path: Path, on_disk: bool, faults: list[Fault], stated: TextForma
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         return _read(path, book, on_disk, faults, stated)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, AttributeError, SyntaxError) as error:
-        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
+        if is_full(error):  # which is not a fault of this file
             raise
         faults.append(Fault("DATA-078", str(path), f"it is not a readable workbook ({error})", HINT))
         return Reading()

@@ -16,6 +16,7 @@ from lightune.data.jsonl_file import MOST_DEPTH, READ, require_flat
 from lightune.data.names import clean_name
 from lightune.data.text_file import TextFile
 from lightune.faults import Fault
+from lightune.memory import available_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +36,8 @@ Record = Mapping[str, Any]
 
 def read_json(file: TextFile, size: int, faults: list[Fault]) -> Reading:
     """Return the columns, with the number of each record; faults go into `faults`."""
-    import psutil
-
     path = file.path
-    if size > MOST_BYTES or size * TIMES_READ > psutil.virtual_memory().available:
+    if size > MOST_BYTES or size * TIMES_READ > available_bytes():
         text = f"it has {size:,} bytes, too many for this machine's memory: a .json file is read as a whole."
         faults.append(Fault("DATA-079", str(path), text, "Write one object a line, as .jsonl."))
         return Reading()

@@ -15,6 +15,7 @@ from lightune.data.names import clean_name
 from lightune.data.parquet_pages import MOST_BYTES, page_sizes
 from lightune.data.plain_columns import holds_categories, kept_types, plain
 from lightune.data.text_file import MOST_TIMES, is_bomb
+from lightune.errors import is_full
 from lightune.faults import Fault
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read_parquet(path: Path, head: bytes, faults: list[Fault]) -> Reading:
         together = max(1, min(BATCH_ROWS, MOST_BYTES // max(1, dictionary)))
         return _read(path, file, names, faults, together)
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
-        if isinstance(error, OSError) and error.errno in {28, 122}:  # the disk is full: not a fault of this file
+        if is_full(error):  # which is not a fault of this file
             raise
         faults.append(_unreadable(path, head, error))
         return Reading()

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lightune.data.hub_data import hub_tables
 from lightune.data.label_folders import label_folders, labelled_splits, read_label_folders, unread_folders
+from lightune.data.patterns import matching
 from lightune.data.split_names import SPLITS, split_named
 from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report
 from lightune.data.text_file import TextFormat, kind_of
@@ -121,22 +122,6 @@ def read_source(
     if path.is_dir() and notes is not None:
         notes += unread_folders(path)
     return _read_together(source, files, faults, notes, stated)
-
-
-def matching(pattern: Path) -> set[Path]:
-    """Return what a pattern names; ** goes into no folder by a link, since two of these may lead around without end."""
-    parts = pattern.parts
-    if "**" not in parts:
-        return set(map(Path, glob.glob(str(pattern))))
-    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    base, rest = Path(*parts[:first]), [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
-    found = base.glob("/".join(rest))
-    names_hidden = any(part.startswith(".") for part in rest)
-    return {one for one in found if names_hidden or not any(map(_is_hidden, one.relative_to(base).parts))}
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
 
 
 def _labelled(folder: Path, split: str | None) -> Path | Fault | None:

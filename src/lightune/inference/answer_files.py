@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lightune.data.arrow_columns import nameless_file
-from lightune.durable import PART, try_file, write_file
+from lightune.durable import try_file, write_file
 from lightune.errors import DataError, RecipeError, ResourceError
 from lightune.extras import install_command
 from lightune.inference.excel_answers import write_sheet
@@ -22,6 +22,7 @@ from lightune.values.formulas import neutral
 
 KINDS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 BATCH_ROWS = 4096
+PART = 1 << 24  # bytes that are copied at a time
 
 Row = Sequence[Any]
 

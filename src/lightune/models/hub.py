@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import queue
 import re
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightune.bounded import read_json
-from lightune.errors import HubError, LightuneError, ResourceError, did_you_mean, similar_path
+from lightune.errors import HubError, LightuneError, ResourceError, did_you_mean, is_full, similar_path
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -32,7 +33,7 @@ LISTING_SECONDS = 6
 FORGET_SECONDS = 30
 EMBEDDED = {"model": ("minilm",), "dataset": ("reviews",)}
 COMMIT = re.compile(r"[0-9a-f]{40}")
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 _silent_until = 0.0
 
@@ -226,8 +227,10 @@ def _incomplete(name: str, kind: str, lacking: str) -> HubError:
 def _explained(error: Exception, name: str, revision: str | None, kind: str) -> LightuneError:
     from huggingface_hub import constants, errors
 
-    if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        message = f'the {kind} "{name}" cannot be stored in {constants.HF_HUB_CACHE}: {error.strerror}.'
+    number = error.errno if isinstance(error, OSError) else None
+    if is_full(error) or number in UNWRITABLE:
+        why = os.strerror(number) if number is not None else "the disk is full"
+        message = f'the {kind} "{name}" cannot be stored in {constants.HF_HUB_CACHE}: {why}.'
         return ResourceError("DISK-003", message, "Free some space there, or set HF_HOME to a folder with room.")
     if isinstance(error, errors.HFValidationError):
         return HubError("HUB-005", f'"{name}" is neither a local path nor a name on the Hub (owner/name).')

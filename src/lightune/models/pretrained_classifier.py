@@ -6,13 +6,12 @@ from pathlib import Path
 
 from lightune.bounded import read_json
 from lightune.errors import ArtifactError, HubError, similar_path
-from lightune.models.config import read_config
+from lightune.models.config import PEFT_FILE, read_config
 from lightune.models.hub import ADAPTER_FILES, MODEL_FILES
 from lightune.models.load import LoadedModel, ModelSource, find_model, load_model
 from lightune.tasks import Task, task_of_checkpoint
 
 CONFIG_FILE = "config.json"
-PEFT_FILE = "adapter_config.json"
 # The Hub cannot be reached, has no such model, or does not allow such a name.
 NOT_FOUND = {"HUB-001", "HUB-002", "HUB-005"}
 

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lightune.record import RunRecord
-from lightune.values.home import at_home, user_path
+from lightune.values.home import path_at_home, text_at_home, user_path
+from lightune.values.secret_names import without_secrets
 
 
 def without_paths(record: RunRecord) -> RunRecord:
@@ -28,7 +29,7 @@ def without_paths(record: RunRecord) -> RunRecord:
         recipe["data"] = {**block, "source": _named(block.get("source"))} if "source" in block else block
         data = data.model_copy(update={"source": base_name(data.source)})
     folder = base_name(record.run_folder) if _is_absolute(record.run_folder) else record.run_folder
-    notes = [at_home(_shortened(note, paths)) for note in record.notes]
+    notes = [text_at_home(without_secrets(_shortened(note, paths))) for note in record.notes]
     changes = {"recipe": recipe, "model": model, "data": data, "run_folder": folder, "notes": notes}
     return record.model_copy(update=changes)
 
@@ -38,10 +39,10 @@ def without_home(record: RunRecord) -> RunRecord:
     recipe, model, data = recipe_at_home(record.recipe), record.model, record.data
     changes = {
         "recipe": recipe,
-        "model": model.model_copy(update={"name": at_home(model.name)}),
-        "data": data.model_copy(update={"source": at_home(data.source)}),
-        "run_folder": at_home(record.run_folder),
-        "notes": list(map(at_home, record.notes)),
+        "model": model.model_copy(update={"name": path_at_home(model.name)}),
+        "data": data.model_copy(update={"source": path_at_home(data.source)}),
+        "run_folder": path_at_home(record.run_folder),
+        "notes": [text_at_home(without_secrets(note)) for note in record.notes],
     }
     return record.model_copy(update=changes)
 
@@ -52,7 +53,7 @@ def recipe_at_home(recipe: Mapping[str, Any]) -> dict[str, Any]:
     def written(source: Any) -> Any:
         if isinstance(source, Mapping):
             return {split: written(path) for split, path in source.items()}
-        return at_home(source) if isinstance(source, str) else source
+        return path_at_home(source) if isinstance(source, str) else source
 
     data = dict(recipe.get("data") or {})
     changed = {"data": {**data, "source": written(data["source"])}} if "source" in data else {}

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 # Blanks, quotes and characters without a width may stand before the mark; \uff1d, \uff0b, \uff0d and \uff20 are the
 # wide forms of = + - @.
 BEFORE = r"""[\s\x00-\x20"'`\u2018-\u201f\u200b-\u200f\u2060\ufeff]*"""
-COMPUTED = re.compile(rf"[\t\r\n]|{BEFORE}[=+\-@\uff1d\uff0b\uff0d\uff20]")
-NUMBER = r"[+-]?([0-9]+([.,][0-9]+)*|[.,][0-9]+)([eE][+-]?[0-9]+)?"
+MARKS = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+# Of these alone nothing can be computed: + and --- are labels. Brackets, quotes and all letters are not among them.
+IDLE = rf"[\s{MARKS}!#$%&*,./:;<>?\\^`|~]*"
+COMPUTED = re.compile(rf"(?:[\t\r\n]|{BEFORE}[{MARKS}])(?!{IDLE}\Z)")
+NUMBER = r"[+-]?([0-9]+([.,][0-9]+)*|[.,][0-9]+)([eE][+-]?[0-9]+)?%?"
 NUMBERS = re.compile(rf"{NUMBER}(\|{NUMBER})*")  # several are joined by |
 MARK = "'"
 
