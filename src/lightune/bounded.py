@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,16 @@ def depth(value: Any) -> int:
     return deep
 
 
+def first_twin(names: Iterable[str]) -> str | None:
+    """Return the first name that was there before, or None; in one pass, however many there are."""
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def _inner(value: Any) -> Any:
     return value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
 
@@ -65,9 +75,7 @@ def _inner(value: Any) -> Any:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'the name "{twice[:80]}" is given twice')
+        raise ValueError(f'the name "{str(first_twin(name for name, _ in pairs))[:80]}" is given twice')
     return found
 
 

@@ -200,6 +200,8 @@ def listed(*names: str) -> Make:
 
 
 FITTING: Make = write_manifest
+NAMES = [f"n{number:06d}" for number in range(100_000)]
+TWIN = ("{" + ", ".join(f'"{name}": 0' for name in [*NAMES, NAMES[-1]]) + "}").encode()
 REGEX = {"(.*a)*(.*b)*(.*c)*x": 8}
 # A saved adapter, whose folder is changed; given to `predict`, and to the path without torch.
 ADAPTERS: dict[str, Make] = {
@@ -209,6 +211,9 @@ ADAPTERS: dict[str, Make] = {
     "a manifest that names itself": listed("manifest.json"),
     "a manifest with two names that are one": listed("LIGHTUNE.json"),
     "a manifest nested deep": raw("MANIFEST.json", DEEP),
+    "a manifest with 12,000 names": listed(*NAMES[:12_000]),
+    "a manifest with a name of 300 letters": listed("x" * 300),
+    "a description with the last of 100,000 names twice": both(raw("lightune.json", TWIN), FITTING),
     "a pickle named safetensors": both(raw("adapter_model.safetensors", pickled), FITTING),
     "a description nested deep": both(raw("lightune.json", DEEP), FITTING),
     "a rank of 1e9": both(options("lora", rank=10**9), FITTING),
