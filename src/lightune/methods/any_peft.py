@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like, written
 from lightune.methods.base import Attachment
-from lightune.methods.option_values import choices, require_no_fault, role_faults
+from lightune.methods.option_values import choices, require_no_fault, role_faults, twin_faults
 from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES
@@ -187,6 +187,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
     faults += _wrong_kinds(kind, settings)
     faults += _pattern_faults(settings)
     faults += role_faults(roles if _is_names(roles) else ())
+    faults += twin_faults({**settings, "roles": roles, "target_modules": targets})
     faults += [
         f"method.{key}: a list of names is needed (given: {written(value)})"
         for key, value in (("roles", roles), ("target_modules", targets))
