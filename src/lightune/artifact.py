@@ -30,7 +30,7 @@ from lightune.methods.sizes import asked_beyond
 from lightune.models import embedded
 from lightune.models.config import TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
-from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
+from lightune.models.tokenizer_files import SETTINGS_FILE, is_tokenizer_file, save_tokenizer
 from lightune.recipe_yaml import read_yaml_file
 from lightune.safe_files import (
     MANIFEST_FILE,
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 PEFT_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
 SAY_WHERE = "Say where that model is: --model PATH on the command line, base_model=PATH in Python."
-# Endings of files beside a tokenizer's own that transformers looks for.
-READ_BESIDE = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
 MOST_RECIPE_BYTES = 1 << 20
 SHOWN_DIGITS = 12  # of a SHA-256
 
@@ -177,7 +175,7 @@ def tokenizer_in(folder: Path) -> Path | None:
     if SETTINGS_FILE not in listed:
         return None
     known = {*listed, MANIFEST_FILE}
-    beside = sorted(path.name for path in folder.iterdir() if path.name not in known and path.suffix in READ_BESIDE)
+    beside = sorted(path.name for path in folder.iterdir() if path.name not in known and is_tokenizer_file(path.name))
     if beside:
         message = f"{folder}: {beside[0]} lies there, and {MANIFEST_FILE} does not list it."
         raise ArtifactError("ARTIFACT-053", message, "Remove it: an adapter folder holds what was saved.")
