@@ -223,8 +223,10 @@ ADAPTERS: dict[str, Make] = {
     "a prefix of 4,000 tokens": both(options("prefix", num_virtual_tokens=4000), FITTING),
     "a rank of 1e9 by PEFT's name": both(about(method="hra", method_options={
         "r": 10**9, "roles": ["query"]}), FITTING),
-    "a pattern that takes forever": both(about(method="gralora", method_options={
+    "a pattern that takes forever": both(about(method="delora", method_options={
         "rank_pattern": REGEX, "roles": ["query"]}), FITTING),
+    "a pattern with a rank of 1e9": both(about(method="delora", method_options={
+        "rank_pattern": {"q_lin": 10**9}, "roles": ["query"]}), FITTING),
     "targets that are a pattern": both(options("lora", target_modules="(.*a)*(.*b)*x"), FITTING),
     "targets that are a pattern in a list": both(options("lora", target_modules=["(.*a)*(.*b)*x"]), FITTING),
     "layers replicated": both(options("lora", layer_replication=[[0, 10**9]]), FITTING),

@@ -6,7 +6,7 @@ A method of PEFT has no formula; a size that it asks for, such as a rank, is tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,11 @@ NO_SIZES = ("seed", "prng_key", "alpha", "lambda", "scaling", "interval")
 def asked_beyond(method: Method, loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> str:
     """Return what a method asks for far beyond tensors of these shapes, or ""."""
     sizes, held = {size for shape in shapes for size in shape}, sum(map(math.prod, shapes))
-    for name, value in method.options().items():
-        is_size = type(value) is int and not any(word in name for word in NO_SIZES)
-        if is_size and value > LARGEST_OPTION and value not in sizes:
-            return f"{name} {value:,}"
+    for name, option in method.options().items():
+        numbers = [one for one in (option.values() if isinstance(option, Mapping) else [option]) if type(one) is int]
+        large = [one for one in numbers if one > LARGEST_OPTION and one not in sizes]
+        if large and not any(word in name for word in NO_SIZES):
+            return f"{name} {large[0]:,}"
     asked = 0
     with suppress(*REFUSALS):  # where a method does not suit the model, attaching it says why
         asked = method.trainable_formula(loaded.model, loaded.anatomy)
