@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 64 << 20  # of a JSON file; results.json and tokenizer.json are the largest
+MOST_BYTES = 64 << 20  # of a JSON file, such as tokenizer.json, or the names of 100,000 labels
 MOST_BRACKETS = 2_000_000  # objects and lists, at 64 bytes of memory each
 DEEPEST = 64
 LONGEST_NUMBER = 400  # digits; a float has at most 309 before the point
@@ -25,7 +25,7 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     return parse_json(path.read_bytes())
 
 
-def read_own_json(path: Path, most_bytes: int = 1 << 22) -> Any:
+def read_own_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     """Return the content of a JSON file that lightune wrote: an object, without NaN and infinity. Raises as above."""
     found = read_json(path, most_bytes)
     if not isinstance(found, dict):

@@ -135,7 +135,8 @@ MODELS: dict[str, Make] = {
     "tokenizer settings nested deep": raw("tokenizer_config.json", DEEP),
     "a tokenizer that is none": raw("tokenizer.json", pickled),
     "a configuration nested deep": raw("config.json", DEEP),
-    "a configuration of 5 MB": raw("config.json", b'{"model_type": "distilbert", "x": "' + b"x" * 5_000_000 + b'"}'),
+    "a configuration of 70 MB": raw(
+        "config.json", lambda folder: b'{"model_type": "distilbert", "x": "' + b"x" * 70_000_000 + b'"}'),
     "a width of 1e12": config(dim=BIG, hidden_dim=BIG),
     "a width of 60,000": config(dim=60_000, hidden_dim=60_000),
     "1e9 layers": config(n_layers=10**9),

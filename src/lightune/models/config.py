@@ -16,7 +16,6 @@ from lightune.tasks.base import Task
 # Longer texts are cut, unless data.max_length asks for more tokens and the model takes them.
 DEFAULT_MAX_LENGTH = 512
 PEFT_FILE = "adapter_config.json"
-MOST_BYTES = 1 << 22  # of config.json: names of thousands of labels
 ASKS_FOR_CODE = {
     "auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "transformers_weights",
     "kernel_config", "use_kernels", "code_revision",
@@ -60,7 +59,7 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
         text = f"{name}: both {PEFT_FILE} and config.json are here: an adapter and a model."
         raise RecipeError("RECIPE-041", text, "Keep them in two folders, and give the model's.")
     try:
-        raw = read_json(path, MOST_BYTES)
+        raw = read_json(path)
     except (OSError, ValueError) as error:
         raise RecipeError("RECIPE-042", f"{path}: not JSON ({error}).") from error
     if not isinstance(raw, dict):
