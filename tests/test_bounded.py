@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -19,3 +22,23 @@ def test_a_name_given_twice_is_found_at_once(twin: int) -> None:
     with pytest.raises(ValueError, match=f'the name "{names[twin]}" is given twice'):
         parse_json(raw)
     assert time.perf_counter() - began < SECONDS
+
+
+@pytest.mark.parametrize(("digits", "is_read"), [(400, True), (401, False), (5000, False)])
+def test_numbers_have_at_most_400_digits(digits: int, is_read: bool) -> None:
+    for text in ("9" * digits, "-" + "9" * digits):
+        with nullcontext() if is_read else pytest.raises(ValueError, match="digits"):
+            assert parse_json(f'{{"a": [{text}]}}'.encode()) == {"a": [int(text)]}
+
+
+@pytest.mark.parametrize(("deep", "is_read"), [(64, True), (65, False), (200_000, False)])
+def test_values_are_nested_at_most_64_deep(deep: int, is_read: bool) -> None:
+    for opening, closing in (("[", "]"), ('{"a": ', "}")):
+        with nullcontext() if is_read else pytest.raises(ValueError, match="deep"):
+            parse_json((opening * deep + "1" + closing * deep).encode())
+
+
+def test_answering_a_text_without_torch_needs_no_yaml() -> None:
+    """It would take a tenth of the time of an answer."""
+    code = "import sys, lightune.artifact, lightune.inference.torch_free; print('yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -31,7 +31,6 @@ from lightune.models import embedded
 from lightune.models.config import TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from lightune.models.tokenizer_files import SETTINGS_FILE, is_tokenizer_file, save_tokenizer
-from lightune.recipe_yaml import read_yaml_file
 from lightune.safe_files import (
     MANIFEST_FILE,
     hashes_of,
@@ -196,6 +195,8 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
 
 def _model_in(recipe: Path) -> str | None:
     """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
+    from lightune.recipe_yaml import read_yaml_file  # only here: it imports PyYAML
+
     require_own_files(recipe.parent, recipe.name)
     try:
         raw = read_yaml_file(recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ MOST_BYTES = 64 << 20  # of a JSON file, such as tokenizer.json, or the names of
 MOST_BRACKETS = 2_000_000  # objects and lists, at 64 bytes of memory each
 DEEPEST = 64
 LONGEST_NUMBER = 400  # digits; a float has at most 309 before the point
+LONG_RUN = re.compile(rb"[0-9]{%d}" % (LONGEST_NUMBER + 1))
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
@@ -37,21 +39,23 @@ def read_own_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 def parse_json(raw: bytes) -> Any:
     """Return the value of a JSON text; ValueError as `read_json`."""
     # Brackets in strings are counted too, which does no harm: no file has nearly so many.
-    if raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+    brackets = raw.count(b"{") + raw.count(b"[")
+    if brackets > MOST_BRACKETS:
         raise ValueError(f"more than {MOST_BRACKETS:,} lists and objects")
+    whole = _whole if LONG_RUN.search(raw) else None  # a function of Python for each number takes long
     try:
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_int=_whole)
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_int=whole)
     except RecursionError:
         raise ValueError(f"nested more than {DEEPEST} deep") from None
-    if depth(found) > DEEPEST:
+    if brackets > DEEPEST and depth(found) > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
     return found
 
 
 def depth(value: Any) -> int:
     """Return how deep lists and objects are nested; counted without recursion."""
-    level, deep = [value], 0
-    while level := [inner for one in level for inner in _inner(one)]:
+    level, deep = [value], int(isinstance(value, dict | list))
+    while level := [inner for one in level for inner in _inner(one) if isinstance(inner, dict | list)]:
         deep += 1
         if deep > DEEPEST:
             break
@@ -80,7 +84,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > LONGEST_NUMBER:
+    if len(digits.lstrip("-")) > LONGEST_NUMBER:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits)
 

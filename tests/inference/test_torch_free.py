@@ -135,7 +135,7 @@ def test_a_tokenizer_whose_settings_contradict_its_file_is_left_to_the_usual_pat
 
 @pytest.mark.parametrize("kind", ["BertTokenizer", "PreTrainedTokenizerFast"])
 def test_a_tokenizer_file_with_a_name_twice_is_no_bug(made: Made, tmp_path: Path, kind: str) -> None:
-    """What it holds is read only to compare it with the settings; the library takes the last of the two."""
+    """The library takes the last of the two, on both paths."""
     run = shutil.copytree(made(), tmp_path / "run")
     path, about = run / "tokenizer.json", run / "tokenizer_config.json"
     text = path.read_text(encoding="utf-8")
@@ -143,7 +143,12 @@ def test_a_tokenizer_file_with_a_name_twice_is_no_bug(made: Made, tmp_path: Path
     assert path.read_text(encoding="utf-8") != text
     about.write_text(json.dumps({**json.loads(about.read_bytes()), "tokenizer_class": kind}), encoding="utf-8")
     in_format_2(run)
-    assert (quick_logits(str(run), TEXTS) is None) == (kind == "BertTokenizer")
+    found = quick_logits(str(run), TEXTS)
+    if kind == "BertTokenizer":  # which normalizes otherwise than this file says
+        assert found is None
+        return
+    assert found is not None
+    np.testing.assert_allclose(found[1], lightune.load(run, device="cpu").logits(TEXTS), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
