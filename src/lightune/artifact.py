@@ -11,8 +11,9 @@ The tokenizer is the adapter folder's, so that no other version can change an an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,11 @@ from lightune.errors import ArtifactError, similar_path
 from lightune.links import require_own_files
 from lightune.methods import Method
 from lightune.methods.base import WEIGHTS_FILE
-from lightune.methods.peft_method import REFUSALS
+from lightune.methods.sizes import asked_beyond
 from lightune.models import embedded
 from lightune.models.config import PEFT_FILE, TooLongError
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
-from lightune.models.tokenizer_files import SETTINGS_FILE, save_tokenizer
-from lightune.models.weight_files import MOST_NEW
-from lightune.recipe_yaml import read_yaml_file
+from lightune.models.tokenizer_files import SETTINGS_FILE, is_tokenizer_file, save_tokenizer
 from lightune.safe_files import (
     MANIFEST_FILE,
     hashes_of,
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
 
 RECIPE_FILE = "recipe.yaml"  # of the run, beside the adapter folder
 SAY_WHERE = "Say where that model is: --model PATH on the command line, base_model=PATH in Python."
-# Endings of files beside a tokenizer's own that transformers looks for.
-READ_BESIDE = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
-LARGEST_OPTION = 4096
 MOST_RECIPE_BYTES = 1 << 20
 SHOWN_DIGITS = 12  # of a SHA-256
 
@@ -177,7 +173,7 @@ def tokenizer_in(folder: Path) -> Path | None:
     if SETTINGS_FILE not in listed:
         return None
     known = {*listed, MANIFEST_FILE}
-    beside = sorted(path.name for path in folder.iterdir() if path.name not in known and path.suffix in READ_BESIDE)
+    beside = sorted(path.name for path in folder.iterdir() if path.name not in known and is_tokenizer_file(path.name))
     if beside:
         message = f"{folder}: {beside[0]} lies there, and {MANIFEST_FILE} does not list it."
         raise ArtifactError("ARTIFACT-053", message, "Remove it: an adapter folder holds what was saved.")
@@ -198,6 +194,8 @@ def _folder_of_base(config: ArtifactConfig, folder: Path) -> Path:
 
 def _model_in(recipe: Path) -> str | None:
     """Return the key `model` of a recipe.yaml, or None where there is no such file or key."""
+    from lightune.recipe_yaml import read_yaml_file  # only here: it imports PyYAML
+
     require_own_files(recipe.parent, recipe.name)
     try:
         raw = read_yaml_file(recipe)
@@ -232,20 +230,11 @@ def put_on(loaded: LoadedModel, folder: Path, config: ArtifactConfig, shares_bas
 
 
 def require_plausible(folder: Path, method: Method, loaded: LoadedModel) -> None:
-    """Raise ArtifactError for a method that would make far more numbers than the adapter's file holds, before it does.
-
-    A method of PEFT has no formula; a size that it asks for, such as a rank, is that of a tensor, or small.
-    """
-    headers = read_headers(folder / WEIGHTS_FILE)
-    sizes = {size for header in headers.values() for size in header.shape}
-    options = [value for name, value in method.options().items() if "seed" not in name and type(value) is int]
-    large, asked = [value for value in options if value > LARGEST_OPTION and value not in sizes], 0
-    if not large:
-        with suppress(*REFUSALS):  # where a method does not suit the model, attaching it says why
-            asked = method.trainable_formula(loaded.model, loaded.anatomy)
-    held = sum(header.numbers for header in headers.values())
-    if large or asked > held + MOST_NEW:
-        asks = f"a size of {large[0]:,}" if large else f"{asked:,} numbers"
+    """Raise ArtifactError for a method that would make far more numbers than the adapter holds, before it does."""
+    shapes = [header.shape for header in read_headers(folder / WEIGHTS_FILE).values()]
+    asks = asked_beyond(method, loaded, shapes)
+    if asks:
+        held = sum(map(math.prod, shapes))
         message = f"{folder}: the method asks for {asks}, and the adapter holds {held:,} numbers."
         raise ArtifactError("ARTIFACT-055", message, "Restore the folder from a copy.")
 

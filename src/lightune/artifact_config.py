@@ -19,7 +19,7 @@ from lightune.bounded import read_own_json
 from lightune.data.dataset import DataSplits
 from lightune.data.fingerprints import FINGERPRINTS_FILE
 from lightune.data.windows import CUT, LongTexts
-from lightune.errors import ArtifactError, RecipeError
+from lightune.errors import ArtifactError, RecipeError, written
 from lightune.methods import METHODS, Method, make_method
 from lightune.methods.base import WEIGHTS_FILE
 from lightune.models.load import LoadedModel, fingerprint
@@ -136,6 +136,8 @@ def read_config(folder: Path) -> ArtifactConfig:
             message = f"{folder}: format {version!r:.80}; this lightune reads the formats {known}."
             raise ArtifactError("ARTIFACT-006", message, "Use the lightune that wrote it, or a newer one.")
         value = upgraded_config(value) if version == 1 else value
+        if version < 3:
+            value["method_options"] = {key: _once(one) for key, one in value["method_options"].items()}
         config = _config(value, path)
         if config.method in METHODS:  # those of PEFT are made when one is loaded, since that takes seconds
             _require_options(method_of(config, folder), config.method_options, version)
@@ -164,11 +166,28 @@ def _config(value: Mapping[str, Any], path: Path) -> ArtifactConfig:
     return ArtifactConfig(**{**own, "task": task, "coverage": coverage, "format_version": FORMAT_VERSION})
 
 
+def _once(value: Any) -> Any:
+    """Return names without those that were there before: older versions took them, and adapted each module once."""
+    return list(dict.fromkeys(value)) if has_twins(value) else value
+
+
+def require_readable(name: str, method: Method) -> None:
+    """Raise RecipeError for options that lightune.json would not give back as they are, before anything is trained."""
+    options = method.saved_as().options()
+    try:
+        again = json.loads(json.dumps(options, allow_nan=False))
+        is_same = same_json(make_method(name, again).options(), again) and same_json(again, options)
+    except (TypeError, ValueError):
+        is_same = False
+    if not is_same:
+        message = f"method {name}: these options cannot be saved and read again: {written(options)}."
+        raise RecipeError("RECIPE-122", message, "Give numbers, words, true or false, and lists of them.")
+
+
 def _require_options(method: Method, given: Mapping[str, Any], version: int) -> None:
     """Raise ValueError unless a method's options are all there; the first format may lack those that came later."""
     made = method.options()
     wrong = [name for name in sorted({*made, *given}) if not same_json(made.get(name, ...), given.get(name, ...))]
-    wrong += [name for name, one in given.items() if has_twins(one)]
     if wrong and version > 1:
         raise ValueError(f"method_options: missing, unknown or not as they are written: {', '.join(wrong)}")
 

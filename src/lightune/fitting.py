@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lightune import runtime
 from lightune.artifact import ArtifactConfig, save_adapter
+from lightune.artifact_config import require_readable
 from lightune.data.dataset import DataSplits, load_splits
 from lightune.data.encoding import Encoded, collate, encode_splits
 from lightune.data.long_text_notes import long_text_notes
@@ -20,6 +21,7 @@ from lightune.evaluation.answering import Answering, answering_task
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.features import watch_texts
 from lightune.methods import Method, make_method
+from lightune.methods.sizes import require_reloadable
 from lightune.models.load import LoadedModel, find_model, load_model
 from lightune.models.quantize import require_precision
 from lightune.models.shared_base import copy_on_same_tensors
@@ -101,6 +103,7 @@ def fit(recipe: Recipe, tables: Tables, folder: Path, reporter: Reporter | None 
 def require_usable(recipe: Recipe) -> Method:
     """Return the recipe's method; RecipeError for settings that cannot be used, whatever the data."""
     method = make_method(recipe.method.name, recipe.method.options)
+    require_readable(recipe.method.name, method)
     require_installed(recipe.training.report_to)
     require_precision(recipe.model_precision, method.base_is_frozen)
     require_task(recipe.task, recipe.training.metric_for_best_model)
@@ -122,6 +125,7 @@ def prepare(
     loaded, splits = replace(loaded, long_texts=recipe.data.long_texts), replace(splits, task=loaded.task)
     # Attach the method to a copy, so that one that does not fit the model fails now, not after the baselines.
     attached = method.attach(copy_on_same_tensors(loaded.model), loaded.anatomy, seed).model.to(device)
+    require_reloadable(method, loaded, attached)
     if not runtime.rank():  # the others write nothing
         require_room(folder, room_of(attached, method, loaded, settings, splits))
     used = {name: getattr(splits, name) for name in SPLITS if len(getattr(splits, name))}

@@ -43,6 +43,9 @@ def require_own_files(folder: Path, *names: str) -> None:
 
 
 def _is_of_hub_cache(path: Path) -> bool:
-    """Say whether a link is snapshots/COMMIT/NAME of the Hub's cache and leads to blobs/ of the same repository."""
-    snapshots = next((one for one in path.parents if one.name == "snapshots"), None)
+    """Say whether a link is snapshots/COMMIT/NAME of the Hub's cache and leads to blobs/ of the same repository.
+
+    However the folder is called here: by a relative path, or by a link to it.
+    """
+    snapshots = next((one for one in path.parent.resolve().parents if one.name == "snapshots"), None)
     return snapshots is not None and path.resolve().parent == (snapshots.parent / "blobs").resolve()

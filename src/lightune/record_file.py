@@ -16,6 +16,7 @@ from lightune.record import SCHEMA_VERSION, RunRecord
 from lightune.tasks.schema1 import upgraded_record
 
 RESULTS_FILE = "results.json"
+MOST_RESULTS_BYTES = 1 << 30  # it holds four matrices of labels by labels
 # What wrong values lead to.
 UNFIT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 RESTORE = "Restore the folder from a copy, or run again."
@@ -33,7 +34,7 @@ def read_record(folder: Path, otherwise: str = "") -> RunRecord:
         hint = f"Give a run folder, e.g. runs/reviews-1. {otherwise}".strip()
         raise ArtifactError("ARTIFACT-031", f"{folder}: no {RESULTS_FILE}, so this is not a finished run folder.", hint)
     try:
-        value = read_json(path)
+        value = read_json(path, MOST_RESULTS_BYTES)
     except (OSError, ValueError) as error:
         raise damaged("ARTIFACT-032", path, f"not readable JSON ({error})", otherwise) from error
     # The first records had no version.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MANIFEST_FILE = "MANIFEST.json"
 MOST_MANIFEST_BYTES = 1 << 20
 TENSORS = ".safetensors"
+LONGEST_NAME = 255  # bytes of a file's name, on every file system in use
 
 
 def write_manifest(folder: Path) -> None:
@@ -35,12 +37,29 @@ def hashes_of(folder: Path) -> dict[str, str]:
 
 def verify(folder: Path) -> None:
     """Raise ArtifactError unless every listed file exists with the listed hash, and all are files of this folder."""
+    place = folder / MANIFEST_FILE
+    try:
+        for name, expected in _own_names(folder).items():
+            place = folder / name
+            if not place.is_file():
+                raise ArtifactError("ARTIFACT-003", f"{place}: this file is missing.", "Restore it from a copy.")
+            is_large = not name.endswith(TENSORS) and place.stat().st_size > MOST_BYTES
+            if is_large or _sha256(place) != expected:
+                hint = "Its bytes are not those that were saved. Restore it from a copy."
+                raise ArtifactError("ARTIFACT-004", f"{place}: this file is damaged.", hint)
+    except OSError as error:
+        message = f"{place}: this file cannot be read ({error.strerror or error})."
+        raise ArtifactError("ARTIFACT-004", message, "Restore it from a copy.") from error
+
+
+def _own_names(folder: Path) -> dict[str, str]:
+    """Return what a folder's manifest lists; ArtifactError unless it is undamaged, and names files of this folder."""
     path = folder / MANIFEST_FILE
     require_own_files(folder, MANIFEST_FILE)
     if not path.is_file():
         raise ArtifactError("ARTIFACT-001", f"{folder}: no {MANIFEST_FILE}, so this is not a saved adapter.")
     try:
-        files = read_own_json(path, MOST_MANIFEST_BYTES)["files"]
+        files: dict[str, str] = read_own_json(path, MOST_MANIFEST_BYTES)["files"]
         intact = path.read_bytes() == manifest_bytes(files) and all(isinstance(one, str) for one in files.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         intact = False
@@ -48,21 +67,15 @@ def verify(folder: Path) -> None:
         raise ArtifactError("ARTIFACT-002", f"{path}: this file is damaged.", "Restore the folder from a copy.")
     _require_own_names(path, list(files))
     require_own_files(folder, *files)
-    for name, expected in files.items():
-        if not (folder / name).is_file():
-            raise ArtifactError("ARTIFACT-003", f"{folder / name}: this file is missing.", "Restore it from a copy.")
-        is_large = not name.endswith(TENSORS) and (folder / name).stat().st_size > MOST_BYTES
-        if is_large or _sha256(folder / name) != expected:
-            hint = "Its bytes are not those that were saved. Restore it from a copy."
-            raise ArtifactError("ARTIFACT-004", f"{folder / name}: this file is damaged.", hint)
+    return files
 
 
 def _require_own_names(manifest: Path, names: Sequence[str]) -> None:
     """Raise ArtifactError for names that are no file of this very folder, or one file on some systems."""
-    folded = [name.casefold() for name in (*names, MANIFEST_FILE)]
+    folded = Counter(name.casefold() for name in (*names, MANIFEST_FILE))
     for name in names:
         is_plain = name.isprintable() and not set(name) & set("/\\:") and name.strip(". ") != ""
-        if not is_plain or folded.count(name.casefold()) > 1:
+        if not is_plain or len(name.encode()) > LONGEST_NAME or folded[name.casefold()] > 1:
             message = f"{manifest}: it names {name!r:.80}, which is not a file of its own in this folder."
             raise ArtifactError("ARTIFACT-052", message, "Nothing was read. Use a copy from where it was made.")
 

@@ -24,6 +24,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from lightune.bounded import first_twin
 from lightune.data.python_data import TEXT_PAIR, python_tables, text_and_label_columns
 from lightune.data.sources import PYTHON
 from lightune.durable import disk, make_folder, write_file
@@ -241,9 +242,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):
         if len(names) < 2:
             text = f"{PYTHON}: y has {len(names)} class{'es' * (not names)}; two or more are needed."
             raise InputError("DATA-022", text, "Give texts of another class.")
-        twins = [name for name in names if names.count(name) > 1]
-        if twins:
-            raise InputError("DATA-033", f'{PYTHON}: several labels are read as "{twins[0]}".', "Write them alike.")
+        if (twin := first_twin(names)) is not None:
+            raise InputError("DATA-033", f'{PYTHON}: several labels are read as "{twin}".', "Write them alike.")
         self._fit(texts, [names[code] for code in encoder.transform(labels).tolist()])
         self.classes_, self._names = encoder.classes_, names
         return self

@@ -135,7 +135,8 @@ MODELS: dict[str, Make] = {
     "tokenizer settings nested deep": raw("tokenizer_config.json", DEEP),
     "a tokenizer that is none": raw("tokenizer.json", pickled),
     "a configuration nested deep": raw("config.json", DEEP),
-    "a configuration of 5 MB": raw("config.json", b'{"model_type": "distilbert", "x": "' + b"x" * 5_000_000 + b'"}'),
+    "a configuration of 70 MB": raw(
+        "config.json", lambda folder: b'{"model_type": "distilbert", "x": "' + b"x" * 70_000_000 + b'"}'),
     "a width of 1e12": config(dim=BIG, hidden_dim=BIG),
     "a width of 60,000": config(dim=60_000, hidden_dim=60_000),
     "1e9 layers": config(n_layers=10**9),
@@ -200,6 +201,8 @@ def listed(*names: str) -> Make:
 
 
 FITTING: Make = write_manifest
+NAMES = [f"n{number:06d}" for number in range(100_000)]
+TWIN = ("{" + ", ".join(f'"{name}": 0' for name in [*NAMES, NAMES[-1]]) + "}").encode()
 REGEX = {"(.*a)*(.*b)*(.*c)*x": 8}
 # A saved adapter, whose folder is changed; given to `predict`, and to the path without torch.
 ADAPTERS: dict[str, Make] = {
@@ -209,6 +212,9 @@ ADAPTERS: dict[str, Make] = {
     "a manifest that names itself": listed("manifest.json"),
     "a manifest with two names that are one": listed("LIGHTUNE.json"),
     "a manifest nested deep": raw("MANIFEST.json", DEEP),
+    "a manifest with 12,000 names": listed(*NAMES[:12_000]),
+    "a manifest with a name of 300 letters": listed("x" * 300),
+    "a description with the last of 100,000 names twice": both(raw("lightune.json", TWIN), FITTING),
     "a pickle named safetensors": both(raw("adapter_model.safetensors", pickled), FITTING),
     "a description nested deep": both(raw("lightune.json", DEEP), FITTING),
     "a rank of 1e9": both(options("lora", rank=10**9), FITTING),
@@ -218,8 +224,10 @@ ADAPTERS: dict[str, Make] = {
     "a prefix of 4,000 tokens": both(options("prefix", num_virtual_tokens=4000), FITTING),
     "a rank of 1e9 by PEFT's name": both(about(method="hra", method_options={
         "r": 10**9, "roles": ["query"]}), FITTING),
-    "a pattern that takes forever": both(about(method="gralora", method_options={
+    "a pattern that takes forever": both(about(method="delora", method_options={
         "rank_pattern": REGEX, "roles": ["query"]}), FITTING),
+    "a pattern with a rank of 1e9": both(about(method="delora", method_options={
+        "rank_pattern": {"q_lin": 10**9}, "roles": ["query"]}), FITTING),
     "targets that are a pattern": both(options("lora", target_modules="(.*a)*(.*b)*x"), FITTING),
     "targets that are a pattern in a list": both(options("lora", target_modules=["(.*a)*(.*b)*x"]), FITTING),
     "layers replicated": both(options("lora", layer_replication=[[0, 10**9]]), FITTING),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from lightune.errors import ArtifactError, InterruptedRunError
 from lightune.inference.torch_free import quick_logits
 from lightune.methods import make_method
 from lightune.models.load import ModelSource, fingerprint, load_model
+from lightune.models.tokenizer_files import is_tokenizer_file
 from lightune.progress import Silent
 from lightune.recipe import SettledTraining
 from lightune.tasks import TASKS, Task
@@ -183,11 +186,36 @@ def test_what_is_sound_is_answered(adapters: Any) -> None:
 def test_files_beside_those_of_the_manifest_are_not_read(adapters: Any, tmp_path: Path) -> None:
     """A tokenizer reads more files than it was saved to, if they lie there."""
     folder, base = adapters()
-    for name in ("special_tokens_map.json", "added_tokens.json", "config.json", "chat_template.jinja", "vocab.txt"):
+    for name in (
+        "special_tokens_map.json", "added_tokens.json", "config.json", "chat_template.jinja", "vocab.txt", "Vocab.TXT",
+        "tokenizer.4.0.json", "spiece.model",
+    ):  # fmt: skip
         (folder / name).write_text("{}", encoding="utf-8")
         answers = [refusal(lambda: without_torch(folder, base)), refusal(lambda: usual(folder, base))]
         assert answers == ["ARTIFACT-053"] * 2, name
         (folder / name).unlink()
+
+
+def test_files_beside_that_nothing_reads_are_left_alone(adapters: Any) -> None:
+    """What macOS leaves on other file systems, what backups and people do."""
+    folder, base = adapters()
+    for name in ("._tokenizer.json", "._special_tokens_map.json", ".vocab.txt", "notes.txt", "scores.json", "a.py"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+        assert without_torch(folder, base) is not None, name
+        assert usual(folder, base).shape == (1, 3), name
+        (folder / name).unlink()
+
+
+def test_every_name_that_a_tokenizer_looks_for_is_known() -> None:
+    """By the source of the installed transformers."""
+    models = Path(str(find_spec("transformers").origin)).parent / "models"  # type: ignore[union-attr]
+    told = [
+        re.search(r"^VOCAB_FILES_NAMES = \{(.*?)\}", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for path in models.glob("*/tokenization_*.py")
+    ]
+    names = {name for one in told if one for name in re.findall(r': "([^"]+)"', one.group(1))}
+    assert len(names) > 15
+    assert {name for name in names if not is_tokenizer_file(name)} == set()
 
 
 class StopAt(Silent):

@@ -25,7 +25,7 @@ ALL = [(kind, name) for kind, makes in KINDS.items() for name in makes]
 SHORT = {
     "pickled weights alone", "auto_map inside", "attention from the Hub", "an adapter's file that names another model",
     "1e9 layers", "a width of 60,000", "a header of 2^60 bytes", "a manifest that names a file above", "a rank of 1e9",
-    "a pattern that takes forever", "a tokenizer with auto_map",
+    "a pattern that takes forever", "a pattern with a rank of 1e9", "a tokenizer with auto_map",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from lightune.cli.main import main
 from lightune.durable import append_to, disk, library_files, new_folder, write_file
 from lightune.errors import ArtifactError, InterruptedRunError, LightuneError, RecipeError
 from lightune.inference.answer_files import write_rows
+from lightune.links import require_own_files
 from lightune.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
@@ -239,3 +240,27 @@ def test_the_links_of_the_hubs_cache_are_followed_within_it(run: Path, tmp_path:
     (snapshot / name).symlink_to(run / "adapter" / name)
     with pytest.raises(ArtifactError, match="ARTIFACT-071"):
         lightune.load(snapshot, base_model=str(base))
+
+
+def test_links_of_the_hubs_cache_are_followed_however_they_are_reached(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = in_hub_cache(run / "adapter", tmp_path / "hub")
+    (tmp_path / "mine").symlink_to(snapshot)
+    (tmp_path / "cache").symlink_to(tmp_path / "hub")
+    for folder in (snapshot, tmp_path / "mine", tmp_path / "cache" / snapshot.relative_to(tmp_path / "hub")):
+        require_own_files(folder, "lightune.json")
+    monkeypatch.chdir(snapshot)
+    require_own_files(Path(), "lightune.json")
+    monkeypatch.chdir(tmp_path)
+    require_own_files(Path("mine"), "lightune.json")
+
+
+def test_links_that_lead_out_of_the_hubs_cache_are_not_followed(run: Path, tmp_path: Path, victim: Path) -> None:
+    """Not even in a folder named snapshots, nor through a link to it."""
+    snapshot = in_hub_cache(run / "adapter", tmp_path / "hub")
+    (tmp_path / "mine").symlink_to(snapshot)
+    (snapshot / "evil.json").symlink_to(victim)
+    for folder in (snapshot, tmp_path / "mine"):
+        with pytest.raises(ArtifactError, match="ARTIFACT-071"):
+            require_own_files(folder, "evil.json")

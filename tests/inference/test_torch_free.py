@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import lightune
 from lightune.errors import ArtifactError
 from lightune.inference.torch_free import quick_logits
-from saved_adapters import make_adapter, without_tokenizer
+from saved_adapters import in_format_2, make_adapter, without_tokenizer
 
 TEXTS = [
     "a lovely film",
@@ -131,6 +131,24 @@ def test_a_tokenizer_whose_settings_contradict_its_file_is_left_to_the_usual_pat
     assert quick_logits(str(folder), TEXTS, str(base)) is not None
     path.write_text(json.dumps({**settings, "tokenizer_class": "BertTokenizer", "do_lower_case": False}))
     assert quick_logits(str(folder), TEXTS, str(base)) is None
+
+
+@pytest.mark.parametrize("kind", ["BertTokenizer", "PreTrainedTokenizerFast"])
+def test_a_tokenizer_file_with_a_name_twice_is_no_bug(made: Made, tmp_path: Path, kind: str) -> None:
+    """The library takes the last of the two, on both paths."""
+    run = shutil.copytree(made(), tmp_path / "run")
+    path, about = run / "tokenizer.json", run / "tokenizer_config.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"[PAD]": 0', '"[PAD]": 0, "[PAD]": 0'), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    about.write_text(json.dumps({**json.loads(about.read_bytes()), "tokenizer_class": kind}), encoding="utf-8")
+    in_format_2(run)
+    found = quick_logits(str(run), TEXTS)
+    if kind == "BertTokenizer":  # which normalizes otherwise than this file says
+        assert found is None
+        return
+    assert found is not None
+    np.testing.assert_allclose(found[1], lightune.load(run, device="cpu").logits(TEXTS), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

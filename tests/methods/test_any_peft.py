@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +18,7 @@ from adapter_trials import SEED, SMALL, require_sound
 from lightune.errors import RecipeError
 from lightune.methods import METHODS, make_method
 from lightune.methods.any_peft import REFUSED, TRIED, peft_names, usable_names
+from lightune.methods.name_patterns import is_pattern
 from tiny import ARCHITECTURES
 
 # A bias scale that nothing moves while the bias is zero, as all biases of the tiny models are.
@@ -157,3 +160,38 @@ def test_shares_and_seeds_have_bounds_of_their_own(name: str, options: dict[str,
 @pytest.mark.parametrize(("name", "option"), [("pvera", "projection_prng_key"), ("gralora", "hybrid_r")])
 def test_a_default_of_none_at_all_can_be_said_aloud(name: str, option: str) -> None:
     assert make_method(name, {option: 0}).options()[option] == 0
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["layer.[01].*query", r"layer\.(0|1)\..*q_lin", "q_lin", "^distilbert.transformer.layer.0.attention.q_lin"],
+)
+def test_names_of_a_pattern_may_be_simple_regular_expressions(load_tiny: Callable[..., Any], pattern: str) -> None:
+    """PEFT's documentation has the first one; where a name matches nothing the usual rank is used."""
+    loaded = load_tiny("distilbert")
+    method = make_method("delora", {"rank_pattern": {pattern: 4}, "r": 8})
+    model = method.attach(loaded.model, loaded.anatomy, 1).model
+    ranks = {name: value.shape[0] for name, value in model.named_parameters() if "delora_A" in name}
+    assert method.options()["rank_pattern"] == {pattern: 4}
+    assert (len(set(ranks.values())) == 2) == ("query" not in pattern), ranks
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        0, None, "", "(.*a)*x", "(a|aa)+", "(?:a+)+$", ".*.*.*.*x", "(a|a)" * 20 + "x", "a?" * 30 + "a" * 30, r"(a)\1",
+        "a{1,9}{1,9}", "(?=a)", "[", "(", "a**", "x" * 501,
+    ],
+)  # fmt: skip
+def test_other_names_of_a_pattern_are_faults(pattern: Any) -> None:
+    for option in ("rank_pattern", "lambda_pattern"):
+        with pytest.raises(RecipeError, match="is not the name of a module"):
+            make_method("delora", {option: {pattern: 4}})
+
+
+def test_the_slowest_pattern_that_is_taken_takes_no_time() -> None:
+    name, worst = "layer." * 12 + "a" * 60, "[a-z.]*[a-z.]*[a-z.]*X"
+    assert is_pattern(worst)
+    began = time.perf_counter()
+    assert re.match(rf"(.*\.)?({worst})$", name) is None
+    assert time.perf_counter() - began < 0.2

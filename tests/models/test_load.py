@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lightune.errors import ArtifactError, RecipeError
+from lightune.models.config import read_config
 from lightune.models.load import LoadedModel, ModelSource, find_model, fingerprint, load_model
 from tiny import REPRESENTATIVE, classes
 
@@ -126,6 +127,22 @@ def test_a_config_that_asks_for_code_is_refused(copied: Callable[[str], Path], p
     with pytest.raises(RecipeError, match="never done") as caught:
         load_folder(folder)
     assert caught.value.code == "RECIPE-043"
+
+
+@pytest.mark.parametrize("label", ["auto_map", "code_revision", "quantization_config", "use_kernels", "n_head"])
+def test_a_label_may_have_the_name_of_a_setting(copied: Callable[[str], Path], label: str) -> None:
+    folder, number = copied("distilbert"), 2000  # more than any model has heads
+    change_json(folder / "config.json", id2label={str(number): label}, label2id={label: number})
+    assert read_config("model", folder)["label2id"] == {label: number}
+
+
+def test_quantized_weights_are_refused_for_what_they_are(copied: Callable[[str], Path]) -> None:
+    folder = copied("distilbert")
+    change_json(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(RecipeError, match="quantized") as caught:
+        read_config("model", folder)
+    assert caught.value.code == "RECIPE-120"
+    assert "code" not in caught.value.message
 
 
 @pytest.mark.parametrize("known_class", [True, False])

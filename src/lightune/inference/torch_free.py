@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightune.bounded import read_json
 from lightune.data.windows import CUT, cut_into_windows
 from lightune.inference.expected_tensors import PEFT_PREFIX, adapter_tensors, lora_scale, model_tensors
 from lightune.inference.numpy_encoder import FAMILIES, Array, Tensors, is_plain, logits_of, needed
@@ -104,8 +103,7 @@ def _token_ids(
     tokenizer = _backend(files[0])
     if tokenizer is None:
         return None
-    told = read_json(files[0])
-    if settings.get("tokenizer_class") not in GENERIC and not _agree(told.get("normalizer") or {}, settings):
+    if settings.get("tokenizer_class") not in GENERIC and not _agree(tokenizer, settings):
         return None
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -135,11 +133,14 @@ def _windows(found: Encoding, limit: int) -> list[Sequence[int]]:
     return [row["ids"] for row in cut_into_windows({"ids": found.ids}, found.sequence_ids, limit)[0]]
 
 
-def _agree(normalizer: Mapping[str, object], settings: Mapping[str, object]) -> bool:
+def _agree(tokenizer: Tokenizer, settings: Mapping[str, object]) -> bool:
     """Whether BERT's tokenizer class would normalize texts as the file does."""
-    told = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
-    is_same = all(name not in settings or settings[name] == normalizer.get(key) for key, name in told.items())
-    return normalizer.get("type") == "BertNormalizer" and is_same
+    from tokenizers.normalizers import BertNormalizer
+
+    normalizer, told = tokenizer.normalizer, {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
+    if not isinstance(normalizer, BertNormalizer):
+        return False
+    return all(name not in settings or settings[name] == getattr(normalizer, key) for key, name in told.items())
 
 
 def _tensors(source: ModelSource, raw: Mapping[str, Any], folder: Path, config: ArtifactConfig) -> Tensors | None:

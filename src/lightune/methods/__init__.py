@@ -33,7 +33,7 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
 )
 from lightune.methods.any_peft import make_named
 from lightune.methods.base import Attachment, Method
-from lightune.methods.option_values import choices, require_no_fault, role_faults
+from lightune.methods.option_values import choices, require_no_fault, role_faults, twin_faults
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
 from lightune.models.architectures import ARCHITECTURES
@@ -111,7 +111,7 @@ def _validated(kind: type[Method], given: dict[str, Any], faults: list[str]) -> 
             said = "a list is needed, [name] for one" if fault["type"] == "tuple_type" else str(fault["msg"])
             faults.append(f"{path}: {said.removeprefix('Value error, ')}{of_one}")
         return None
-    faults += role_faults(getattr(method, "roles", ()))
+    faults += role_faults(getattr(method, "roles", ())) + twin_faults(vars(method))
     return method
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightune.errors import RecipeError, did_you_mean, spelt_like, written
 from lightune.methods.base import Attachment
-from lightune.methods.option_values import choices, require_no_fault, role_faults
+from lightune.methods.name_patterns import is_pattern
+from lightune.methods.option_values import choices, require_no_fault, role_faults, twin_faults
 from lightune.methods.peft_method import REFUSALS, PeftMethod, named_targets
 from lightune.methods.registry import METHODS
 from lightune.models.anatomy import LINEAR_ROLES
@@ -46,7 +46,6 @@ TRIED = frozenset(
     {"beft", "c3a", "deft", "delora", "frod", "glora", "gralora", "hira", "hra", "osf", "peanut", "psoft"}
     | {"pvera", "road", "shira", "supertuning", "tinylora", "unilora", "vblora", "waveft"}
 )
-PLAIN_NAME = re.compile(r"[\w.-]{1,500}")
 # Fields of a PeftConfig that are set from the model and the task.
 OURS = frozenset(
     {"task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode"}
@@ -187,6 +186,7 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
     faults += _wrong_kinds(kind, settings)
     faults += _pattern_faults(settings)
     faults += role_faults(roles if _is_names(roles) else ())
+    faults += twin_faults({**settings, "roles": roles, "target_modules": targets})
     faults += [
         f"method.{key}: a list of names is needed (given: {written(value)})"
         for key, value in (("roles", roles), ("target_modules", targets))
@@ -201,13 +201,13 @@ def _check(name: str, settings: Mapping[str, Any], roles: Any, targets: Any) -> 
 
 
 def _pattern_faults(settings: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with names that PEFT would read as regular expressions: they are to be plain ones."""
+    """Return what is wrong with names that PEFT reads as regular expressions."""
     patterns = {key: value for key, value in settings.items() if key.endswith("_pattern") and isinstance(value, dict)}
     return [
-        f"method.{key}: {name!r:.80} is not the name of a module; regular expressions are not taken"
+        f"method.{key}: {written(name)} is not the name of a module, or a regular expression with few repeats"
         for key, value in patterns.items()
         for name in value
-        if not PLAIN_NAME.fullmatch(name)
+        if not is_pattern(name)
     ]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from lightune.errors import RecipeError
+from lightune.bounded import first_twin
+from lightune.errors import RecipeError, written
 from lightune.models.anatomy import check_role
 
 
@@ -33,6 +34,14 @@ def role_faults(roles: Iterable[str]) -> list[str]:
         except RecipeError as error:
             faults.append(f"method.roles: {error.message} {error.hint}")
     return faults
+
+
+def twin_faults(options: Mapping[str, Any]) -> list[str]:
+    """Return a fault for each list of names that has one of them twice."""
+    lists = {key: value for key, value in options.items() if isinstance(value, list | tuple)}
+    named = {key: value for key, value in lists.items() if all(isinstance(one, str) for one in value)}
+    twins = {key: twin for key, value in named.items() if (twin := first_twin(value)) is not None}
+    return [f"method.{key}: {written(twin)} is there twice" for key, twin in twins.items()]
 
 
 def require_no_fault(faults: Sequence[str]) -> None:

@@ -16,11 +16,13 @@ from lightune.tasks.base import Task
 # Longer texts are cut, unless data.max_length asks for more tokens and the model takes them.
 DEFAULT_MAX_LENGTH = 512
 PEFT_FILE = "adapter_config.json"
-MOST_BYTES = 1 << 22  # of config.json: names of thousands of labels
 ASKS_FOR_CODE = {
     "auto_map", "trust_remote_code", "custom_pipelines", "custom_generate", "transformers_weights",
-    "quantization_config", "kernel_config", "use_kernels", "code_revision",
+    "kernel_config", "use_kernels", "code_revision",
 }  # fmt: skip
+QUANTIZED = "quantization_config"
+NOTHING: tuple[Any, ...] = (None, False, {}, [], "")
+LABELS = ("id2label", "label2id")  # whose names are those of people
 IMPLEMENTATIONS = {"attn_implementation", "experts_implementation"}
 ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", "grouped_mm", "batched_mm"}
 # Numbers are bounded before anything is built of them; those of the largest models that exist are far below.
@@ -57,7 +59,7 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
         text = f"{name}: both {PEFT_FILE} and config.json are here: an adapter and a model."
         raise RecipeError("RECIPE-041", text, "Keep them in two folders, and give the model's.")
     try:
-        raw = read_json(path, MOST_BYTES)
+        raw = read_json(path)
     except (OSError, ValueError) as error:
         raise RecipeError("RECIPE-042", f"{path}: not JSON ({error}).") from error
     if not isinstance(raw, dict):
@@ -71,13 +73,19 @@ def read_config(name: str, folder: Path) -> dict[str, Any]:
 
 
 def refuse_code(name: str, raw: Mapping[str, Any]) -> None:
-    """Raise RecipeError where a configuration asks, at any depth, for code or for files that it names itself."""
+    """Raise RecipeError where a configuration asks, at any depth, for code or for files that it names itself.
+
+    Quantized weights are refused too: the library that would read them depends on the configuration.
+    """
     for key, value in _settings(raw):
-        asks = key in ASKS_FOR_CODE and value not in (None, False, {}, [], "")
+        if key == QUANTIZED and value not in NOTHING:
+            hint = "Use the model with its full weights; `model_precision: int8` or `nf4` makes them as small."
+            raise RecipeError("RECIPE-120", f"{name}: its weights are quantized, which are not read.", hint)
+        asks = key in ASKS_FOR_CODE and value not in NOTHING
         if asks or (key.removeprefix("_").removesuffix("_internal") in IMPLEMENTATIONS and not _are_known(value)):
             raise RecipeError(
                 "RECIPE-043", f"{name}: this model wants to run code of its own ({key}), which is never done.",
-                "Use a model whose architecture transformers itself knows, with weights that are not quantized.",
+                "Use a model whose architecture transformers itself knows.",
             )  # fmt: skip
 
 
@@ -88,11 +96,13 @@ def _are_known(value: Any) -> bool:
 
 
 def _settings(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each name with its value, at any depth; `read_json` has bounded the depth."""
+    """Yield each name with its value, at any depth, but for labels; `read_json` has bounded the depth."""
     if isinstance(value, Mapping):
         yield from value.items()
-    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        yield from _settings(inner)
+    inside = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in inside:
+        if name not in LABELS:
+            yield from _settings(inner)
 
 
 def token_limit(config: Mapping[str, Any], tokenizer_limit: Any) -> int:

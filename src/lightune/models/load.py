@@ -200,7 +200,7 @@ def _read(source: ModelSource, task: Task, seed: int, precision: str) -> tuple[P
     kind = class_for(task, source.name, config)
     with torch.device("meta"), explained(source.name):
         outline = kind(config)
-    require_room_in(source.name, source.folder, outline)
+    require_room_in(source.name, source.folder, outline, task.outputs)
     with runtime.seeded(seed, "head"), explained(source.name):
         model, info = kind.from_pretrained(
             source.folder,

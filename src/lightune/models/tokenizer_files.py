@@ -19,8 +19,24 @@ SETTINGS_FILE = "tokenizer_config.json"
 # What transformers reads a tokenizer from; a saved one is the first two, or settings with a vocabulary.
 FILES = ("tokenizer.json", SETTINGS_FILE, "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
          "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")  # fmt: skip
+# Everything else that some tokenizer of transformers, or PEFT, looks for in a folder.
+LOOKED_FOR = {
+    *FILES, "config.json", "adapter_config.json", "processor_config.json", "preprocessor_config.json",
+    "additional_chat_templates", "chat_template.json", "tekken.json", "bpe.codes", "byte_maps.json", "dict.txt",
+    "emoji.json", "entity_vocab.json", "normalizer.json", "prophetnet.tokenizer", "target_vocab.json", "vocab-src.json",
+    "vocab-tgt.json", "word_pronunciation.json", "word_shape.json",
+}  # fmt: skip
+OF_TOKENIZERS = (".model", ".spm", ".tiktoken", ".jinja")
 # Settings that transformers derives from a tokenizer.json that truncates or pads, and arguments of loading.
 NOT_SAVED = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "is_local", "local_files_only")
+
+
+def is_tokenizer_file(name: str) -> bool:
+    """Say whether transformers might read a file of this name along with a tokenizer; on some systems in any case."""
+    folded = name.casefold()
+    is_versioned = folded.startswith("tokenizer.") and folded.endswith(".json")
+    is_read = folded in LOOKED_FOR or folded.endswith(OF_TOKENIZERS) or is_versioned
+    return is_read and not name.startswith(".")
 
 
 def load_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:

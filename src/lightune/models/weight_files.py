@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,16 @@ def require_weights(name: str, folder: Path) -> None:
         read_headers(path)
 
 
-def require_room_in(name: str, folder: Path, model: nn.Module) -> None:
+def require_room_in(name: str, folder: Path, model: nn.Module, outputs: int) -> None:
     """Raise ArtifactError for a model that is far larger than its weights: most of it would be made up.
 
-    `model` is one without values, on the meta device. A head may be missing, and weights may be stored in half.
+    `model` is one without values, on the meta device. A head may be missing, and weights may be stored in half. The
+    output layer counts by itself, as it has a row for each label.
     """
-    needed = sum(value.numel() for value in model.parameters())
     held = total_numbers(_weight_files(folder))
+    shapes = [tuple(value.shape) for value in model.parameters()]
+    rows = max((math.prod(shape) for shape in shapes if len(shape) == 2 and shape[0] == outputs), default=0)
+    needed = max(sum(map(math.prod, shapes)) - rows, rows)
     if needed > held + MOST_NEW:
         message = f"{name}: config.json describes a model of {needed:,} numbers, the weights hold {held:,}."
         raise ArtifactError("ARTIFACT-057", message, "They do not belong together; download the model again.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from lightune.bounded import first_twin
 from lightune.errors import ArtifactError, RecipeError, did_you_mean
 from lightune.tasks import classification, multi_label, regression  # noqa: F401  (they register themselves)
 from lightune.tasks.base import Task
@@ -87,8 +88,7 @@ def _claims(name: str, kind: type[Task], column: LabelColumn, wishes: Wishes) ->
 
 def _sound(task: Task) -> Task:
     """Return the task. Raises RecipeError where a file of answers would have two columns of one name."""
-    names = ["text", "text_pair", task.target_column, *task.answer_columns]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_twin(["text", "text_pair", task.target_column, *task.answer_columns])
     if twice is not None:
         text = f'the task {task.name} calls a column of its answers "{twice}", which is the name of another one.'
         raise RecipeError("RECIPE-018", text, "Rename it in answer_columns.")
