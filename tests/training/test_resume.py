@@ -147,6 +147,14 @@ def test_every_method(make_loop: Make, taken: list[Any], method: str) -> None:
     require_equal_at(2, make_loop, taken, method=method, learning_rate=None)
 
 
+def test_adalora_goes_on_after_its_ranks_are_settled(make_loop: Make) -> None:
+    """Then importance is of none any more, and only which ranks are left is kept."""
+    asked = {"method": "adalora"}
+    wanted = uninterrupted(make_loop, **asked)
+    trial = stopped(make_loop, wanted["counts"][0] - 1, **asked)
+    require_equal(went_on(make_loop, trial.folder, **asked), wanted)
+
+
 @pytest.mark.faults
 @pytest.mark.guarantee(
     "A training stopped at any step, every method: the same bits, from the same examples in the same order"

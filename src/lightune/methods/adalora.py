@@ -169,13 +169,13 @@ def _importance(model: nn.Module) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def require_importance(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raise ValueError unless tensors say how important all of these parameters' entries are, or that of none."""
+    """Raise ValueError unless tensors say how important all of these parameters' entries are, and which are left."""
     import torch
 
     forms = {name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}
     expected = {f"{kind}.{name}": (tuple(one.shape), one.dtype) for kind in IMPORTANCE for name, one in own.items()}
     pattern = {f"{PATTERN}.{name}": ((one.numel(),), torch.bool) for name, one in own.items() if ".lora_E." in name}
-    if forms not in ({}, expected, expected | pattern):
+    if forms not in ({}, expected, expected | pattern, pattern):  # once ranks are settled, only which are left matters
         raise ValueError("its importance of ranks is of other parameters")
 
 
