@@ -39,10 +39,6 @@ def require_nothing_lost(found: list[dict[str, Any]], count: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
-def test_some_kills(tmp_path: Path) -> None:
-    require_nothing_lost(prove(tmp_path, 2, 1), 2)
-
-
 @pytest.mark.faults
 @pytest.mark.guarantee("A killed run goes on: at most `save_steps` steps are computed again, to the same weights")
 def test_two_hundred_kills(tmp_path: Path, record_property: Noted) -> None:
