@@ -39,6 +39,12 @@ TASKS = ("classification", "multi_label", "regression")
 SHORT = [("classification", "accumulation", 1), ("multi_label", "one micro-batch", 0), ("regression", "uncached", 2)]
 
 
+@pytest.fixture(autouse=True)
+def quick_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not look for garbage: that takes seconds among the objects of a test process."""
+    monkeypatch.setattr("lightune.memory.gc.collect", lambda: 0)
+
+
 def require_as_with_enough(load: Load, folder: Path, task: str, way: str, shortages: Sequence[int]) -> float:
     """Require that each shortage changes nothing but the micro-batches; return the largest difference of a weight."""
     enough, worst = training(load(), folder / "enough", task, **WAYS[way]), 0.0
