@@ -292,3 +292,40 @@ def test_a_folder_of_that_name_with_other_files_is_left_alone(recipe: Any) -> No
     with pytest.raises(RecipeError, match="an unfinished run is there"):
         lightune.run(recipe, "out")
     assert Path("out.partial/notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_where_no_checkpoint_is_whole_it_begins_again_says_so_and_removes_nothing(
+    recipe: Any, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their names count as newer than those of the first steps: pruning took these for the old ones."""
+    folder = stopped(recipe, step=7)
+    found = sorted(path.name for path in (folder / "checkpoints").iterdir() if path.name.startswith("step-"))
+    assert len(found) == 2
+    for name in found:
+        (folder / "checkpoints" / name / "state.json").unlink()
+    said: list[str] = []
+
+    class Ended(Interrupter):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    with pytest.raises(InterruptedRunError):
+        lightune.resume("out", Ended(step=5))
+    left = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert {f"damaged-{name}" for name in found} <= left
+    assert all(any(f"{name} was passed over" in text for text in said) for name in found)
+    lightune.resume("out")
+    require_same_run(Path("out"), whole)
+
+
+def test_an_error_in_a_resumed_run_without_a_checkpoint_removes_nothing(
+    recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stopped(recipe, step=2)
+    for path in folder.glob("checkpoints/step-*/state.json"):
+        path.unlink()
+    kept = sorted(folder.glob("checkpoints/*/*"))
+    monkeypatch.setattr("lightune.resuming.finish", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lightune.resume("out")
+    assert len(sorted(folder.glob("checkpoints/damaged-*/*"))) == len(kept)

@@ -24,7 +24,7 @@ from lightune.report.without_paths import recipe_at_home
 from lightune.run_folder import LOCK_FILE, RunFolder
 from lightune.run_state import STATE_FILE, RunState, read_state, require_same
 from lightune.training.checkpoint import FOLDER as CHECKPOINTS
-from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, newest
+from lightune.training.checkpoint import Checkpoint, can_go_on, load_checkpoint, search, set_aside
 from lightune.training.distributed import all_ranks, ending_together
 from lightune.training.journal import METRICS_FILE
 from lightune.values.home import path_at_home, user_path
@@ -63,9 +63,10 @@ def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunReco
     with ending_together(), folder as place:
         prepared = prepare(recipe, method, splits, place.working, Silent(), ())
         changes = require_same(then, state_of(prepared))
-        start = newest(place.working)
+        start, passed_over = search(place.working)
+        set_aside(place.working, start)
         remove_leavings(place.working)
-        notes = [*then.notes, *([] if start is None else start.passed_over), *changes]
+        notes = [*then.notes, *passed_over, *changes]
         for note in notes:
             reporter.note(note)
         return finish(_started(replace(prepared, reporter=reporter, notes=tuple(notes)), start), place)

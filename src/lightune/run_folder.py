@@ -139,6 +139,8 @@ class RunFolder:
         if keeps:
             self._say_how_to_go_on(error)
             return
+        if not self._is_new:  # what was there before, damaged or not, is not ours to remove
+            return
         disk.remove(self.working)
         for parent in self._new_parents:
             remove_empty(parent)
@@ -153,7 +155,11 @@ class RunFolder:
         command = f"lightune resume {shlex.quote(str(self.final))}"
         if isinstance(error, LightuneError):
             if command not in error.hint:
-                error.hint = f"{error.hint}\nThe last checkpoint is kept. Go on from it: {command}".lstrip("\n")
+                error.hint = (
+                    f"{error.hint}\nThe last checkpoint is kept. Once that is mended, go on from it: {command}".lstrip(
+                        "\n"
+                    )
+                )
             return
         if isinstance(error, Exception):  # of another kind than lightune's own: its message stays the message
             error.add_note(f"The last checkpoint is kept. Go on from it: {command}")

@@ -81,7 +81,7 @@ def require_same(then: RunState, now: RunState) -> list[str]:
         found += [f"{what}: not the same bytes (sha256 {one[:12]} then, {other[:12]} now)"] if one != other else []
     if found:
         message = "the run cannot go on, because what it depends on has changed:\n  " + "\n  ".join(found)
-        raise ArtifactError("ARTIFACT-050", message, "Restore that, or remove the folder and run again.")
+        raise ArtifactError("ARTIFACT-050", message, "Restore what changed; or run again, with another --output.")
     machines = ({name: one.machine[name] for name in BITS} for one in (then, now))
     bits = list(_differences("", *machines))
     return [f"The last bits may differ from an uninterrupted run: {'; '.join(bits)}."] if bits else []

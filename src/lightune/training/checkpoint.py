@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lightune.training.distributed import Ranks
 
 FOLDER = CHECKPOINTS
+DAMAGED = "damaged-"  # before the name of one that was passed over; nothing of it is read or removed
 BEST = "best-"  # the weights of a best epoch
 STEP = "step-"
 WEIGHTS = "weights"
@@ -124,6 +125,20 @@ def newest(run: Path) -> Checkpoint | None:
 
     One whose best epoch's weights are damaged is not whole either: they could not be restored.
     """
+    return search(run)[0]
+
+
+def set_aside(run: Path, start: Checkpoint | None) -> None:
+    """Rename the checkpoints behind the one that a run goes on from: they are damaged, and would count as newer."""
+    below = run / FOLDER
+    for folder in list(_steps(below)) if below.is_dir() else ():
+        if start is None or folder.name > start.folder.name:
+            disk.remove(below / f"{DAMAGED}{folder.name}")
+            disk.rename(folder, below / f"{DAMAGED}{folder.name}")
+
+
+def search(run: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    """Return the newest checkpoint that is whole, and what newer ones lack."""
     below, passed_over = run / FOLDER, list[str]()
     for folder in sorted(_steps(below), reverse=True) if below.is_dir() else ():
         try:
@@ -134,8 +149,8 @@ def newest(run: Path) -> Checkpoint | None:
         except ArtifactError as error:
             passed_over.append(f"{folder.name} was passed over: {error.message}")
             continue
-        return Checkpoint(folder, found.state, tuple(passed_over))
-    return None
+        return Checkpoint(folder, found.state, tuple(passed_over)), tuple(passed_over)
+    return None, tuple(passed_over)
 
 
 def _best_of(found: Checkpoint) -> int:
