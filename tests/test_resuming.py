@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,10 @@ import pytest
 import yaml
 
 import lightune
+from interrupting import AfterStep
 from lightune.cli.main import main
 from lightune.errors import ArtifactError, DataError, InterruptedRunError, LightuneError, RecipeError
-from lightune.progress import Advance, Silent
+from lightune.progress import Silent
 from lightune.run_state import read_state
 from lightune.training.checkpoint import newest
 from reloading_here import reloading_here
@@ -30,27 +28,16 @@ MEASURED = {"why", "runtime", "memory_before_bytes", "peak_memory_bytes", "sampl
 ELSEWHERE = {"run_folder", "inference", "resumed", "checkpoints"}
 
 
-class Interrupter(Silent):
-    """Sends the process a signal after a step of training, or when a phase begins."""
+class Interrupter(AfterStep):
+    """Sends the process a signal after a step of training, or raises KeyboardInterrupt when a phase begins."""
 
-    def __init__(self, step: int = 0, phase: str = "", number: int = signal.SIGINT) -> None:
-        self._step, self._phase, self._number = step, phase, number
+    def __init__(self, step: int = 0, phase: str = "") -> None:
+        super().__init__(step)
+        self._phase = phase
 
     def phase(self, title: str) -> None:
         if self._phase and title.startswith(self._phase):
             raise KeyboardInterrupt
-
-    @contextmanager
-    def steps(self, title: str, total: int) -> Iterator[Advance]:
-        done = 0
-
-        def advance(detail: str = "") -> None:
-            nonlocal done
-            done += 1
-            if title == "training" and done == self._step:
-                os.kill(os.getpid(), self._number)
-
-        yield advance
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A disk and a reporter that kill their own process at a drawn call or step; nothing can be tidied up after that."""
+"""A disk that kills its own process at a drawn call, or after a step; nothing can be tidied up after that."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 from lightune import durable
 from lightune.durable import Disk
-from lightune.progress import Advance, Silent
 
 KINDS = tuple(name for name in vars(Disk) if not name.startswith("_"))
 HAVE_PARTS = {"write", "append", "remove"}  # the others happen, or do not
@@ -39,26 +37,6 @@ class Kill:
         """Note what was hit, and end the process as `kill -9` does."""
         note.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-class KillAfterStep(Silent):
-    """Kills the process after a step of training."""
-
-    def __init__(self, kill: Kill, note: Path) -> None:
-        self._kill, self._note = kill, note
-
-    @contextmanager
-    def steps(self, title: str, total: int) -> Iterator[Advance]:
-        """Count the steps of training."""
-        done = 0
-
-        def advance(detail: str = "") -> None:
-            nonlocal done
-            done += title == "training"
-            if done == self._kill.number:
-                self._kill.now(self._note)
-
-        yield advance
 
 
 def count_calls(counts: dict[str, int]) -> None:

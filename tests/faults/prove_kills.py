@@ -20,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from killing import KINDS, Kill, KillAfterStep, count_calls, kill_at_call
+from killing import KINDS, Kill, count_calls, kill_at_call
 
 import lightune
+from interrupting import AfterStep
 from lightune.errors import LightuneError
 from lightune.progress import Reporter
 from lightune.recipe import Recipe, parse_recipe
@@ -158,7 +159,7 @@ def _label(task: str, text: str, label: str) -> Any:
 def _run(recipe: Recipe, output: Path, kill: Kill | None = None, note: Path = Path(os.devnull)) -> None:
     reporter: Reporter | None = None
     if kill is not None and kill.kind == "step":
-        reporter = KillAfterStep(kill, note)
+        reporter = AfterStep(kill.number, partial(kill.now, note))
     elif kill is not None:
         kill_at_call(kill, note)
     with reloading_here():

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,8 @@ import pytest
 from prove_kills import data_of
 
 import lightune
+from interrupting import AfterStep
 from lightune.errors import InterruptedRunError
-from lightune.progress import Advance, Silent
 from lightune.recipe import Recipe, parse_recipe
 from lightune.training.step import Step
 from reloading_here import reloading_here
@@ -30,25 +27,6 @@ ALIKE = (
     "adapter/adapter_model.safetensors",
     "adapter/lightune.json",
 )
-
-
-class StopAfter(Silent):
-    """Sends the process an interrupt after this many steps of training."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    @contextmanager
-    def steps(self, title: str, total: int) -> Iterator[Advance]:
-        done = 0
-
-        def advance(detail: str = "") -> None:
-            nonlocal done
-            done += title == "training"
-            if done == self._step and title == "training":
-                os.kill(os.getpid(), signal.SIGINT)
-
-        yield advance
 
 
 @pytest.fixture
@@ -83,7 +61,7 @@ def require_equal_at(stops: int, task: str, model: Path, taken: list[Any], folde
             taken.clear()
             output = folder / f"stopped-{step}"
             with pytest.raises(InterruptedRunError):
-                lightune.run(recipe, output, StopAfter(step))
+                lightune.run(recipe, output, AfterStep(step))
             assert len(taken) == step
             found = lightune.resume(output)
             assert taken == rows

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from interrupting import AfterStep
 from lightune.errors import InterruptedRunError
 from lightune.methods import METHODS
-from lightune.progress import Advance, Silent
 from lightune.training.checkpoint import newest
 from lightune.training.step import Step
 from lightune.training.training_state import trained_parameters
@@ -36,25 +33,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "recomputed": {"gradient_checkpointing": True},
     "uncached": {"cache_frozen": "off"},
 }
-
-
-class StopAt(Silent):
-    """Sends the process a signal after this many steps."""
-
-    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
-        self._step, self._number = step, number
-
-    @contextmanager
-    def steps(self, title: str, total: int) -> Iterator[Advance]:
-        done = 0
-
-        def advance(detail: str = "") -> None:
-            nonlocal done
-            done += 1
-            if done == self._step:
-                os.kill(os.getpid(), self._number)
-
-        yield advance
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +73,7 @@ def require_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 def stopped(make_loop: Make, step: int, **asked: Any) -> Any:
     """Return the trial that was interrupted after this step."""
-    trial = make_loop(reporter=StopAt(step), **asked)
+    trial = make_loop(reporter=AfterStep(step), **asked)
     with pytest.raises(InterruptedRunError):
         trial.fit()
     return trial
@@ -171,7 +149,7 @@ def test_a_training_may_be_interrupted_again_and_again(make_loop: Make) -> None:
     wanted = uninterrupted(make_loop)
     trial = stopped(make_loop, 1)
     for step in range(2, wanted["counts"][0]):
-        again = make_loop(folder=trial.folder, reporter=StopAt(step))
+        again = make_loop(folder=trial.folder, reporter=AfterStep(step))
         with pytest.raises(InterruptedRunError):
             again.loop.fit(newest(trial.folder))
     require_equal(went_on(make_loop, trial.folder), wanted)
