@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +16,7 @@ import torch
 from damage import Damage, bit_flips, changed_names, put, truncations
 
 import lightune
+from interrupting import AfterStep
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.data.encoding import encode
 from lightune.data.fingerprints import Fingerprints
@@ -218,25 +216,6 @@ def test_every_name_that_a_tokenizer_looks_for_is_known() -> None:
     assert {name for name in names if not is_tokenizer_file(name)} == set()
 
 
-class StopAt(Silent):
-    """Says that the training is to stop after this many steps."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def steps(self, title: str, total: int) -> Any:
-        done = 0
-
-        def advance(detail: str = "") -> None:
-            nonlocal done
-            done += 1
-            if done == self._step:
-                os.kill(os.getpid(), signal.SIGINT)
-
-        found: Any = nullcontext(advance)
-        return found
-
-
 Start = tuple[Callable[[], Any], Path]
 
 
@@ -266,7 +245,7 @@ def interrupted(request: Any, load_tiny: Any, tmp_path_factory: pytest.TempPathF
         return make_loop(made, made.precision())
 
     with pytest.raises(InterruptedRunError):
-        loop(StopAt(7)).fit()
+        loop(AfterStep(7)).fit()
     return lambda: loop(Silent()).step, folder
 
 
