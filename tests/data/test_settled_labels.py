@@ -15,7 +15,7 @@ import lightune
 from lightune.data.check import Checked, check_data
 from lightune.data.dataset import load_splits
 from lightune.data.python_data import python_tables
-from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
+from lightune.inference.labelled_evaluation import Asked, evaluate_file, evaluate_own_test
 from lightune.recipe import DataBlock
 from lightune.tasks.columns import Wishes
 
@@ -185,5 +185,5 @@ def test_a_run_on_settled_labels_measures_its_own_test_split_again(tmp_path: Pat
     classifier = lightune.load(tmp_path / "out")
     again = evaluate_own_test(classifier, tmp_path / "out")
     assert (again.metrics, again.examples) == (record.after.metrics, record.data.test_examples)
-    found = evaluate_file(classifier, path, skips_faults=True)
+    found = evaluate_file(classifier, path, Asked(skips_faults=True))
     assert (found.examples, found.rows_dropped) == (48, {"with a label that training lacks": 1})

@@ -15,7 +15,7 @@ from case_table import case
 from lightune.data.unreadable import REMEDY
 from lightune.errors import ArtifactError, DataError, RecipeError
 from lightune.inference.bulk import answered_rows
-from lightune.inference.labelled_evaluation import _with_option, evaluate_file, evaluate_own_test
+from lightune.inference.labelled_evaluation import Asked, _with_option, evaluate_file, evaluate_own_test
 from lightune.progress import Silent
 from tiny import write_csv
 
@@ -55,7 +55,7 @@ def test_columns_with_other_names_are_named(classifier, tiny_run, tiny_data, tmp
     with tiny_data["test"].open(encoding="utf-8", newline="") as file:
         rows = [(row["label"], "x", row["text"], "y") for row in csv.DictReader(file)]
     path = write_csv(tmp_path / "other.csv", rows, header=("stars", "text", "said", "label"))
-    _same_as_in_the_run(evaluate_file(classifier, path, "said", "stars"), tiny_run)
+    _same_as_in_the_run(evaluate_file(classifier, path, Asked("said", ["stars"])), tiny_run)
 
 
 def test_an_accuracy_by_hand(classifier, tmp_path):
@@ -92,7 +92,7 @@ def test_a_pair_for_a_classifier_of_one_text_is_refused_with_its_columns(classif
     rows = [("a film", "a book", "positive"), ("a soup", "a lamp", "negative")]
     path = write_csv(tmp_path / "pairs.csv", rows, header=("premise", "hypothesis", "label"))
     with pytest.raises(DataError, match=r"DATA-041 .*columns premise and hypothesis hold a pair of texts") as caught:
-        evaluate_file(classifier, path, "premise,hypothesis")
+        evaluate_file(classifier, path, Asked("premise,hypothesis"))
     assert "takes one text (text)" in caught.value.message
 
 
@@ -127,7 +127,7 @@ def test_a_label_is_no_name_of_a_column(classifier, tmp_path):
 
 def test_a_mark_between_labels_is_for_models_of_several(classifier, tiny_data):
     with pytest.raises(RecipeError, match="the model's task is classification") as caught:
-        evaluate_file(classifier, tiny_data["test"], label_separator=";")
+        evaluate_file(classifier, tiny_data["test"], Asked(label_separator=";"))
     assert caught.value.code == "RECIPE-104"
 
 
@@ -137,11 +137,11 @@ def test_columns_and_groups_inside_objects(classifier, tiny_run, tiny_data, tmp_
     rows = [{"r": {"t": row["text"], "s": row["label"], "g": "ab"[n % 2]}} for n, row in enumerate(read)]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    found = evaluate_file(classifier, path, "r.t", "r.s", by="r.g")
+    found = evaluate_file(classifier, path, Asked("r.t", ["r.s"], by="r.g"))
     assert found.accuracy == tiny_run.record.after.accuracy
     assert set(found.groups["r.g"]) == {"a", "b"}
     with pytest.raises(DataError, match="takes one text") as caught:  # and not that there is no such column
-        evaluate_file(classifier, path, "r.t,r.g", "r.s")
+        evaluate_file(classifier, path, Asked("r.t,r.g", ["r.s"]))
     assert caught.value.code == "DATA-041"
 
 
@@ -170,7 +170,7 @@ def _real_file(tmp_path: Path) -> Path:
       "14 rows are measured with --on-error skip, 4 are counted by reason", "own files are like that")  # fmt: skip
 def test_rows_of_no_use_are_left_out_where_that_is_asked_for(classifier, tmp_path):
     path = _real_file(tmp_path)
-    found = evaluate_file(classifier, path, by="shop", skips_faults=True)
+    found = evaluate_file(classifier, path, Asked(by="shop", skips_faults=True))
     # By hand: 18 rows; lines 3 and 5 lack a text or a label, line 6 has an unknown label, line 7 has four cells.
     assert found.examples == 14
     assert found.rows_dropped == {
@@ -205,14 +205,14 @@ def test_a_file_whose_labels_are_all_unknown_is_one_fault(classifier, tmp_path):
     assert caught.value.message == f"{path}: no label in label ({labels}"
     assert "--label-column" in caught.value.hint
     with pytest.raises(DataError, match="30 with a label that training lacks") as caught:
-        evaluate_file(classifier, path, skips_faults=True)
+        evaluate_file(classifier, path, Asked(skips_faults=True))
     assert (caught.value.code, "negative, positive" in caught.value.hint) == ("DATA-030", True)
 
 
 def test_a_file_without_a_row_of_use_is_refused(classifier, tmp_path):
     path = write_csv(tmp_path / "t.csv", [("", "positive"), ("fine film", "")])
     with pytest.raises(DataError, match="DATA-030") as caught:
-        evaluate_file(classifier, path, skips_faults=True)
+        evaluate_file(classifier, path, Asked(skips_faults=True))
     assert "2 without text or label" in caught.value.message
 
 
@@ -223,7 +223,7 @@ def test_whatever_is_wrong_with_a_row_it_is_left_out(classifier, tmp_path):
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     with pytest.raises(DataError):
         evaluate_file(classifier, path)
-    found = evaluate_file(classifier, path, skips_faults=True)
+    found = evaluate_file(classifier, path, Asked(skips_faults=True))
     assert (found.examples, sum(found.rows_dropped.values())) == (6, 2)
 
 

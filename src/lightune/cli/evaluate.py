@@ -49,17 +49,16 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     labels = _labels(test, **how)
 
     from lightune.inference.classifier import load
-    from lightune.inference.labelled_evaluation import evaluate_file, evaluate_own_test
+    from lightune.inference.labelled_evaluation import Asked, evaluate_file, evaluate_own_test
     from lightune.progress import default_reporter
 
     classifier = load(run, how["base_model"], how["device"])
     if test is None:
         result = evaluate_own_test(classifier, run, how["by"])
     else:
-        stated = stated_format(how)
-        columns = how["text_column"], labels or None, how["by"]
-        more = how["label_separator"], how["on_error"] == "skip"
-        result = evaluate_file(classifier, test, *columns, default_reporter(), stated, *more)
+        columns, stated = (how["text_column"], labels, how["by"]), stated_format(how)
+        asked = Asked(*columns, stated, how["label_separator"], skips_faults=how["on_error"] == "skip")
+        result = evaluate_file(classifier, test, asked, default_reporter())
     if as_json:
         print_json(result.model_dump(mode="json"))
         return 0

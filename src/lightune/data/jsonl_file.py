@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightune.bounded import first_twin
 from lightune.data.annotations import NOT_ACCEPTED, is_rejected, one_label, without
 from lightune.data.arrow_columns import UNREADABLE, Reading, Store
 from lightune.data.csv_file import BATCH_LETTERS, BATCH_ROWS, MOST_FAULTS, too_many_faults
@@ -146,9 +147,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _twice_refused(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        seen = set[str]()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    twice = first_twin(names) if len(set(names)) < len(names) else None
+    if twice is not None:
         raise ValueError(f'the key "{twice}" occurs twice')
     return names
 

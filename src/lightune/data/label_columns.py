@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from lightune.bounded import first_twin
 from lightune.data.cells import cells
 from lightune.data.columns import by_lower, existing_column, named_columns, no_column, only_column
 from lightune.data.proposals import as_flags, proposed_labels
@@ -108,7 +109,7 @@ def own_order(table: Table, names: Sequence[str], task: Task) -> list[str]:
 
 def _stated(table: Table, wanted: Sequence[str], texts: Sequence[str]) -> list[str]:
     names = [existing_column(table, name, "label") for name in wanted]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_twin(names)
     if twice is not None:
         text = f"the label column {twice} is named twice."
         raise data_error("DATA-026", table.origin, text, f"Columns: {', '.join(table.columns)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,43 +44,42 @@ OPTION = re.compile(
 SKIP = "leave such rows out: --on-error skip"
 
 
-def evaluate_file(
-    classifier: Classifier,
-    path: Path | str,
-    text_column: str | None = None,
-    label_column: str | Sequence[str] | None = None,
-    by: str | None = None,
-    reporter: Reporter | None = None,
-    stated: TextFormat = AS_IT_IS,
-    label_separator: str | None = None,
-    skips_faults: bool = False,
-) -> Evaluation:
-    """Evaluate on a labelled file, pattern or folder; columns default to the training data's names where they exist.
+@dataclass(frozen=True)
+class Asked:
+    """How a labelled file is read; columns default to the training data's names where they exist.
 
     `stated` says how text files are written, where their headers do not show it. `by` names another column: the groups
     are then only those of this column. `label_separator` stands between the labels of the file's cells. With
     `skips_faults` rows without a text or a label, with a label that the model does not know, and that cannot be read or
-    used are left out, and counted in `rows_dropped`. Labels of a model that was trained elsewhere are matched with the
-    file's; see `Task.in_words_of`. The reporter gets notes on guessed columns and on reading.
+    used are left out, and counted in `rows_dropped`.
     """
-    table, notes = _read(str(path), stated, skips_faults)
-    stated_labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
-    add_fields(table, [*classifier.text_columns, *stated_texts(text_column), *classifier.label_columns])
-    add_fields(table, [*stated_labels, *([] if by is None else [by])])
-    names, is_guess = file_columns(classifier, table, text_column)
-    text = None if is_guess else names[0] if len(names) == 1 else (names[0], names[1])
-    labels = [label_column] if isinstance(label_column, str) else label_column
-    if labels is None and set(classifier.label_columns) <= set(table.columns):
-        labels = classifier.label_columns
-    drop = "drop" if skips_faults else "error"
-    block = DataBlock.model_validate(
-        {"text_column": text, "label_columns": None if labels is None else tuple(labels), "decimal": stated.decimal}
-        | {"on_missing": drop, "on_unseen_label": drop}
-    )
-    by = None if by is None else _column_of(by, table.columns, table.origin)
+
+    text_column: str | None = None
+    label_columns: Sequence[str] = ()
+    by: str | None = None
+    stated: TextFormat = AS_IT_IS
+    label_separator: str | None = None
+    skips_faults: bool = False
+
+
+def evaluate_file(
+    classifier: Classifier, path: Path | str, asked: Asked | None = None, reporter: Reporter | None = None
+) -> Evaluation:
+    """Evaluate on a labelled file, pattern or folder.
+
+    Labels of a model that was trained elsewhere are matched with the file's; see `Task.in_words_of`. The reporter gets
+    notes on guessed columns and on reading.
+    """
+    asked = asked or Asked()
+    table, notes = _read(str(path), asked.stated, asked.skips_faults)
+    add_fields(table, [*classifier.text_columns, *stated_texts(asked.text_column), *classifier.label_columns])
+    add_fields(table, [*asked.label_columns, *([] if asked.by is None else [asked.by])])
+    names, is_guess = file_columns(classifier, table, asked.text_column)
+    block = _block(classifier, table, asked, () if is_guess else names)
+    by = None if asked.by is None else _column_of(asked.by, table.columns, table.origin)
     try:
-        task = _parted(_task_in(classifier, table, block, names), label_separator)
-        found = labelled_split(table, block, task, (names, is_guess), by, skips_faults)
+        task = _parted(_task_in(classifier, table, block, names), asked.label_separator)
+        found = labelled_split(table, block, task, (names, is_guess), by, asked.skips_faults)
     except DataError as error:
         raise _with_option(error, f"Or {SKIP}.") from error
     says = reporter or Silent()
@@ -88,6 +87,19 @@ def evaluate_file(
         says.note(note)
     measured = _evaluate(classifier, Labelled(task, _grouped(found.split, by)), says)
     return measured.model_copy(update={"rows_dropped": found.rows.dropped})
+
+
+def _block(classifier: Classifier, table: Table, asked: Asked, names: Sequence[str]) -> DataBlock:
+    """Return the part of a recipe that reads the table; `names` are the columns of the text, if not guessed."""
+    labels: Sequence[str] | None = asked.label_columns or None
+    if labels is None and set(classifier.label_columns) <= set(table.columns):
+        labels = classifier.label_columns
+    drop = "drop" if asked.skips_faults else "error"
+    return DataBlock.model_validate({
+        "text_column": None if not names else names[0] if len(names) == 1 else (names[0], names[1]),
+        "label_columns": None if labels is None else tuple(labels),
+        "decimal": asked.stated.decimal, "on_missing": drop, "on_unseen_label": drop,
+    })  # fmt: skip
 
 
 def _read(source: str, stated: TextFormat, skips_faults: bool) -> tuple[Table, list[str]]:
