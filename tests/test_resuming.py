@@ -316,3 +316,18 @@ def test_an_error_in_a_resumed_run_without_a_checkpoint_removes_nothing(
     with pytest.raises(ZeroDivisionError):
         lightune.resume("out")
     assert len(sorted(folder.glob("checkpoints/damaged-*/*"))) == len(kept)
+
+
+def test_where_the_data_is_gone_it_says_that_the_checkpoint_is_kept(
+    tiny_recipe: Callable[..., Any], here: Path, tiny_data: dict[str, Path]
+) -> None:
+    moved = {name: shutil.copy(path, here / f"{name}.csv") for name, path in tiny_data.items()}
+    given = tiny_recipe("distilbert", "lora", save_steps=2)
+    source = given.data.source.model_copy(update={name: str(path) for name, path in moved.items()})
+    stopped(given.model_copy(update={"data": given.data.model_copy(update={"source": source})}), step=2)
+    (here / "train.csv").rename(here / "elsewhere.csv")
+    with pytest.raises(DataError, match="there is no such file") as caught:
+        lightune.resume("out")
+    assert "The last checkpoint is kept. Once that is mended, go on from it: lightune resume out" in caught.value.hint
+    (here / "elsewhere.csv").rename(here / "train.csv")
+    assert lightune.resume("out").training.resumed[0].from_step == 2

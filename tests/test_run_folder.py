@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,3 +159,10 @@ def test_a_real_run_that_fails_leaves_nothing(
     with pytest.raises(kind):
         lightune.run(recipe)
     assert everything(here) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="making a link needs no rights on POSIX")
+def test_an_unfinished_folder_that_is_a_link_to_nothing_is_named_as_a_link(tmp_path: Path) -> None:
+    (tmp_path / "out.partial").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RecipeError, match=r"RECIPE-110 .*out\.partial: this is a symbolic link"):
+        RunFolder("out", tmp_path / "out")

@@ -54,10 +54,11 @@ def resume(name: Path | str, reporter: Reporter | None = None, data: Any = None)
 
 def _go_on(name: Path, then: RunState, reporter: Reporter, data: Any) -> RunRecord:
     folder = RunFolder.of_unfinished(name, can_go_on)
-    recipe = _recipe(folder.working, then)
-    method = require_usable(recipe)
-    tables = None if data is None else python_tables(data, recipe.data, recipe.task)
-    splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe), tables)
+    with folder.untouched():
+        recipe = _recipe(folder.working, then)
+        method = require_usable(recipe)
+        tables = None if data is None else python_tables(data, recipe.data, recipe.task)
+        splits = load_splits(recipe.data, recipe.training.seed, wishes_of(recipe), tables)
     if runtime.rank():
         return train_along(lambda: _started(prepare(recipe, method, splits, Path(os.devnull), reporter, ()), None))
     with ending_together(), folder as place:

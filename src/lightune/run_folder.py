@@ -6,8 +6,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -48,7 +48,7 @@ class RunFolder:
         self._keeps, self._is_new, self._new_parents = keeps, True, list[Path]()
         self._lock = FileLock(self.working / LOCK_FILE)
         if output is not None:
-            _require_new(self.final)
+            _require_new(self.final, self.working)
 
     @classmethod
     def of_unfinished(cls, name: Path, keeps: Callable[[Path], bool]) -> RunFolder:
@@ -76,6 +76,16 @@ class RunFolder:
             self._create()
         self._take()
         return self
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Say with which command an unfinished run goes on, where an error comes up before anything in it changes."""
+        try:
+            yield
+        except LightuneError as error:
+            if self._keeps(self.working):
+                self._say_how_to_go_on(error)
+            raise
 
     def _take(self) -> None:
         require_no_links(self.working)
@@ -208,15 +218,15 @@ def _next_free(parent: Path, name: str) -> Path:
     return parent / f"{name}-{number}"
 
 
-def _require_new(folder: Path) -> None:
+def _require_new(folder: Path, working: Path) -> None:
     try:
         taken = folder.exists()
     except OSError as error:  # a name in the path is too long
         message = f"--output: this path cannot be used ({error.strerror})."
         raise RecipeError("RECIPE-063", message, "Choose a shorter one.") from error
-    if is_link(folder):
+    for place in filter(is_link, (folder, working)):
         hint = "Nothing is written through one. Give the folder that it points to, or another --output."
-        raise RecipeError("RECIPE-110", f"{folder}: this is a symbolic link.", hint)
+        raise RecipeError("RECIPE-110", f"{place}: this is a symbolic link.", hint)
     if taken and not folder.is_dir():
         hint = "A run is written into a folder. Choose another name for --output."
         raise RecipeError("RECIPE-060", f"{folder}: this is a file.", hint)
