@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import time
@@ -20,11 +21,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mutations import EDITS, FILES, TEXT_EDITS, VALID, VALUES, edited, mutated
 
+from lightune.artifact_config import CONFIG_FILE, read_config, same_json
 from lightune.cli.main import main
-from lightune.errors import LightuneError, RecipeError
+from lightune.errors import ArtifactError, LightuneError, RecipeError
 from lightune.methods import METHODS, describe, make_method
 from lightune.methods.any_peft import config_kind, describe_named, usable_names
 from lightune.recipes.compose import compose, read_recipe, shipped, to_yaml
+from lightune.safe_files import write_manifest
+from saved_adapters import make_adapter
 
 SECONDS = 2.0  # of one case; of the processor, since a shared machine may stall anywhere
 CODE = re.compile(r"(process \d+: )?[A-Z]+-\d{3} |Usage: |Error: ")
@@ -222,3 +226,39 @@ def test_whatever_a_data_file_holds_it_is_read_or_refused(
     found = fuzzed(cases, one, file=FILES, as_json=st.booleans(), setting=setting)
     assert min(found["exit 0"], found["exit 2"], found["exit 3"]) > 0
     record_property("figure", f"{cases:,} files of 8 kinds, {found['exit 3']:,} of them refused with exit 3")
+
+
+@pytest.mark.guarantee("Whatever an adapter's lightune.json holds, it is read as it was written or refused with exit 4")
+@sized(40, 2_000)
+def test_whatever_the_description_of_an_adapter_holds_it_is_read_or_refused(
+    cases: int, tiny_models: dict[str, Path], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    folder = make_adapter(tiny_models["distilbert"], tmp_path / "adapter", "lora", ["no", "yes"])
+    path = folder / CONFIG_FILE
+    whole = json.loads(path.read_bytes())
+
+    def one(edits: Any, text_edits: Any, as_text: bool) -> str:
+        written = json.dumps(whole if as_text else written_keys(edited(whole, edits)), default=str)
+        given = mutated(written, text_edits) if as_text else written
+        path.write_bytes(given.encode("utf-8", "surrogatepass"))
+        write_manifest(folder)
+        try:
+            found = read_config(folder)
+        except ArtifactError as error:
+            return refused(error, ArtifactError)
+        told = json.loads(given)
+        # A value that is valid instead of another is read as it is; test_damage.py has what comes of it.
+        assert same_json({**found.as_json(), "files": told["files"]}, told)
+        return "read"
+
+    assert one([], [], False) == "read"
+    found = fuzzed(cases, one, edits=EDITS, text_edits=TEXT_EDITS, as_text=st.booleans())
+    assert found["ArtifactError"] > 0
+    record_property("figure", f"{cases:,} descriptions, {found['ArtifactError']:,} of them refused")
+
+
+def written_keys(tree: Any) -> Any:
+    """Return a tree with the keys that JSON has, which are texts."""
+    if isinstance(tree, dict):
+        return {str(name): written_keys(value) for name, value in tree.items()}
+    return [written_keys(one) for one in tree] if isinstance(tree, list | tuple) else tree
