@@ -113,8 +113,9 @@ def test_one_method_is_shown_with_its_options_and_where_it_does_not_work(capsys)
     assert "  rank = 8\n" in capsys.readouterr().out
     assert main(["methods", "prefix"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "works on 15 of 17 architectures" in shown
-    assert "not on mpnet: mpnet computes its attention itself" in shown
+    assert "works on 17 of 17 architectures" in shown
+    assert main(["methods", "bitfit"]) == 0
+    assert "not on llama: " in " ".join(capsys.readouterr().out.split())
     (row,) = _json(capsys, "methods", "prefix")["methods"]
     assert row["name"] == "prefix"
 

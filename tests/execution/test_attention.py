@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from lightune.errors import RecipeError
 from lightune.execution import attention as module_under_test
-from lightune.execution.attention import NAME, Prefix, prefixed, use_attention
+from lightune.execution.attention import NAME, Prefix, prefixed
+from lightune.execution.attention_switch import use_attention
+from lightune.execution.own_attention import OWN
 from tiny import ARCHITECTURES
 
 ROWS, HEADS, SHARED, TOKENS, WIDTH, LENGTH = 3, 4, 2, 5, 8, 6
-OWN_ATTENTION = ("deberta-v2", "mpnet")
 
 
 @dataclass
@@ -173,16 +173,13 @@ def test_a_gate_of_zero_changes_nothing_and_yet_has_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_stock_model_answers_alike_through_it_or_says_that_it_cannot(load_lively: Any, architecture: str) -> None:
+def test_a_stock_model_answers_alike_through_it(load_lively: Any, architecture: str) -> None:
     loaded = load_lively(architecture)
     batch = loaded.tokenizer(["a lovely film", "the soup was dreadful and cold and very dull here"], padding=True,
                              return_tensors="pt")  # fmt: skip
     with torch.no_grad():
         before = loaded.model(**batch).logits
-        if architecture in OWN_ATTENTION:
-            with pytest.raises(RecipeError, match="computes its attention itself"):
-                use_attention(loaded.model)
-            return
         use_attention(loaded.model)
         assert loaded.model.config._attn_implementation == NAME
-        assert torch.equal(loaded.model(**batch).logits, before)
+        found = loaded.model(**batch).logits
+    assert torch.allclose(found, before, rtol=1e-5, atol=1e-6) if architecture in OWN else torch.equal(found, before)

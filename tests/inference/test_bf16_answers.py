@@ -32,7 +32,7 @@ LABELS = ["negative", "positive"]
 @pytest.mark.parametrize("method", ["lora", "prefix", "bottleneck", "full", "ia3", "bitfit"])
 @pytest.mark.parametrize("architecture", ["distilbert", "llama", "deberta-v2"])
 def test_answers_are_near_and_the_model_stays(method: str, architecture: str, tiny_models: Any, tmp_path: Path) -> None:
-    if (method, architecture) in {("prefix", "deberta-v2"), ("bitfit", "llama")}:
+    if (method, architecture) in {("bitfit", "llama")}:
         pytest.skip("not on this architecture")
     folder = make_adapter(tiny_models[architecture], tmp_path / "a", method, LABELS)
     exact, half = (lightune.load(folder, device="cpu", precision=name) for name in ("fp32", "bf16"))

@@ -15,6 +15,7 @@ import torch
 from hand_counts import BY_HAND
 from lightune.artifact import ArtifactConfig, save_adapter
 from lightune.errors import ArtifactError, RecipeError
+from lightune.execution.own_attention import OWN
 from lightune.methods import METHODS, describe, make_method
 from lightune.methods.support import support
 from lightune.models.load import fingerprint
@@ -178,7 +179,10 @@ def test_a_reversible_adapter_switched_off_leaves_the_untouched_model(case: Case
         return
     trained = logits_of(case.model, case.batch)
     with case.model.disable_adapter():
-        assert torch.equal(logits_of(case.model, case.batch), case.base_logits)
+        found = logits_of(case.model, case.batch)
+    # With a prefix attached, these models' attention is lightune's, which adds up in another order.
+    near = torch.allclose(found, case.base_logits, rtol=1e-5, atol=1e-6) if case.spec.architecture in OWN else False
+    assert near or torch.equal(found, case.base_logits)
     assert torch.equal(logits_of(case.model, case.batch), trained)
 
 

@@ -37,7 +37,7 @@ HEADS = {
     "gemma": Head(("score",), "score"),
 }
 # The rows of whose architectures it was once said that the head reads the first token alone.
-FIRST_TOKEN = {"distilbert", "bert", "roberta", "xlm-roberta", "camembert", "electra"}
+FIRST_TOKEN = {"distilbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "deberta-v2"}
 
 
 def made(architecture: str, kind: str, **changes: Any) -> Any:

@@ -15,6 +15,7 @@ from lightune.errors import RecipeError
 from lightune.tuners.asking import asks
 from lightune.tuners.bottleneck import BottleneckConfig
 from lightune.tuners.kv_prefix import KVPrefixConfig
+from tiny import tiny_config
 from tuner_cases import ASKING, Snapshot, answer, parallel, prefix, stirred, stock
 
 NOTHING, LATE = "accepted, does nothing", "AttributeError, layers half wrapped"
@@ -64,12 +65,33 @@ def test_the_modules_that_ask_are_those_that_the_table_of_architectures_calls_at
     assert asking == loaded.anatomy.modules(["attention"])
 
 
-@pytest.mark.parametrize("architecture", ["mpnet", "deberta-v2"])
-def test_attention_that_a_model_computes_itself_is_refused(architecture: str) -> None:
+@pytest.mark.parametrize(("architecture", "target"), [("mpnet", "attention.attn"), ("deberta-v2", "attention.self")])
+def test_attention_that_a_model_computes_itself_takes_a_prefix_while_it_is_there(
+    architecture: str, target: str
+) -> None:
     model = stock(architecture, "eager")
+    before, ids = Snapshot(model), torch.tensor([[5, 6, 7]])
+    classes = [type(module) for module in model.modules()]
+    wanted = model(ids, output_attentions=True)
+    prefixed = get_peft_model(model, prefix(target, attended="prepended")).eval()
+    assert not torch.allclose(prefixed(ids)[0], wanted[0], atol=1e-4)
+    assert prefixed.unload() is model
+    before.assert_same(model.requires_grad_(True))  # which PEFT leaves frozen
+    assert [type(module) for module in model.modules()] == classes
+    found = model(ids, output_attentions=True)
+    assert torch.equal(found[0], wanted[0])
+    assert all(map(torch.equal, found.attentions, wanted.attentions))
+
+
+def test_a_convolution_over_neighbouring_tokens_takes_no_prefix() -> None:
+    from transformers import DebertaV2Model
+
+    config = tiny_config("deberta-v2", words=60)
+    config.conv_kernel_size = 3
+    model = DebertaV2Model(config).eval()
     before = Snapshot(model)
     with pytest.raises(RecipeError, match="RECIPE-039"):
-        get_peft_model(model, prefix("attn", "attention.self"))
+        get_peft_model(model, prefix("attention.self"))
     before.assert_same(model)
 
 

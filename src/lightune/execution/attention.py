@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lightune.errors import RecipeError
-
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from lightune.execution.score_bias import ScoreBias
     from lightune.execution.varlen_attention import Packed
 
 NAME = "lightune"
@@ -86,62 +85,6 @@ class Borders(Protocol):
         """Return the same three in the form that variable-length kernels take."""
 
 
-def use_attention(model: Any) -> None:
-    """Let a stock model's attention go through `attention`; RecipeError when its attention cannot be replaced."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
-    AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    if not getattr(model, "_supports_attention_backend", False) and not getattr(model, "_supports_sdpa", False):
-        raise RecipeError(
-            "RECIPE-039", f"{model.config.model_type} computes its attention itself, so no prefix can be put into it.",
-            "A prefix needs a model whose attention goes through transformers' attention interface.",
-        )  # fmt: skip
-    model.set_attn_implementation(NAME)
-
-
-class AttentionBefore:
-    """Which attention each configuration of a model named before `use_attention`, for temporary users.
-
-    Each user holds it; the last release restores the names.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        """Note the names as they are now."""
-        self._named = [(config, config._attn_implementation_internal) for config in _configurations(model)]
-        self._users = 0
-
-    def hold(self) -> None:
-        """Count one more user."""
-        self._users += 1
-
-    def release(self) -> None:
-        """Count one user less; the last one restores the names."""
-        self._users -= 1
-        if not self._users:
-            self.put_back()
-
-    def put_back(self) -> None:
-        """Restore the names, except where somebody has set a third attention since."""
-        for config, name in self._named:
-            if config._attn_implementation_internal == NAME:
-                config._attn_implementation_internal = name  # as transformers does; the public name sets others too
-
-
-def _configurations(model: nn.Module) -> Iterator[Any]:
-    """Yield each configuration of a model once: those of its modules, and those inside them."""
-    waiting: list[Any] = [getattr(module, "config", None) for module in model.modules()]
-    seen: set[int] = set()
-    while waiting:
-        config = waiting.pop()
-        if id(config) in seen or not hasattr(config, "_attn_implementation_internal"):
-            continue
-        seen.add(id(config))
-        waiting += [getattr(config, name, None) for name in config.sub_configs]
-        yield config
-
-
 def attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -155,13 +98,17 @@ def attention(
 
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
     added to the scores, (rows or 1, 1, tokens, tokens). The keys already include rotary positions; they are not
-    applied to a prefix.
+    applied to a prefix. `score_bias` among the options is a ScoreBias.
     With borders, the texts follow one another in a single row, and the mask is not used. On a CPU, bf16 inputs are
     computed in fp32, because small bf16 products are slow there. Elsewhere, query and key are cast back to bf16 if
     rotary positions widened them.
     """
     import torch
 
+    if ragged is not None and options.get("position_bias") is not None:
+        from lightune.execution.score_bias import GivenBias
+
+        options["score_bias"] = GivenBias(options.pop("position_bias"))
     given = _PREFIXED.get()
     source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
@@ -210,7 +157,8 @@ def _by_borders(
 
     from lightune.execution.varlen_attention import takes, varlen_attention
 
-    if (prefix is not None and not prefix.is_apart) or any(options.get(name) is not None for name in MORE):
+    is_more = any(options.get(name) is not None for name in (*MORE, "score_bias"))
+    if is_more or (prefix is not None and not prefix.is_apart):
         return None
     if torch.is_autocast_enabled("cuda"):
         parts = [part.to(torch.get_autocast_dtype("cuda")) for part in parts]
@@ -238,16 +186,32 @@ def _padded(
         return attend(module, query, key, value, attention_mask, **options)
     if not prefix.is_apart:
         mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
+        if options.get("score_bias") is not None:
+            from lightune.execution.score_bias import AfterPrefix
+
+            options["score_bias"] = AfterPrefix(options["score_bias"], len(prefix.keys[0]))
         key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
         return attend(module, query, key, value, mask, is_causal=False, **options)
     found, _ = attend(module, query, key, value, attention_mask, **options)
     return found + _attended_apart(prefix, query, options.get("scaling")), None
 
 
-def _stock(*parts: Any, **options: Any) -> tuple[torch.Tensor, None]:
+def _stock(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    score_bias: ScoreBias | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    return sdpa_attention_forward(*parts, **options)
+    if score_bias is not None:
+        from lightune.execution.score_bias import merged
+
+        mask = merged(mask, score_bias(query, key))
+    return sdpa_attention_forward(module, query, key, value, mask, **options)
 
 
 def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from lightune.execution.attention import NAME
 from lightune.execution.execution import execution_of, own_hook
 from lightune.execution.page_out import release
+from lightune.execution.stack_output import with_hidden_states
 from lightune.models.anatomy import layer_runner, layer_stack, stock_classifier
 from lightune.models.bf16_linear import HeldLinear
 from lightune.models.class_swap import swap_classes
@@ -110,10 +111,7 @@ def narrow(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
 @own_hook
 def widen(stack: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
     """Return the output of the layers in fp32, as the head expects it."""
-    if isinstance(output, tuple):
-        return (output[0].float(), *output[1:])
-    output.last_hidden_state = output.last_hidden_state.float()
-    return output
+    return with_hidden_states(output, output[0].float())
 
 
 def _round(value: nn.Parameter, released: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from lightune.execution.attention import use_attention
+from lightune.execution.attention_switch import use_attention
 from lightune.execution.bf16 import halve
 from lightune.execution.unpadding import supported
 from lightune.models.anatomy import stock_classifier

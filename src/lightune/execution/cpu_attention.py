@@ -9,6 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from lightune.execution.dropout import Mask, draw_mask
+from lightune.execution.score_bias import ScoreBias
 
 
 def quick_attention(
@@ -20,9 +21,10 @@ def quick_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    score_bias: ScoreBias | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """drop(softmax(s Q K^T)) V; with dropout, torch's own function leaves its fast path on a CPU.
+    """drop(softmax(s Q K^T + bias)) V; with dropout, torch's own function leaves its fast path on a CPU.
 
     Shapes as in transformers' attention functions; each row of the boolean mask must have at least one key. bf16
     inputs are saved in bf16 for the backward pass, but computed in fp32: small bf16 products are slow on a CPU.
@@ -35,12 +37,13 @@ def quick_attention(
         mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     bias = None if mask is None else _wide(query[:0]).new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
     scale = scaling or query.shape[-1] ** -0.5
-    found = _Attention.apply(query, key, value, bias, scale, dropout)
+    added = None if score_bias is None else score_bias(_wide(query), _wide(key))
+    found = _Attention.apply(query, key, value, bias, added, scale, dropout)
     return found.transpose(1, 2), None
 
 
 class _Attention(torch.autograd.Function):
-    """With P = softmax(s Q K^T + bias) and D = drop(P): D V, (texts, heads, queries, width)."""
+    """With P = softmax(s Q K^T + added + bias) and D = drop(P): D V, (texts, heads, queries, width)."""
 
     @staticmethod
     def forward(
@@ -49,18 +52,21 @@ class _Attention(torch.autograd.Function):
         key: torch.Tensor,
         value: torch.Tensor,
         bias: torch.Tensor | None,
+        added: torch.Tensor | None,
         scale: float,
         dropout: float,
     ) -> torch.Tensor:
-        """Query (texts, heads, queries, width), key and value (texts, heads, keys, width), bias broadcast to scores."""
+        """Query (texts, heads, queries, width), key and value (texts, heads, keys, width); the others broadcast."""
         given = [part.flatten(0, 1) for part in (query, key, value)]
         q, k, v = map(_wide, given)
         scores = torch.baddbmm(q.new_empty(1), q, k.transpose(1, 2), beta=0, alpha=scale)
-        if bias is not None:
-            scores.unflatten(0, query.shape[:2]).add_(bias)
+        for more in (added, bias):
+            if more is not None:
+                scores.unflatten(0, query.shape[:2]).add_(more)
         shares = scores.softmax(-1)
         mask = draw_mask(shares, dropout) if dropout else None
         ctx.scale, ctx.level, ctx.shape = scale, mask and mask.level, (query.shape, key.shape, value.shape)
+        ctx.added = None if added is None else added.shape
         ctx.save_for_backward(*given, shares, mask and mask.numbers)
         found = torch.bmm(_dropped(shares, mask), v)
         return found.unflatten(0, query.shape[:2]).to(query.dtype)
@@ -68,7 +74,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of query, key and value, each in its input's shape."""
+        """Return the gradients of query, key, value and what was added, each in its input's shape."""
         *given, shares, numbers = ctx.saved_tensors
         mask = None if numbers is None else Mask(numbers, ctx.level)
         q, k, v, outer = map(_wide, (*given, gradient.flatten(0, 1)))
@@ -84,7 +90,10 @@ class _Attention(torch.autograd.Function):
         to_query = torch.baddbmm(nothing, to_scores, k, beta=0, alpha=ctx.scale)
         to_key = torch.baddbmm(nothing, to_scores.transpose(1, 2), q, beta=0, alpha=ctx.scale)
         found = zip((to_query, to_key, to_value), given, ctx.shape, strict=True)
-        return *(part.view(shape).to(like.dtype) for part, like, shape in found), None, None, None
+        to_added = None
+        if ctx.needs_input_grad[4]:
+            to_added = to_scores.unflatten(0, ctx.shape[0][:2]).sum_to_size(ctx.added)
+        return *(part.view(shape).to(like.dtype) for part, like, shape in found), None, to_added, None, None
 
 
 def _dropped(shares: torch.Tensor, mask: Mask | None) -> torch.Tensor:

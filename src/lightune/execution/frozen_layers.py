@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightune.execution.layout_argument import layout_in
 from lightune.models.anatomy import layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
@@ -117,7 +118,7 @@ def _watched(model: Any, layers: nn.ModuleList, batch: Mapping[str, torch.Tensor
         def answer(hidden: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             output = layer(hidden, *args, **kwargs)
             is_random = not torch.equal(_random_state(device), start)
-            is_narrow = number == len(layers) - 1 and getattr(kwargs.get("ragged"), "narrows", False)
+            is_narrow = number == len(layers) - 1 and getattr(layout_in((hidden, *args), kwargs), "narrows", False)
             seen.append((number, _output_of(layer, output, is_random, is_narrow, passed)))
             return output
 

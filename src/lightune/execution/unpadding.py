@@ -10,8 +10,12 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from lightune.execution.attention import NAME, use_attention
+from lightune.execution import own_attention
+from lightune.execution.attention import NAME
+from lightune.execution.attention_switch import use_attention
 from lightune.execution.execution import Execution, execution_of, is_own_hook, own_hook
+from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
+from lightune.execution.stack_output import with_hidden_states
 from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, stock_classifier
 from lightune.models.architectures import ARCHITECTURES
 
@@ -58,7 +62,7 @@ def supported(model: nn.Module) -> bool:
         return False
     if next(stock.parameters()).device.type not in DEVICES or getattr(stock.config, "chunk_size_feed_forward", None):
         return False
-    return stock.config._attn_implementation in ("sdpa", NAME)
+    return stock.config._attn_implementation in ("sdpa", NAME) or own_attention.computes_its_own(stock)
 
 
 @cache
@@ -131,10 +135,10 @@ class Unpadder:
         for name in BESIDE:
             if given.get(name) is not None:
                 given[name] = layout.pack(given[name])
-        # transformers takes a mask of four dimensions as it is. No attention function can use this empty one, so none
-        # can run without the layout unnoticed.
-        mask = given["attention_mask"]
-        given |= {"attention_mask": mask.new_zeros(1, 1, 0, 0).bool(), "ragged": layout}
+        if own_attention.computes_its_own(base):
+            given |= on_mask(given["position_ids"], layout)
+        else:
+            given |= without_values(given["attention_mask"], layout)
         if "use_cache" in self._names:
             given["use_cache"] = False
         return (), given
@@ -154,27 +158,23 @@ class Unpadder:
     @own_hook
     def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
         """Give the last layer only the first token of each text, and the keys and values of all tokens."""
-        layout: Layout | None = kwargs.get("ragged")
+        layout: Layout | None = layout_in(args, kwargs)
         if layout is None or layer is not self._last or not layout.narrows:
             return None
         from lightune.execution.packed_layout import Narrowed
 
         hidden, *others = args
         keys, values = (module(hidden) for module in self._key_value)
-        narrowed = Narrowed(layout, keys, values)
-        return (hidden.index_select(1, layout.firsts), *others), {**kwargs, "ragged": narrowed}
+        firsts = (hidden.index_select(1, layout.firsts), *others)
+        return with_layout(firsts, kwargs, Narrowed(layout, keys, values))
 
     @own_hook
     def leave(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Restore the padding."""
-        layout: Layout | None = kwargs.get("ragged")
+        layout: Layout | None = layout_in(args, kwargs)
         if layout is None or stack is not self._stack:
             return None
-        hidden = layout.unpack(output[0])
-        if isinstance(output, tuple):
-            return (hidden, *output[1:])
-        output.last_hidden_state = hidden
-        return output
+        return with_hidden_states(output, layout.unpack(output[0]))
 
     def _positions(self, base: Any, given: dict[str, Any]) -> torch.Tensor:
         """Return the position of every token in its text, (texts, positions), counted as the model counts."""

@@ -85,7 +85,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         query="attention.self.query_proj",
         key="attention.self.key_proj",
         value="attention.self.value_proj",
-        projects_input=False,
     ),
     "mpnet": replace(
         _bert_like("mpnet", counts_from_pad=True),
@@ -94,7 +93,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         value="attention.attn.v",
         attention_out="attention.attn.o",
         attention="attention.attn",
-        projects_input=False,
     ),
     # All layers share the weights of one group (published models have one), which therefore counts as one layer.
     "albert": Architecture(

@@ -18,6 +18,7 @@ from lightune.data.arrow_columns import nameless_file
 from lightune.data.encoding import Encoded
 from lightune.errors import RecipeError, ResourceError
 from lightune.evaluation.evaluate import Around
+from lightune.execution.layout_argument import layout_in
 from lightune.memory import available_bytes, local_ranks
 from lightune.recipe import SettledTraining
 
@@ -178,9 +179,9 @@ class FrozenCache:
         firsts = torch.from_numpy(self._firsts[rows])
         return torch.where(is_kept, firsts[:, None] + count - 1, -1)
 
-    def _as_seen(self, slots: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
+    def _as_seen(self, slots: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         """Return the slots in the shape of the layer's output: padded, packed, or only first tokens."""
-        layout = kwargs.get("ragged")
+        layout = layout_in((None, *args), kwargs)
         if layout is None:
             return slots
         packed: torch.Tensor = layout.pack(slots.to(layout.real.device))
@@ -193,13 +194,13 @@ class FrozenCache:
         self, layer: Any, slots: torch.Tensor, hidden: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         output = layer(hidden, *args, **kwargs)
-        places = self._as_seen(slots, kwargs)
+        places = self._as_seen(slots, args, kwargs)
         states = (output[0] if isinstance(output, tuple) else output).detach().to(self._states)
         self._states[places[places >= 0]] = states[places >= 0]
         return output
 
     def _give(self, slots: torch.Tensor, hidden: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        places = self._as_seen(slots, kwargs)
+        places = self._as_seen(slots, args, kwargs)
         states = self._states.index_select(0, places.clamp(min=0).flatten()).unflatten(0, places.shape)
         states[places < 0] = 0
         return self._pass(states.to(hidden.device), args, kwargs)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
-from lightune.execution.attention import AttentionBefore
+from lightune.execution.attention_switch import AttentionBefore
 
 
 class CheckedLayer(nn.Module, BaseTunerLayer):

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lightune.execution.attention import NAME, AttentionBefore, Prefix, prefixed, use_attention
+from lightune.execution.attention import NAME, Prefix, prefixed
+from lightune.execution.attention_switch import AttentionBefore, use_attention
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
 from lightune.tuners.peft_types import TargetedConfig, require, require_known
