@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from peft.tuners.lora.layer import Linear
+from torch import nn
 
 from lightune.execution.fast_modules import lean
+from lightune.execution.fused_gelu import FUSED
 from lightune.methods import make_method
 from padded_and_ragged import answers, batch_of, largest_difference, texts, without_dropout
 
@@ -42,6 +44,30 @@ def test_lora_gives_the_same_logits_and_gradients(load_lively: Any, architecture
         found = answers(model, batch, is_ragged=False)
         assert classes(model)["FusedLora"]
     assert largest_difference(found, wanted) < LIMIT
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "gpt2"])
+def test_plain_lora_is_computed_in_one_step_in_bf16_too(
+    load_lively: Any, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = adapted(load_lively, architecture, dropout=0.1)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("PEFT's own layer was called")
+
+    monkeypatch.setattr(Linear, "forward", refuse)
+    for in_bf16 in (False, True):
+        with lean(model, in_bf16):
+            model(**batch).logits.sum().backward()
+
+
+@pytest.mark.parametrize("kind", FUSED)
+def test_gelu_in_one_pass_is_the_stock_module_s(kind: type[nn.Module]) -> None:
+    found, wanted = FUSED[kind](), kind()
+    x = torch.linspace(-9, 9, 5001, dtype=torch.float64, requires_grad=True)
+    pairs = [(module(x), torch.autograd.grad(module(x).sum(), x)[0]) for module in (found, wanted)]
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", [{"use_dora": True}, {"init_lora_weights": "pissa"}], ids=str)

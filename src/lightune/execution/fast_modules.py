@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
-    """Let dropout and PEFT's plain LoRA layers run as their lean subclasses for as long as the context lasts.
+    """Let dropout, PEFT's plain LoRA layers and GELU run as their lean subclasses for as long as the context lasts.
 
     Only the random numbers of dropout change, and rates are rounded to 1/65536. With `in_bf16`, frozen layers also
-    compute in bf16 (execution/bf16.py). A GPU's own dropout is cheap, so there only LoRA is replaced; other devices
-    keep all modules. One context at a time: a model is trained by one loop.
+    compute in bf16 (execution/bf16.py). A GPU's own dropout is cheap, so there it stays; other devices keep all
+    modules. One context at a time: a model is trained by one loop.
     """
     undo = swap_classes(model, _leaner(next(model.parameters()).device.type))
     try:
@@ -42,9 +42,10 @@ def _leaner(device: str) -> dict[type[nn.Module], type[nn.Module]]:
     from torch import nn
 
     from lightune.execution.dropout import QuickDropout
+    from lightune.execution.fused_gelu import FUSED
     from lightune.execution.fused_lora import FusedLora
 
-    found: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora}
+    found: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora, **FUSED}
     if device == "cpu":
         found[nn.Dropout] = QuickDropout
     return found

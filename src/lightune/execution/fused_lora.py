@@ -9,16 +9,17 @@ from peft.tuners.lora.layer import Linear
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
-from lightune.execution.bf16 import HalfLinear
+from lightune.execution.bf16 import HalfConv1D, HalfLinear
 from lightune.execution.dropout import Mask, draw_mask
 
 
 class FusedLora(Linear):
     """W x + b + s B A drop(x) as one step, forward and backward; PEFT computes everything that is not plain LoRA.
 
-    Plain LoRA is one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear,
-    without hooks inside. All weights have one dtype, or the frozen layer is in bf16.
+    Plain LoRA is one active adapter, without bias, magnitude or another variant, over a frozen, unmerged nn.Linear or
+    Conv1D, without hooks inside. All weights have one dtype, or the frozen layer is in bf16.
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -29,7 +30,8 @@ class FusedLora(Linear):
         dropout = self.lora_dropout[name]
         mask = draw_mask(x, dropout.p) if isinstance(dropout, nn.Dropout) and self.training and dropout.p else None
         frozen, factors = self.base_layer, (self.lora_A[name].weight, self.lora_B[name].weight)
-        return _Lora.apply(x, *factors, frozen.weight, frozen.bias, float(self.scaling[name]), mask)
+        weight = frozen.weight.t() if isinstance(frozen, Conv1D) else frozen.weight
+        return _Lora.apply(x, *factors, weight, frozen.bias, float(self.scaling[name]), mask)
 
     def _is_plain(self, x: torch.Tensor) -> bool:
         if len(self.active_adapters) != 1 or self.disable_adapters or self.merged:
@@ -47,9 +49,9 @@ class FusedLora(Linear):
 
     def _types_fit(self, x: torch.Tensor, name: str) -> bool:
         trained = {self.lora_A[name].weight.dtype, self.lora_B[name].weight.dtype}
-        if type(self.base_layer) is HalfLinear:
+        if type(self.base_layer) in (HalfLinear, HalfConv1D):
             return trained == {torch.float32} and x.dtype in (torch.float32, torch.bfloat16)
-        return type(self.base_layer) is nn.Linear and {x.dtype, self.base_layer.weight.dtype} == trained
+        return type(self.base_layer) in (nn.Linear, Conv1D) and {x.dtype, self.base_layer.weight.dtype} == trained
 
 
 class _Lora(torch.autograd.Function):
