@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NAME = "lightune"
 # Up to this many tokens, plain products are as fast as torch's own function, and their scores take little memory.
 SHORT = 128
+# In bf16 they are faster than torch's function up to here, beyond which their scores take too much memory.
+SHORT_IN_BF16 = 512
 # Options that stock models may pass to an attention function and that the fast paths here do not support.
 MORE = ("softcap", "position_bias", "cache")
 
@@ -99,9 +101,9 @@ def attention(
     Shapes: query (rows, heads, tokens, head width), key and value the same with key/value heads; the mask, boolean or
     added to the scores, (rows or 1, 1, tokens, tokens). The keys already include rotary positions; they are not
     applied to a prefix. `score_bias` among the options is a ScoreBias.
-    With borders, the texts follow one another in a single row, and the mask is not used. On a CPU, bf16 inputs are
-    computed in fp32, because small bf16 products are slow there. Elsewhere, query and key are cast back to bf16 if
-    rotary positions widened them.
+    With borders, the texts follow one another in a single row, and the mask is not used. Query and key are cast back to
+    bf16 if rotary positions widened them; what torch's own function computes on a CPU is computed in fp32, because it
+    is not faster in bf16 there.
     """
     import torch
 
@@ -138,9 +140,11 @@ def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, 
 
     if ragged is None or query.device.type != "cpu" or any(options.get(name) is not None for name in MORE):
         return False
-    if query.dtype != value.dtype or torch.is_autocast_enabled("cpu"):  # autocast would round its parts separately
+    if torch.is_autocast_enabled("cpu"):  # it would round the parts separately
         return False
-    return bool(options.get("dropout")) or ragged.longest <= SHORT
+    if value.dtype == torch.bfloat16:  # answers are worth fp32, in which the forward pass alone costs as little
+        return torch.is_grad_enabled() and (bool(options.get("dropout")) or ragged.longest <= SHORT_IN_BF16)
+    return query.dtype == value.dtype and (bool(options.get("dropout")) or ragged.longest <= SHORT)
 
 
 def is_causal_for(module: nn.Module, options: Any) -> bool:

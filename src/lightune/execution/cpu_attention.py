@@ -27,17 +27,17 @@ def quick_attention(
     """drop(softmax(s Q K^T + bias)) V; with dropout, torch's own function leaves its fast path on a CPU.
 
     Shapes as in transformers' attention functions; each row of the boolean mask must have at least one key. bf16
-    inputs are saved in bf16 for the backward pass, but computed in fp32: small bf16 products are slow on a CPU.
+    inputs are multiplied in bf16; scores are summed up, and softmax is computed, in fp32.
     """
     grouped = query.shape[1] // key.shape[1]
     if grouped > 1:
-        key, value = (_wide(part).repeat_interleave(grouped, 1) for part in (key, value))
+        key, value = (part.repeat_interleave(grouped, 1) for part in (key, value))
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if mask is None and is_causal and query.shape[2] > 1:
         mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     bias = None if mask is None else _wide(query[:0]).new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
     scale = scaling or query.shape[-1] ** -0.5
-    added = None if score_bias is None else score_bias(_wide(query), _wide(key))
+    added = None if score_bias is None else _wide(score_bias(query, key))
     found = _Attention.apply(query, key, value, bias, added, scale, dropout)
     return found.transpose(1, 2), None
 
@@ -57,27 +57,24 @@ class _Attention(torch.autograd.Function):
         dropout: float,
     ) -> torch.Tensor:
         """Query (texts, heads, queries, width), key and value (texts, heads, keys, width); the others broadcast."""
-        given = [part.flatten(0, 1) for part in (query, key, value)]
-        q, k, v = map(_wide, given)
-        scores = torch.baddbmm(q.new_empty(1), q, k.transpose(1, 2), beta=0, alpha=scale)
+        q, k, v = (part.flatten(0, 1) for part in (query, key, value))
+        scores = _wide(torch.baddbmm(q.new_empty(1), q, k.transpose(1, 2), beta=0, alpha=scale))
         for more in (added, bias):
             if more is not None:
                 scores.unflatten(0, query.shape[:2]).add_(more)
-        shares = scores.softmax(-1)
+        shares = scores.softmax(-1).to(q.dtype)
         mask = draw_mask(shares, dropout) if dropout else None
         ctx.scale, ctx.level, ctx.shape = scale, mask and mask.level, (query.shape, key.shape, value.shape)
         ctx.added = None if added is None else added.shape
-        ctx.save_for_backward(*given, shares, mask and mask.numbers)
-        found = torch.bmm(_dropped(shares, mask), v)
-        return found.unflatten(0, query.shape[:2]).to(query.dtype)
+        ctx.save_for_backward(q, k, v, shares, mask and mask.numbers)
+        return torch.bmm(_dropped(shares, mask), v).unflatten(0, query.shape[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of query, key, value and what was added, each in its input's shape."""
-        *given, shares, numbers = ctx.saved_tensors
-        mask = None if numbers is None else Mask(numbers, ctx.level)
-        q, k, v, outer = map(_wide, (*given, gradient.flatten(0, 1)))
+        q, k, v, shares, numbers = ctx.saved_tensors
+        mask, outer = None if numbers is None else Mask(numbers, ctx.level), gradient.flatten(0, 1)
         to_shares = torch.bmm(outer, v.transpose(1, 2))
         dropped = shares
         if mask is not None:
@@ -85,15 +82,16 @@ class _Attention(torch.autograd.Function):
             to_shares.mul_(kept).mul_(mask.scale)
             dropped = (shares * kept).mul_(mask.scale)
         to_value = torch.bmm(dropped.transpose(1, 2), outer)
+        to_shares, shares = _wide(to_shares), _wide(shares)
         to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
-        nothing = q.new_empty(1)
-        to_query = torch.baddbmm(nothing, to_scores, k, beta=0, alpha=ctx.scale)
-        to_key = torch.baddbmm(nothing, to_scores.transpose(1, 2), q, beta=0, alpha=ctx.scale)
-        found = zip((to_query, to_key, to_value), given, ctx.shape, strict=True)
+        outer, nothing = to_scores.to(q.dtype), q.new_empty(1)
+        to_query = torch.baddbmm(nothing, outer, k, beta=0, alpha=ctx.scale)
+        to_key = torch.baddbmm(nothing, outer.transpose(1, 2), q, beta=0, alpha=ctx.scale)
+        found = zip((to_query, to_key, to_value), ctx.shape, strict=True)
         to_added = None
         if ctx.needs_input_grad[4]:
             to_added = to_scores.unflatten(0, ctx.shape[0][:2]).sum_to_size(ctx.added)
-        return *(part.view(shape).to(like.dtype) for part, like, shape in found), None, to_added, None, None
+        return *(part.view(shape) for part, shape in found), None, to_added, None, None
 
 
 def _dropped(shares: torch.Tensor, mask: Mask | None) -> torch.Tensor:

@@ -8,7 +8,6 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from lightune.execution.bf16 import HalfConv1D, HalfLinear
@@ -72,9 +71,9 @@ class _Lora(torch.autograd.Function):
         rows = _rows(x)
         ctx.scale, ctx.level, ctx.trained = scale * (mask.scale if mask else 1.0), mask and mask.level, a.dtype
         a, b = a.to(x.dtype), b.to(x.dtype)
-        found = linear(rows.to(weight.dtype), weight, bias).to(x.dtype)
+        found = (rows.to(weight.dtype) @ weight.t()).to(x.dtype)
         inner = (mask.cover(rows) if mask else rows) @ a.t()
-        found.addmm_(inner, b.t(), alpha=ctx.scale)
+        found.addmm_(*_with_bias(inner * ctx.scale, b.t(), bias))
         ctx.save_for_backward(x, inner, a, b, weight, mask and mask.numbers)
         return found.view(*x.shape[:-1], -1)
 
@@ -94,6 +93,13 @@ class _Lora(torch.autograd.Function):
             to_x = to_x.addmm_(to_inner, a) if kept is None else to_x.add_((to_inner @ a).mul_(kept))
             to_x = to_x.view_as(x)
         return to_x, to_a.to(ctx.trained), to_b.to(ctx.trained), None, None, None, None
+
+
+def _with_bias(inner: torch.Tensor, up: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (rows, rank + 1) and (rank + 1, out), whose product has the bias too, without a pass of its own."""
+    if bias is None:
+        return inner, up
+    return torch.cat([inner, inner.new_ones(len(inner), 1)], 1), torch.cat([up, bias.to(up.dtype)[None]])
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
