@@ -47,14 +47,17 @@ class Row:
         return statistics.median(pairs), low, high
 
 
-def in_turn(arms: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, list[float]]:
-    """Run arms A B C A B C ... and return their seconds; the first round is a warm-up.
+Arm = Callable[[], float | None]
+
+
+def in_turn(arms: Mapping[str, Arm], rounds: int, warming: Mapping[str, Arm] | None = None) -> dict[str, list[float]]:
+    """Run arms A B C A B C ... and return their seconds; the first round is a warm-up, with its own arms if given.
 
     An arm that returns a number has timed itself; otherwise the whole call is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds + 1):
-        for name, arm in arms.items():
+        for name, arm in (warming or arms if turn == 0 else arms).items():
             started = time.perf_counter()
             own = arm()
             taken = time.perf_counter() - started if own is None else own

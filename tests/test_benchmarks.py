@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import accuracy
-from benchmarks.__main__ import FIGURES, PAGE, PLOT, ROWS, figures, page
+from benchmarks.__main__ import ARCHITECTURES, FIGURES, PAGE, PLOT, ROWS, figures, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
 from benchmarks.overview import lines_of, overview, plot
@@ -91,7 +91,7 @@ def test_the_first_table_pools_the_pairs_of_all_methods_against_each_peer() -> N
 
 def test_page_and_plot_are_those_of_the_saved_figures() -> None:
     kept = {device: figures(path) for device, path in FIGURES.items()}
-    assert PAGE.read_text(encoding="utf-8") == page(kept), "run: python -m benchmarks --page"
+    assert PAGE.read_text(encoding="utf-8") == page(kept, figures(ARCHITECTURES)), "run: python -m benchmarks --page"
     assert PLOT.read_text(encoding="utf-8") == plot(kept), "run: python -m benchmarks --page"
 
 
