@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from benchmarks.__main__ import page
 from benchmarks.architecture_table import architectures
 from benchmarks.architectures import every_third_group, joined
 from benchmarks.every_architecture import missing, named
+from benchmarks.gradients import without_dropout
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 from lightune.models.architectures import ARCHITECTURES
@@ -102,6 +104,17 @@ def test_modern_berts_windows_and_deberta_v3s_positions_are_the_published_ones()
     assert modern.local_attention == 128
     deberta = BASES["deberta-v2"].config(100)
     assert (deberta.position_buckets, deberta.share_att_key, deberta.pos_att_type) == (256, True, ["p2c", "c2p"])
+
+
+@pytest.mark.parametrize("architecture", ["bert", "opt", "modernbert"])
+def test_dropout_is_off_wherever_a_model_has_it(architecture: str, load_lively: Any) -> None:
+    """OPT passes a rate to a function, the others have modules: without dropout two training passes are equal."""
+    loaded = load_lively(architecture)
+    model = loaded.model.train()
+    batch = loaded.tokenizer(["a film", "the plot was dull"], padding=True, return_tensors="pt")
+    batch = {name: value for name, value in batch.items() if name in ("input_ids", "attention_mask")}
+    without_dropout(model)
+    torch.testing.assert_close(model(**batch).logits, model(**batch).logits, rtol=0, atol=0)
 
 
 def test_what_is_saved_is_not_measured_again() -> None:
