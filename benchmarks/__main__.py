@@ -151,10 +151,11 @@ def table(row: Row) -> list[str]:
 
 def conditions(machine: dict[str, Any]) -> str:
     """Return a line on what the figures depend on."""
-    kind = "with" if machine["bf16"] else "without"
+    units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
+    kind = f"with bf16{units}" if machine["bf16"] else "without bf16"
     gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
     return (
-        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind} bf16; Python {machine['python']}, torch "
+        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind}; Python {machine['python']}, torch "
         f"{machine['torch']}, transformers {machine['transformers']}, PEFT {machine['peft']}.*"
     )
 

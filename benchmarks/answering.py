@@ -11,7 +11,7 @@ from typing import Any
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.measuring import machine
+from benchmarks.measuring import computes_bf16
 from benchmarks.training import rows_for
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
@@ -28,7 +28,7 @@ def answering_arms(loaded: Any, examples: Examples, batch: int, place: Path) -> 
     in_order = rows_for(loaded, examples)
     by_length = sorted(in_order, key=lambda row: -len(row["input_ids"]))
     arms = {PADDED: predicting(loaded, in_order, batch, place)}
-    if machine()["bf16"]:
+    if computes_bf16():
         arms[AUTOCAST] = predicting(loaded, by_length, batch, place, bf16=True)
         own = replace(loaded, model=copy.deepcopy(loaded.model))  # its weights are turned into bf16
         arms[FULL] = predicting(own, by_length, batch, place, bf16_full_eval=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from benchmarks.measuring import Row
+from benchmarks.usual_sizes import BASES
 
 OURS = "lightune, precision auto"
 PADDED, EXPERT = "Trainer, padded, fp32", "Trainer, grouped"
@@ -20,6 +22,7 @@ one counts. The numbers are ratios as above, of memory how many times less. "Pro
 training in matrix products, lightune's and the expert's; those inside fused attention are not among them. "Gradient" is
 the relative difference from the padded model's. Random weights have minilm's vocabulary.
 """
+BASE_NAMES = list(BASES)
 COLUMNS = (
     "base, layers x width", "texts", "batch", "training, padded", "training, expert's", "answering, padded",
     "answering, expert's", "memory, padded", "memory, expert's", "products", "gradient",
@@ -34,8 +37,8 @@ def architectures(kept: Mapping[str, dict[str, Any]], goal: float = 1.3) -> list
     """Return the section; nothing where no figures are saved."""
     if not kept:
         return []
-    found = [_Combination(name, one) for name, one in kept.items()]
-    lines = [HEAD, *summary(found, goal), "", f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
+    found = sorted((_Combination(name, one) for name, one in kept.items()), key=lambda one: BASE_NAMES.index(one.model))
+    lines = [HEAD, fill(summary(found, goal), 120), "", f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
     lines += [f"| {' | '.join(one.cells())} |" for one in found]
     return [*lines, "", *([THINNED, ""] if any(one.base["thinned"] for one in found) else [])]
 
@@ -73,18 +76,18 @@ class _Combination:
         ]  # fmt: skip
 
 
-def summary(found: Sequence[_Combination], goal: float) -> list[str]:
+def summary(found: Sequence[_Combination], goal: float) -> str:
     """Return in words how many lines reach the goal in training and stay level in answering, memory and gradient."""
     training = {one.name: one.ratios()[1][0] for one in found}
     answering = {one.name: one.ratios()[3][0] for one in found}
     memory = {one.name: min(one.ratios()[4][0], one.ratios()[5][0]) for one in found}
     worst = max(one.gradients.speed(OURS) for one in found)
-    return [
+    return (
         f"Of {len(found)} lines, {_reached(training, goal)} train at least {goal:g} times as fast as the expert's"
         f" (lowest: {_lowest(training)}), {_reached(answering, 1)} answer at least as fast as its bf16 (lowest:"
         f" {_lowest(answering)}), {_reached(memory, 1)} need at most either Trainer's memory (lowest:"
         f" {_lowest(memory)}). The largest difference of gradients is {worst:.0e}."
-    ]
+    )
 
 
 def _reached(ratios: Mapping[str, float], goal: float) -> int:
@@ -98,4 +101,4 @@ def _lowest(ratios: Mapping[str, float]) -> str:
 
 def _shown(ratio: tuple[float, float, float]) -> str:
     middle, low, high = (f"{value:.2f}" for value in ratio)
-    return f"**{middle}**" if low == middle == high else f"**{middle}** ({low} to {high})"
+    return middle if low == middle == high else f"{middle} ({low} to {high})"

@@ -28,14 +28,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.answering import answering_arms
 from benchmarks.gradients import difference
-from benchmarks.measuring import SEED, Row, in_turn, load_for, load_texts, machine, parser, show
+from benchmarks.measuring import SEED, Row, computes_bf16, in_turn, load_for, load_texts, machine, parser, show
 from benchmarks.peak_memory import peak_of
 from benchmarks.training import DEFAULT, Ready, attached_to, encoded, ours, peer
 from benchmarks.usual_sizes import BASES, laid_out
 from lightune.models.shared_base import copy_on_same_tensors
 
-STEPS = {("short", 16): 4, ("short", 8): 6, ("long", 16): 2, ("long", 8): 3}  # of a round
+STEPS = {("short", 16): 4, ("short", 8): 6, ("long", 16): 2, ("long", 8): 2}  # of a round
 SHORTEST, LONGEST = 200, 384  # tokens of a long text
+OF_GRADIENT = 8  # texts of different lengths, for the comparison of gradients
 PADDED, EXPERT, OURS = "Trainer, padded, fp32", "Trainer, grouped", "lightune, precision auto"
 # The profiler's names of matrix products; attention's own, inside a fused kernel, are not among them.
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_addmm_activation", "mkldnn_linear", "_linear_pointwise")
@@ -85,8 +86,8 @@ def measured(given: argparse.Namespace, place: Path) -> tuple[list[Row], dict[st
         Row(f"training, {named}", "samples", source, training.seconds, work, training.notes),
         Row(f"answering, {named}", "texts", source, in_turn(arms, given.rounds), work),
     ]
-    some = texts[:: setting.steps][: setting.batch], labels[:: setting.steps][: setting.batch]
-    gradient = difference(_copied(loaded, *some))
+    some = slice(None, OF_GRADIENT * setting.steps, setting.steps)
+    gradient = difference(_copied(loaded, texts[some], labels[some]))
     del loaded, kept, arms  # the processes below have the machine's memory for themselves
     peaks = {name: [peak_of(arm, model, DEFAULT, texts, labels)] for name, arm in arms_of(setting).items()}
     rows.append(Row(f"peak memory of training, {named}", "MB", source, peaks, kind="memory"))
@@ -136,7 +137,7 @@ def arms_of(setting: Setting) -> dict[str, Callable[..., Callable[[], float]]]:
     size: dict[str, Any] = {"per_device_train_batch_size": setting.batch}
     expert: dict[str, Any] = {
         "train_sampling_strategy": "sequential",
-        "bf16": machine()["bf16"],
+        "bf16": computes_bf16(),
     }  # the texts are in groups already
     return {
         PADDED: partial(peer, **size),

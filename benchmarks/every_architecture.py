@@ -54,9 +54,9 @@ def named(key: Key) -> str:
 
 
 def missing(kept: dict[str, Any], names: list[str]) -> Iterator[Key]:
-    """Yield the combinations of these base models that are not among the saved figures, in the order of the table."""
-    for name in BASES:
-        for length, batch in STEPS:
+    """Yield the combinations of these base models that are not among the saved figures, short texts of all first."""
+    for length, batch in STEPS:
+        for name in BASES:
             if name in names and named((name, length, batch)) not in kept:
                 yield name, length, batch
 

@@ -61,15 +61,15 @@ _MISTRAL: Options = {
     "num_key_value_heads": 8, "sliding_window": 4096, **_ENDS,
 }  # fmt: skip
 _QWEN2: Options = {
-    "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 12, "num_attention_heads": 14,
+    "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 8, "num_attention_heads": 14,
     "num_key_value_heads": 2, "max_position_embeddings": 2048, **_ENDS,
 }  # fmt: skip
 _QWEN3: Options = {
-    "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 16,
+    "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 8, "num_attention_heads": 16,
     "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 2048, **_ENDS,
 }  # fmt: skip
 _GEMMA: Options = {
-    "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 3, "num_attention_heads": 8,
+    "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 2, "num_attention_heads": 8,
     "num_key_value_heads": 1, "head_dim": 256, "max_position_embeddings": 2048, **_ENDS,
 }  # fmt: skip
 
@@ -90,9 +90,9 @@ BASES: dict[str, Base] = {
     "opt": Base("opt", "12 x 768", _ENDS),
     "llama": Base("llama", "30 x 576", _LLAMA, folder="smollm2"),
     "mistral": Base("mistral", "7B: 2 of 32 x 4096", _MISTRAL, thinned=True),
-    "qwen2": Base("qwen2", "0.5B: 12 of 24 x 896", _QWEN2, thinned=True),
-    "qwen3": Base("qwen3", "0.6B: 12 of 28 x 1024", _QWEN3, thinned=True),
-    "gemma": Base("gemma", "2B: 3 of 18 x 2048", _GEMMA, thinned=True),
+    "qwen2": Base("qwen2", "0.5B: 8 of 24 x 896", _QWEN2, thinned=True),
+    "qwen3": Base("qwen3", "0.6B: 8 of 28 x 1024", _QWEN3, thinned=True),
+    "gemma": Base("gemma", "2B: 2 of 18 x 2048", _GEMMA, thinned=True),
 }
 
 
