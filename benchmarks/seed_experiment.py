@@ -114,10 +114,21 @@ def alone(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | None:
     """Return the figures of one arm, measured in a fresh process; None with a line that says why where it failed."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
-            return pool.submit(measured, setup, arm, seed).result()
-        except (LightuneError, BrokenProcessPool) as error:
-            print(f"{arm}, seed {seed}: not measured. {error}", file=sys.stderr, flush=True)
-            return None
+            found = pool.submit(attempted, setup, arm, seed).result()
+        except BrokenProcessPool as error:
+            found = str(error)
+    if isinstance(found, str):
+        print(f"{arm}, seed {seed}: not measured. {found}", file=sys.stderr, flush=True)
+        return None
+    return found
+
+
+def attempted(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | str:
+    """Return the figures of one arm, or why it cannot be trained: lightune's errors do not travel between processes."""
+    try:
+        return measured(setup, arm, seed)
+    except LightuneError as error:
+        return str(error)
 
 
 def measured(setup: SetUp, arm: str, seed: int) -> dict[str, Any]:

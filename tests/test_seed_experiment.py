@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.seed_experiment import SetUp, flags, missing, opened
+from benchmarks.seed_experiment import SetUp, attempted, flags, missing, opened
 from benchmarks.seed_page import ARMS, interval, of_ratios, results
 
 MACHINE = {"processor": "one", "threads": 2, "torch": "2", "transformers": "5"}
@@ -64,6 +64,14 @@ def test_an_arm_that_is_saved_is_not_measured_again() -> None:
     found = {"LoRA": {"0": {}, "1": {}}, "prefix tuning": {"1": {}}}
     assert list(missing(found, [1])) == [(arm, 1) for arm in list(ARMS)[2:]]
     assert next(iter(missing(found, [0, 1]))) == ("prefix tuning", 0)
+
+
+@pytest.mark.parametrize("arm", ["LoRA", "LoRA, Trainer"])
+def test_an_arm_that_cannot_be_trained_says_why(arm: str, tmp_path: Path) -> None:
+    nothing = str(tmp_path / "none.csv")
+    found = attempted(SetUp("minilm", nothing, nothing, 60, 1), arm, 0)
+    assert isinstance(found, str)
+    assert "DATA-001" in found
 
 
 def test_figures_of_another_set_up_are_not_mixed_and_no_folder_is_kept(tmp_path: Path) -> None:
