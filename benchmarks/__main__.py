@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.architecture_table import architectures
 from benchmarks.measuring import Row
 from benchmarks.overview import overview, plot
 
@@ -35,6 +36,7 @@ WITHOUT_TEXTS = ("cold",)
 ON_GPU = tuple(name for name in ROWS if name not in ("cold", "peak_memory"))
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIGURES = {"cpu": DOCS / "performance.json", "cuda": DOCS / "performance.cuda.json"}
+ARCHITECTURES = DOCS / "architectures.json"
 PAGE = DOCS / "performance.md"
 PLOT = DOCS / "performance.svg"
 HEAD = """# Performance
@@ -53,8 +55,9 @@ not help is in [LOG.md](LOG.md), and why it is faster in [how_it_works.md](how_i
 Measure it on your machine with `make benchmark`. That is `python -m benchmarks`, which writes docs/performance.json and
 this page; `python -m benchmarks --device cuda` writes docs/performance.cuda.json, each row can be measured alone, e.g.
 `python -m benchmarks.bulk --json`, and `python -m benchmarks --page` writes page and plot from the saved figures.
-
-## Every row
+`python -m benchmarks.every_architecture` measures each architecture at its usual size, into docs/architectures.json.
+"""
+ROW_HEAD = """## Every row
 
 All arms of a row alternate in one process, A B A B. "Times" is how many times faster (or smaller) an arm is than the
 first one: the median of the pairs, with their quartiles in brackets. An arm that is listed twice shows how much two
@@ -77,8 +80,13 @@ def main() -> None:
         print(name, flush=True)
         kept[name] = measured(name, given)
         FIGURES[given.device].write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_page()
+
+
+def write_page() -> None:
+    """Write page and plot from the saved figures."""
     every = {device: figures(path) for device, path in FIGURES.items()}
-    PAGE.write_text(page(every), encoding="utf-8", newline="\n")
+    PAGE.write_text(page(every, figures(ARCHITECTURES)), encoding="utf-8", newline="\n")
     PLOT.write_text(plot(every), encoding="utf-8", newline="\n")
 
 
@@ -101,9 +109,9 @@ def measured(name: str, given: argparse.Namespace) -> Any:
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def page(kept: Mapping[str, dict[str, Any]]) -> str:
-    """Return the page: one table of all ratios and their plot, then a table for each row, of each device."""
-    lines = [HEAD, *overview(kept), BELOW]
+def page(kept: Mapping[str, dict[str, Any]], every_architecture: Mapping[str, dict[str, Any]] | None = None) -> str:
+    """Return the page: one table of all ratios and their plot, one of architectures, then a table for each row."""
+    lines = [HEAD, *overview(kept), BELOW, *_architectures(every_architecture or {}), ROW_HEAD]
     for device, name in product(kept, ROWS):
         found = kept[device].get(name)
         if found is None:
@@ -114,6 +122,12 @@ def page(kept: Mapping[str, dict[str, Any]]) -> str:
             lines += [f"## {title}", "", *table(row), ""]
         lines += [conditions(found["machine"]), ""]
     return "\n".join(lines)
+
+
+def _architectures(kept: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the section on architectures, with the machines it was measured on."""
+    machines = dict.fromkeys(conditions(one["machine"]) for one in kept.values())
+    return [*architectures(kept), *(line for machine in machines for line in (machine, ""))]
 
 
 def table(row: Row) -> list[str]:
@@ -137,10 +151,11 @@ def table(row: Row) -> list[str]:
 
 def conditions(machine: dict[str, Any]) -> str:
     """Return a line on what the figures depend on."""
-    kind = "with" if machine["bf16"] else "without"
+    units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
+    kind = f"with bf16{units}" if machine["bf16"] else "without bf16"
     gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
     return (
-        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind} bf16; Python {machine['python']}, torch "
+        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind}; Python {machine['python']}, torch "
         f"{machine['torch']}, transformers {machine['transformers']}, PEFT {machine['peft']}.*"
     )
 

@@ -35,9 +35,7 @@ def main() -> None:
 def difference(given: Ready) -> float:
     """Return |g - g'| / |g'| of all gradients as one vector, away from the method's start."""
     model = given.model.train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    without_dropout(model)
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for value in model.parameters():
@@ -50,6 +48,16 @@ def difference(given: Ready) -> float:
     with padding_free(model, logits_only=True), lean(model):
         found = gradients(model, batch)
     return float((found - wanted).norm() / wanted.norm())
+
+
+def without_dropout(model: torch.nn.Module) -> None:
+    """Switch dropout off in training mode too: that of modules, and rates that a module passes to a function (OPT)."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name, value in list(vars(module).items()):
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def gradients(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

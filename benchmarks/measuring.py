@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,17 @@ class Row:
         return statistics.median(pairs), low, high
 
 
-def in_turn(arms: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, list[float]]:
-    """Run arms A B C A B C ... and return their seconds; the first round is a warm-up.
+Arm = Callable[[], float | None]
+
+
+def in_turn(arms: Mapping[str, Arm], rounds: int, warming: Mapping[str, Arm] | None = None) -> dict[str, list[float]]:
+    """Run arms A B C A B C ... and return their seconds; the first round is a warm-up, with its own arms if given.
 
     An arm that returns a number has timed itself; otherwise the whole call is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds + 1):
-        for name, arm in arms.items():
+        for name, arm in (warming or arms if turn == 0 else arms).items():
             started = time.perf_counter()
             own = arm()
             taken = time.perf_counter() - started if own is None else own
@@ -127,12 +131,11 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
-    from lightune.execution.precision_probe import emulates_bf16
-
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "bf16": not emulates_bf16(),
+        "bf16": computes_bf16(),
+        "bf16_units": bf16_units(),
         "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
         "transformers": transformers.__version__,
@@ -140,6 +143,30 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
         "OMP_PROC_BIND": os.environ.get("OMP_PROC_BIND", ""),
     }
+
+
+@cache
+def computes_bf16() -> bool:
+    """Whether the processor has instructions for bf16; where it does not list them, whether bf16 is not far slower."""
+    from lightune.execution.precision_probe import emulates_bf16
+
+    # The probe takes milliseconds: on a busy machine it may answer either way, and all arms need the same answer.
+    return bool(bf16_units()) or not (_flags() or emulates_bf16())
+
+
+def bf16_units() -> str:
+    """Return the name of the processor's best instructions for bf16: AMX, AVX512-bf16, bf16 on ARM, or none."""
+    named = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-bf16", "bf16": "ARM bf16"}
+    return next((name for flag, name in named.items() if flag in _flags()), "")
+
+
+def _flags() -> set[str]:
+    """Return the instructions that Linux lists for the processor; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.lower().startswith(("flags", "features"))), "").split())
 
 
 def show(rows: Sequence[Row], as_json: bool) -> None:

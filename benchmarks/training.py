@@ -37,6 +37,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "prefix": ("prefix", {}),
     "bottleneck": ("bottleneck", {}),
 }
+DEFAULT = "LoRA as it is by default"  # on all linear layers, without dropout
 
 
 def choosing(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -71,23 +72,29 @@ class Ready:
 
 def ready(model: str, method: str, texts: list[str], labels: list[int], device: str = "cpu", seed: int = SEED) -> Ready:
     """Load a model, attach a method, encode the texts."""
-    name, options = METHODS[method]
-    loaded, made = load_for(model, seed, device), make_method(name, options)
+    return attached_to(load_for(model, seed, device), method, texts, labels, device, seed)
+
+
+def attached_to(
+    loaded: Any, method: str, texts: list[str], labels: list[int], device: str = "cpu", seed: int = SEED
+) -> Ready:
+    """Attach a method to a loaded model, in place, and encode the texts."""
+    name, options = ("lora", {}) if method == DEFAULT else METHODS[method]
+    made = make_method(name, options)
     attached = made.attach(loaded.model, loaded.anatomy, seed).model.to(torch.device(device))
+    return Ready(loaded, made, attached, encoded(loaded, texts, labels))
+
+
+def encoded(loaded: Any, texts: list[str], labels: list[int]) -> Examples:
+    """Return texts as a model takes them."""
     rows = encode(loaded.tokenizer, [(text,) for text in texts], loaded.max_length)
-    return Ready(loaded, made, attached, Examples(rows, np.asarray(labels, np.int32)))
+    return Examples(rows, np.asarray(labels, np.int32))
 
 
 def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
     """Return an arm: an epoch of the Trainer, or as the arguments say, timed from its first step to its last."""
     width = arguments.pop("pad_to", None)
-    columns = set(given.loaded.tokenizer.model_input_names)
-    if given.loaded.anatomy.model_type == "distilbert":
-        columns -= {"token_type_ids"}
-    rows = [
-        {**{key: value for key, value in row.items() if key in columns}, "labels": label}
-        for row, label in zip(given.examples.encoded.rows, given.examples.targets.tolist(), strict=True)
-    ]
+    rows = rows_for(given.loaded, given.examples)
     padding = {"padding": "max_length", "max_length": width} if width else {"padding": True}
     collator = DataCollatorWithPadding(given.loaded.tokenizer, **padding)
 
@@ -109,9 +116,21 @@ def peer(given: Ready, **arguments: Any) -> Callable[[], float]:
     return epoch
 
 
+def rows_for(loaded: Any, examples: Examples) -> list[dict[str, Any]]:
+    """Return the texts as the Trainer takes them."""
+    columns = set(loaded.tokenizer.model_input_names)
+    if loaded.anatomy.model_type == "distilbert":
+        columns -= {"token_type_ids"}
+    return [
+        {**{key: value for key, value in row.items() if key in columns}, "labels": label}
+        for row, label in zip(examples.encoded.rows, examples.targets.tolist(), strict=True)
+    ]
+
+
 def ours(given: Ready, precision: str = "fp32", rate: float = RATE, **settings: Any) -> Callable[[], float]:
     """Return an arm: an epoch of lightune's loop, or as the settings say, timed by the loop itself."""
-    tokens = round(BATCH * sum(given.examples.encoded.lengths) / len(given.examples.targets))
+    batch = settings.get("per_device_train_batch_size", BATCH)
+    tokens = round(batch * sum(given.examples.encoded.lengths) / len(given.examples.targets))
     chosen = training_precision(precision, given.device, given.model, tokens)  # once, not again in each round
     given.dtype = torch.bfloat16 if chosen.name == "bf16" else torch.float32
     asked = {"num_train_epochs": 1, "per_device_train_batch_size": BATCH, "seed": SEED, "load_best_model_at_end": False}

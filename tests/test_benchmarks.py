@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from benchmarks import accuracy
-from benchmarks.__main__ import FIGURES, PAGE, PLOT, ROWS, figures, page
+from benchmarks import accuracy, measuring
+from benchmarks.__main__ import ARCHITECTURES, FIGURES, PAGE, PLOT, ROWS, figures, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
 from benchmarks.measuring import Row, in_turn, load_texts
 from benchmarks.overview import lines_of, overview, plot
@@ -91,8 +91,29 @@ def test_the_first_table_pools_the_pairs_of_all_methods_against_each_peer() -> N
 
 def test_page_and_plot_are_those_of_the_saved_figures() -> None:
     kept = {device: figures(path) for device, path in FIGURES.items()}
-    assert PAGE.read_text(encoding="utf-8") == page(kept), "run: python -m benchmarks --page"
+    assert PAGE.read_text(encoding="utf-8") == page(kept, figures(ARCHITECTURES)), "run: python -m benchmarks --page"
     assert PLOT.read_text(encoding="utf-8") == plot(kept), "run: python -m benchmarks --page"
+
+
+@pytest.mark.parametrize(
+    ("flags", "units"),
+    [
+        ({"avx512f", "avx512_bf16"}, "AVX512-bf16"),
+        ({"avx512_bf16", "amx_bf16"}, "AMX"),
+        ({"asimd", "bf16"}, "ARM bf16"),
+        ({"avx2"}, ""),
+    ],
+)
+def test_an_expert_uses_bf16_where_the_processor_lists_it(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], units: str
+) -> None:
+    monkeypatch.setattr(measuring, "_flags", lambda: flags)
+    measuring.computes_bf16.cache_clear()
+    try:
+        assert measuring.bf16_units() == units
+        assert measuring.computes_bf16() == bool(units)
+    finally:
+        measuring.computes_bf16.cache_clear()
 
 
 def test_texts_come_from_a_file_or_from_the_embedded_reviews(tmp_path: Path) -> None:

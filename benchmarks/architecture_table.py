@@ -1,0 +1,104 @@
+"""The table of docs/performance.md with a line for each architecture, length of texts and batch, from the figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+from benchmarks.measuring import Row
+from benchmarks.usual_sizes import BASES
+
+OURS = "lightune, precision auto"
+PADDED, EXPERT = "Trainer, padded, fp32", "Trainer, grouped"
+PADDED_ANSWERS = "Trainer.predict, padded, fp32"
+HEAD = """## Every architecture
+
+Each architecture at its usual base size: default LoRA on all linear layers, `precision: auto`, texts as they are
+(short) or joined to 200 to 384 tokens (long). "Padded" is Trainer in fp32, padded to the longest of a batch. "Expert's"
+has texts of similar length together, in bf16 where the processor has it; of its two ways to answer in bf16 the faster
+one counts. The numbers are ratios as above, of memory how many times less. "Products" is the share of the time of
+training in matrix products, lightune's and the expert's; those inside fused attention are not among them. "Gradient" is
+the relative difference from the padded model's. Random weights have minilm's vocabulary.
+"""
+BASE_NAMES = list(BASES)
+COLUMNS = (
+    "base, layers x width", "texts", "batch", "training, padded", "training, expert's", "answering, padded",
+    "answering, expert's", "memory, padded", "memory, expert's", "products", "gradient",
+)  # fmt: skip
+THINNED = (
+    "Where layers were left out, the usual size takes too long here. That favours lightune with a decoder: in the last"
+    " layer it computes one position of each text, and that layer is a larger part of the whole."
+)
+
+
+def architectures(kept: Mapping[str, dict[str, Any]], goal: float = 1.3) -> list[str]:
+    """Return the section; nothing where no figures are saved."""
+    if not kept:
+        return []
+    found = sorted((_Combination(name, one) for name, one in kept.items()), key=lambda one: BASE_NAMES.index(one.model))
+    lines = [HEAD, fill(summary(found, goal), 120), "", f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
+    lines += [f"| {' | '.join(one.cells())} |" for one in found]
+    return [*lines, "", *([THINNED, ""] if any(one.base["thinned"] for one in found) else [])]
+
+
+class _Combination:
+    """The saved figures of one base model in one setting."""
+
+    def __init__(self, name: str, saved: Mapping[str, Any]) -> None:
+        self.name, self.base, self.machine = name, saved["base"], saved["machine"]
+        self.model, self.length, self.batch = name.split(", ")
+        rows = [Row(**given) for given in saved["rows"]]
+        self.training, self.answering, self.memory, self.gradients = rows
+
+    def ratios(self) -> list[tuple[float, float, float]]:
+        """Return ours against each peer: training, answering, memory; padded first, then the expert's."""
+        answers = [arm for arm in self.answering.seconds if arm not in (OURS, PADDED_ANSWERS)]
+        fastest = min(answers, key=lambda arm: statistics.median(self.answering.seconds[arm]))
+        return [
+            self.training.ratio(OURS, PADDED),
+            self.training.ratio(OURS, EXPERT),
+            self.answering.ratio(OURS, PADDED_ANSWERS),
+            self.answering.ratio(OURS, fastest),
+            self.memory.ratio(OURS, PADDED),
+            self.memory.ratio(OURS, EXPERT),
+        ]
+
+    def cells(self) -> list[str]:
+        """Return the line of the table."""
+        notes, base = self.training.notes, self.base
+        random = "" if base["weights"] == "real weights" else ", random"
+        share = [f"{100 * notes[f'share in products, {arm}']:.0f}%" for arm in (OURS, EXPERT)]
+        return [
+            f"{self.model}, {base['size']}{random}", f"{self.length}, {base['tokens']} tokens", self.batch,
+            *map(_shown, self.ratios()), " / ".join(share), f"{self.gradients.speed(OURS):.0e}",
+        ]  # fmt: skip
+
+
+def summary(found: Sequence[_Combination], goal: float) -> str:
+    """Return in words how many lines reach the goal in training and stay level in answering, memory and gradient."""
+    training = {one.name: one.ratios()[1][0] for one in found}
+    answering = {one.name: one.ratios()[3][0] for one in found}
+    memory = {one.name: min(one.ratios()[4][0], one.ratios()[5][0]) for one in found}
+    worst = max(one.gradients.speed(OURS) for one in found)
+    return (
+        f"Of {len(found)} lines, {_reached(training, goal)} train at least {goal:g} times as fast as the expert's"
+        f" (lowest: {_lowest(training)}), {_reached(answering, 1)} answer at least as fast as its bf16 (lowest:"
+        f" {_lowest(answering)}), {_reached(memory, 1)} need at most either Trainer's memory (lowest:"
+        f" {_lowest(memory)}). The largest difference of gradients is {worst:.0e}."
+    )
+
+
+def _reached(ratios: Mapping[str, float], goal: float) -> int:
+    return sum(ratio >= goal for ratio in ratios.values())
+
+
+def _lowest(ratios: Mapping[str, float]) -> str:
+    name = min(ratios, key=ratios.__getitem__)
+    return f"{ratios[name]:.2f}, {name}"
+
+
+def _shown(ratio: tuple[float, float, float]) -> str:
+    middle, low, high = (f"{value:.2f}" for value in ratio)
+    return middle if low == middle == high else f"{middle} ({low} to {high})"

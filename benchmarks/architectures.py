@@ -1,0 +1,179 @@
+"""One architecture at its usual size: training and answering, memory, share of products, gradient, in four settings.
+
+python -m benchmarks.architectures mpnet [--bases FOLDER] [--texts FILE] [--batch 16|8] [--long] [--rounds N] [--json]
+
+Default LoRA on all linear layers is trained in batches of 16 or 8, on texts as they are or joined to 200 to 384 tokens.
+The first peer pads to the longest of a batch, in fp32. The second has an expert's settings: texts of similar length
+together, in bf16 where the processor has it. A round has a few batches, too few for the Trainer to group: so the texts
+are every third one of the groups that it makes of three times as many, and the expert's arm takes these groups as they
+are. The longest texts are seldom among them, which helps the padded arm. Answering is done with the adapter merged, on
+all sides. `--bases` has the folders of real weights. All 17 are measured by `python -m benchmarks.every_architecture`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.answering import answering_arms
+from benchmarks.gradients import difference
+from benchmarks.measuring import SEED, Row, computes_bf16, in_turn, load_for, load_texts, machine, parser, show
+from benchmarks.peak_memory import peak_of
+from benchmarks.training import DEFAULT, Ready, attached_to, encoded, ours, peer
+from benchmarks.usual_sizes import BASES, laid_out
+from lightune.models.shared_base import copy_on_same_tensors
+
+STEPS = {("short", 16): 4, ("short", 8): 6, ("long", 16): 2, ("long", 8): 2}  # of a round
+SHORTEST, LONGEST = 200, 384  # tokens of a long text
+OF_GRADIENT = 8  # texts of different lengths, for the comparison of gradients
+PADDED, EXPERT, OURS = "Trainer, padded, fp32", "Trainer, grouped", "lightune, precision auto"
+# The profiler's names of matrix products; attention's own, inside a fused kernel, are not among them.
+PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_addmm_activation", "mkldnn_linear", "_linear_pointwise")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How long the texts are, and how many are in a batch."""
+
+    length: str
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        """How many batches a round has."""
+        return STEPS[self.length, self.batch]
+
+
+def main() -> None:
+    """Measure one base model in one setting."""
+    found = parser(__doc__, rounds=3)
+    found.add_argument("base", choices=list(BASES))
+    found.add_argument("--bases", type=Path, help="a folder with a folder for each base with real weights")
+    found.add_argument("--batch", type=int, choices=[16, 8], default=16)
+    found.add_argument("--long", action="store_true", help="texts joined to 200 to 384 tokens")
+    given = found.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        rows, about = measured(given, Path(place))
+    if given.json:
+        print(json.dumps({"machine": machine(), "base": about, "rows": [asdict(row) for row in rows]}))
+    else:
+        print(json.dumps(about))
+        show(rows, False)
+
+
+def measured(given: argparse.Namespace, place: Path) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows of one base model in one setting, and what they were measured with."""
+    setting = Setting("long" if given.long else "short", given.batch)
+    model, weights = laid_out(given.base, given.bases, place / "base")
+    loaded = load_for(model)
+    source, texts, labels = texts_for(given.texts, setting, loaded)
+    named = f"{given.base}, {setting.length}, {setting.batch}"
+    training, kept = trained(loaded, setting, (texts, labels), given.rounds)
+    lengths = kept.examples.encoded.lengths
+    work, arms = len(texts), answering_arms(loaded, kept.examples, setting.batch, place)
+    rows = [
+        Row(f"training, {named}", "samples", source, training.seconds, work, training.notes),
+        Row(f"answering, {named}", "texts", source, in_turn(arms, given.rounds), work),
+    ]
+    some = slice(None, OF_GRADIENT * setting.steps, setting.steps)
+    gradient = difference(_copied(loaded, texts[some], labels[some]))
+    del loaded, kept, arms  # the processes below have the machine's memory for themselves
+    peaks = {name: [peak_of(arm, model, DEFAULT, texts, labels)] for name, arm in arms_of(setting).items()}
+    rows.append(Row(f"peak memory of training, {named}", "MB", source, peaks, kind="memory"))
+    rows.append(Row(f"gradients, {named}", "", source, {OURS: [gradient]}, kind="difference"))
+    base = BASES[given.base]
+    about = {"size": base.size, "weights": weights, "architecture": base.architecture, "thinned": base.thinned}
+    return rows, about | {"tokens": round(statistics.mean(lengths)), "longest": max(lengths)}
+
+
+def texts_for(path: Path | None, setting: Setting, loaded: Any) -> tuple[str, list[str], list[int]]:
+    """Return (source, texts, labels): `setting.steps` groups of texts of similar length, the longest first."""
+    count = 3 * setting.steps * setting.batch
+    source, texts, labels = load_texts(path, count * (30 if setting.length == "long" else 1))
+    tokens = [len(found) for found in loaded.tokenizer(texts)["input_ids"]]
+    if setting.length == "long":
+        texts, tokens = joined(texts, tokens, count)
+    chosen = every_third_group(tokens[:count], setting.batch)
+    return source, [texts[row] for row in chosen], [labels[row] for row in chosen]
+
+
+def joined(texts: Sequence[str], tokens: Sequence[int], count: int) -> tuple[list[str], list[int]]:
+    """Return texts that are joined until each has a drawn length of SHORTEST to LONGEST tokens, and about how many."""
+    draw, at = random.Random(SEED), 0
+    found: list[str] = []
+    lengths: list[int] = []
+    while len(found) < count:
+        wanted, parts, length = draw.randint(SHORTEST, LONGEST), [texts[at % len(texts)]], tokens[at % len(texts)]
+        at += 1
+        while length + tokens[at % len(texts)] <= wanted:
+            parts.append(texts[at % len(texts)])
+            length += tokens[at % len(texts)]
+            at += 1
+        found.append(" ".join(parts))
+        lengths.append(length)
+    return found, lengths
+
+
+def every_third_group(lengths: Sequence[int], batch: int) -> list[int]:
+    """Return the rows of the second, fifth, ... of all batches of similar length, the longest first, as Trainer has."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    groups = [order[start : start + batch] for start in range(0, len(order), batch)]
+    return [row for group in groups[1::3] for row in group]
+
+
+def arms_of(setting: Setting) -> dict[str, Callable[..., Callable[[], float]]]:
+    """Return how each arm is made of a model that is ready."""
+    size: dict[str, Any] = {"per_device_train_batch_size": setting.batch}
+    expert: dict[str, Any] = {
+        "train_sampling_strategy": "sequential",
+        "bf16": computes_bf16(),
+    }  # the texts are in groups already
+    return {
+        PADDED: partial(peer, **size),
+        EXPERT: partial(peer, **size, **expert),
+        OURS: partial(ours, precision="auto", **size),
+    }
+
+
+def trained(loaded: Any, setting: Setting, texts: tuple[list[str], list[int]], rounds: int) -> tuple[Row, Ready]:
+    """Return the seconds of training by arm with notes on products, and lightune's model, ready."""
+    models = {name: _copied(loaded, *texts) for name in arms_of(setting)}
+    making = arms_of(setting)
+    arms = {name: making[name](one) for name, one in models.items()}
+    one_batch = encoded(loaded, texts[0][: setting.batch], texts[1][: setting.batch])
+    warming = {name: making[name](replace(one, examples=one_batch)) for name, one in models.items()}
+    row = Row("", "", "", in_turn(arms, rounds, warming))
+    for name in (EXPERT, OURS):
+        row.notes |= {f"{about}, {name}": value for about, value in in_products(arms[name], setting.steps).items()}
+    row.notes["precision auto chose"] = "bf16" if models[OURS].dtype == torch.bfloat16 else "fp32"
+    row.notes["steps of a round"] = setting.steps
+    return row, models[OURS]
+
+
+def in_products(arm: Callable[[], float], steps: int) -> dict[str, float]:
+    """Return the share of an arm's time that its matrix products take, and their number in a step, by the profiler."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        seconds = arm()
+    products = [event for event in seen.key_averages() if event.key.split("::")[-1] in PRODUCTS]
+    spent = sum(event.self_cpu_time_total for event in products) / 1e6
+    return {"share in products": spent / seconds, "products in a step": sum(one.count for one in products) / steps}
+
+
+def _copied(loaded: Any, texts: list[str], labels: list[int]) -> Ready:
+    """Return a model with an adapter of its own, ready to be trained: the arms share the frozen weights."""
+    return attached_to(replace(loaded, model=copy_on_same_tensors(loaded.model)), DEFAULT, texts, labels)
+
+
+if __name__ == "__main__":
+    main()
