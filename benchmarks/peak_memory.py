@@ -73,13 +73,14 @@ def peak_of(arm: Arm, model: str, method: str, texts: list[str], labels: list[in
 
 
 def _measure(sender: Any, arm: Arm, model: str, method: str, texts: list[str], labels: list[int]) -> None:
-    began = _held("VmRSS")
+    began = held("VmRSS")
     arm(ready(model, method, texts, labels))()
-    sender.send(_held("VmHWM") - began)  # getrusage's peak would include the parent's memory
+    sender.send(held("VmHWM") - began)  # getrusage's peak would include the parent's memory
 
 
-def _held(what: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+def held(what: str, process: int | str = "self") -> float:
+    """Return a figure of a process's memory in megabytes, by the system's name for it."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
 
 
