@@ -1,9 +1,10 @@
-"""What every method costs on a model beside LoRA: seconds a step, peak memory, and the loss after some steps.
+"""What every method costs on a model beside LoRA: processor time of a step, peak memory, and the loss after some steps.
 
 python -m benchmarks.methods MODEL [--texts FILE] [--method NAME ...] [--steps 8] [--limit 120] [--json FILE] [--save]
 
 MODEL is a folder or a known name. Each method has its default options and a process of its own, and LoRA is measured
-again right before it, so that other work on the machine weighs on both. A method that has not done its steps after
+again right before it, so that other work on the machine weighs on both. Time is that of the processor, best with
+OMP_NUM_THREADS=1. A method that has not done its steps after
 --limit seconds is stopped; what its steps took until then counts. --json keeps the figures, and a method that is in
 that file is not measured again; --save writes them to src/lightune/methods/costs.json, which `lightune methods` and
 the warning before training read. Linux only.
@@ -68,7 +69,7 @@ class Measured:
 
 
 class Told(Silent):
-    """Tells another process after each step how long it took, and the peak of memory so far."""
+    """Tells another process after each step what it took of the processor, and the peak of memory so far."""
 
     def __init__(self, sender: Connection) -> None:
         self._sender = sender
@@ -76,13 +77,13 @@ class Told(Silent):
     @contextmanager
     def steps(self, title: str, total: int) -> Iterator[Callable[..., None]]:
         """Time each step of the loop."""
-        before = time.perf_counter()
+        before = time.process_time()
 
         def advance(detail: str = "") -> None:
             nonlocal before
-            now = time.perf_counter()
+            now = time.process_time()
             self._sender.send({"seconds": now - before, "held": held("VmHWM")})
-            before = time.perf_counter()
+            before = time.process_time()
 
         yield advance
 
