@@ -1,13 +1,12 @@
 """What every method costs on a model beside LoRA: processor time of a step, peak memory, and the loss after some steps.
 
-python -m benchmarks.methods MODEL [--texts FILE] [--method NAME ...] [--steps 8] [--limit 120] [--json FILE] [--save]
+python -m benchmarks.methods MODEL [--texts FILE] [--method NAME ...] [--rounds 2] [--json FILE] [--save]
 
 MODEL is a folder or a known name. Each method has its default options and a process of its own, and LoRA is measured
-again right before it, so that other work on the machine weighs on both. Time is that of the processor, best with
-OMP_NUM_THREADS=1. A method that has not done its steps after
---limit seconds is stopped; what its steps took until then counts. --json keeps the figures, and a method that is in
-that file is not measured again; --save writes them to src/lightune/methods/costs.json, which `lightune methods` and
-the warning before training read. Linux only.
+again before every five of them, so that other work on the machine weighs on both. Time is that of the processor, best
+with OMP_NUM_THREADS=1. A method that has not done its steps after --limit seconds is stopped; what its steps took until
+then counts. --json keeps the figures, and rounds that are in that file are not measured again; --save writes them to
+src/lightune/methods/costs.json, which `lightune methods` and the note before a training read. Linux only.
 """
 
 from __future__ import annotations
@@ -21,12 +20,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft  # noqa: F401  (imported here so that no process counts it as its own memory, nor the next ones)
+import sklearn.metrics  # noqa: F401
+from transformers import (  # noqa: F401
+    DistilBertForSequenceClassification,
+    LlamaForSequenceClassification,
+    MPNetForSequenceClassification,
+)
 
 from benchmarks.measuring import load_for, load_texts, machine
 from benchmarks.peak_memory import held
@@ -39,9 +45,12 @@ from lightune.training.batch_loss import Examples
 from lightune.training.train import Surroundings, Texts, attach, train
 
 BESIDE = "lora"
-STEPS = 8
+TOGETHER = 5  # methods between two measurements of LoRA
+STEPS = 6
+ROUNDS = 2
 LIMIT = 120.0
-HELD_OUT = 64
+HELD_OUT = 32
+Pair = dict[str, dict[str, Any]]  # what LoRA and the method measured
 COSTS = Path(__file__).resolve().parent.parent / "src" / "lightune" / "methods" / "costs.json"
 
 
@@ -54,6 +63,7 @@ class Asked:
     texts: Path | None
     steps: int
     limit: float
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ class Measured:
     trained: int
     steps: int
     loss: float | None
+    parameters: int = 0
     said: str = ""
 
 
@@ -91,12 +102,16 @@ class Told(Silent):
 def main() -> None:
     """Measure the requested methods, print the table, and keep the figures."""
     given = command_line().parse_args()
-    found: dict[str, Any] = json.loads(given.json.read_text("utf-8")) if given.json and given.json.exists() else {}
-    for name in given.method or METHODS:
-        if name in found:
-            continue
-        pair = [measured(Asked(given.model, one, given.texts, given.steps, given.limit)) for one in (BESIDE, name)]
-        found[name] = beside(*pair)
+    found: dict[str, list[Pair]] = (
+        json.loads(given.json.read_text("utf-8")) if given.json and given.json.exists() else {}
+    )
+    names = given.method or list(METHODS)
+    missing = [name for turn in range(given.rounds) for name in names if len(found.get(name, [])) <= turn]
+    for place, name in enumerate(missing):
+        asked = Asked(given.model, name, given.texts, given.steps, given.limit, given.precision)
+        if place % TOGETHER == 0:
+            lora = measured(replace(asked, method=BESIDE))
+        found.setdefault(name, []).append({"lora": asdict(lora), "method": asdict(measured(asked))})
         print(line(name, found[name]), flush=True)
         if given.json:
             given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -112,15 +127,17 @@ def command_line() -> argparse.ArgumentParser:
     found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
     found.add_argument("--method", action="append", choices=list(METHODS))
     found.add_argument("--steps", type=int, default=STEPS, help=f"steps of {BATCH} texts")
+    found.add_argument("--rounds", type=int, default=ROUNDS, help="how often each method is measured")
     found.add_argument("--limit", type=float, default=LIMIT, help="seconds of training after which a method is stopped")
+    found.add_argument("--precision", default="auto", help="fp32 or bf16, instead of what is measured to be faster")
     found.add_argument("--json", type=Path, help="where the figures are kept")
     found.add_argument("--save", action="store_true", help=f"write {COSTS.name} of the package")
     return found
 
 
 def measured(asked: Asked) -> Measured:
-    """Return what a fresh process measures, or what it had told when its time was over."""
-    context = multiprocessing.get_context("spawn")
+    """Return what a process of its own measures, or what it had told when its time was over."""
+    context = multiprocessing.get_context("fork")  # after the imports, which are the same for all
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(sender, asked))
     child.start()
@@ -141,7 +158,8 @@ def measured(asked: Asked) -> Measured:
     counted = seconds[1:] or seconds  # the first step warms up
     usual = statistics.median(counted) if counted else asked.limit
     peak = told["held"] - told["began"]
-    return Measured(usual, peak, told.get("trained", 0), len(seconds), told.get("loss"), told.get("said", ""))
+    rest = {key: told[key] for key in ("parameters", "said") if key in told}
+    return Measured(usual, peak, told.get("trained", 0), len(seconds), told.get("loss"), **rest)
 
 
 def _measure(sender: Connection, asked: Asked) -> None:
@@ -155,8 +173,11 @@ def _measure(sender: Connection, asked: Asked) -> None:
                  np.asarray(labels[part], np.int32))
         for part in (slice(count), slice(count, None))
     ]  # fmt: skip
-    settings = SettledTraining.model_validate({"num_train_epochs": 1, "load_best_model_at_end": False})
+    settings = SettledTraining.model_validate(
+        {"num_train_epochs": 1, "load_best_model_at_end": False, "precision": asked.precision}
+    )
     try:
+        sender.send({"parameters": loaded.model.num_parameters()})
         attached = attach(loaded, method, examples[0], settings)
         trained = sum(value.numel() for value in attached.model.parameters() if value.requires_grad)
         sender.send({"trained": trained})
@@ -168,47 +189,52 @@ def _measure(sender: Connection, asked: Asked) -> None:
         sender.send({"said": str(error).splitlines()[0]})
 
 
-def beside(lora: Measured, method: Measured) -> dict[str, Any]:
-    """Return a method's figures as multiples of LoRA's, with those that they come from."""
-    return {
-        "time": method.seconds / lora.seconds,
-        "memory": method.peak / lora.peak,
-        "loss": method.loss,
-        "lora_loss": lora.loss,
-        "trained": method.trained,
-        "measured": {"lora": asdict(lora), "method": asdict(method)},
-    }
+def times(pairs: list[Pair], what: str) -> float:
+    """Return how many times LoRA's a method's seconds or peak are, in the least disturbed of the rounds.
+
+    Other work on a machine only adds: to the time of a step, and to the pages of the weights' file that are in memory.
+    """
+    least = {arm: min(pair[arm][what] for pair in pairs) for arm in ("lora", "method")}
+    return float(least["method"] / least["lora"])
 
 
-def line(name: str, row: dict[str, Any]) -> str:
+def line(name: str, pairs: list[Pair]) -> str:
     """Return one row of the table."""
-    method = row["measured"]["method"]
-    loss = method["said"] or (f"{row['loss']:.2f}" if row["loss"] is not None else f"stopped after {method['steps']}")
+    method = pairs[-1]["method"]
+    if method["said"]:
+        return f"| {name} | - | - | - | - | - | {method['said']} |"
+    least = {what: min(pair["method"][what] for pair in pairs) for what in ("seconds", "peak")}
+    loss = f"{method['loss']:.2f}" if method["loss"] is not None else f"stopped after {method['steps']} steps"
     return (
-        f"| {name} | {row['trained']:,} | {method['seconds']:.2f} | {row['time']:.1f} "
-        f"| {method['peak'] / 1000:.1f} | {row['memory']:.1f} | {loss} |"
+        f"| {name} | {method['trained']:,} | {least['seconds']:.2f} | {times(pairs, 'seconds'):.1f} "
+        f"| {least['peak'] / 1000:.1f} | {times(pairs, 'peak'):.1f} | {loss} |"
     )
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
+def table(found: dict[str, list[Pair]]) -> str:
     """Return the table of all methods."""
     titles = ("method", "trained", "s a step", "times LoRA's", "peak in GB", "times LoRA's", "loss")
-    rows = [line(name, row) for name, row in found.items()]
+    rows = [line(name, pairs) for name, pairs in sorted(found.items())]
     return "\n".join([f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}", *rows])
 
 
-def saved(model: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what the package keeps: on what it was measured, and each method's multiples of LoRA's cost."""
-    about = machine()
-    return {
+def saved(model: str, found: dict[str, list[Pair]]) -> dict[str, Any]:
+    """Return what the package keeps: methods that were refused are left out, and what was measured before on the same
+    machine and model stays."""
+    about = {
         "model": Path(model).name,
+        "parameters": max(pairs[0]["lora"]["parameters"] for pairs in found.values()),
         "texts_in_a_step": BATCH,
-        "processor": about["processor"],
-        "threads": about["threads"],
-        "methods": {
-            name: {"time": round(row["time"], 2), "memory": round(row["memory"], 2)} for name, row in found.items()
-        },
+        "processor": machine()["processor"],
     }
+    kept = json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.is_file() else {}
+    known = kept["methods"] if {key: kept.get(key) for key in about} == about else {}
+    done = {name: pairs for name, pairs in found.items() if not pairs[-1]["method"]["said"]}
+    new = {
+        name: {"time": round(times(pairs, "seconds"), 2), "memory": round(times(pairs, "peak"), 2)}
+        for name, pairs in done.items()
+    }
+    return {**about, "methods": dict(sorted({**known, **new}.items()))}
 
 
 if __name__ == "__main__":
