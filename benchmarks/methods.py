@@ -105,7 +105,7 @@ def main() -> None:
     found: dict[str, list[Pair]] = (
         json.loads(given.json.read_text("utf-8")) if given.json and given.json.exists() else {}
     )
-    names = given.method or list(METHODS)
+    names = given.method or [name for name in METHODS if name != BESIDE]
     missing = [name for turn in range(given.rounds) for name in names if len(found.get(name, [])) <= turn]
     for place, name in enumerate(missing):
         asked = Asked(given.model, name, given.texts, given.steps, given.limit, given.precision)
@@ -234,7 +234,7 @@ def saved(model: str, found: dict[str, list[Pair]]) -> dict[str, Any]:
         name: {"time": round(times(pairs, "seconds"), 2), "memory": round(times(pairs, "peak"), 2)}
         for name, pairs in done.items()
     }
-    return {**about, "methods": dict(sorted({**known, **new}.items()))}
+    return {**about, "methods": dict(sorted({**known, **new, BESIDE: {"time": 1.0, "memory": 1.0}}.items()))}
 
 
 if __name__ == "__main__":

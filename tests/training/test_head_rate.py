@@ -1,4 +1,4 @@
-"""A head with a hidden layer learns at most at 1e-3; any other parameter at the rate of the method."""
+"""A head with a hidden layer learns at most at 5e-3; any other parameter at the rate of the method."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from lightune.data.encoding import encode
-from lightune.methods import make_method
+from lightune.methods import METHODS, make_method
 from lightune.recipe import SettledTraining
 from lightune.training import step
 from lightune.training.batch_loss import Examples
-from lightune.training.head_rate import head_rate_factors, head_rate_notes
+from lightune.training.head_rate import DEEP_HEAD_RATE, head_rate_factors, head_rate_notes
 from lightune.training.optimizer import make_optimizer
 from lightune.training.train import Surroundings, Texts, train
 from tiny import sentences
@@ -35,6 +35,10 @@ def rates(model: Any, usual: float, stated: float | None = None) -> dict[str, fl
     return {name: found[id(value)] for name, value in model.named_parameters() if value.requires_grad}
 
 
+def test_the_rate_is_that_of_training_the_head_alone() -> None:
+    assert METHODS["head"].default_learning_rate == DEEP_HEAD_RATE
+
+
 @pytest.mark.parametrize("architecture", HIDDEN)
 @pytest.mark.parametrize("method", ["prompt_tuning", "ia3", "bitfit", "bottleneck", "full"])
 def test_a_deep_head_learns_slower_than_what_is_trained_below_it(
@@ -43,11 +47,11 @@ def test_a_deep_head_learns_slower_than_what_is_trained_below_it(
     model = attached(load_tiny, architecture, method)
     found = rates(model, 0.3)
     head = {name for name in found if "classifier" in name}
-    assert {round(found[name], 9) for name in head} == {1e-3}
+    assert {round(found[name], 9) for name in head} == {5e-3}
     assert {found[name] for name in set(found) - head} == {0.3}
     assert len(head) == 4
     (note,) = head_rate_notes(model, None, 0.3)
-    assert "it learns at 0.001 instead of 0.3" in note
+    assert "it learns at 0.005 instead of 0.3" in note
 
 
 def test_a_stated_rate_is_that_of_every_parameter(load_tiny: Callable[..., Any]) -> None:
@@ -68,7 +72,7 @@ def test_training_at_the_usual_rate_uses_it(load_tiny: Callable[..., Any], monke
         with tempfile.TemporaryDirectory() as folder:
             train(loaded, make_method("ia3"), Texts(some, some), block, Surroundings(Path(folder)))
     assert [len(factors) for factors in seen] == [4, 0]
-    assert list(seen[0].values()) == pytest.approx([1e-3 / 3e-2] * 4)
+    assert list(seen[0].values()) == pytest.approx([5e-3 / 3e-2] * 4)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +80,9 @@ def test_training_at_the_usual_rate_uses_it(load_tiny: Callable[..., Any], monke
     [
         ("bert", "ia3", 0.3),  # one layer
         ("llama", "prompt_tuning", 0.3),
-        ("mpnet", "head", 5e-3),  # nothing else is trained
+        ("mpnet", "head", 0.3),  # nothing else is trained
         ("mpnet", "lora", 1e-3),  # not above
+        ("mpnet", "bottleneck", 3e-3),
     ],
 )
 def test_all_other_heads_learn_at_the_rate_of_the_method(
