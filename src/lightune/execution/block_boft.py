@@ -15,8 +15,8 @@ GROUP = 32
 class BlockBoft(Linear):
     """diag(s) W R x + b with R = diag(R_1, ..., R_n), in O(width) for each token.
 
-    PEFT writes R as a matrix, in x in, and multiplies it with two permutations of that size, which with one butterfly
-    factor are both the identity: 116 billion multiplications in a layer of 3,072 inputs, however few the texts are.
+    PEFT writes R as a matrix, in x in, and multiplies it with three matrices of that size, which with one butterfly
+    factor are the identity: 87 billion multiplications in a layer of 3,072 inputs, however few the texts are.
     PEFT computes everything else.
     """
 
