@@ -78,9 +78,9 @@ def _measure(sender: Any, arm: Arm, model: str, method: str, texts: list[str], l
     sender.send(held("VmHWM") - began)  # getrusage's peak would include the parent's memory
 
 
-def held(what: str) -> float:
-    """Return the megabytes that the system counts for this process: VmRSS now, VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+def held(what: str, process: int | str = "self") -> float:
+    """Return the megabytes that the system counts for a process: VmRSS now, VmHWM at its peak."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
 
 

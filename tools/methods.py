@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lightune.methods import describe
+from lightune.methods.costs import DEAR, measured_costs
 from lightune.methods.support import support
 from lightune.models.architectures import ARCHITECTURES
 
@@ -28,10 +29,12 @@ their contract tests; nothing here is written by hand. `lightune methods NAME` s
 
 "Merges": the trained adapter can be merged into the weights, which gives a stock model. "Switches off": with the
 adapter disabled, the base model predicts as before training. "Starts unchanged": before its first step the adapted
-model predicts like the base model.
+model predicts like the base model. "Step" and "memory": how many times LoRA's processor time a step of 16 short texts
+takes, and how many times its peak memory, each with default options ({where}; made by
+`python -m benchmarks.methods`). A training with a method that takes {dear:g} times either begins by saying so.
 
-| method | what is trained | learning rate | merges | switches off | starts unchanged | paper |
-| --- | --- | --- | --- | --- | --- | --- |
+| method | what is trained | learning rate | step | memory | merges | switches off | starts unchanged | paper |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 BETWEEN = """
@@ -85,13 +88,15 @@ def page() -> str:
         cells = [_cell(said[kind], row["name"], kind, reasons) for kind in kinds]
         marks.append(f"| {row['name']} | {' | '.join(cells)} |")
     notes = [f"{number}. {reason}" for reason, number in reasons.items()]
-    return BEFORE + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
+    before = BEFORE.format(where=measured_costs().where, dear=DEAR)
+    return before + "\n".join([*listed, BETWEEN, *marks, "", *notes]) + "\n" + AFTER
 
 
 def _listed(row: dict[str, Any]) -> str:
     rate = f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
     says = [_yes(row[key]) for key in ("mergeable", "reversible", "starts_unchanged")]
-    return f"| {' | '.join([row['name'], row['summary'].split('.  ')[0], rate, *says, row['paper']])} |"
+    costs = [f"{row['cost'][key]:.1f}" if row["cost"] else "?" for key in ("time", "memory")]
+    return f"| {' | '.join([row['name'], row['summary'].split('.  ')[0], rate, *costs, *says, row['paper']])} |"
 
 
 def _cell(reason: str | None, method: str, kind: str, reasons: dict[str, int]) -> str:

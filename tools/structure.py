@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "structure.md"
 CAPTIONS = {
     ".ci/run": "Continuous integration: lint, tests and the wheel on a fresh clone.",
     ".gitignore": "What git ignores.",
+    "src/lightune/methods/costs.json": "What each method costs beside LoRA; made by `python -m benchmarks.methods`.",
     "src/lightune/methods/support.json": "Which method works on which architecture; made by tools/methods.py.",
     "CHANGELOG.md": "What changed, by version.",
     "CONTRIBUTING.md": "How to set up, test and propose a change.",

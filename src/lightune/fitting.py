@@ -21,6 +21,7 @@ from lightune.evaluation.answering import Answering, answering_task
 from lightune.evaluation.evaluate import predict_logits
 from lightune.evaluation.features import watch_texts
 from lightune.methods import Method, make_method
+from lightune.methods.costs import cost_notes
 from lightune.methods.sizes import require_reloadable
 from lightune.models.load import LoadedModel, find_model, load_model
 from lightune.models.quantize import require_precision
@@ -35,6 +36,7 @@ from lightune.training.batch_loss import Examples
 from lightune.training.cache_frozen import require_cacheable
 from lightune.training.checkpoint import Checkpoint
 from lightune.training.feasibility import require_feasible
+from lightune.training.head_rate import head_rate_notes
 from lightune.training.probe_head import start_from_probe, usual_head_start
 from lightune.training.room import require_room, room_of
 from lightune.training.train import Surroundings, Texts, Tracked, Trained, learning_rate, train
@@ -132,7 +134,8 @@ def prepare(
     encoded = encode_splits(loaded.tokenizer, used, loaded.max_length, loaded.long_texts)
     require_cacheable(settings, attached, collate(loaded.tokenizer, encoded["train"].rows[:1]))
     of_long_texts = long_text_notes(loaded.tokenizer, used, encoded, loaded.max_length, loaded.long_texts)
-    notes = (*said, *loaded.notes, *of_long_texts, *chosen)
+    of_head = head_rate_notes(attached, settings.learning_rate, method.default_learning_rate)
+    notes = (*said, *loaded.notes, *of_long_texts, *chosen, *of_head, *cost_notes(recipe.method.name))
     sizes = ", ".join(f"{len(found)} {name}" for name, found in encoded.items())
     start = f"{source.name}: {loaded.model.num_parameters():,} parameters, {device.type}; {sizes} examples"
     for note in (start, *notes):

@@ -13,6 +13,7 @@ import yaml
 from case_table import case
 from lightune.cli.main import main
 from lightune.methods import METHODS, make_method
+from lightune.methods.costs import measured_costs
 from lightune.methods.support import support
 from lightune.models.architectures import ARCHITECTURES
 from lightune.recipe import parse_recipe
@@ -51,7 +52,11 @@ def test_the_options_shown_are_those_the_method_takes(capsys):
 def test_the_tables_have_a_row_for_each_method(capsys):
     assert main(["methods"]) == 0
     _, table, marks, named, hint = capsys.readouterr().out.split("\n\n")
-    assert [line.split()[0] for line in table.splitlines()] == ["method", *METHODS]
+    *lines, costs, where = table.splitlines()
+    assert [line.split()[0] for line in lines] == ["method", *METHODS]
+    assert max(map(len, lines)) <= 80
+    assert "…" not in table
+    assert (costs.split(":")[0], where) == ("step, memory", f"({measured_costs().where})")
     head, *rows = marks.splitlines()[1:]
     assert head.split() == ["method", *(str(number) for number in range(1, len(ARCHITECTURES) + 1))]
     shown = {row.split()[0]: row.split()[1:] for row in rows[: len(list(METHODS))]}

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.boft.layer import Linear as BoftLinear
 from peft.tuners.lora.layer import Linear
 from torch import nn
 
+from lightune.execution.block_boft import BlockBoft
 from lightune.execution.fast_modules import lean
 from lightune.execution.fused_gelu import FUSED
 from lightune.methods import make_method
+from lightune.models.class_swap import swap_classes
 from padded_and_ragged import answers, batch_of, largest_difference, texts, without_dropout
 
 LIMIT = 1e-6
@@ -174,3 +177,25 @@ def test_afterwards_the_stock_modules_are_back_even_after_an_error(load_lively: 
     with pytest.raises(IndexError), lean(model):
         model(torch.tensor([[10**6]]))
     assert classes(model) == before
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "mpnet", "gpt2", "llama"])
+@pytest.mark.parametrize("method", ["loha", "lokr", "fourierft", "randlora", "boft"])
+def test_other_methods_give_the_same_logits_and_gradients(load_lively: Any, architecture: str, method: str) -> None:
+    if architecture == "gpt2" and method in ("boft", "loha", "lokr"):
+        pytest.skip("PEFT has none for Conv1D")
+    loaded = load_lively(architecture)
+    options = {"rank": 3, **({"alpha": 3} if method == "randlora" else {})} if "lo" in method else {}
+    model = make_method(method, options).attach(loaded.model, loaded.anatomy, 3).model
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad:
+                value += torch.randn(value.shape, generator=draw) * 0.05
+    without_dropout(model.train())
+    batch = batch_of(loaded, texts())
+    undo = swap_classes(model, {BlockBoft: BoftLinear})
+    wanted = answers(model, batch, is_ragged=False)
+    undo()
+    with lean(model):
+        assert largest_difference(answers(model, batch, is_ragged=False), wanted) < 10 * LIMIT

@@ -50,10 +50,12 @@ def command(name: str | None, as_json: bool) -> int:
 def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console = new_console()
     _print_which(console)
-    table = _table("method", "learning rate", "merges", "paper")
+    table = _table("method", "rate", "step", "memory", "merges", "paper", gap=1)
     for row in rows:
-        table.add_row(row["name"], _rate(row), "yes" if row["mergeable"] else "no", row["paper"])
+        merges = "yes" if row["mergeable"] else "no"
+        table.add_row(row["name"], _rate(row), _times(row, "time"), _times(row, "memory"), merges, row["paper"])
     console.print(table)
+    console.print(f"step, memory: times lora's, with default options\n({_where_measured()})")
     known = list(rows[0]["architectures"])
     console.print("\n[bold]where each works[/bold], by the outcome of its tests", markup=True)
     marks = _table("method", *(str(number) for number in range(1, len(known) + 1)), gap=1)
@@ -87,6 +89,9 @@ def _print_one(row: dict[str, Any]) -> None:
     if _is_foreign(row):
         console.print(f"from the package {row['package']}")
     console.print(f"\nlearning rate {_rate(row)}; {_says(row)}")
+    if row["cost"]:
+        times = f"{_times(row, 'time')} times lora's time and {_times(row, 'memory')} times its memory"
+        console.print(f"a step takes {times} with these options ({_where_measured()})")
     if row["options"]:
         console.print("\n[bold]options[/bold], with their defaults", markup=True)
         for option, value in row["options"].items():
@@ -133,6 +138,17 @@ def _says(row: dict[str, Any]) -> str:
             "starts from the unchanged model" if row["starts_unchanged"] else "starts from a changed model",
         ]
     )
+
+
+def _where_measured() -> str:
+    from lightune.methods.costs import measured_costs
+
+    return measured_costs().where
+
+
+def _times(row: dict[str, Any], what: str) -> str:
+    """Return how many times LoRA's time or memory it takes; ? where that was not measured."""
+    return f"{row['cost'][what]:.1f}" if row["cost"] else "?"
 
 
 def _rate(row: dict[str, Any]) -> str:

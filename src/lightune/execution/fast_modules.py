@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
-    """Let dropout, PEFT's plain LoRA layers and GELU run as their lean subclasses for as long as the context lasts.
+    """Let dropout, GELU and some of PEFT's layers run as their lean subclasses for as long as the context lasts.
 
     Only the random numbers of dropout change, and rates are rounded to 1/65536. With `in_bf16`, frozen layers also
     compute in bf16 (execution/bf16.py). A GPU's own dropout is cheap, so there it stays; other devices keep all
@@ -41,11 +41,12 @@ def _leaner(device: str) -> dict[type[nn.Module], type[nn.Module]]:
     from peft.tuners.lora.layer import Linear
     from torch import nn
 
+    from lightune.execution import quick_deltas
     from lightune.execution.dropout import QuickDropout
     from lightune.execution.fused_gelu import FUSED
     from lightune.execution.fused_lora import FusedLora
 
-    found: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora, **FUSED}
+    found: dict[type[nn.Module], type[nn.Module]] = {Linear: FusedLora, **FUSED, **quick_deltas.QUICK}
     if device == "cpu":
         found[nn.Dropout] = QuickDropout
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,6 +33,7 @@ from lightune.methods import (  # noqa: F401  (each registers itself)
 )
 from lightune.methods.any_peft import make_named
 from lightune.methods.base import Attachment, Method
+from lightune.methods.costs import cost_of
 from lightune.methods.option_values import choices, require_no_fault, role_faults, twin_faults
 from lightune.methods.registry import METHODS
 from lightune.methods.support import support
@@ -76,12 +77,13 @@ def describe() -> list[dict[str, Any]]:
 
     `choices` holds the allowed values of options that have only a few, `by_preset` the values that a preset gives to
     options that are None. `architectures` says, for each, why the method does not work there: "" where it does, None
-    where the outcome of the contract tests has not been recorded yet (for a new method, say). `package` is "lightune",
-    or the other package that the method comes from.
+    where the outcome of the contract tests has not been recorded yet (for a new method, say). `cost` is how many times
+    LoRA's time and memory a step takes, None where it was not measured. `package` is "lightune", or the other package
+    that the method comes from.
     """
     rows = []
     for name, kind in METHODS.items():
-        method = kind()
+        method, cost = kind(), cost_of(name)
         rows.append(
             {
                 "name": name,
@@ -95,6 +97,7 @@ def describe() -> list[dict[str, Any]]:
                 "options": method.options(),
                 "choices": choices(kind),
                 "by_preset": dict(method.by_preset),
+                "cost": cost and asdict(cost),
                 "architectures": {known: support().get(name, {}).get(known) for known in ARCHITECTURES},
             }
         )

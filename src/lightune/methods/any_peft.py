@@ -158,6 +158,7 @@ def describe_named(name: str) -> dict[str, Any]:
         "options": {**{key: _plain(value) for key, value in own.items()}, "roles": list(method.roles)},
         "choices": {key: found for key, found in choices(kind).items() if key in own},
         "by_preset": {},
+        "cost": None,
         "architectures": {},
     }
 

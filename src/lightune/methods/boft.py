@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from lightune.methods import registry
+from lightune.methods.base import Attachment
 from lightune.methods.peft_method import PeftMethod, Targets, dividing_block
 from lightune.models.anatomy import LINEAR_ROLES
+from lightune.models.class_swap import swap_classes
 from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
@@ -47,6 +49,17 @@ class Boft(PeftMethod):
         return self.configured(
             BOFTConfig, model, anatomy, boft_block_size=self.block(model, anatomy), boft_dropout=self.dropout
         )
+
+    def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
+        """Wrap the model in a PeftModel whose layers rotate block by block, also where they only answer."""
+        from peft.tuners.boft.layer import Linear
+
+        from lightune.execution.block_boft import BlockBoft, share_permutations
+
+        attachment = super().attach(model, anatomy, seed)
+        share_permutations(attachment.model)
+        swap_classes(attachment.model, {Linear: BlockBoft})
+        return attachment
 
     def block(self, model: nn.Module, anatomy: Anatomy) -> int:
         """Return the block size: the given one, or the largest that divides every width."""

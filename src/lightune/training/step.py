@@ -15,6 +15,7 @@ from lightune.training.batch_loss import RowLoss
 from lightune.training.batches import steps_per_epoch
 from lightune.training.distributed import Ranks, all_ranks
 from lightune.training.forward_backward import Passes
+from lightune.training.head_rate import head_rate_factors
 from lightune.training.micro_batches import MicroBatches
 from lightune.training.optimizer import Schedule, make_optimizer
 from lightune.training.step_memory import step_memory
@@ -141,7 +142,9 @@ def make_step(
     total = steps_per_epoch(len(row_loss.lengths), settings, ranks.count) * settings.num_train_epochs
     ranks.broadcast_model(model)
     method.before_training(model, total)
-    optimizer = make_optimizer(model, settings, learning_rate, method.rate_factors(model))
+    of_head = head_rate_factors(model, settings.learning_rate, method.default_learning_rate)
+    factors = {**of_head, **method.rate_factors(model)}
+    optimizer = make_optimizer(model, settings, learning_rate, factors)
     # Without DistributedDataParallel, since `ranks` does its work; in one process, `prepare` would do the same.
     model = accelerator.prepare_model(model, evaluation_mode=True)
     trained = [value for value in model.parameters() if value.requires_grad]
