@@ -11,6 +11,10 @@ from torch.autograd.function import once_differentiable
 from lightune.execution.dropout import Mask, draw_mask
 from lightune.execution.score_bias import ScoreBias
 
+# oneDNN compiles a bf16 product for each size, and keeps most of a megabyte for it: so many texts are multiplied at a
+# time, or one, and one at a time where they are longer than this.
+TOGETHER, SHORT_TOGETHER = 4, 96
+
 
 def quick_attention(
     module: nn.Module,
@@ -58,7 +62,8 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         """Query (texts, heads, queries, width), key and value (texts, heads, keys, width); the others broadcast."""
         q, k, v = (part.flatten(0, 1) for part in (query, key, value))
-        scores = _wide(torch.baddbmm(q.new_empty(1), q, k.transpose(1, 2), beta=0, alpha=scale))
+        heads = query.shape[1]
+        scores = _wide(_product(q, k.transpose(1, 2), heads, scale))
         for more in (added, bias):
             if more is not None:
                 scores.unflatten(0, query.shape[:2]).add_(more)
@@ -67,7 +72,7 @@ class _Attention(torch.autograd.Function):
         ctx.scale, ctx.level, ctx.shape = scale, mask and mask.level, (query.shape, key.shape, value.shape)
         ctx.added = None if added is None else added.shape
         ctx.save_for_backward(q, k, v, shares, mask and mask.numbers)
-        return torch.bmm(_dropped(shares, mask), v).unflatten(0, query.shape[:2])
+        return _product(_dropped(shares, mask), v, heads).unflatten(0, query.shape[:2])
 
     @staticmethod
     @once_differentiable
@@ -75,23 +80,41 @@ class _Attention(torch.autograd.Function):
         """Return the gradients of query, key, value and what was added, each in its input's shape."""
         q, k, v, shares, numbers = ctx.saved_tensors
         mask, outer = None if numbers is None else Mask(numbers, ctx.level), gradient.flatten(0, 1)
-        to_shares = torch.bmm(outer, v.transpose(1, 2))
+        heads = ctx.shape[0][1]
+        to_shares = _product(outer, v.transpose(1, 2), heads)
         dropped = shares
         if mask is not None:
             kept = mask.kept(shares)
             to_shares.mul_(kept).mul_(mask.scale)
             dropped = (shares * kept).mul_(mask.scale)
-        to_value = torch.bmm(dropped.transpose(1, 2), outer)
+        to_value = _product(dropped.transpose(1, 2), outer, heads)
         to_shares, shares = _wide(to_shares), _wide(shares)
         to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
-        outer, nothing = to_scores.to(q.dtype), q.new_empty(1)
-        to_query = torch.baddbmm(nothing, outer, k, beta=0, alpha=ctx.scale)
-        to_key = torch.baddbmm(nothing, outer.transpose(1, 2), q, beta=0, alpha=ctx.scale)
+        outer = to_scores.to(q.dtype)
+        to_query = _product(outer, k, heads, ctx.scale)
+        to_key = _product(outer.transpose(1, 2), q, heads, ctx.scale)
         found = zip((to_query, to_key, to_value), ctx.shape, strict=True)
         to_added = None
         if ctx.needs_input_grad[4]:
             to_added = to_scores.unflatten(0, ctx.shape[0][:2]).sum_to_size(ctx.added)
         return *(part.view(shape) for part, shape in found), None, to_added, None, None
+
+
+def _product(left: torch.Tensor, right: torch.Tensor, heads: int, scale: float = 1.0) -> torch.Tensor:
+    """s L R for each text and head; in bf16 for a few texts at a time, so that few sizes of products occur.
+
+    Shapes: (texts * heads, rows, inner), (texts * heads, inner, columns), (texts * heads, rows, columns).
+    """
+    if left.dtype != torch.bfloat16:
+        return torch.baddbmm(left.new_empty(1), left, right, beta=0, alpha=scale)
+    found = left.new_empty(*left.shape[:2], right.shape[2])
+    together = heads * (TOGETHER if max(found.shape[1:]) <= SHORT_TOGETHER else 1)
+    whole = len(left) // together * together
+    starts = [*range(0, whole, together), *range(whole, len(left), heads)]
+    for start, end in zip(starts, [*starts[1:], len(left)], strict=True):
+        own = found[start:end]
+        torch.baddbmm(own, left[start:end], right[start:end], beta=0, alpha=scale, out=own)
+    return found
 
 
 def _dropped(shares: torch.Tensor, mask: Mask | None) -> torch.Tensor:

@@ -39,7 +39,7 @@ class InterfaceDisentangledAttention(DisentangledSelfAttention):
         projections = (self.query_proj, self.key_proj, self.value_proj)
         query, key, value = (self._by_heads(project(hidden_states)) for project in projections)
         layout = layout_on(attention_mask)
-        longest = hidden_states.shape[1] if layout is None else layout.longest
+        longest = hidden_states.shape[1] if layout is None else layout.longest_grid
         kinds = 1 + ("c2p" in self.pos_att_type) + ("p2c" in self.pos_att_type)
         scaling = (self.attention_head_size * kinds) ** -0.5
         bias = self._bias(rel_embeddings, longest, scaling) if self.relative_attention else None

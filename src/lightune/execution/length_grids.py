@@ -23,13 +23,12 @@ class Places:
     pads: torch.Tensor
 
     @classmethod
-    def of(cls, counts: Sequence[Sequence[int]], heads: int, device: torch.device) -> Places:
-        """Lay out groups of texts, given by the tokens of each text, the longest of a group first."""
+    def of(cls, grids: Sequence[tuple[Sequence[int], int]], heads: int, device: torch.device) -> Places:
+        """Lay out groups of texts, given by the tokens of each text and the length of the group's grid."""
         rows, back, pads = [], [], []
         token = place = 0
         head = torch.arange(heads, device=device)
-        for group in counts:
-            longest = group[0]
+        for group, longest in grids:
             lengths = torch.tensor(group, device=device)
             column = torch.arange(longest, device=device)
             starts = token + lengths.cumsum(0) - lengths

@@ -20,23 +20,27 @@ from lightune.execution.varlen_attention import Ends, Packed
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of similar length that attention computes together, given by the tokens of each, the longest first."""
+    """Texts of similar length that attention computes together, given by the tokens of each, the longest first.
+
+    The grid's length is that of the longest, filled up to a multiple of `step`.
+    """
 
     counts: tuple[int, ...]
     device: torch.device
+    step: int = 1
 
     @cached_property
     def is_real(self) -> torch.Tensor | None:
         """Which positions hold tokens, (texts, 1, 1, longest); None where all do."""
-        if self.counts[-1] == self.counts[0]:
+        if self.counts[-1] == self.longest:
             return None
-        columns = torch.arange(self.counts[0], device=self.device)
+        columns = torch.arange(self.longest, device=self.device)
         return (columns < torch.tensor(self.counts, device=self.device)[:, None])[:, None, None, :]
 
     @property
     def longest(self) -> int:
-        """The tokens of the longest text."""
-        return self.counts[0]
+        """The length of the grid."""
+        return -(-self.counts[0] // self.step) * self.step
 
     def mask(self, is_causal: bool, window: int | None, device: torch.device) -> torch.Tensor | None:
         """Return which tokens see which, boolean, (texts or 1, 1, longest or 1, longest); None if no mask is needed.
@@ -74,12 +78,17 @@ class Layout:
 
     @classmethod
     def of(
-        cls, mask: torch.Tensor, narrows: bool = False, multiple: int = 1, device: torch.device | None = None
+        cls,
+        mask: torch.Tensor,
+        narrows: bool = False,
+        multiple: int = 1,
+        device: torch.device | None = None,
+        step: int = 1,
     ) -> Layout | None:
         """Read it from a mask (texts, positions) on the CPU; None if there is padding anywhere but on the right.
 
         Also None if there is no padding, unless the last layer is narrowed. The tokens are filled up to a multiple of
-        `multiple`. The layout is on `device`, or on the mask's device if none is given.
+        `multiple`, and grids to one of `step`. The layout is on `device`, or on the mask's device if none is given.
         """
         is_real, device = mask.bool(), device or mask.device
         lengths, order = is_real.sum(1).sort(descending=True, stable=True)
@@ -91,7 +100,7 @@ class Layout:
         filling = -len(real) % multiple
         real = torch.cat([real, real[:1].expand(filling)])
         ends = pad(pad(lengths.cumsum(0), (1, 0)), (0, 1), value=len(real)).to(torch.int32)
-        groups = tuple(Group(tuple(counts[rows]), device) for rows in groups_of_similar_length(counts))
+        groups = tuple(Group(tuple(counts[rows]), device, step) for rows in groups_of_similar_length(counts))
         real, ends = (runtime.sent(part, device) for part in (real, ends))
         return cls((mask.shape[0], mask.shape[1]), real, ends, counts[0], groups, narrows, filling)
 
@@ -99,6 +108,11 @@ class Layout:
     def firsts(self) -> torch.Tensor:
         """The index of each text's first token, (texts)."""
         return self.ends[:-2]
+
+    @property
+    def longest_grid(self) -> int:
+        """The length of the longest text's grid."""
+        return self.grids[0].longest
 
     @property
     def grids(self) -> tuple[Group, ...]:
@@ -156,7 +170,8 @@ class Layout:
 
     def _heads(self, heads: int, device: torch.device) -> Places:
         if heads not in self.places:
-            self.places[heads] = Places.of([group.counts for group in self.groups], heads, device)
+            grids = [(group.counts, group.longest) for group in self.groups]
+            self.places[heads] = Places.of(grids, heads, device)
         return self.places[heads]
 
 
@@ -176,6 +191,11 @@ class Narrowed:
     def longest(self) -> int:
         """The tokens of the longest text."""
         return self.layout.longest
+
+    @property
+    def longest_grid(self) -> int:
+        """The length of the longest text's grid."""
+        return self.layout.longest_grid
 
     def attend(
         self, attend: Attend, module: nn.Module, parts: Sequence[torch.Tensor], options: Any

@@ -30,6 +30,8 @@ BESIDE = ("input_ids", "inputs_embeds", "token_type_ids")
 # A call that passes or requests one of these is left as it is, because padding would be visible in it.
 LEFT_ALONE = ("past_key_values", "encoder_hidden_states", "output_hidden_states", "output_attentions")
 DEVICES = ("cpu", "cuda")
+# Where tokens are filled up because a bf16 product is compiled for each size, so are attention's grids in training.
+GRID_STEP = 16
 _EXCHANGING = threading.Lock()
 
 
@@ -195,6 +197,8 @@ class Unpadder:
 
     def _layout(self, given: dict[str, Any], narrows: bool) -> Layout | None:
         """Return how to drop the padding of a call; None where there is no padding or it must stay."""
+        import torch
+
         from lightune.execution.packed_layout import Layout
         from lightune.execution.short_texts import Alone
 
@@ -209,4 +213,5 @@ class Unpadder:
             return None  # a layout would save a GPU little, and costs calls
         on_host = mask.cpu() if known is None or known.host_mask is None else known.host_mask
         alone = Alone.of_one(on_host, narrows, mask.device) if multiple == 1 else None
-        return alone or Layout.of(on_host, narrows, multiple, mask.device)
+        step = GRID_STEP if multiple > 1 and torch.is_grad_enabled() else 1
+        return alone or Layout.of(on_host, narrows, multiple, mask.device, step)
