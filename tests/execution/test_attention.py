@@ -13,7 +13,8 @@ import torch
 
 from lightune.errors import RecipeError
 from lightune.execution import attention as module_under_test
-from lightune.execution.attention import NAME, Prefix, prefixed, use_attention
+from lightune.execution.attention import NAME, prefixed, use_attention
+from lightune.execution.prefixes import Prefix
 from tiny import ARCHITECTURES
 
 ROWS, HEADS, SHARED, TOKENS, WIDTH, LENGTH = 3, 4, 2, 5, 8, 6
