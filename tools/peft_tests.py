@@ -57,9 +57,9 @@ class Collector:
         report = yield
         variant, test = self._known[item.nodeid]
         if report.failed:
-            error = call.excinfo.value
-            first = next(iter(str(error).strip().splitlines()), "")
-            self.outcomes[variant].setdefault(test, f"{type(error).__name__}: {first}")
+            error = call.excinfo and call.excinfo.value
+            said = f"{type(error).__name__}: {error}" if error else str(report.longrepr)  # one that should have failed
+            self.outcomes[variant].setdefault(test, next(iter(said.strip().splitlines()), ""))
         elif report.skipped:
             self.outcomes[variant][test] = SKIPPED
         elif report.when == "call":

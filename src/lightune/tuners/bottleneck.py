@@ -51,6 +51,9 @@ class BottleneckConfig(TargetedConfig):
         )
 
 
+OUTER = "base_model.model."  # how names begin where a PeftModel is adapted once more
+
+
 class InputOf:
     """The input of another layer in this thread's last call of it: two threads may run the model at the same time."""
 
@@ -62,12 +65,9 @@ class InputOf:
     def _note(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._given[threading.get_ident()] = args[0]
 
-    def take(self) -> torch.Tensor:
-        """Return it, and keep it no longer. Raises RuntimeError when the layer was not called before."""
-        found = self._given.pop(threading.get_ident(), None)
-        if found is None:
-            raise RuntimeError("the layer whose input an adapter reads (`inputs`) was not called before the adapter.")
-        return found
+    def take(self) -> torch.Tensor | None:
+        """Return it, and keep it no longer; None when the layer was not called."""
+        return self._given.pop(threading.get_ident(), None)
 
     def end(self) -> None:
         """Keep nothing any more."""
@@ -128,15 +128,15 @@ class BottleneckLayer(CheckedLayer):
         found = base
         for name in self.active_adapters:
             if name in self.bottleneck_up:
-                found = found + self._adapt(name, given.get(name, base))
+                found = found + self._adapt(name, _read(given, name, base))
         return found
 
-    def _by_row(self, names: Named, base: torch.Tensor, given: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _by_row(self, names: Named, base: torch.Tensor, given: dict[str, torch.Tensor | None]) -> torch.Tensor:
         found = base
         for name, rows in names.groups(len(base)).items():
             if name in self.bottleneck_up:
                 at = torch.tensor(rows, device=base.device)
-                found = found.index_add(0, at, self._adapt(name, given.get(name, base)[at]))
+                found = found.index_add(0, at, self._adapt(name, _read(given, name, base)[at]))
         return found
 
     def _adapt(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
@@ -158,6 +158,14 @@ class BottleneckLayer(CheckedLayer):
     def _stop_reading(self, name: str) -> None:
         if name in self.bottleneck_inputs:
             self.bottleneck_inputs.pop(name).end()
+
+
+def _read(given: dict[str, torch.Tensor | None], name: str, base: torch.Tensor) -> torch.Tensor:
+    """Return what an adapter reads. Raises RuntimeError when that layer is called after the adapter, or never."""
+    found = given.get(name, base)
+    if found is None:
+        raise RuntimeError(f'the layer that adapter "{name}" reads (its `inputs`) was not called before its target.')
+    return found
 
 
 def _linear(layer: Any, x: torch.Tensor) -> torch.Tensor:
@@ -189,11 +197,12 @@ class BottleneckModel(CheckedTuner):
 
     def _read_by(self, peft_config: Any, key: str) -> nn.Module | None:
         """Return the layer whose input a target's adapter reads, or None. Raises ValueError for an unknown one."""
-        source = peft_config.inputs.get(key)
+        outer = OUTER * key.startswith(OUTER)
+        source = peft_config.inputs.get(key.removeprefix(OUTER))
         if source is None:
             return None
         try:
-            found = self.model.get_submodule(source)
+            found = self.model.get_submodule(f"{outer}{source}")
         except AttributeError:
             raise ValueError(f'inputs["{key}"]: the model has no module "{source}".') from None
         while isinstance(found, BottleneckLayer):  # whose adapters may all be deleted while this one stays
@@ -203,7 +212,8 @@ class BottleneckModel(CheckedTuner):
     def _check_injected(self, model: nn.Module, adapter_name: str) -> None:
         """Raise ValueError when `inputs` names what is not a target: no adapter would read it."""
         layers = {name: module for name, module in model.named_modules() if isinstance(module, BottleneckLayer)}
-        targets = [name for name, layer in layers.items() if adapter_name in layer.bottleneck_options]
+        given = [name for name, layer in layers.items() if adapter_name in layer.bottleneck_options]
+        targets = [name.removeprefix(OUTER) for name in given]
         config: Any = copy.copy(self.peft_config[adapter_name])
         config.layers_to_transform = config.layers_pattern = None  # `inputs` may be those of all layers
         for name in config.inputs:

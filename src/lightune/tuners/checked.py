@@ -78,7 +78,9 @@ class CheckedTuner(BaseTuner):
         given = kwargs.get("adapter_names")
         if given is None:
             return nullcontext()
-        return naming(self, given, kwargs.get("num_beams"), self.peft_config)
+        asked = [kwargs, vars(kwargs["generation_config"]) if kwargs.get("generation_config") else {}]
+        repeats = [each.get(name) or 1 for each in asked for name in ("num_beams", "num_return_sequences")]
+        return naming(self, given, max(repeats), self.peft_config)
 
     def _check_merge_allowed(self) -> None:
         raise ValueError(f"{self.tuner_layer_cls.why_apart}. Keep it, or remove it with unload().")

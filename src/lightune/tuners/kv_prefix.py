@@ -114,7 +114,8 @@ class KVPrefixLayer(CheckedLayer):
         if config.projection is not None:
             self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads, starts_at_zero)
         else:
-            states = torch.randn(2, heads.key_value, tokens, heads.width) * RANDOM_SPREAD
+            spread = RANDOM_SPREAD if config.init_weights else 1.0
+            states = torch.randn(2, heads.key_value, tokens, heads.width) * spread
             states[1] *= not starts_at_zero
             self.kv_prefix_states[adapter_name] = nn.Parameter(states)
         if config.attended == "gated":
@@ -162,7 +163,7 @@ class KVPrefixLayer(CheckedLayer):
         names = named()
         if names is not None or self._active():
             _check_attention(self.base_layer)
-        rows = None if names is None else names.groups(len(args[0] if args else kwargs["hidden_states"]))
+        rows = None if names is None else names.groups(_count_rows(args, kwargs))
         return self._call(self if rows is None else _RowsOf(self, rows), args, kwargs)
 
     def _call(self, source: PrefixSource, args: Any, kwargs: Any) -> Any:
@@ -199,6 +200,10 @@ class KVPrefixLayer(CheckedLayer):
             self.kv_prefix_states[name][0].copy_(keys)
             if self.kv_prefix_attended[name] != "apart":
                 self.kv_prefix_states[name][1].copy_(values)
+
+
+def _count_rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    return next(len(part) for part in (*args, *kwargs.values()) if isinstance(part, torch.Tensor))
 
 
 @dataclass(frozen=True)

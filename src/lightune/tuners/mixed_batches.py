@@ -17,15 +17,15 @@ BASE = "__base__"  # PEFT's name for a row without an adapter
 
 @dataclass(frozen=True)
 class Named:
-    """The adapters of a call's inputs; beam search repeats each input `beams` times."""
+    """The adapters of a call's inputs; generation with beams or several answers repeats each input that many times."""
 
     names: tuple[str, ...]
-    beams: int = 1
+    repeats: int = 1
 
     def of(self, rows: int) -> list[str]:
         """Return the name for each row of a layer's input; ValueError where they are not as many."""
-        if rows == len(self.names) * self.beams:
-            return [name for name in self.names for _ in range(self.beams)]
+        if rows == len(self.names) * self.repeats:
+            return [name for name in self.names for _ in range(self.repeats)]
         if rows != len(self.names):  # an encoder sees each input once
             raise ValueError(
                 "Length of `adapter_names` should be the same as the number of inputs, but got "
@@ -50,14 +50,14 @@ def named() -> Named | None:
 
 
 @contextmanager
-def naming(model: nn.Module, given: Sequence[str], beams: Any, known: Iterable[str]) -> Iterator[None]:
+def naming(model: nn.Module, given: Sequence[str], repeats: int, known: Iterable[str]) -> Iterator[None]:
     """Let each row have its own adapter within the context. Raises ValueError in training and for an unknown name."""
     if model.training:
         raise ValueError("Cannot pass `adapter_names` when the model is in training mode. Call eval() first.")
     unknown = set(given) - {BASE, *known}
     if unknown:
         raise ValueError(f"Trying to infer with non-existing adapter(s): {', '.join(sorted(unknown))}")
-    names = Named(tuple(given), beams if isinstance(beams, int) else 1)
+    names = Named(tuple(given), repeats)
     wrappers = [module for module in model.modules() if isinstance(module, AuxiliaryTrainingWrapper)]
     hooks = [part.register_forward_pre_hook(partial(_name, names), with_kwargs=True) for part in wrappers]
     token = _NAMED.set(names)
