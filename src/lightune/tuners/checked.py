@@ -93,7 +93,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def _check_name(adapter_name: str) -> None:
     """Raise ValueError for a name that torch cannot keep parameters under."""
-    if "." in adapter_name or not adapter_name or hasattr(nn.ParameterDict, adapter_name):
+    if "." in adapter_name or not adapter_name or hasattr(nn.ParameterDict(), adapter_name):
         raise ValueError(
             f'"{adapter_name}" cannot be the name of an adapter: torch keeps its tensors under that name. '
             "Give one without a dot that is no attribute of torch.nn.ParameterDict."

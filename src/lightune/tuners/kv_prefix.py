@@ -228,6 +228,12 @@ class KVPrefixModel(CheckedTuner):
     prefix = "kv_prefix_"
     tuner_layer_cls = KVPrefixLayer
 
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        """Return the name under which a tensor is saved; PEFT finds an adapter's name only at the end of a key."""
+        found = key.replace(f".kv_prefix_projection.{adapter_name}.", ".kv_prefix_projection.")
+        return found if found != key else str(super()._remove_adapter_name_from_key(key, adapter_name))
+
     def _prepare_model(self, peft_config: Any, model: nn.Module) -> None:
         if not hasattr(model, "set_attn_implementation"):
             kind = type(model).__name__
