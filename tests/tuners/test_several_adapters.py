@@ -107,6 +107,15 @@ def test_a_mixed_batch_is_refused_where_it_has_no_meaning(pair: str) -> None:
     assert not traces_of_hooks(model)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_names_for_rows_are_refused_where_another_tuner_would_not_see_them() -> None:
+    base = stock()
+    get_peft_model(base, LoraConfig(target_modules=["lin1"]), adapter_name="a")
+    model = get_peft_model(base, prefix("attention"), adapter_name="b").eval()
+    with pytest.raises(ValueError, match=r"does not reach another tuner's layers \(Linear\)"):
+        model(input_ids=IDS, adapter_names=["a", "b"])
+
+
 @pytest.mark.parametrize("tuner", ["apart", "gated", "prepended", "bottleneck"])
 def test_a_head_is_mixed_too(load_lively: Any, tuner: str) -> None:
     base = load_lively("bert").model

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
-from lightune.execution.attention import AttentionBefore
 from lightune.tuners.mixed_batches import naming
 from lightune.tuners.undo import ModulesBefore
 
@@ -66,6 +65,9 @@ class CheckedTuner(BaseTuner):
     def _check_injected(self, model: nn.Module, adapter_name: str) -> None:
         """Raise ValueError where the adapter is not what its configuration asks for."""
 
+    def undo_outside(self, model: nn.Module) -> None:
+        """Undo what a failed injection changed outside modules, once its new layers have let go."""
+
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         if isinstance(child, CheckedLayer):  # it is removed; it may belong to another of our tuners
             child.let_go()
@@ -78,6 +80,10 @@ class CheckedTuner(BaseTuner):
         given = kwargs.get("adapter_names")
         if given is None:
             return nullcontext()
+        for module in self.modules():
+            if isinstance(module, BaseTunerLayer) and not isinstance(module, CheckedLayer):
+                kind = type(module).__name__
+                raise ValueError(f"adapter_names does not reach another tuner's layers ({kind}): set_adapter does.")
         asked = [kwargs, vars(kwargs["generation_config"]) if kwargs.get("generation_config") else {}]
         repeats = [each.get(name) or 1 for each in asked for name in ("num_beams", "num_return_sequences")]
         return naming(self, given, max(repeats), self.peft_config)
@@ -101,15 +107,15 @@ def _check_name(adapter_name: str) -> None:
 
 
 @contextmanager
-def whole_or_not_at_all(model: nn.Module, tuner: nn.Module) -> Iterator[None]:
-    """Restore the model when the block inside fails: its modules, what is trainable and active, its attention."""
-    before, attention = ModulesBefore(model, tuner), AttentionBefore(model)
+def whole_or_not_at_all(model: nn.Module, tuner: CheckedTuner) -> Iterator[None]:
+    """Restore the model when the block inside fails: its modules, trainable and active parts, what is outside."""
+    before = ModulesBefore(model, tuner)
     try:
         yield
     except BaseException:
         for module in model.modules():
             if isinstance(module, CheckedLayer) and not before.knows(module):
                 module.let_go()
+        tuner.undo_outside(model)
         before.put_back()
-        attention.put_back()
         raise

@@ -238,11 +238,14 @@ class KVPrefixModel(CheckedTuner):
         if not hasattr(model, "set_attn_implementation"):
             kind = type(model).__name__
             raise ValueError(f"{kind} is not a transformers model: only these have an attention that can be replaced.")
-        layers = (module for module in model.modules() if isinstance(module, KVPrefixLayer))
-        before = next((layer.attention_before for layer in layers if layer.attention_before is not None), None)
-        self._before = before or AttentionBefore(model)
-        if before is None:
+        self._before = next(iter(_held(model)), None) or AttentionBefore(model)
+        if not _held(model):
             use_attention(model)
+
+    def undo_outside(self, model: nn.Module) -> None:
+        """Restore the model's attention, unless an earlier prefix uses it."""
+        if "_before" in vars(self) and not _held(model):
+            self._before.put_back()
 
     def _create_and_replace(
         self,
@@ -273,6 +276,12 @@ class KVPrefixModel(CheckedTuner):
                 kind = type(module).__name__
                 message = f'"{name}" ({kind}) never asks for a prefix, so a prefix there would do nothing.'
                 raise ValueError(f"{message} {where_to_ask(self.model, name)}")
+
+
+def _held(model: nn.Module) -> list[AttentionBefore]:
+    """Return what the attached prefixes hold: the attention that the model had before the first of them."""
+    layers = [module for module in model.modules() if isinstance(module, KVPrefixLayer)]
+    return [layer.attention_before for layer in layers if layer.attention_before is not None]
 
 
 def _check_attention(module: Any) -> None:
