@@ -10,7 +10,8 @@ import torch
 
 from lightune.errors import RecipeError
 from lightune.methods import make_method
-from lightune.tuners.kv_prefix import Heads, KVPrefixLayer
+from lightune.tuners.kv_prefix import KVPrefixLayer
+from lightune.tuners.prefix_shapes import Heads
 from method_cases import SEED, Load, batch_of, logits_of, train_three_steps, trainable, wrong_answers_in_threads
 
 

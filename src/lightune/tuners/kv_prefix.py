@@ -14,8 +14,8 @@ from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
 from lightune.tuners.mixed_batches import named
 from lightune.tuners.peft_types import TargetedConfig, require, require_known
+from lightune.tuners.prefix_shapes import RANDOM_SPREAD, Heads, Projection
 
-RANDOM_SPREAD = 0.02
 ATTENDED = ("apart", "gated", "prepended")
 
 
@@ -42,45 +42,6 @@ class KVPrefixConfig(TargetedConfig):
             given, may_be_none = getattr(self, name), name == "projection"
             is_valid = (isinstance(given, int) and given is not True and given >= 1) or (given is None and may_be_none)
             require(is_valid, name, given, f"{'None, or ' * may_be_none}a whole number, 1 or more")
-
-
-@dataclass(frozen=True)
-class Heads:
-    """The shape of an attention: the number of query heads, the number of key/value heads, and the width of a head."""
-
-    query: int
-    key_value: int
-    width: int
-
-    @classmethod
-    def of(cls, config: Any) -> Heads:
-        """Read it from a model's configuration."""
-        query = int(config.num_attention_heads)
-        width = getattr(config, "head_dim", None) or config.hidden_size // query
-        return cls(query, int(getattr(config, "num_key_value_heads", None) or query), int(width))
-
-
-class Projection(nn.Module):
-    """Keys and values as W_2 tanh(W_1 E): the reparametrisation of Li and Liang 2021, arXiv:2101.00190.
-
-    E: tokens x inner, W_1: inner x inner, W_2: 2 (heads x width) x inner.
-    """
-
-    def __init__(self, tokens: int, inner: int, heads: Heads, zero_values: bool) -> None:
-        super().__init__()
-        self.embedding = nn.Parameter(torch.randn(tokens, inner))
-        self.hidden = nn.Linear(inner, inner)
-        self.out = nn.Linear(inner, 2 * heads.key_value * heads.width)
-        nn.init.normal_(self.out.weight, std=RANDOM_SPREAD)
-        nn.init.zeros_(self.out.bias)
-        if zero_values:
-            nn.init.zeros_(self.out.weight[heads.key_value * heads.width :])
-        self._heads = heads
-
-    def forward(self) -> torch.Tensor:
-        """Return keys and values, (2, key/value heads, tokens, head width)."""
-        flat = self.out(torch.tanh(self.hidden(self.embedding)))
-        return flat.view(len(flat), 2, self._heads.key_value, self._heads.width).permute(1, 2, 0, 3)
 
 
 class KVPrefixLayer(CheckedLayer):
