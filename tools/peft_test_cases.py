@@ -63,9 +63,9 @@ COMMON: dict[str, tuple[str, str, str | None]] = {
 }
 # The common tests that PEFT calls with an adapter that does not start unchanged.
 BEGIN_CHANGED = ("save_pretrained", "save_pretrained_selected_adapters", "merge_layers", "merge_layers_multi",
-                 "merge_layers_nan", "mixed_adapter_batches", "generate_with_mixed_adapter_batches_and_beam_search",
-                 "unload_adapter", "weighted_combination_of_adapters", "disable_adapter",
-                 "lora_conversion")  # fmt: skip
+                 "merge_layers_nan", "safe_merge", "mixed_adapter_batches",
+                 "generate_with_mixed_adapter_batches_and_beam_search", "unload_adapter",
+                 "weighted_combination_of_adapters", "disable_adapter", "lora_conversion")  # fmt: skip
 
 
 def configuration(architecture: str) -> Any:

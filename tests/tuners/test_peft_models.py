@@ -194,6 +194,20 @@ def test_t5_s_encoder_takes_both_tuners(tuner: str) -> None:
     assert torch.equal(answer(model.unload()), wanted)
 
 
+@pytest.mark.parametrize("tuner", ["apart", "gated", "prepended"])
+@pytest.mark.parametrize("mask", [None, torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])])
+@case("a prefix on T5's encoder in bf16", "RuntimeError: the mask's dtype", "as in fp32, rounded",
+      "on a CPU bf16 is computed in fp32, the bias too")  # fmt: skip
+def test_t5_s_bias_may_be_bf16(tuner: str, mask: torch.Tensor | None) -> None:
+    config = KVPrefixConfig(target_modules=["SelfAttention"], attended=tuner, num_virtual_tokens=3)
+    model = stirred(get_peft_model(t5("sdpa"), config))
+    given = {} if mask is None else {"attention_mask": mask}
+    wanted, found = answer(model, **given), answer(model.to(torch.bfloat16), **given)
+    assert found.dtype == torch.bfloat16
+    seen = slice(None) if mask is None else mask.bool()
+    torch.testing.assert_close(found[seen].float(), wanted[seen], rtol=0.1, atol=0.1)
+
+
 @pytest.mark.parametrize("saved_as", ["default", "other"])
 @case("a computed prefix saved by PEFT and loaded under another name", "its network stays random, a warning",
       "the same answers", "PEFT finds an adapter's name only at the end of a tensor's")  # fmt: skip

@@ -150,8 +150,9 @@ def attention(
     source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
-        wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
-        return wide.to(value.dtype), None
+        parts = [_widened(part) for part in (query, key, value, attention_mask)]
+        options = {name: _widened(option) for name, option in options.items()}  # T5's bias is one of them
+        return attention(module, *parts, ragged=ragged, **options)[0].to(value.dtype), None
     if value.dtype == torch.bfloat16:
         query, key = query.to(value.dtype), key.to(value.dtype)
     prefix = None if source is None else source.prefix()
@@ -167,6 +168,13 @@ def attention(
 
     attend = quick_attention if is_quick else _stock
     return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
+
+
+def _widened(part: Any) -> Any:
+    """Return a bf16 tensor in fp32, and anything else as it is."""
+    import torch
+
+    return part.float() if isinstance(part, torch.Tensor) and part.dtype == torch.bfloat16 else part
 
 
 def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, options: Any) -> bool:
