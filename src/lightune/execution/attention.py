@@ -150,9 +150,9 @@ def attention(
     source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
-        parts = [_widened(part) for part in (query, key, value, attention_mask)]
-        options = {name: _widened(option) for name, option in options.items()}  # T5's bias is one of them
-        return attention(module, *parts, ragged=ragged, **options)[0].to(value.dtype), None
+        mask, options = _widened(attention_mask), {name: _widened(option) for name, option in options.items()}
+        wide = attention(module, query.float(), key.float(), value.float(), mask, ragged=ragged, **options)[0]
+        return wide.to(value.dtype), None
     if value.dtype == torch.bfloat16:
         query, key = query.to(value.dtype), key.to(value.dtype)
     prefix = None if source is None else source.prefix()
