@@ -18,6 +18,7 @@ import pytest
 import torch
 import transformers
 from peft import LoraConfig
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from lightune.tuners import register_all
 from lightune.tuners.bottleneck import BottleneckConfig
@@ -175,29 +176,64 @@ TestRequiresGrad: Any = custom.TestRequiresGrad
 MLP: list[dict[str, Any]] = [{"target_modules": "lin0"}, {"target_modules": ["lin0"]}, {"target_modules": ["lin1"]},
                              {"target_modules": ["lin0", "lin1"]},
                              {"target_modules": ["lin0"], "modules_to_save": ["lin1"]}]  # fmt: skip
-LINEAR = {"lora": LoraConfig, "bottleneck after": BottleneckConfig}
+SMALL = {name: VARIANTS[name] for name in VARIANTS if name != "bottleneck beside"}
 PAIRS = {"Same": (["lin0"], ["lin0"]), "Different": (["lin0"], ["lin1"]), "Overlapping": (["lin0"], ["lin0", "lin1"])}
+BY_KIND = {kind: name for name, (kind, _) in reversed(SMALL.items())}
+
+
+class Attentive(transformers.BertPreTrainedModel):  # type: ignore[misc]
+    """In place of PEFT's own small networks for prefixes: where those have a linear layer, it has attention."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(configuration("bert"))
+        if "size" in options:  # as DeepMLP has it
+            blocks = [{"lin0": self._attention(), "lin1": torch.nn.Linear(32, 32)} for _ in range(3)]
+            self.layers = torch.nn.ModuleList(torch.nn.ModuleDict(block) for block in blocks)
+        else:
+            self.embeddings = torch.nn.Embedding(WORDS, 32)
+            self.lin0, self.lin1 = self._attention(), self._attention()
+
+    def _attention(self) -> Any:
+        return BertSelfAttention(self.config)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return two log probabilities for each row."""
+        hidden = self.lin1(self.lin0(self.embeddings(X))[0])[0]
+        return torch.log_softmax(hidden.mean(1)[:, :2], -1)
+
+
+@pytest.fixture(autouse=True)
+def _attention_for_prefixes(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = variant_and_case(request.node.callspec.params)
+    if found is not None and found[0].startswith("prefix"):
+        monkeypatch.setattr(custom, "MLP", Attentive)
+        monkeypatch.setattr(custom, "DeepMLP", Attentive)
 
 
 def _changed(variant: str, targets: list[str]) -> dict[str, Any]:
-    return dict(custom.set_init_weights_false(LINEAR[variant], {"target_modules": targets}))
+    kind, options = SMALL[variant]
+    return dict(custom.set_init_weights_false(kind, {"target_modules": targets, **options}))
 
 
 custom.TEST_CASES[:] = [
     (f"{variant}|{model}", model, VARIANTS[variant][0], options_of(variant, model, _log_probabilities(model)))
     for variant in VARIANTS
     for model in PLACES
-] + [(f"{name}|MLP {number}", "MLP", kind, given) for name, kind in LINEAR.items() for number, given in enumerate(MLP)]
-custom.ALL_PEFT_CONFIG_CLASSES[:] = list(LINEAR.values())
+] + [
+    (f"{name}|MLP {number}", "MLP", VARIANTS[name][0], given)
+    for name in ("lora", "bottleneck after")
+    for number, given in enumerate(MLP)
+]
+custom.ALL_PEFT_CONFIG_CLASSES[:] = list(BY_KIND)
 custom.MULTIPLE_ACTIVE_ADAPTERS_TEST_CASES[:] = [
-    (f"{name}|{pair}", name, kind, _changed(name, first), _changed(name, second))
-    for name, kind in LINEAR.items()
+    (f"{name}|{pair}", name, SMALL[name][0], _changed(name, first), _changed(name, second))
+    for name in SMALL
     for pair, (first, second) in PAIRS.items()
 ]
 custom.MIXED_ADAPTER_TEST_CASES[:] = [
-    (f"{name}|{pair}", kind(**_changed(name, first)), kind(**_changed(name, second)))
-    for name, kind in LINEAR.items()
-    for pair, (first, second) in PAIRS.items()
+    (f"{name}|{pair}", *(SMALL[name][0](**_changed(name, targets)) for targets in both))
+    for name in SMALL
+    for pair, both in PAIRS.items()
 ]
 
 
@@ -211,7 +247,5 @@ def variant_and_case(params: dict[str, Any]) -> tuple[str, str] | None:
                                                                        "low_cpu_mem_usage")]  # fmt: skip
         variant, _, case = named.partition("|")
         return variant, " ".join([case, *rest])
-    for name, kind in LINEAR.items():
-        if params.get("config_cls") is kind:
-            return name, f"DeepMLP {params.get('is_trainable', '')}"
-    return None
+    name = BY_KIND.get(params.get("config_cls"))
+    return name and (name, f"DeepMLP {params.get('is_trainable', '')}")
