@@ -1,7 +1,7 @@
 """Run PEFT's own tests on our two tuners, with LoRA as the control, and print what came of them by cause.
 
 git clone https://github.com/huggingface/peft          # or any folder that has PEFT's tests in `tests`
-python tools/peft_tests.py peft                         # LoRA, then prefixes, then adapter layers: about an hour
+python tools/peft_tests.py peft                         # LoRA, then prefixes, then adapter layers: about half an hour
 python tools/peft_tests.py peft --only "prefix apart"   # LoRA and one of ours
 python tools/peft_tests.py peft --json results.json     # each test's outcome as well
 
