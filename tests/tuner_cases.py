@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import torch
+from peft import get_peft_model
 from torch import nn
 
 from lightune.tuners import register_all
@@ -18,6 +19,8 @@ WORDS = 60
 IDS = torch.tensor([[5, 6, 7, 8, 9], [9, 8, 7, 6, 5]])
 # The modules that ask for a prefix, as each architecture calls them.
 ASKING = {"distilbert": "attention", "bert": "attention.self", "gpt2": "attn", "llama": "self_attn"}
+# The layers after which adapter layers stand.
+FEED_FORWARD = {"distilbert": "lin2", "bert": "output.dense", "gpt2": "mlp.c_proj", "llama": "down_proj"}
 
 
 def stock(architecture: str = "distilbert", attention: str = "sdpa") -> Any:
@@ -44,6 +47,21 @@ def parallel(layer: int | None = None, **options: Any) -> BottleneckConfig:
     parts = [f"transformer.layer.{number}.ffn" for number in ((0, 1) if layer is None else (layer,))]
     inputs = {f"{part}.lin2": f"{part}.lin1" for part in parts}
     return BottleneckConfig(target_modules=list(inputs), inputs=inputs, **options)
+
+
+def placed(architecture: str, tuner: str, **options: Any) -> Any:
+    """Return a tuner's configuration for an architecture."""
+    if tuner == "bottleneck":
+        return BottleneckConfig(target_modules=[FEED_FORWARD[architecture]], **options)
+    return KVPrefixConfig(target_modules=[ASKING[architecture]], attended=tuner, num_virtual_tokens=3, **options)
+
+
+def two(first: Any, second: Any, base: Any = None) -> Any:
+    """Return a model with adapters "a" and "b", "a" active, both with an effect."""
+    model = get_peft_model(base or stock(), copy.deepcopy(first), adapter_name="a")
+    model.add_adapter("b", copy.deepcopy(second))
+    model.set_requires_grad("b")
+    return stirred(model)
 
 
 def stirred(model: Any) -> Any:

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from lightune.execution import attention as module_under_test
-from lightune.execution.attention import NAME, Prefix, prefixed
+from lightune.execution.attention import NAME, prefixed
 from lightune.execution.attention_switch import use_attention
 from lightune.execution.own_attention import OWN
+from lightune.execution.prefixes import Prefix
 from tiny import ARCHITECTURES
 
 ROWS, HEADS, SHARED, TOKENS, WIDTH, LENGTH = 3, 4, 2, 5, 8, 6

@@ -1,4 +1,4 @@
-"""Our tuners through PEFT's own calls: a second adapter is refused whole, and what ends leaves the stock model."""
+"""Our tuners through PEFT's own calls: a second adapter comes by every door, or is refused whole."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import LoraConfig, PeftModel, get_peft_model, inject_adapter_in_model
+import torch
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    inject_adapter_in_model,
+    set_peft_model_state_dict,
+)
 
 from case_table import case
 from lightune.tuners.bottleneck import BottleneckConfig
-from tuner_cases import Snapshot, parallel, prefix, stirred, stock
+from lightune.tuners.checked import CheckedLayer
+from tuner_cases import Snapshot, answer, parallel, prefix, stirred, stock
 
 TUNERS = {"prefix": lambda: prefix("layer.1.attention"), "bottleneck": lambda: parallel(1)}
-WHY_ONE = "a prefix or a set of adapter layers is alone on its model, and a refusal changes nothing"
+WHY_SEVERAL = "as LoRA behaves: each is itself beside others"
+TAKEN = "both answer as they do alone"
 AS_BEFORE = "ValueError, model as before"
 NO_TRACE = "what is refused leaves no trace"
 # Ways in which a second adapter comes: by the adapted model, its stock model, a configuration, a folder.
@@ -37,14 +47,16 @@ MADE = {
                         "another layer": "layer.0.attention"}),
     "bottleneck": (parallel, {"the same layer": 1, "both layers": None, "another layer": 0}),
 }  # fmt: skip
+WRONG: dict[str, tuple[Any, str]] = {
+    "prefix": (prefix("attention", "ffn"), "never asks"),
+    "bottleneck": (BottleneckConfig(target_modules=["lin2", "output_layer_norm"]), "not a linear layer"),
+}
 
 
 def before(tuner: str, place: str, door: str) -> str:
-    """Return what came of a second adapter once; nothing where it was refused as it should be."""
+    """Return what came of a second adapter once."""
     if place == "the same layer":
-        return (
-            "" if door in ("add_adapter", "load_adapter") else "refused, its configuration stays in the model's table"
-        )
+        return "refused" if door in ("add_adapter", "load_adapter") else "refused, its configuration stays in the table"
     if place == "both layers":
         return "refused, one layer of it stays, active and trainable" + (
             ", outputs change" if tuner == "prefix" else ""
@@ -60,25 +72,71 @@ def seconds() -> list[Any]:
     for tuner, (make, places) in MADE.items():
         for place, given in places.items():
             for door in DOORS:
-                told = before(tuner, place, door)
-                mark = case(f"a second {tuner} on {place} by {door}", told, "ValueError, nothing touched", WHY_ONE)
-                marks = [mark] if told else []
-                found.append(pytest.param(tuner, make(given), door, id=f"{tuner}-{place}-{door}", marks=marks))
+                mark = case(f"a second {tuner} on {place} by {door}", before(tuner, place, door), TAKEN, WHY_SEVERAL)
+                found.append(pytest.param(tuner, make(given), door, id=f"{tuner}-{place}-{door}", marks=[mark]))
     return found
+
+
+def alone(config: Any, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return what a model answers that has only this adapter."""
+    model = get_peft_model(stock(), copy.deepcopy(config))
+    set_peft_model_state_dict(model, tensors)
+    return answer(model.eval())
+
+
+def choose(model: torch.nn.Module, name: str) -> None:
+    """Make an adapter the active one, whichever object the door gave."""
+    for module in model.modules():
+        if isinstance(module, CheckedLayer):
+            module.set_adapter(name)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("tuner", "config", "door"), seconds())
-def test_a_second_adapter_is_refused_and_nothing_is_touched(tuner: str, config: Any, door: str, tmp_path: Path) -> None:
+def test_a_second_adapter_comes_by_every_door(tuner: str, config: Any, door: str, tmp_path: Path) -> None:
     get_peft_model(stock(), copy.deepcopy(config)).save_pretrained(str(tmp_path))
+    base = stock()
+    stock_answer = answer(base)
+    model = stirred(get_peft_model(base, TUNERS[tuner]()))
+    first = {"default": answer(base)}
+    DOORS[door](model, base, copy.deepcopy(config), str(tmp_path))
+    name = "default" if "same name" in door else "second"
+    choose(base, name)
+    for key, value in base.named_parameters():
+        value.requires_grad_(key.endswith(f".{name}") or f".{name}." in key)
+    stirred(base)
+    tensors = get_peft_model_state_dict(model, adapter_name=name)
+    if place_is_new(config, tensors):
+        torch.testing.assert_close(answer(base), alone(config, tensors), rtol=0, atol=0)
+    assert not torch.allclose(answer(base), stock_answer)
+    if name == "second":
+        choose(base, "default")
+        assert torch.equal(answer(base), first["default"])
+
+
+def place_is_new(config: Any, tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether the tensors are those of this configuration's places and no others, which an overwritten one left."""
+    probe = get_peft_model(stock(), copy.deepcopy(config))
+    return set(get_peft_model_state_dict(probe)) == set(tensors)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tuner", MADE)
+@pytest.mark.parametrize("door", DOORS)
+def test_a_second_adapter_that_is_refused_leaves_nothing(tuner: str, door: str, tmp_path: Path) -> None:
+    config, said = WRONG[tuner]
+    get_peft_model(stock(), TUNERS[tuner]()).save_pretrained(str(tmp_path))
+    wrong = copy.deepcopy(config)
+    wrong.save_pretrained(str(tmp_path))
     base = stock()
     model = stirred(get_peft_model(base, TUNERS[tuner]()))
     outside, inside = Snapshot(model), Snapshot(base)
-    with pytest.raises(ValueError, match=r'can have one .*"default".*delete_adapter or unload'):
-        DOORS[door](model, base, config, str(tmp_path))
+    with pytest.raises(ValueError, match=said):
+        DOORS[door](model, base, wrong, str(tmp_path))
     outside.assert_same(model)
     inside.assert_same(base)
     assert model.active_adapters == ["default"]
+    assert model.base_model.targeted_module_names == get_peft_model(stock(), TUNERS[tuner]()).targeted_module_names
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -98,14 +156,14 @@ def test_there_is_no_weighted_mean_of_our_adapters() -> None:
             get_peft_model(stock(), make()).add_weighted_adapter(["default"], [1.0], "mean")
 
 
-@case("PeftModelForSequenceClassification.add_adapter, second prefix", "refused, one layer of it stays",
-      "ValueError, head and prefix as before", WHY_ONE)  # fmt: skip
+@case("PeftModelForSequenceClassification.add_adapter, a second prefix that is refused",
+      "refused, one layer of it stays", "ValueError, head and prefix as before", NO_TRACE)  # fmt: skip
 def test_the_head_of_a_classifier_is_left_alone_too(load_lively: Callable[..., Any]) -> None:
     base = load_lively("distilbert").model.eval()
     model = stirred(get_peft_model(base, prefix("layer.1.attention", task_type="SEQ_CLS")))
     before = Snapshot(model)
-    with pytest.raises(ValueError, match="can have one"):
-        model.add_adapter("second", prefix("attention", task_type="SEQ_CLS"))
+    with pytest.raises(ValueError, match="never asks"):
+        model.add_adapter("second", prefix("attention", "ffn", task_type="SEQ_CLS"))
     before.assert_same(model)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
+
+from lightune.execution.prefixes import is_causal_for
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from lightune.execution.prefixes import Attend, Prefixes
     from lightune.execution.score_bias import ScoreBias
     from lightune.execution.varlen_attention import Packed
 
@@ -25,32 +27,15 @@ SHORT_IN_BF16 = 512
 MORE = ("softcap", "position_bias", "cache")
 
 
-@dataclass(frozen=True)
-class Prefix:
-    """Keys and values that come before every text, each (key/value heads, tokens, head width).
-
-    They are prepended: softmax(q [P_k; K]^T) [P_v; V] (Li and Liang 2021, arXiv:2101.00190). Or they are attended to
-    separately: softmax(q K^T) V + g softmax(q P_k^T) P_v with g = tanh(gate), gate: (heads,) (Zhang et al. 2023,
-    arXiv:2303.16199), or g = 1 without a gate. Then a gate of zero, or values of zero, leave the model unchanged.
-    """
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    is_apart: bool = False
-    gate: torch.Tensor | None = None
-
-
 class PrefixSource(Protocol):
     """Gives an attention module its prefix, and may look at the keys and values of each call."""
 
-    def prefix(self) -> Prefix | None:
+    def prefix(self) -> Prefixes | None:
         """Return the prefix for this call, or None."""
 
     def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
         """See the keys and values of the tokens, (rows, key/value heads, tokens, head width)."""
 
-
-Attend = Callable[..., "tuple[torch.Tensor, None]"]
 
 # The attention module that is being called with a prefix, and the source of the prefix.
 _PREFIXED: ContextVar[tuple[nn.Module, PrefixSource] | None] = ContextVar("lightune_prefixed", default=None)
@@ -115,7 +100,8 @@ def attention(
     source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
-        wide = attention(module, query.float(), key.float(), value.float(), attention_mask, ragged=ragged, **options)[0]
+        mask, options = _widened(attention_mask), {name: _widened(option) for name, option in options.items()}
+        wide = attention(module, query.float(), key.float(), value.float(), mask, ragged=ragged, **options)[0]
         return wide.to(value.dtype), None
     if value.dtype == torch.bfloat16:
         query, key = query.to(value.dtype), key.to(value.dtype)
@@ -134,6 +120,13 @@ def attention(
     return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
 
 
+def _widened(part: Any) -> Any:
+    """Return a bf16 tensor in fp32, and anything else as it is."""
+    import torch
+
+    return part.float() if isinstance(part, torch.Tensor) and part.dtype == torch.bfloat16 else part
+
+
 def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, options: Any) -> bool:
     """Whether plain products are faster; with borders every token sees at least one token, which they require."""
     import torch
@@ -147,14 +140,8 @@ def _is_quick(query: torch.Tensor, value: torch.Tensor, ragged: Borders | None, 
     return query.dtype == value.dtype and (bool(options.get("dropout")) or ragged.longest <= SHORT)
 
 
-def is_causal_for(module: nn.Module, options: Any) -> bool:
-    """Whether no token may look ahead: as the call says, else as the module says, as in transformers."""
-    told = options.get("is_causal")
-    return bool(getattr(module, "is_causal", True) if told is None else told)
-
-
 def _by_borders(
-    prefix: Prefix | None, module: nn.Module, parts: Sequence[torch.Tensor], ragged: Borders, options: Any
+    prefix: Prefixes | None, module: nn.Module, parts: Sequence[torch.Tensor], ragged: Borders, options: Any
 ) -> torch.Tensor | None:
     """Return a variable-length kernel's output, (1, tokens, heads, head width); None where no kernel can compute it."""
     import torch
@@ -173,12 +160,12 @@ def _by_borders(
         return None
     is_causal = is_causal_for(module, options)
     found = varlen_attention(packed, is_causal, window, options.get("dropout") or 0.0, scaling).unsqueeze(0)
-    return found if prefix is None else found + _attended_apart(prefix, parts[0], scaling)
+    return found if prefix is None else found + prefix.apart(parts[0], scaling)
 
 
 def _padded(
     attend: Attend,
-    prefix: Prefix | None,
+    prefix: Prefixes | None,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -188,16 +175,7 @@ def _padded(
 ) -> tuple[torch.Tensor, None]:
     if prefix is None:
         return attend(module, query, key, value, attention_mask, **options)
-    if not prefix.is_apart:
-        mask = _with_prefix(attention_mask, query, len(prefix.keys[0]), options.pop("is_causal", None), module)
-        if options.get("score_bias") is not None:
-            from lightune.execution.score_bias import AfterPrefix
-
-            options["score_bias"] = AfterPrefix(options["score_bias"], len(prefix.keys[0]))
-        key, value = _prepend(prefix.keys, key), _prepend(prefix.values, value)
-        return attend(module, query, key, value, mask, is_causal=False, **options)
-    found, _ = attend(module, query, key, value, attention_mask, **options)
-    return found + _attended_apart(prefix, query, options.get("scaling")), None
+    return prefix.attend(attend, module, query, key, value, attention_mask, **options)
 
 
 def _stock(
@@ -216,41 +194,3 @@ def _stock(
 
         mask = merged(mask, score_bias(query, key))
     return sdpa_attention_forward(module, query, key, value, mask, **options)
-
-
-def _prepend(prefix: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.cat([prefix.to(to.dtype).expand(len(to), -1, -1, -1), to], dim=2)
-
-
-def _with_prefix(
-    mask: torch.Tensor | None, query: torch.Tensor, length: int, is_causal: bool | None, module: nn.Module
-) -> torch.Tensor | None:
-    """Return the mask with columns that let every token see the prefix; without a mask a causal one may be made."""
-    import torch
-    from torch.nn.functional import pad
-
-    if is_causal is None:
-        is_causal = bool(getattr(module, "is_causal", True))
-    if mask is None and is_causal:
-        tokens = query.shape[2]
-        mask = torch.ones(1, 1, tokens, tokens, dtype=torch.bool, device=query.device).tril()
-    if mask is None:
-        return None
-    return pad(mask, (length, 0), value=True if mask.dtype == torch.bool else 0.0)
-
-
-def _attended_apart(prefix: Prefix, query: torch.Tensor, scaling: float | None) -> torch.Tensor:
-    """g softmax(q P_k^T) P_v, (rows, tokens, heads, head width)."""
-    from torch.nn.functional import scaled_dot_product_attention
-
-    groups = query.shape[1] // len(prefix.keys)
-    keys, values = (part.to(query.dtype).repeat_interleave(groups, 0) for part in (prefix.keys, prefix.values))
-    rows = len(query)
-    found = scaled_dot_product_attention(
-        query, keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), scale=scaling
-    )
-    if prefix.gate is not None:
-        found = found * prefix.gate.tanh().to(query.dtype)[:, None, None]
-    return found.transpose(1, 2)

@@ -37,7 +37,7 @@ def put_back(model: nn.Module) -> None:
     for attention, others in map(_classes, OWN):
         for module in model.modules():
             if type(module) in attention.values():
-                del module.config
+                vars(module).pop("config", None)
         swap_classes(model, {subclass: stock for stock, subclass in {**attention, **others}.items()})
 
 

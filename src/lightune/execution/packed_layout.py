@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn.functional import pad
 
 from lightune import runtime
-from lightune.execution.attention import Attend, is_causal_for
 from lightune.execution.length_grids import Places
 from lightune.execution.length_groups import groups_of_similar_length
+from lightune.execution.prefixes import Attend, is_causal_for
 from lightune.execution.varlen_attention import Ends, Packed
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightune.execution.attention import Attend
 from lightune.execution.packed_layout import Group, Layout
+from lightune.execution.prefixes import Attend
 
 
 @dataclass(frozen=True)

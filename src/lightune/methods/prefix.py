@@ -122,7 +122,7 @@ class Prefix(PeftMethod):
 
         From a projection of inner width c instead: tokens c + c (c + 1) + 2 (key/value width) (c + 1).
         """
-        from lightune.tuners.kv_prefix import Heads
+        from lightune.tuners.prefix_shapes import Heads
 
         heads = Heads.of(model.config)
         both, inner = 2 * heads.key_value * heads.width, self.projection

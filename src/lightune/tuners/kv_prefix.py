@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lightune.execution.attention import NAME, Prefix, prefixed
+from lightune.execution.attention import NAME, PrefixSource, prefixed
 from lightune.execution.attention_switch import AttentionBefore, use_attention
+from lightune.execution.prefixes import ByRow, Prefix, Prefixes, Together, together
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
+from lightune.tuners.mixed_batches import named
 from lightune.tuners.peft_types import TargetedConfig, require, require_known
+from lightune.tuners.prefix_shapes import RANDOM_SPREAD, Heads, Projection
 
-RANDOM_SPREAD = 0.02
 ATTENDED = ("apart", "gated", "prepended")
 
 
@@ -22,7 +24,8 @@ ATTENDED = ("apart", "gated", "prepended")
 class KVPrefixConfig(TargetedConfig):
     """Options of a prefix: `attended` "apart" (values start at zero), "gated" (so does the gate) or "prepended".
 
-    `projection` is the inner width of the small network that computes the prefix, or None.
+    `projection` is the inner width of the small network that computes the prefix, or None. With `init_weights` false
+    nothing starts at zero, which is for tests.
     """
 
     tuner_name: ClassVar[str] = "kv_prefix"
@@ -30,104 +33,79 @@ class KVPrefixConfig(TargetedConfig):
     num_virtual_tokens: int = 16
     attended: str = "apart"
     projection: int | None = None
+    init_weights: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for an invalid value."""
         super().__post_init__()
         require_known("attended", self.attended, ATTENDED)
-        require(self.num_virtual_tokens >= 1, "num_virtual_tokens", self.num_virtual_tokens, "1 or more")
-        require(self.projection is None or self.projection >= 1, "projection", self.projection, "None, or 1 or more")
-
-
-@dataclass(frozen=True)
-class Heads:
-    """The shape of an attention: the number of query heads, the number of key/value heads, and the width of a head."""
-
-    query: int
-    key_value: int
-    width: int
-
-    @classmethod
-    def of(cls, config: Any) -> Heads:
-        """Read it from a model's configuration."""
-        query = int(config.num_attention_heads)
-        width = getattr(config, "head_dim", None) or config.hidden_size // query
-        return cls(query, int(getattr(config, "num_key_value_heads", None) or query), int(width))
-
-
-class Projection(nn.Module):
-    """Keys and values as W_2 tanh(W_1 E): the reparametrisation of Li and Liang 2021, arXiv:2101.00190.
-
-    E: tokens x inner, W_1: inner x inner, W_2: 2 (heads x width) x inner.
-    """
-
-    def __init__(self, tokens: int, inner: int, heads: Heads, zero_values: bool) -> None:
-        super().__init__()
-        self.embedding = nn.Parameter(torch.randn(tokens, inner))
-        self.hidden = nn.Linear(inner, inner)
-        self.out = nn.Linear(inner, 2 * heads.key_value * heads.width)
-        nn.init.normal_(self.out.weight, std=RANDOM_SPREAD)
-        nn.init.zeros_(self.out.bias)
-        if zero_values:
-            nn.init.zeros_(self.out.weight[heads.key_value * heads.width :])
-        self._heads = heads
-
-    def forward(self) -> torch.Tensor:
-        """Return keys and values, (2, key/value heads, tokens, head width)."""
-        flat = self.out(torch.tanh(self.hidden(self.embedding)))
-        return flat.view(len(flat), 2, self._heads.key_value, self._heads.width).permute(1, 2, 0, 3)
+        for name in ("num_virtual_tokens", "projection"):
+            given, may_be_none = getattr(self, name), name == "projection"
+            is_valid = (isinstance(given, int) and given is not True and given >= 1) or (given is None and may_be_none)
+            require(is_valid, name, given, f"{'None, or ' * may_be_none}a whole number, 1 or more")
 
 
 class KVPrefixLayer(CheckedLayer):
     """Wraps an attention module and gives it a prefix in each call; the attention function does the rest."""
 
     adapter_layer_names = ("kv_prefix_states", "kv_prefix_projection", "kv_prefix_gate")
-    other_param_names = ()
+    other_param_names = ("kv_prefix_attended",)
+    why_apart = "a prefix cannot be merged into weights, because attention sees it as more keys and values"
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: KVPrefixConfig, heads: Heads) -> None:
+    def __init__(self, base_layer: nn.Module, heads: Heads) -> None:
         super().__init__()
         self.base_layer = base_layer
+        self.in_features = self.out_features = heads.query * heads.width
         self.kv_prefix_states, self.kv_prefix_gate = nn.ParameterDict(), nn.ParameterDict()
         self.kv_prefix_projection = nn.ModuleDict()
-        self._active_adapter: str | list[str] = adapter_name
+        self.kv_prefix_attended: dict[str, str] = {}
+        self._active_adapter: str | list[str] = []
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._heads = heads
-        self._attended: dict[str, str] = {}
         self._seen: list[torch.Tensor] | None = None
-        self._before: AttentionBefore | None = None
-        self.update_layer(adapter_name, config)
+        self.attention_before: AttentionBefore | None = None
 
-    def update_layer(self, adapter_name: str, config: KVPrefixConfig) -> None:
-        """Add a prefix."""
-        heads, tokens, is_apart = self._heads, config.num_virtual_tokens, config.attended == "apart"
-        self._attended[adapter_name] = config.attended
+    def update_layer(self, adapter_name: str, config: KVPrefixConfig, active: list[str]) -> None:
+        """Add a prefix, or one in place of that of the same name, in the base layer's dtype and on its device."""
+        heads, tokens = self._heads, config.num_virtual_tokens
+        starts_at_zero = config.init_weights and config.attended == "apart"
+        for part in (self.kv_prefix_states, self.kv_prefix_projection, self.kv_prefix_gate):
+            part.pop(adapter_name) if adapter_name in part else None
+        self.kv_prefix_attended[adapter_name] = config.attended
         if config.projection is not None:
-            self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads, is_apart)
+            self.kv_prefix_projection[adapter_name] = Projection(tokens, config.projection, heads, starts_at_zero)
         else:
-            states = torch.randn(2, heads.key_value, tokens, heads.width) * RANDOM_SPREAD
-            states[1] *= not is_apart
+            spread = RANDOM_SPREAD if config.init_weights else 1.0
+            states = torch.randn(2, heads.key_value, tokens, heads.width) * spread
+            states[1] *= not starts_at_zero
             self.kv_prefix_states[adapter_name] = nn.Parameter(states)
         if config.attended == "gated":
-            self.kv_prefix_gate[adapter_name] = nn.Parameter(torch.zeros(heads.query))
-        self.set_adapter(self.active_adapters)
+            start = torch.zeros(heads.query) if config.init_weights else torch.randn(heads.query)
+            self.kv_prefix_gate[adapter_name] = nn.Parameter(start)
+        self._match_base(adapter_name)
+        self.set_adapter(active, inference_mode=config.inference_mode)
 
     def enter(self, before: AttentionBefore) -> None:
         """Give the base layer a prefix from now on; `before` holds the attention that the model had."""
         before.hold()
-        self._before = before
+        self.attention_before = before
 
     def let_go(self) -> None:
         """Stop giving a prefix; the last layer to do so restores the model's attention."""
-        if self._before is not None:
-            self._before.release()
-            self._before = None
+        if self.attention_before is not None:
+            self.attention_before.release()
+            self.attention_before = None
 
-    def move(self, device: torch.device) -> None:
-        """Move the prefix to a device, unless it is still on the meta device."""
-        for part in (self.kv_prefix_states, self.kv_prefix_gate, self.kv_prefix_projection):
-            if not any(value.is_meta for value in part.parameters()):
-                part.to(device)
+    def _match_base(self, name: str) -> None:
+        """Move a prefix to the device and dtype of the base layer, unless it is still on the meta device."""
+        weights = list(self.base_layer.parameters())
+        dtype = next((value.dtype for value in weights if value.is_floating_point()), None)  # quantised ones are not
+        parts = (self.kv_prefix_states, self.kv_prefix_gate, self.kv_prefix_projection)
+        for part in (part[name] for part in parts if name in part):
+            for value in part.parameters() if isinstance(part, nn.Module) else [part]:
+                if not value.is_meta:
+                    value.data = value.data.to(weights[0].device, dtype)
 
     def states(self, name: str) -> torch.Tensor:
         """Return the keys and values of an adapter, (2, key/value heads, tokens, head width)."""
@@ -140,20 +118,32 @@ class KVPrefixLayer(CheckedLayer):
 
         Raises ValueError when the model's attention was changed to one that does not ask.
         """
-        if self._before is None:
+        if self.attention_before is None:
             return self.base_layer(*args, **kwargs)
-        if self.active_adapters and not self.disable_adapters:
+        if self.disable_adapters:
+            return self._call(self, args, kwargs)
+        names = named()
+        if names is not None or self._active():
             _check_attention(self.base_layer)
-        with prefixed(unwrapped(self.base_layer), self):
+        rows = None if names is None else names.groups(_count_rows(args, kwargs))
+        return self._call(self if rows is None else _RowsOf(self, rows), args, kwargs)
+
+    def _call(self, source: PrefixSource, args: Any, kwargs: Any) -> Any:
+        with prefixed(unwrapped(self.base_layer), source):
             return self.base_layer(*args, **kwargs)
 
-    def prefix(self) -> Prefix | None:
-        """Return the active prefix; None when it is switched off."""
-        if self.disable_adapters or not self.active_adapters:
-            return None
-        name = self.active_adapters[0]
+    def _active(self) -> list[str]:
+        return [name for name in self.active_adapters if name in self.kv_prefix_attended]
+
+    def prefix(self) -> Prefix | Together | None:
+        """Return the active prefix, or several together; None when they are switched off."""
+        return None if self.disable_adapters else together([self.prefix_of(name) for name in self._active()])
+
+    def prefix_of(self, name: str) -> Prefix:
+        """Return the prefix of an adapter."""
         keys, values = self.states(name)
-        return Prefix(keys, values, self._attended[name] != "prepended", self.kv_prefix_gate.get(name))
+        gate = self.kv_prefix_gate.get(name)
+        return Prefix(keys, values, self.kv_prefix_attended[name] != "prepended", gate)
 
     def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
         """Keep the first row's keys and values while `remember` is on."""
@@ -170,8 +160,28 @@ class KVPrefixLayer(CheckedLayer):
         keys, values = self._seen
         with torch.no_grad():
             self.kv_prefix_states[name][0].copy_(keys)
-            if self._attended[name] != "apart":
+            if self.kv_prefix_attended[name] != "apart":
                 self.kv_prefix_states[name][1].copy_(values)
+
+
+def _count_rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    return next(len(part) for part in (*args, *kwargs.values()) if isinstance(part, torch.Tensor))
+
+
+@dataclass(frozen=True)
+class _RowsOf:
+    """Gives each row of a batch the prefix of its own adapter."""
+
+    layer: KVPrefixLayer
+    rows: dict[str, list[int]]
+
+    def prefix(self) -> Prefixes | None:
+        known = self.layer.kv_prefix_attended
+        groups = [(rows, self.layer.prefix_of(name) if name in known else None) for name, rows in self.rows.items()]
+        return groups[0][1] if len(groups) == 1 else ByRow(tuple(groups))
+
+    def observe(self, key: torch.Tensor, value: torch.Tensor) -> None:
+        self.layer.observe(key, value)
 
 
 class KVPrefixModel(CheckedTuner):
@@ -179,14 +189,25 @@ class KVPrefixModel(CheckedTuner):
 
     prefix = "kv_prefix_"
     tuner_layer_cls = KVPrefixLayer
-    called = "prefix"
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        """Return the name under which a tensor is saved; PEFT finds an adapter's name only at the end of a key."""
+        found = key.replace(f".kv_prefix_projection.{adapter_name}.", ".kv_prefix_projection.")
+        return found if found != key else str(super()._remove_adapter_name_from_key(key, adapter_name))
 
     def _prepare_model(self, peft_config: Any, model: nn.Module) -> None:
         if not hasattr(model, "set_attn_implementation"):
             kind = type(model).__name__
             raise ValueError(f"{kind} is not a transformers model: only these have an attention that can be replaced.")
-        self._before = AttentionBefore(model)
-        use_attention(model)
+        self._before = next(iter(_held(model)), None) or AttentionBefore(model)
+        if not _held(model):
+            use_attention(model)
+
+    def undo_outside(self, model: nn.Module) -> None:
+        """Restore the model's attention, unless an earlier prefix uses it."""
+        if "_before" in vars(self) and not _held(model):
+            self._before.put_back()
 
     def _create_and_replace(
         self,
@@ -201,10 +222,12 @@ class KVPrefixModel(CheckedTuner):
         base: Any = unwrapped(target)
         self._check_target(peft_config, current_key, base)
         _check_attention(base)
-        layer = KVPrefixLayer(base, adapter_name, peft_config, Heads.of(base.config))
-        layer.move(next(base.parameters()).device)
-        setattr(parent, target_name, layer)
-        layer.enter(self._before)
+        layer = target if isinstance(target, KVPrefixLayer) and target.attention_before is not None else None
+        if layer is None:  # one that a deleted adapter left is replaced
+            layer = KVPrefixLayer(base, Heads.of(base.config))
+            setattr(parent, target_name, layer)
+            layer.enter(self._before)
+        layer.update_layer(adapter_name, peft_config, self.active_adapters)
 
     def _check_target(self, peft_config: Any, key: str, target: nn.Module) -> None:
         """Raise ValueError for a target, or for another one inside it, that never asks for a prefix."""
@@ -215,6 +238,12 @@ class KVPrefixModel(CheckedTuner):
                 kind = type(module).__name__
                 message = f'"{name}" ({kind}) never asks for a prefix, so a prefix there would do nothing.'
                 raise ValueError(f"{message} {where_to_ask(self.model, name)}")
+
+
+def _held(model: nn.Module) -> list[AttentionBefore]:
+    """Return what the attached prefixes hold: the attention that the model had before the first of them."""
+    layers = [module for module in model.modules() if isinstance(module, KVPrefixLayer)]
+    return [layer.attention_before for layer in layers if layer.attention_before is not None]
 
 
 def _check_attention(module: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, ClassVar
 
 from peft.config import PeftConfig
@@ -20,7 +21,7 @@ class TargetedConfig(PeftConfig):
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
-    layers_to_transform: list[int] | None = None
+    layers_to_transform: list[int] | int | None = None
     layers_pattern: str | None = None
 
     def __post_init__(self) -> None:
@@ -32,8 +33,19 @@ class TargetedConfig(PeftConfig):
                 raise ValueError(f"{name} cannot be used when target_modules is a str. Give a list of names.")
         if self.layers_pattern and self.layers_to_transform is None:
             raise ValueError("layers_pattern has no effect without layers_to_transform. Give both, or neither.")
-        if isinstance(self.target_modules, list):
-            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
+        for name in ("target_modules", "exclude_modules", "modules_to_save"):
+            given, may_be_str = getattr(self, name), name != "modules_to_save"
+            is_valid = given is None or (isinstance(given, str) and may_be_str) or _are_names(given)
+            require(is_valid, name, given, f"None, {'a str, ' * may_be_str}or a list of names")
+        for name in ("target_modules", "exclude_modules"):
+            if isinstance(getattr(self, name), list | tuple):
+                setattr(self, name, set(getattr(self, name)))
+        if hasattr(self, "init_weights"):
+            require(isinstance(self.init_weights, bool), "init_weights", self.init_weights, "true or false")
+
+
+def _are_names(given: Any) -> bool:
+    return isinstance(given, list | tuple | set) and all(isinstance(name, str) for name in given)
 
 
 def require(is_valid: bool, option: str, given: Any, valid: str) -> None:
@@ -42,9 +54,15 @@ def require(is_valid: bool, option: str, given: Any, valid: str) -> None:
         raise ValueError(f"{option}: {given!r} is not valid. It must be {valid}.")
 
 
+def is_number(given: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and isfinite(given)
+
+
 def require_known(option: str, given: Any, known: Iterable[str]) -> None:
     """Raise ValueError when the value of an option is not a known one."""
-    require(given in known, option, given, f"one of {', '.join(sorted(known))}")
+    is_valid = isinstance(given, str) and given in known
+    require(is_valid, option, given, f"one of {', '.join(sorted(known))}")
 
 
 def register(name: str, config_class: type, model_class: type) -> None:
