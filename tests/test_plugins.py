@@ -200,7 +200,7 @@ def test_a_method_of_another_package_trains_and_is_reloaded_in_a_fresh_process(a
 def test_it_is_listed_with_its_package_and_as_not_tested_yet(answers: dict[str, Any]) -> None:
     table = answers["methods"]["out"]
     line, marks = (line for line in table.splitlines() if line.startswith("output_scale"))
-    assert line.split()[1:3] == ["5e-3", "yes"]
+    assert line.split()[1:5] == ["5e-3", "?", "?", "yes"]
     assert "\nfrom other packages: output_scale (lightune-scale)\n" in table
     assert set(marks.split()[1:]) == {"?"}
     assert "? not tested yet" in table

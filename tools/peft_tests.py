@@ -73,7 +73,7 @@ def cause(variant: str, test: str, outcome: str, control: str | None) -> str:
         return outcome
     if control != PASSED:
         return EXPECTED[0]
-    if "merge" in outcome or "NotImplementedError" in outcome:
+    if "cannot be merged" in outcome or ("merge" in test and "NotImplementedError" in outcome):
         return EXPECTED[1]
     if variant == "prefix prepended" and test.split()[0] in IDENTITY:
         return EXPECTED[2]

@@ -20,7 +20,7 @@ lightune methods --json
 # docs/limited_hardware.md.
 WHICH = (
     ("lora", "first: -0.5 (95%: -1.8 to 0.9), in two thirds of full's time"),
-    ("full", "where memory allows: 1.3 to 1.5 times lora's; ahead at 48 labels"),
+    ("full", "where memory allows: 1.3 to 2.9 times lora's; ahead at 48 labels"),
     ("bottleneck", "-0.5 as well, with a third of lora's weights; it does not merge"),
     ("ia3, bitfit", "for small adapters, 0.1% of the weights: -0.8 and -1.2"),
     ("not first", "head, prompt_tuning, p_tuning: about -12"),

@@ -92,10 +92,7 @@ def attention(
     """
     import torch
 
-    if ragged is not None and options.get("position_bias") is not None:
-        from lightune.execution.score_bias import GivenBias
-
-        options["score_bias"] = GivenBias(options.pop("position_bias"))
+    options = options if ragged is None else _by_text(options)
     given = _PREFIXED.get()
     source = given[1] if given is not None and given[0] is module else None
     is_quick = _is_quick(query, value, ragged, options)
@@ -118,6 +115,16 @@ def attention(
 
     attend = quick_attention if is_quick else _stock
     return ragged.attend(partial(_padded, attend, prefix), module, (query, key, value), options)
+
+
+def _by_text(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with a bias of all packed tokens (T5's) as one that is asked for each group of texts."""
+    if options.get("position_bias") is None:
+        return options
+    from lightune.execution.score_bias import GivenBias
+
+    others = {name: option for name, option in options.items() if name != "position_bias"}
+    return {**others, "score_bias": GivenBias(options["position_bias"])}
 
 
 def _widened(part: Any) -> Any:
@@ -192,5 +199,5 @@ def _stock(
     if score_bias is not None:
         from lightune.execution.score_bias import merged
 
-        mask = merged(mask, score_bias(query, key))
+        mask = merged(mask, score_bias(query, key).to(query.dtype))
     return sdpa_attention_forward(module, query, key, value, mask, **options)

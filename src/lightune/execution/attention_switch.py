@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ def use_attention(model: Any) -> None:
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     if own_attention.computes_its_own(model):
-        own_attention.use_interface(model, NAME)
+        own_attention.use_the_one(model)
         return
     if not getattr(model, "_supports_attention_backend", False) and not getattr(model, "_supports_sdpa", False):
         raise RecipeError(
@@ -31,15 +32,24 @@ def use_attention(model: Any) -> None:
     model.set_attn_implementation(NAME)
 
 
-class AttentionBefore:
-    """Which attention each configuration of a model named before `use_attention`, for temporary users.
+def uses_attention(model: Any) -> bool:
+    """Whether a stock model's attention goes through `attention`."""
+    own = own_attention.attention_modules(model)
+    if own:
+        return all(map(own_attention.calls_the_one, own))
+    return bool(model.config._attn_implementation == NAME)
 
-    Each user holds it; the last release restores the names.
+
+class AttentionBefore:
+    """Which attention a model had before `use_attention`, by each configuration's name for it, for temporary users.
+
+    Each user holds it; the last release restores it.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Note the names as they are now."""
-        self._model = model
+        """Note it as it is now."""
+        computed = any(map(own_attention.calls_the_one, model.modules()))
+        self._computes_its_own = None if computed else weakref.ref(model)
         self._named = [(config, config._attn_implementation_internal) for config in _configurations(model)]
         self._users = 0
 
@@ -54,8 +64,10 @@ class AttentionBefore:
             self.put_back()
 
     def put_back(self) -> None:
-        """Restore the names, except where somebody has set a third attention since."""
-        own_attention.put_back(self._model)
+        """Restore it, except where somebody has set a third attention since."""
+        model = None if self._computes_its_own is None else self._computes_its_own()
+        if model is not None:
+            own_attention.put_back(model)
         for config, name in self._named:
             if config._attn_implementation_internal == NAME:
                 config._attn_implementation_internal = name  # as transformers does; the public name sets others too

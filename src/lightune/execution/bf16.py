@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import layer_norm, linear
 from transformers.pytorch_utils import Conv1D
 
-from lightune.execution.attention import NAME
+from lightune.execution.attention_switch import uses_attention
 from lightune.execution.execution import execution_of, own_hook
 from lightune.execution.page_out import release
 from lightune.execution.stack_output import with_hidden_states
@@ -49,7 +49,7 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     """
     layers, stack = layer_stack(model), layer_runner(model)
     is_cpu = next(model.parameters()).device.type == "cpu"
-    streams = stock_classifier(model).config._attn_implementation == NAME
+    streams = uses_attention(stock_classifier(model))
     values = _rounded(layers, streams)
     with ExitStack() as undoing:
         # A projection after the layers keeps its fp32 weight, and has to accept their bf16 output.

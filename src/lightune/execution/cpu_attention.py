@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -9,11 +10,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from lightune.execution.dropout import Mask, draw_mask
-from lightune.execution.score_bias import ScoreBias
-
-# oneDNN compiles a bf16 product for each size, and keeps most of a megabyte for it: so many texts are multiplied at a
-# time, or one, and one at a time where they are longer than this.
-TOGETHER, SHORT_TOGETHER = 4, 96
+from lightune.execution.score_bias import ScoreBias, at_a_time
 
 
 def quick_attention(
@@ -108,10 +105,8 @@ def _product(left: torch.Tensor, right: torch.Tensor, heads: int, scale: float =
     if left.dtype != torch.bfloat16:
         return torch.baddbmm(left.new_empty(1), left, right, beta=0, alpha=scale)
     found = left.new_empty(*left.shape[:2], right.shape[2])
-    together = heads * (TOGETHER if max(found.shape[1:]) <= SHORT_TOGETHER else 1)
-    whole = len(left) // together * together
-    starts = [*range(0, whole, together), *range(whole, len(left), heads)]
-    for start, end in zip(starts, [*starts[1:], len(left)], strict=True):
+    ends = [heads * count for count in accumulate(at_a_time(len(left) // heads, max(found.shape[1:])))]
+    for start, end in pairwise([0, *ends]):
         own = found[start:end]
         torch.baddbmm(own, left[start:end], right[start:end], beta=0, alpha=scale, out=own)
     return found

@@ -1,4 +1,4 @@
-"""DeBERTa-v2's disentangled attention through the attention interface."""
+"""DeBERTa-v2's disentangled attention through the one attention function."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention, make_log_bucket_position
 
+from lightune.execution.attention import attention
 from lightune.execution.layout_argument import layout_on
 from lightune.execution.score_bias import DisentangledBias
 
 
 class InterfaceDisentangledAttention(DisentangledSelfAttention):
-    """softmax(s (q k^T + q K'^T + k Q'^T)) v by the attention function that the configuration names.
+    """softmax(s (q k^T + q K'^T + k Q'^T)) v by the one attention function.
 
     Only the distances that occur are projected to K' and Q', once for all texts.
     """
 
     config: Any
+    calls_the_one = True
 
     def forward(
         self,
@@ -43,8 +44,7 @@ class InterfaceDisentangledAttention(DisentangledSelfAttention):
         kinds = 1 + ("c2p" in self.pos_att_type) + ("p2c" in self.pos_att_type)
         scaling = (self.attention_head_size * kinds) ** -0.5
         bias = self._bias(rel_embeddings, longest, scaling) if self.relative_attention else None
-        attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
-        found, _ = attend(
+        found, _ = attention(
             self, query, key, value, None if layout is not None else attention_mask.bool(),
             ragged=layout, score_bias=bias, is_causal=False,
             dropout=self.dropout.p if self.training else 0.0, scaling=scaling,

@@ -27,9 +27,10 @@ def without_values(mask: torch.Tensor, layout: Any) -> dict[str, Any]:
 def on_mask(tokens: torch.Tensor, layout: Any) -> dict[str, Any]:
     """Return the arguments for a model that computes attention itself; `tokens` are packed, (1, tokens).
 
-    The mask marks every token as real, (1, 1, 1, tokens): such models also multiply embeddings by it.
+    The mask marks every token as real, (1, 1, 1, tokens): such models also multiply embeddings by it. Its type tells it
+    from masks that they make themselves.
     """
-    return {MASK: _bearing(tokens.new_ones(1, 1, *tokens.shape, dtype=tokens.dtype).bool(), layout)}
+    return {MASK: _bearing(tokens.new_ones(1, 1, *tokens.shape).byte(), layout)}
 
 
 def layout_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -38,8 +39,17 @@ def layout_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 def layout_on(mask: torch.Tensor | None) -> Any:
-    """Return the layout that a mask holds, or None."""
-    return getattr(mask, ATTRIBUTE, None)
+    """Return the layout that a mask holds, or None; RuntimeError for a packed mask that has lost it."""
+    found = getattr(mask, ATTRIBUTE, None)
+    if found is None and mask is not None and _is_packed(mask):
+        raise RuntimeError("the layout of a packed batch was lost, as in reentrant checkpointing: use_reentrant=False")
+    return found
+
+
+def _is_packed(mask: torch.Tensor) -> bool:
+    import torch
+
+    return mask.dtype == torch.uint8
 
 
 def with_layout(args: Sequence[Any], kwargs: Mapping[str, Any], layout: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

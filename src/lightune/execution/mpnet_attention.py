@@ -1,4 +1,4 @@
-"""MPNet's attention through the attention interface, with its bias by distance."""
+"""MPNet's attention through the one attention function, with its bias by distance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder, MPNetSelfAttention
 
+from lightune.execution.attention import attention
 from lightune.execution.layout_argument import layout_on
 from lightune.execution.score_bias import DistanceBias
 
@@ -25,9 +25,10 @@ class InterfaceMPNetEncoder(MPNetEncoder):
 
 
 class InterfaceMPNetAttention(MPNetSelfAttention):
-    """o(softmax(q k^T / sqrt(width) + bias) v) by the attention function that the configuration names."""
+    """o(softmax(q k^T / sqrt(width) + bias) v) by the one attention function."""
 
     config: Any
+    calls_the_one = True
 
     def forward(
         self,
@@ -43,8 +44,7 @@ class InterfaceMPNetAttention(MPNetSelfAttention):
         if output_attentions:
             return self._stock(hidden_states, attention_mask, bias)
         query, key, value = (self._by_heads(project(hidden_states)) for project in (self.q, self.k, self.v))
-        attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
-        found, _ = attend(
+        found, _ = attention(
             self, query, key, value, attention_mask,
             ragged=layout_on(attention_mask), score_bias=bias, is_causal=False,
             dropout=self.dropout.p if self.training else 0.0, scaling=self.attention_head_size**-0.5,
@@ -59,9 +59,6 @@ class InterfaceMPNetAttention(MPNetSelfAttention):
     ) -> tuple[torch.Tensor, ...]:
         """Return what MPNet's own attention returns, which also computes weights."""
         heads = self._by_heads(hidden_states.new_empty(*hidden_states.shape[:-1], self.all_head_size))
-        if mask is not None and mask.dtype == torch.bool:
-            lowest = torch.finfo(hidden_states.dtype).min
-            mask = torch.where(mask, 0.0, lowest).to(hidden_states.dtype)
         found: tuple[torch.Tensor, ...] = super().forward(hidden_states, mask, bias(heads, heads), True)
         return found
 

@@ -1,4 +1,4 @@
-"""Models that compute attention themselves: subclasses of their modules call the attention interface instead."""
+"""Models that compute attention themselves: subclasses of their modules call the one attention function instead."""
 
 from __future__ import annotations
 
@@ -15,21 +15,40 @@ OWN = {"mpnet": "lightune.execution.mpnet_attention", "deberta-v2": "lightune.ex
 
 
 def computes_its_own(model: Any) -> bool:
-    """Whether the model computes attention itself, and there are subclasses that call the interface instead.
+    """Whether the model computes attention itself, and there are subclasses that call the one attention function.
 
-    A convolution over neighbouring tokens (`conv_kernel_size` of DeBERTa-v2) would see neighbouring texts.
+    A convolution over neighbouring tokens (`conv_kernel_size` of DeBERTa-v2) would see neighbouring texts. Somebody's
+    own subclass of an attention module may compute something else.
     """
-    return model.config.model_type in OWN and not getattr(model.config, "conv_kernel_size", 0)
+    kind = model.config.model_type
+    if kind not in OWN or getattr(model.config, "conv_kernel_size", 0) > 0:
+        return False
+    attention, _ = _classes(kind)
+    return all(type(module) in (*attention, *attention.values()) for module in attention_modules(model))
 
 
-def use_interface(model: Any, name: str) -> None:
-    """Let the model call the attention function of this name."""
+def attention_modules(model: Any) -> list[nn.Module]:
+    """Return the modules that compute attention themselves, or would without the subclasses; none in other models."""
+    kind = model.config.model_type
+    stock = tuple(_classes(kind)[0]) if kind in OWN else ()
+    return [module for module in model.modules() if isinstance(module, stock)]
+
+
+def calls_the_one(module: nn.Module) -> bool:
+    """Whether an attention module calls the one attention function because of its subclass."""
+    return bool(getattr(type(module), "calls_the_one", False))
+
+
+def use_the_one(model: Any) -> None:
+    """Let the model call the one attention function.
+
+    Nothing about it is written into the configuration, which other models may share and which is saved.
+    """
     attention, others = _classes(model.config.model_type)
     swap_classes(model, {**attention, **others})
     for module in model.modules():
         if type(module) in attention.values():
             module.config = model.config  # as transformers' other attention modules have it
-    model.config._attn_implementation_internal = name
 
 
 def put_back(model: nn.Module) -> None:

@@ -13,6 +13,17 @@ from torch.nn.functional import pad
 ScoreBias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+# oneDNN compiles a bf16 product for each size, and keeps most of a megabyte for it: so many texts are multiplied at a
+# time, or one, and one at a time where they are longer than this.
+TOGETHER, SHORT_TOGETHER = 4, 96
+
+
+def at_a_time(texts: int, tokens: int) -> list[int]:
+    """Return how many texts, of so many tokens each, are multiplied in each bf16 product: few sizes in all."""
+    together = TOGETHER if tokens <= SHORT_TOGETHER else 1
+    return [together] * (texts // together) + [1] * (texts % together)
+
+
 @dataclass(frozen=True)
 class DistanceBias:
     """A number for each head and distance, the same for all texts (MPNet; Raffel et al. 2020, arXiv:1910.10683).
@@ -106,6 +117,12 @@ def _between(rows: torch.Tensor, lowest: int, highest: int) -> torch.Tensor:
 
 def _times(states: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
     """(rows, heads, tokens, width), (heads, distances, width) -> (rows, heads, tokens, distances)"""
+    if states.dtype == torch.bfloat16:  # few sizes of products, as in cpu_attention.py
+        return torch.cat([_product(part, distances) for part in states.split(at_a_time(len(states), states.shape[2]))])
+    return _product(states, distances)
+
+
+def _product(states: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
     rows, _, tokens, _ = states.shape
     found = torch.bmm(states.transpose(0, 1).flatten(1, 2), distances.to(states.dtype).transpose(1, 2))
     return found.unflatten(1, (rows, tokens)).transpose(0, 1)

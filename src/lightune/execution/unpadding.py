@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightune.execution import own_attention
 from lightune.execution.attention import NAME
-from lightune.execution.attention_switch import use_attention
+from lightune.execution.attention_switch import use_attention, uses_attention
 from lightune.execution.execution import Execution, execution_of, is_own_hook, own_hook
 from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
 from lightune.execution.stack_output import with_hidden_states
@@ -49,7 +49,7 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     if stock is None or not supported(stock):
         yield
         return
-    if stock.config._attn_implementation != NAME:
+    if not uses_attention(stock):
         with _EXCHANGING:
             use_attention(stock)
     execution = execution_of(stock)
@@ -88,6 +88,7 @@ class Unpadder:
         self._names = _arguments(type(stock.base_model).forward)
         self._row = ARCHITECTURES[stock.config.model_type]
         self._layers, self._stack = layer_stack(stock), layer_runner(stock)
+        self._own = own_attention.attention_modules(stock)
         self._last = self._layers[-1]  # a stand-in may take its place for a call
         # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
@@ -125,7 +126,7 @@ class Unpadder:
     def enter(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], Any] | None:
         """Replace a padded batch by its real tokens, (1, tokens), each with its position in its text."""
         opened = self._threads.get(threading.get_ident())
-        if not opened or base is not self._base:
+        if not opened or base is not self._base or not all(map(own_attention.calls_the_one, self._own)):
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
         layout = self._layout(given, opened[-1] and self._narrows())
@@ -137,7 +138,7 @@ class Unpadder:
         for name in BESIDE:
             if given.get(name) is not None:
                 given[name] = layout.pack(given[name])
-        if own_attention.computes_its_own(base):
+        if self._own:
             given |= on_mask(given["position_ids"], layout)
         else:
             given |= without_values(given["attention_mask"], layout)

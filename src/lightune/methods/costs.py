@@ -9,7 +9,7 @@ from importlib import resources
 
 FILE = "costs.json"
 BESIDE = "lora"
-DEAR = 3.0  # times LoRA's time or memory, from which on it is said before training
+DEAR = 2.0  # times LoRA's time or memory, from which on it is said before training
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from lightune.execution.own_attention import calls_the_one
+
 # The table in which transformers' attention modules look up the attention function, which they pass themselves to.
 INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 
@@ -15,7 +17,7 @@ INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 def asks(module: nn.Module) -> bool:
     """Whether the module itself (not one inside it) calls the attention function."""
     kind: Any = type(module)
-    return _class_asks(kind)
+    return calls_the_one(module) or _class_asks(kind)
 
 
 @cache

@@ -71,9 +71,10 @@ class CheckedTuner(BaseTuner):
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         if isinstance(child, CheckedLayer):  # it is removed; it may belong to another of our tuners
             child.let_go()
-            setattr(parent, child_name, new_module)
-        else:
+        if isinstance(child, BaseTunerLayer) and not isinstance(child, CheckedLayer):
             super()._replace_module(parent, child_name, new_module, child)
+        else:  # PEFT asks for a weight of its own, which a head of several layers has not
+            setattr(parent, child_name, new_module)
 
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Any:
         """Return the context in which PEFT calls the model; `adapter_names` names an adapter for each input."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from lightune.execution.attention import NAME, PrefixSource, prefixed
 from lightune.execution.attention_switch import AttentionBefore, use_attention
+from lightune.execution.own_attention import calls_the_one
 from lightune.execution.prefixes import ByRow, Prefix, Prefixes, Together, together
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
@@ -249,7 +250,7 @@ def _held(model: nn.Module) -> list[AttentionBefore]:
 def _check_attention(module: Any) -> None:
     """Raise ValueError when the model uses another attention than the one that takes a prefix."""
     named = module.config._attn_implementation
-    if named != NAME:
+    if named != NAME and not calls_the_one(module):
         raise ValueError(
             f'the attention of this model is "{named}", which takes no prefix, so the prefix would do nothing. '
             f'Call set_attn_implementation("{NAME}"), or unload() to remove the prefix.'

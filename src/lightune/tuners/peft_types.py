@@ -37,11 +37,21 @@ class TargetedConfig(PeftConfig):
             given, may_be_str = getattr(self, name), name != "modules_to_save"
             is_valid = given is None or (isinstance(given, str) and may_be_str) or _are_names(given)
             require(is_valid, name, given, f"None, {'a str, ' * may_be_str}or a list of names")
+        self._check_layers()
         for name in ("target_modules", "exclude_modules"):
             if isinstance(getattr(self, name), list | tuple):
                 setattr(self, name, set(getattr(self, name)))
         if hasattr(self, "init_weights"):
             require(isinstance(self.init_weights, bool), "init_weights", self.init_weights, "true or false")
+
+    def _check_layers(self) -> None:
+        layers, pattern = self.layers_to_transform, self.layers_pattern
+        numbers = layers if isinstance(layers, list | tuple) else [layers]
+        are_numbers = all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in numbers)
+        valid = "None, or a layer's number or a list of them, counted from 0"
+        require(layers is None or are_numbers, "layers_to_transform", layers, valid)
+        is_pattern = pattern is None or isinstance(pattern, str) or _are_names(pattern)
+        require(is_pattern, "layers_pattern", pattern, "None, a str, or a list of names")
 
 
 def _are_names(given: Any) -> bool:
