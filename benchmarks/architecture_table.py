@@ -20,8 +20,8 @@ Each architecture at its usual base size: default LoRA on all linear layers, `pr
 has texts of similar length together, in bf16 where the processor has it; of its two ways to answer in bf16 the faster
 one counts. The numbers are ratios as above, of memory how many times less. "Products" is the share of the time of
 training in matrix products, lightune's and the expert's; those inside fused attention are not among them. "Gradient" is
-the relative difference from the padded model's. Random weights have minilm's vocabulary. Answering, lightune takes batches
-of its own size, and Trainer those of the row.
+the relative difference from the padded model's. Random weights have minilm's vocabulary. Answering, lightune takes
+batches of its own size, and Trainer those of the row.
 """
 BASE_NAMES = list(BASES)
 COLUMNS = (
