@@ -77,7 +77,7 @@ def cause(variant: str, test: str, outcome: str, control: str | None) -> str:
         return EXPECTED[1]
     if variant == "prefix prepended" and test.split()[0] in IDENTITY:
         return EXPECTED[2]
-    return re.sub(r"0x[0-9a-f]+|/tmp/\S+", "...", outcome)[:110]
+    return re.sub(rf"0x[0-9a-f]+|{re.escape(tempfile.gettempdir())}\S*", "...", outcome)[:110]
 
 
 def table(outcomes: Outcomes) -> str:

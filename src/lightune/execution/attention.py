@@ -174,15 +174,11 @@ def _padded(
     attend: Attend,
     prefix: Prefixes | None,
     module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    *parts: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    if prefix is None:
-        return attend(module, query, key, value, attention_mask, **options)
-    return prefix.attend(attend, module, query, key, value, attention_mask, **options)
+    """Apply `attend` to query, key, value and mask, with the prefix if there is one."""
+    return attend(module, *parts, **options) if prefix is None else prefix.attend(attend, module, *parts, **options)
 
 
 def _stock(

@@ -23,17 +23,8 @@ class Prefixes(Protocol):
     def apart(self, query: torch.Tensor, scaling: float | None) -> torch.Tensor:
         """Return what is added, (rows, tokens, heads, head width)."""
 
-    def attend(
-        self,
-        attend: Attend,
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        **options: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Return the attention with the prefix, (rows, tokens, heads, head width), and no weights."""
+    def attend(self, attend: Attend, module: nn.Module, *parts: Any, **options: Any) -> tuple[torch.Tensor, None]:
+        """Return the attention of query, key, value and mask with the prefix, (rows, tokens, heads, head width)."""
 
 
 @dataclass(frozen=True)
