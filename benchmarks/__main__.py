@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.architecture_table import architectures
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, conditions
 from benchmarks.overview import overview, plot
 
 ROWS = (
@@ -109,9 +109,9 @@ def measured(name: str, given: argparse.Namespace) -> Any:
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def page(kept: Mapping[str, dict[str, Any]], every_architecture: Mapping[str, dict[str, Any]] | None = None) -> str:
+def page(kept: Mapping[str, dict[str, Any]], every_architecture: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """Return the page: one table of all ratios and their plot, one of architectures, then a table for each row."""
-    lines = [HEAD, *overview(kept), BELOW, *_architectures(every_architecture or {}), ROW_HEAD]
+    lines = [HEAD, *overview(kept), BELOW, *architectures(every_architecture or {}), ROW_HEAD]
     for device, name in product(kept, ROWS):
         found = kept[device].get(name)
         if found is None:
@@ -122,12 +122,6 @@ def page(kept: Mapping[str, dict[str, Any]], every_architecture: Mapping[str, di
             lines += [f"## {title}", "", *table(row), ""]
         lines += [conditions(found["machine"]), ""]
     return "\n".join(lines)
-
-
-def _architectures(kept: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Return the section on architectures, with the machines it was measured on."""
-    machines = dict.fromkeys(conditions(one["machine"]) for one in kept.values())
-    return [*architectures(kept), *(line for machine in machines for line in (machine, ""))]
 
 
 def table(row: Row) -> list[str]:
@@ -147,17 +141,6 @@ def table(row: Row) -> list[str]:
         f"{name}: {value:.2g}" if isinstance(value, float) else f"{name}: {value}" for name, value in row.notes.items()
     ]
     return [*lines, "", *(f"{note[0].upper()}{note[1:]}." for note in notes)]
-
-
-def conditions(machine: dict[str, Any]) -> str:
-    """Return a line on what the figures depend on."""
-    units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
-    kind = f"with bf16{units}" if machine["bf16"] else "without bf16"
-    gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
-    return (
-        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {kind}; Python {machine['python']}, torch "
-        f"{machine['torch']}, transformers {machine['transformers']}, PEFT {machine['peft']}.*"
-    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, conditions
 from benchmarks.usual_sizes import BASES
 
 OURS = "lightune, precision auto"
@@ -19,14 +19,15 @@ Each architecture at its usual base size: default LoRA on all linear layers, `pr
 (short) or joined to 200 to 384 tokens (long). "Padded" is Trainer in fp32, padded to the longest of a batch. "Expert's"
 has texts of similar length together, in bf16 where the processor has it; of its two ways to answer in bf16 the faster
 one counts. The numbers are ratios as above, of memory how many times less. "Products" is the share of the time of
-training in matrix products, lightune's and the expert's; those inside fused attention are not among them. "Gradient" is
-the relative difference from the padded model's. Random weights have minilm's vocabulary. Answering, lightune takes
-batches of its own size, and Trainer those of the row.
+training in matrix products, lightune's and the expert's; those inside fused attention are not among them. "Bound" is
+what the ratio to the expert's would be if all but its products took no time: both sides need nearly the same ones.
+"Gradient" is the relative difference from the padded model's. Random weights have minilm's vocabulary. Answering,
+lightune takes batches of its own size, and Trainer those of the row.
 """
 BASE_NAMES = list(BASES)
 COLUMNS = (
     "base, layers x width", "texts", "batch", "training, padded", "training, expert's", "answering, padded",
-    "answering, expert's", "memory, padded", "memory, expert's", "products", "gradient",
+    "answering, expert's", "memory, padded", "memory, expert's", "products", "bound", "gradient",
 )  # fmt: skip
 THINNED = (
     "Where layers were left out, the usual size takes too long here. That favours lightune with a decoder: in the last"
@@ -34,14 +35,23 @@ THINNED = (
 )
 
 
-def architectures(kept: Mapping[str, dict[str, Any]], goal: float = 1.3) -> list[str]:
-    """Return the section; nothing where no figures are saved."""
-    if not kept:
+def architectures(kept: Mapping[str, Mapping[str, Any]], goal: float = 1.3) -> list[str]:
+    """Return the section with a table for each kind of processor; nothing where no figures are saved."""
+    found = [[_Combination(name, one) for name, one in of_kind.items()] for of_kind in kept.values() if of_kind]
+    if not found:
         return []
-    found = sorted((_Combination(name, one) for name, one in kept.items()), key=lambda one: BASE_NAMES.index(one.model))
-    lines = [HEAD, fill(summary(found, goal), 120), "", f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
-    lines += [f"| {' | '.join(one.cells())} |" for one in found]
-    return [*lines, "", *([THINNED, ""] if any(one.base["thinned"] for one in found) else [])]
+    is_thinned = any(one.base["thinned"] for of_kind in found for one in of_kind)
+    tables = [line for of_kind in found for line in table(of_kind, goal)]
+    return [HEAD, *([THINNED, ""] if is_thinned else []), *tables]
+
+
+def table(found: Sequence[_Combination], goal: float) -> list[str]:
+    """Return what one kind of processor reaches in words, a line for each combination, and the conditions."""
+    ordered = sorted(found, key=lambda one: BASE_NAMES.index(one.model))
+    lines = [fill(summary(ordered, goal), 120), "", f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
+    lines += [f"| {' | '.join(one.cells())} |" for one in ordered]
+    machines = dict.fromkeys(conditions(one.machine) for one in ordered)
+    return [*lines, "", *(line for machine in machines for line in (machine, ""))]
 
 
 class _Combination:
@@ -73,7 +83,8 @@ class _Combination:
         share = [f"{100 * notes[f'share in products, {arm}']:.0f}%" for arm in (OURS, EXPERT)]
         return [
             f"{self.model}, {base['size']}{random}", f"{self.length}, {base['tokens']} tokens", self.batch,
-            *map(_shown, self.ratios()), " / ".join(share), f"{self.gradients.speed(OURS):.0e}",
+            *map(_shown, self.ratios()), " / ".join(share), f"{1 / notes[f'share in products, {EXPERT}']:.1f}",
+            f"{self.gradients.speed(OURS):.0e}",
         ]  # fmt: skip
 
 

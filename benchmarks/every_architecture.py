@@ -2,10 +2,10 @@
 
 python -m benchmarks.every_architecture [--bases FOLDER] [--texts FILE] [--only mpnet llama ...] [--rounds N] [--again]
 
-The figures are in docs/architectures.json. What it has is not measured again unless --again is given, so a run that was
-stopped goes on with what is missing. Each combination is measured in a process of its own. Base models that have only
-real weights are left out where these are not laid out. `--bases` is a folder with the folders mpnet, smollm2 and
-bert-tiny, or some of them.
+The figures are in docs/architectures.json, by kind of processor. What it has for this one is not measured again unless
+--again is given, so a run that was stopped goes on with what is missing. Each combination is measured in a process of
+its own. Base models that have only real weights are left out where these are not laid out. `--bases` is a folder with
+the folders mpnet, smollm2 and bert-tiny, or some of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.__main__ import ARCHITECTURES, figures, write_page
 from benchmarks.architectures import STEPS
+from benchmarks.measuring import kind_of, machine
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 Key = tuple[str, str, int]
@@ -36,7 +37,8 @@ def main() -> None:
     found.add_argument("--again", action="store_true", help="measure also what was measured before")
     found.add_argument("--figures", type=Path, default=ARCHITECTURES)
     given = found.parse_args()
-    kept = figures(given.figures)
+    every = figures(given.figures)
+    kept = every.setdefault(kind_of(machine()), {})
     for key in missing({} if given.again else kept, given.only or list(BASES)):
         if lacks_weights(key[0], given.bases):
             continue
@@ -44,7 +46,7 @@ def main() -> None:
         one = measured(key, given)
         if one is not None:
             kept[named(key)] = one
-            given.figures.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            given.figures.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
     write_page()
 
 

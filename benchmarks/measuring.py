@@ -145,6 +145,26 @@ def machine() -> dict[str, Any]:
     }
 
 
+def kind_of(machine: Mapping[str, Any]) -> str:
+    """Return the processor and its best instructions for bf16, which are what a ratio depends on most."""
+    return f"{machine['processor']}, {_of_bf16(machine)}"
+
+
+def conditions(machine: Mapping[str, Any]) -> str:
+    """Return a line on what the figures depend on."""
+    gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
+    return (
+        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {_of_bf16(machine)}; "
+        f"Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}, "
+        f"PEFT {machine['peft']}.*"
+    )
+
+
+def _of_bf16(machine: Mapping[str, Any]) -> str:
+    units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
+    return f"with bf16{units}" if machine["bf16"] else "without bf16"
+
+
 @cache
 def computes_bf16() -> bool:
     """Whether the processor has instructions for bf16; where it does not list them, whether bf16 is not far slower."""

@@ -12,6 +12,7 @@ from benchmarks.architecture_table import architectures
 from benchmarks.architectures import every_third_group, joined
 from benchmarks.every_architecture import missing, named
 from benchmarks.gradients import without_dropout
+from benchmarks.measuring import kind_of
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 from lightune.models.architectures import ARCHITECTURES
@@ -44,12 +45,12 @@ def saved(expert: list[float], memory: float, gradient: float, **base: Any) -> d
 
 
 def test_a_line_has_the_ratios_to_both_peers_and_the_faster_of_the_expert_answers() -> None:
-    """Training 8/2 and, of the pairs 4/2 and 3/2, 1.75 with quartiles 1.375 and 2.125; answering 6/1 and 1.5/1."""
-    lines = architectures({"mpnet, short, 16": saved([4.0, 3.0], 100.0, 3e-7)})
+    """Training 8/2 and, of the pairs 4/2 and 3/2, 1.75 with quartiles 1.375 and 2.125; answering 6/1, 1.5/1; 1/0.4."""
+    lines = architectures({"one": {"mpnet, short, 16": saved([4.0, 3.0], 100.0, 3e-7)}})
     (line,) = [line for line in lines if line.startswith("| mpnet")]
     assert line == (
         "| mpnet, 12 x 768 | short, 28 tokens | 16 | 4.00 | 1.75 (1.38 to 2.12) | 6.00 | 1.50"
-        " | 3.00 | 2.00 | 61% / 40% | 3e-07 |"
+        " | 3.00 | 2.00 | 61% / 40% | 2.5 | 3e-07 |"
     )
     header = next(line for line in lines if line.startswith("| base"))
     assert header.count("|") == line.count("|")
@@ -60,7 +61,7 @@ def test_the_words_above_count_what_reaches_the_goal_and_name_the_lowest() -> No
         "mpnet, short, 16": saved([4.0, 4.0], 100.0, 3e-7),
         "gpt2, long, 8": saved([2.5, 2.5], 250.0, 2e-6, weights="random weights", thinned=True),
     }
-    written = " ".join(" ".join(architectures(kept)).split())
+    written = " ".join(" ".join(architectures({"one": kept})).split())
     assert "Of 2 lines, 1 train at least 1.3 times as fast as the expert's (lowest: 1.25, gpt2, long, 8)" in written
     assert "2 answer at least as fast" in written
     assert "1 need at most either Trainer's memory (lowest: 0.80, gpt2, long, 8)" in written  # 200 MB / 250 MB
@@ -73,8 +74,23 @@ def test_the_page_has_the_section_only_where_figures_are_saved() -> None:
     rows = [{"name": "bulk", "unit": "texts", "texts": "t", "seconds": {"peer": [4.0], "lightune": [2.0]}}]
     kept = {"cpu": {"bulk": {"machine": MACHINE, "rows": rows}}}
     assert "Every architecture" not in page(kept)
-    written = page(kept, {"mpnet, short, 16": saved([4.0, 3.0], 100.0, 3e-7)})
+    written = page(kept, {"one": {"mpnet, short, 16": saved([4.0, 3.0], 100.0, 3e-7)}})
     assert written.index("## Every architecture") < written.index("| mpnet, 12 x 768 |") < written.index("## Every row")
+
+
+def test_each_kind_of_processor_has_a_table_of_its_own() -> None:
+    """What a ratio depends on most: the processor and its instructions for bf16."""
+    first, second = MACHINE | {"bf16_units": "AMX"}, MACHINE | {"bf16": False}
+    assert [kind_of(first), kind_of(second)] == ["one, with bf16 (AMX)", "one, without bf16"]
+    figures = saved([4.0, 4.0], 100.0, 3e-7)
+    kept = {kind_of(one): {"gpt2, long, 8": figures | {"machine": one}} for one in (first, second)}
+    lines = architectures(kept)
+    assert sum(line.startswith("| gpt2, 12 x 768 | long") for line in lines) == 2
+    assert [line.split(";")[0] for line in lines if line.startswith("*one")] == [
+        "*one, 2 threads, with bf16 (AMX)",
+        "*one, 2 threads, without bf16",
+    ]
+    assert architectures({"one": {}}) == []
 
 
 def test_every_architecture_has_a_base_of_its_usual_size() -> None:
