@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 LONGEST_MISSPELT = 200  # letters of a name for which a similar one is looked for
 # What Python, the system, torch's allocators and NVIDIA's libraries say.
@@ -41,6 +41,14 @@ class LightuneError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code} {self.message}" + (f"\n{self.hint}" if self.hint else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error pass from one process to another: subclasses take other arguments than Exception keeps."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[LightuneError], arguments: tuple[Any, ...]) -> LightuneError:
+    return kind.__new__(kind, *arguments)
 
 
 class RecipeError(LightuneError):
