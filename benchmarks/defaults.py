@@ -29,6 +29,7 @@ import numpy as np
 from scipy import stats
 
 import lightune
+from benchmarks.measuring import figures_file
 from lightune.data.sources import find_tables
 from lightune.fitting import fit
 from lightune.inference.labelled_evaluation import evaluate_file
@@ -81,7 +82,7 @@ def main() -> None:
     """Measure what the file of figures lacks, and print the table if it is asked for."""
     given = arguments()
     settings = dict(parsed(text) for text in given.settings) or {"default": {}}
-    path = Path(given.figures)
+    path = given.figures
     known = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     done = {key_of(figure) for figure in known}
     with path.open("a", encoding="utf-8") as figures:
@@ -107,7 +108,7 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--model", default="minilm")
     found.add_argument("--closing", action="store_true")
     found.add_argument("--settings", nargs="*", default=[])
-    found.add_argument("--figures", default="defaults.jsonl")
+    found.add_argument("--figures", type=figures_file, default="defaults.jsonl")
     found.add_argument("--table", action="store_true")
     return found.parse_args()
 

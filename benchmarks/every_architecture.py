@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.__main__ import ARCHITECTURES, figures, write_page
 from benchmarks.architectures import STEPS
-from benchmarks.measuring import kind_of, machine
+from benchmarks.measuring import figures_file, kind_of, machine
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 Key = tuple[str, str, int]
@@ -35,7 +35,7 @@ def main() -> None:
     found.add_argument("--only", nargs="*", choices=list(BASES))
     found.add_argument("--rounds", type=int, help="rounds that count, instead of each base's own number")
     found.add_argument("--again", action="store_true", help="measure also what was measured before")
-    found.add_argument("--figures", type=Path, default=ARCHITECTURES)
+    found.add_argument("--figures", type=figures_file, default=ARCHITECTURES)
     given = found.parse_args()
     every = figures(given.figures)
     kept = every.setdefault(kind_of(machine()), {})

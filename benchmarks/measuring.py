@@ -77,6 +77,13 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     return found
 
 
+def figures_file(name: str) -> Path:
+    """Return the file that figures are saved in, in a folder that is there: what was measured is not lost for it."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def steps_of(given: argparse.Namespace, on_cpu: int, on_gpu: int = STEPS_ON_GPU) -> int:
     """Return how many steps a round has; on a GPU as many as a short run, since some work is done once per shape."""
     steps: int = given.steps or (on_cpu if given.device == "cpu" else on_gpu)

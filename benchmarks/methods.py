@@ -34,7 +34,7 @@ from transformers import (  # noqa: F401
     MPNetForSequenceClassification,
 )
 
-from benchmarks.measuring import load_for, load_texts, machine
+from benchmarks.measuring import figures_file, load_for, load_texts, machine
 from benchmarks.peak_memory import held
 from benchmarks.training import BATCH
 from lightune.data.encoding import encode
@@ -130,7 +130,7 @@ def command_line() -> argparse.ArgumentParser:
     found.add_argument("--rounds", type=int, default=ROUNDS, help="how often each method is measured")
     found.add_argument("--limit", type=float, default=LIMIT, help="seconds of training after which a method is stopped")
     found.add_argument("--precision", default="auto", help="fp32 or bf16, instead of what is measured to be faster")
-    found.add_argument("--json", type=Path, help="where the figures are kept")
+    found.add_argument("--json", type=figures_file, help="where the figures are kept")
     found.add_argument("--save", action="store_true", help=f"write {COSTS.name} of the package")
     return found
 

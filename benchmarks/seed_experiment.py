@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import machine
+from benchmarks.measuring import figures_file, machine
 from benchmarks.peak_memory import held
 from benchmarks.seed_page import ARMS, results
 from benchmarks.training import BATCH, Clock, rows_for
@@ -88,7 +88,9 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     found.add_argument("--examples", type=int, default=500, help="texts to train on, and as many to test on")
     found.add_argument("--epochs", type=int, default=5)
-    found.add_argument("--json", type=Path, default=DOCS / "seed_experiment.json", help="where the figures are kept")
+    found.add_argument(
+        "--json", type=figures_file, default=DOCS / "seed_experiment.json", help="where the figures are kept"
+    )
     found.add_argument("--page", action="store_true", help="write the page from the saved figures")
     return found.parse_args()
 
@@ -114,21 +116,10 @@ def alone(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | None:
     """Return the figures of one arm, measured in a fresh process; None with a line that says why where it failed."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
-            found = pool.submit(attempted, setup, arm, seed).result()
-        except BrokenProcessPool as error:
-            found = str(error)
-    if isinstance(found, str):
-        print(f"{arm}, seed {seed}: not measured. {found}", file=sys.stderr, flush=True)
-        return None
-    return found
-
-
-def attempted(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | str:
-    """Return the figures of one arm, or why it cannot be trained: lightune's errors do not travel between processes."""
-    try:
-        return measured(setup, arm, seed)
-    except LightuneError as error:
-        return str(error)
+            return pool.submit(measured, setup, arm, seed).result()
+        except (BrokenProcessPool, LightuneError) as error:
+            print(f"{arm}, seed {seed}: not measured. {error}", file=sys.stderr, flush=True)
+            return None
 
 
 def measured(setup: SetUp, arm: str, seed: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.seed_experiment import SetUp, attempted, flags, missing, opened
+from benchmarks.measuring import figures_file
+from benchmarks.seed_experiment import SetUp, alone, flags, missing, opened
 from benchmarks.seed_page import ARMS, interval, of_ratios, results
 
 MACHINE = {"processor": "one", "threads": 2, "torch": "2", "transformers": "5"}
@@ -66,12 +67,14 @@ def test_an_arm_that_is_saved_is_not_measured_again() -> None:
     assert next(iter(missing(found, [0, 1]))) == ("prefix tuning", 0)
 
 
-@pytest.mark.parametrize("arm", ["LoRA", "LoRA, Trainer"])
-def test_an_arm_that_cannot_be_trained_says_why(arm: str, tmp_path: Path) -> None:
+def test_an_arm_that_cannot_be_trained_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nothing = str(tmp_path / "none.csv")
-    found = attempted(SetUp("minilm", nothing, nothing, 60, 1), arm, 0)
-    assert isinstance(found, str)
-    assert "DATA-001" in found
+    assert alone(SetUp("minilm", nothing, nothing, 60, 1), "LoRA", 0) is None
+    assert "LoRA, seed 0: not measured. DATA-001" in capsys.readouterr().err
+
+
+def test_a_folder_for_the_figures_is_made(tmp_path: Path) -> None:
+    figures_file(str(tmp_path / "new" / "figures.json")).write_text("{}", encoding="utf-8")
 
 
 def test_figures_of_another_set_up_are_not_mixed_and_no_folder_is_kept(tmp_path: Path) -> None:

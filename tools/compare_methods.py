@@ -135,6 +135,7 @@ def run_once(row: dict[str, Any], out: Path, files: tuple[str, str]) -> None:
     found = {"used_rate": rate, "accuracy": figures.accuracy, "loss": figures.loss, "steps": fitted.steps,
              "train_loss": fitted.epochs[-1].train_loss, "trained_percent": 100 * trained / whole,
              "seconds": spent, "right": right}  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as sink:
         sink.write(json.dumps({**row, **found}) + "\n")
     print(f"{row['spec']:40s} rate {rate:.0e} seed {row['seed']}  accuracy {found['accuracy']:.3f}  "

@@ -166,6 +166,7 @@ def build_distilbert(folder: Path) -> dict[str, float]:
 def measure_all(target: Path) -> None:
     """Write the figures by table and row, one entry for each seed; rows alternate, so that noise affects all."""
     found: Figures = {}
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         distilbert = str(Path(place) / "distilbert")
         in_child(build_distilbert, Path(distilbert))

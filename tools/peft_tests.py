@@ -140,6 +140,7 @@ def main() -> int:
         parser.error(f"{sources} has no tests/testing_common.py: give a folder with PEFT's sources.")
     outcomes = run_tests(sources, ["lora", *(given.only or variants)], given.chosen)
     if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
     print(table(outcomes))
     lacking = missing(outcomes)
