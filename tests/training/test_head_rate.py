@@ -54,14 +54,33 @@ def test_a_deep_head_learns_slower_than_what_is_trained_below_it(
     assert "it learns at 0.005 instead of 0.3" in note
 
 
-def test_a_stated_rate_is_that_of_every_parameter(load_tiny: Callable[..., Any]) -> None:
-    model = attached(load_tiny, "mpnet", "ia3")
-    assert set(rates(model, 3e-2, stated=0.3).values()) == {0.3}
-    assert head_rate_notes(model, 0.3, 3e-2) == []
+@pytest.mark.parametrize("stated", [0.3, 3e-2, 1e-2])
+def test_a_lower_rate_that_is_stated_is_never_a_higher_one_for_the_head(
+    load_tiny: Callable[..., Any], stated: float
+) -> None:
+    """After a default run at 0.3 and 0.005 the advice is a tenth of it: 0.03."""
+    model = attached(load_tiny, "mpnet", "prompt_tuning")
+    found = rates(model, 0.3, stated)
+    assert {round(rate, 9) for name, rate in found.items() if "classifier" in name} == {5e-3}
+    assert {rate for name, rate in found.items() if "classifier" not in name} == {stated}
+    (note,) = head_rate_notes(model, stated, 0.3)
+    assert f"it learns at 0.005 instead of {stated:g}." in note
+
+
+def test_a_rate_that_is_stated_below_that_of_deep_heads_is_for_all(load_tiny: Callable[..., Any]) -> None:
+    model = attached(load_tiny, "mpnet", "prompt_tuning")
+    assert set(rates(model, 0.3, stated=5e-3).values()) == {5e-3}
+    assert set(rates(model, 0.3, stated=1e-3).values()) == {1e-3}
+    assert head_rate_notes(model, 1e-3, 0.3) == []
+
+
+def test_a_rate_above_it_is_for_all_where_the_method_is_usually_below(load_tiny: Callable[..., Any]) -> None:
+    model = attached(load_tiny, "mpnet", "lora")
+    assert set(rates(model, 1e-3, stated=1e-2).values()) == {1e-2}
 
 
 def test_training_at_the_usual_rate_uses_it(load_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """make_step gives the optimizer the factors, and none with a stated rate."""
+    """make_step gives the optimizer the factors, the same ones where the usual rate is stated, as a rerun does."""
     seen: list[Any] = []
     monkeypatch.setattr(step, "make_optimizer", lambda *given: seen.append(given[3]) or make_optimizer(*given))
     for stated in (None, 3e-2):
@@ -71,7 +90,7 @@ def test_training_at_the_usual_rate_uses_it(load_tiny: Callable[..., Any], monke
         block = SettledTraining(num_train_epochs=1, learning_rate=stated, load_best_model_at_end=False)
         with tempfile.TemporaryDirectory() as folder:
             train(loaded, make_method("ia3"), Texts(some, some), block, Surroundings(Path(folder)))
-    assert [len(factors) for factors in seen] == [4, 0]
+    assert seen[0] == seen[1]
     assert list(seen[0].values()) == pytest.approx([5e-3 / 3e-2] * 4)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from transformers import AutoModelForSequenceClassification
 
 from case_table import case
+from lightune.execution.unpadding import padding_free
 from lightune.tuners.bottleneck import BottleneckConfig
 from lightune.tuners.checked import CheckedLayer
-from tuner_cases import IDS, Snapshot, answer, attentions, parallel, placed, prefix, stock, traces, two
+from tiny import tiny_config
+from tuner_cases import IDS, WORDS, Snapshot, answer, attentions, parallel, placed, prefix, stock, traces, two
 
 AS_ALONE = "each answers as alone on its model"
 LIKE_LORA = "as LoRA behaves"
@@ -215,7 +220,7 @@ def test_unload_takes_all_of_them_off(pair: str) -> None:
     assert not [module for module in found.modules() if isinstance(module, CheckedLayer)]
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair != "LoRA"])  # PEFT undoes the table, not the layers
 def test_a_third_one_that_fails_leaves_two(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = two(*PAIRS[pair])
     model.base_model.set_adapter(["b", "a"])
@@ -225,8 +230,6 @@ def test_a_third_one_that_fails_leaves_two(pair: str, monkeypatch: pytest.Monkey
     def fail(**given: Any) -> None:
         raise RuntimeError("no memory")
 
-    if pair == "LoRA":
-        return  # PEFT undoes the table, not the layers
     monkeypatch.setattr("peft.tuners.tuners_utils.set_additional_trainable_modules", fail)
     for config in PAIRS[pair]:
         with pytest.raises(RuntimeError, match="no memory"):
@@ -246,3 +249,47 @@ def test_a_name_that_torch_cannot_keep_tensors_under_is_refused(name: str) -> No
         with pytest.raises(ValueError, match="cannot be the name of an adapter"):
             get_peft_model(model, copy.deepcopy(config), adapter_name=name)
         before.assert_same(model)
+
+
+def with_heads() -> Any:
+    """Return a classifier with a prefix and a head for "a", whose logits are near 100, and for "b", near -100."""
+    base = AutoModelForSequenceClassification.from_config(tiny_config("bert", WORDS), attn_implementation="sdpa")
+    configs = [prefix("attention.self", modules_to_save=["classifier"], task_type="SEQ_CLS") for _ in range(2)]
+    model = two(*configs, base=base)
+    with torch.no_grad():
+        for name, level in (("a", 100.0), ("b", -100.0)):
+            model.base_model.model.classifier.modules_to_save[name].bias.fill_(level)
+    return model
+
+
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_names_within_a_context_without_padding(is_padded: bool) -> None:
+    model = with_heads()
+    mask = torch.ones_like(IDS)
+    mask[0, 3:] = 0 if is_padded else 1
+    batch = {"input_ids": IDS, "attention_mask": mask, "adapter_names": ["b", "a"]}
+    with torch.no_grad():
+        wanted = model(**batch).logits
+        with padding_free(model):
+            found = model(**batch).logits
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    assert (found[:, 0] > 0).tolist() == [False, True]
+
+
+def test_two_threads_name_different_adapters_that_have_heads() -> None:
+    """Both are inside the model at the same time: they meet behind the embeddings."""
+    model, meeting = with_heads(), threading.Barrier(2)
+
+    def meet(*_: Any) -> None:
+        meeting.wait(20)
+
+    model.base_model.model.bert.embeddings.register_forward_hook(meet)
+
+    def answered(name: str) -> list[float]:
+        with torch.no_grad():
+            return model(input_ids=IDS, adapter_names=[name] * 2).logits[:, 0].tolist()
+
+    with ThreadPoolExecutor(2) as pool:
+        of_a, of_b = pool.map(answered, ["a", "b"])
+    assert min(of_a) > 50
+    assert max(of_b) < -50

@@ -56,6 +56,12 @@ def prefixed(module: nn.Module, source: PrefixSource) -> Iterator[None]:
         _PREFIXED.reset(token)
 
 
+def is_prefixed(module: nn.Module) -> bool:
+    """Whether this thread is calling an attention module with a prefix."""
+    given = _PREFIXED.get()
+    return given is not None and given[0] is module
+
+
 class Borders(Protocol):
     """Knows where the texts of a batch without padding begin and end; see packed_layout.py."""
 
@@ -94,7 +100,7 @@ def attention(
 
     options = options if ragged is None else _by_text(options)
     given = _PREFIXED.get()
-    source = given[1] if given is not None and given[0] is module else None
+    source = given[1] if given is not None and is_prefixed(module) else None
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
         mask, options = _widened(attention_mask), {name: _widened(option) for name, option in options.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +47,7 @@ class AttentionBefore:
 
     def __init__(self, model: nn.Module) -> None:
         """Note it as it is now."""
-        computed = any(map(own_attention.calls_the_one, model.modules()))
-        self._computes_its_own = None if computed else weakref.ref(model)
+        self._stock = own_attention.replaceable(model)  # modules, so that a deep copy has those of the copied model
         self._named = [(config, config._attn_implementation_internal) for config in _configurations(model)]
         self._users = 0
 
@@ -65,9 +63,7 @@ class AttentionBefore:
 
     def put_back(self) -> None:
         """Restore it, except where somebody has set a third attention since."""
-        model = None if self._computes_its_own is None else self._computes_its_own()
-        if model is not None:
-            own_attention.put_back(model)
+        own_attention.put_back(self._stock)
         for config, name in self._named:
             if config._attn_implementation_internal == NAME:
                 config._attn_implementation_internal = name  # as transformers does; the public name sets others too

@@ -7,11 +7,31 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention, make_log_bucket_position
+from transformers.models.deberta_v2.modeling_deberta_v2 import (
+    DebertaV2Encoder,
+    DisentangledSelfAttention,
+    make_log_bucket_position,
+)
 
-from lightune.execution.attention import attention
+from lightune.execution.attention import attention, is_prefixed
 from lightune.execution.layout_argument import layout_on
 from lightune.execution.score_bias import DisentangledBias
+
+
+class InterfaceDebertaV2Encoder(DebertaV2Encoder):
+    """Leaves the usual distances to the attention modules, which need no matrix of all pairs of tokens."""
+
+    def get_rel_pos(
+        self,
+        hidden_states: torch.Tensor,
+        query_states: torch.Tensor | None = None,
+        relative_pos: torch.Tensor | None = None,
+    ) -> torch.Tensor | None:
+        """Return the distances that the caller gave; the usual ones only for queries from elsewhere."""
+        if query_states is None:
+            return relative_pos
+        found: torch.Tensor | None = super().get_rel_pos(hidden_states, query_states, relative_pos)
+        return found
 
 
 class InterfaceDisentangledAttention(DisentangledSelfAttention):
@@ -32,14 +52,21 @@ class InterfaceDisentangledAttention(DisentangledSelfAttention):
         relative_pos: torch.Tensor | None = None,
         rel_embeddings: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the output, (rows, tokens, width), and weights where they are asked for."""
-        if output_attentions or query_states is not None:
+        """Return the output, (rows, tokens, width), and where they are asked for weights; None for them with a prefix.
+
+        The encoder above gives no `relative_pos`: the distances are then the usual ones. Raises ValueError for others,
+        or for `query_states`, with a prefix.
+        """
+        layout = layout_on(attention_mask)
+        is_others = query_states is not None or (relative_pos is not None and layout is None)
+        if is_prefixed(self) and is_others:
+            raise ValueError("with a prefix, DeBERTa-v2 takes neither query_states nor a relative_pos of your own.")
+        if is_others or (output_attentions and not is_prefixed(self)):
             given = (attention_mask, output_attentions, query_states, relative_pos, rel_embeddings)
             own: tuple[torch.Tensor, torch.Tensor | None] = super().forward(hidden_states, *given)
             return own
         projections = (self.query_proj, self.key_proj, self.value_proj)
         query, key, value = (self._by_heads(project(hidden_states)) for project in projections)
-        layout = layout_on(attention_mask)
         longest = hidden_states.shape[1] if layout is None else layout.longest_grid
         kinds = 1 + ("c2p" in self.pos_att_type) + ("p2c" in self.pos_att_type)
         scaling = (self.attention_head_size * kinds) ** -0.5
@@ -83,4 +110,4 @@ def _places(longest: int, buckets: int, most: int, span: int) -> torch.Tensor:
 
 
 ATTENTION: dict[type[nn.Module], type[nn.Module]] = {DisentangledSelfAttention: InterfaceDisentangledAttention}
-OTHERS: dict[type[nn.Module], type[nn.Module]] = {}
+OTHERS: dict[type[nn.Module], type[nn.Module]] = {DebertaV2Encoder: InterfaceDebertaV2Encoder}

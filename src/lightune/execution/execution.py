@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
 ATTRIBUTE = "lightune_execution"
 _OPENING = Lock()
 _OWN_HOOKS: set[Callable[..., Any]] = set()
+
+
+# Set in a thread whose calls are about the rows of a batch, each of which has to stay one.
+_KEEPS_ROWS: ContextVar[bool] = ContextVar("lightune_keeps_rows", default=False)
+
+
+@contextmanager
+def keeping_rows() -> Iterator[None]:
+    """Let each text stay a row, with its padding, in the calls that this thread makes within the context."""
+    token = _KEEPS_ROWS.set(True)
+    try:
+        yield
+    finally:
+        _KEEPS_ROWS.reset(token)
+
+
+def keeps_rows() -> bool:
+    """Whether this thread is within `keeping_rows`."""
+    return _KEEPS_ROWS.get()
 
 
 class DropsPadding(Protocol):

@@ -27,10 +27,10 @@ def without_values(mask: torch.Tensor, layout: Any) -> dict[str, Any]:
 def on_mask(tokens: torch.Tensor, layout: Any) -> dict[str, Any]:
     """Return the arguments for a model that computes attention itself; `tokens` are packed, (1, tokens).
 
-    The mask marks every token as real, (1, 1, 1, tokens): such models also multiply embeddings by it. Its type tells it
-    from masks that they make themselves.
+    The mask marks every token as real, (1, 1, 1, tokens): such models also multiply embeddings by it. Its type and
+    shape tell it from the masks of users and those that models make themselves.
     """
-    return {MASK: _bearing(tokens.new_ones(1, 1, *tokens.shape).byte(), layout)}
+    return {MASK: _bearing(tokens.new_ones(1, 1, *tokens.shape).short(), layout)}
 
 
 def layout_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -49,7 +49,7 @@ def layout_on(mask: torch.Tensor | None) -> Any:
 def _is_packed(mask: torch.Tensor) -> bool:
     import torch
 
-    return mask.dtype == torch.uint8
+    return mask.dtype == torch.int16 and mask.ndim == 4 and mask.shape[:3] == (1, 1, 1)
 
 
 def with_layout(args: Sequence[Any], kwargs: Mapping[str, Any], layout: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

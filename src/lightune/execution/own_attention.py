@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,20 @@ def computes_its_own(model: Any) -> bool:
     """Whether the model computes attention itself, and there are subclasses that call the one attention function.
 
     A convolution over neighbouring tokens (`conv_kernel_size` of DeBERTa-v2) would see neighbouring texts. Somebody's
-    own subclass of an attention module may compute something else.
+    own subclass of one of the modules may compute something else.
     """
     kind = model.config.model_type
     if kind not in OWN or getattr(model.config, "conv_kernel_size", 0) > 0:
         return False
-    attention, _ = _classes(kind)
-    return all(type(module) in (*attention, *attention.values()) for module in attention_modules(model))
+    classes = _subclasses(kind)
+    known, stock = {*classes, *classes.values()}, tuple(classes)
+    return all(type(module) in known for module in model.modules() if isinstance(module, stock))
 
 
 def attention_modules(model: Any) -> list[nn.Module]:
     """Return the modules that compute attention themselves, or would without the subclasses; none in other models."""
     kind = model.config.model_type
-    stock = tuple(_classes(kind)[0]) if kind in OWN else ()
+    stock = tuple(_module(kind).ATTENTION) if kind in OWN else ()
     return [module for module in model.modules() if isinstance(module, stock)]
 
 
@@ -42,24 +44,35 @@ def calls_the_one(module: nn.Module) -> bool:
 def use_the_one(model: Any) -> None:
     """Let the model call the one attention function.
 
-    Nothing about it is written into the configuration, which other models may share and which is saved.
+    Nothing about it is written into the configuration, which other models may share and which is saved. Attention
+    modules come first: they take what the other stock modules give them, should another thread be calling the model.
     """
-    attention, others = _classes(model.config.model_type)
-    swap_classes(model, {**attention, **others})
-    for module in model.modules():
-        if type(module) in attention.values():
-            module.config = model.config  # as transformers' other attention modules have it
+    found = _module(model.config.model_type)
+    swap_classes(model, found.ATTENTION)
+    for module in attention_modules(model):
+        module.config = model.config  # as transformers' other attention modules have it
+    swap_classes(model, found.OTHERS)
 
 
-def put_back(model: nn.Module) -> None:
-    """Let a model, whatever wraps it, compute attention itself again; nothing changes for one that already does."""
-    for attention, others in map(_classes, OWN):
-        for module in model.modules():
-            if type(module) in attention.values():
-                vars(module).pop("config", None)
-        swap_classes(model, {subclass: stock for stock, subclass in {**attention, **others}.items()})
+def replaceable(model: nn.Module) -> list[nn.Module]:
+    """Return the modules, in a model or in what wraps it, whose class would be replaced; none where it was already."""
+    stock = {kind for name in OWN for kind in _subclasses(name)}
+    return [module for module in model.modules() if type(module) in stock]
 
 
-def _classes(model_type: str) -> tuple[dict[type[nn.Module], type[nn.Module]], ...]:
-    found = import_module(OWN[model_type])
-    return found.ATTENTION, found.OTHERS
+def put_back(modules: Sequence[nn.Module]) -> None:
+    """Let modules compute attention themselves again; nothing changes for those that already do."""
+    classes = {subclass: stock for name in OWN for stock, subclass in _subclasses(name).items()}
+    for module in reversed(modules):  # attention modules last
+        if calls_the_one(module):
+            vars(module).pop("config", None)
+        module.__class__ = classes.get(type(module), type(module))
+
+
+def _module(model_type: str) -> Any:
+    return import_module(OWN[model_type])
+
+
+def _subclasses(model_type: str) -> dict[type[nn.Module], type[nn.Module]]:
+    found = _module(model_type)
+    return {**found.ATTENTION, **found.OTHERS}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lightune.execution import own_attention
 from lightune.execution.attention import NAME
 from lightune.execution.attention_switch import use_attention, uses_attention
-from lightune.execution.execution import Execution, execution_of, is_own_hook, own_hook
+from lightune.execution.execution import Execution, execution_of, is_own_hook, keeps_rows, own_hook
 from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
 from lightune.execution.stack_output import with_hidden_states
 from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, stock_classifier
@@ -127,6 +127,8 @@ class Unpadder:
         """Replace a padded batch by its real tokens, (1, tokens), each with its position in its text."""
         opened = self._threads.get(threading.get_ident())
         if not opened or base is not self._base or not all(map(own_attention.calls_the_one, self._own)):
+            return None
+        if keeps_rows():
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
         layout = self._layout(given, opened[-1] and self._narrows())

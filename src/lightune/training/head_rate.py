@@ -19,11 +19,12 @@ DEEP_HEAD_RATE = 5e-3
 def head_rate_factors(model: nn.Module, stated: float | None, usual: float) -> dict[str, float]:
     """Return by what the rate of each parameter of the head is multiplied; nothing where all learn at one rate.
 
-    At a method's usual rate a head with a hidden layer learns at most at DEEP_HEAD_RATE, unless it is all that is
-    trained. A rate that is stated is everyone's.
+    Where a method's usual rate is above DEEP_HEAD_RATE, a head with a hidden layer learns at most at that, unless it is
+    all that is trained. A stated rate is one for the method's own parameters: a lower one must not be a higher one for
+    the head, and the recipe that a run records states the rate that was used.
     """
-    stock = stock_classifier(model)
-    if stock is None or stated is not None or usual <= DEEP_HEAD_RATE:
+    stock, rate = stock_classifier(model), usual if stated is None else stated
+    if stock is None or min(usual, rate) <= DEEP_HEAD_RATE:
         return {}
     modules = [stock.get_submodule(name) for name in head_of(stock).modules]
     inside = {id(value) for module in modules for value in module.parameters()}
@@ -32,12 +33,12 @@ def head_rate_factors(model: nn.Module, stated: float | None, usual: float) -> d
     is_deep = sum(value.ndim == 2 for value in head.values()) > 1
     if not is_deep or len(head) == len(trained):
         return {}
-    return dict.fromkeys(head, DEEP_HEAD_RATE / usual)
+    return dict.fromkeys(head, DEEP_HEAD_RATE / rate)
 
 
 def head_rate_notes(model: nn.Module, stated: float | None, usual: float) -> list[str]:
     """Return a line that says so where the head has a rate of its own."""
     if not head_rate_factors(model, stated, usual):
         return []
-    learns = f"The head has a hidden layer, so it learns at {DEEP_HEAD_RATE:g} instead of {usual:g}"
-    return [f"{learns} (--learning-rate {usual:g} states one rate for all)."]
+    rate = usual if stated is None else stated
+    return [f"The head has a hidden layer, so it learns at {DEEP_HEAD_RATE:g} instead of {rate:g}."]

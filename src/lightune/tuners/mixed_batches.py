@@ -12,6 +12,8 @@ from typing import Any
 from peft.utils import AuxiliaryTrainingWrapper
 from torch import nn
 
+from lightune.execution.execution import keeping_rows
+
 BASE = "__base__"  # PEFT's name for a row without an adapter
 
 
@@ -62,13 +64,17 @@ def naming(model: nn.Module, given: Sequence[str], repeats: int, known: Iterable
     hooks = [part.register_forward_pre_hook(partial(_name, names), with_kwargs=True) for part in wrappers]
     token = _NAMED.set(names)
     try:
-        yield
+        with keeping_rows():
+            yield
     finally:
         _NAMED.reset(token)
         for hook in hooks:
             hook.remove()
 
 
-def _name(names: Named, module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Tell PEFT's own wrapper of a trained module (a head), which takes the names as an argument."""
-    return args, {**kwargs, "adapter_names": names.of(len(args[0]))}
+def _name(names: Named, module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+    """Tell PEFT's own wrapper of a trained module (a head), which takes the names as an argument.
+
+    Another thread's call of the same module is left alone.
+    """
+    return (args, {**kwargs, "adapter_names": names.of(len(args[0]))}) if named() is names else None
