@@ -69,6 +69,7 @@ def main() -> None:
     given = arguments()
     setup = SetUp(given.model, given.train, given.test, given.examples, given.epochs)
     kept = opened(given.json, setup)
+    require_usable(setup, given.seeds[0])
     for arm, seed in [] if given.page else missing(kept["arms"], given.seeds):
         print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
         found = alone(setup, arm, seed)
@@ -77,6 +78,16 @@ def main() -> None:
             given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     if kept["arms"]:
         given.json.with_name(PAGE).write_text(results(kept), encoding="utf-8", newline="\n")
+
+
+def require_usable(setup: SetUp, seed: int) -> None:
+    """Raise SystemExit, before anything is measured, where model, texts or counts cannot be used."""
+    try:
+        recipe = recipe_of(setup, "lora", seed)
+        find_model(recipe.model)
+        load_splits(recipe.data, seed, wishes_of(recipe))
+    except LightuneError as error:
+        raise SystemExit(str(error)) from error
 
 
 def arguments() -> argparse.Namespace:

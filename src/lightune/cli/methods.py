@@ -50,7 +50,7 @@ def command(name: str | None, as_json: bool) -> int:
 def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console = new_console()
     _print_which(console)
-    table = _table("method", "rate", "step", "memory", "merges", "paper", gap=1)
+    table = _table("method", "rate", ">step", ">memory", "merges", "paper", gap=1)
     for row in rows:
         merges = "yes" if row["mergeable"] else "no"
         table.add_row(row["name"], _rate(row), _times(row, "time"), _times(row, "memory"), merges, row["paper"])
@@ -58,7 +58,7 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
     console.print(f"step, memory: times lora's, with default options\n({_where_measured()})")
     known = list(rows[0]["architectures"])
     console.print("\n[bold]where each works[/bold], by the outcome of its tests", markup=True)
-    marks = _table("method", *(str(number) for number in range(1, len(known) + 1)), gap=1)
+    marks = _table("method", *(f">{number}" for number in range(1, len(known) + 1)), gap=1)
     for row in rows:
         marks.add_row(row["name"], *(_mark(row["architectures"][kind]) for kind in known))
     console.print(marks)
@@ -66,8 +66,7 @@ def _print_all(rows: list[dict[str, Any]], others: Sequence[str]) -> None:
         console.print("? not tested yet")
     legend = ", ".join(f"{number} {kind}" for number, kind in enumerate(known, 1))
     console.print(f"{legend}\n")
-    console.print("[bold]and by PEFT's own names[/bold], with PEFT's own options:", end=" ", markup=True)
-    console.print(", ".join(others))
+    console.print(_with_title("and by PEFT's own names", f", with PEFT's own options: {', '.join(others)}"))
     foreign = [f"{row['name']} ({row['package']})" for row in rows if _is_foreign(row)]
     if foreign:
         console.print(f"\nfrom other packages: {', '.join(foreign)}")
@@ -84,8 +83,7 @@ def _print_which(console: Any) -> None:
 
 def _print_one(row: dict[str, Any]) -> None:
     console = new_console()
-    console.print(row["name"], style="bold", end="  ")
-    console.print(row["summary"])
+    console.print(_with_title(row["name"], f"  {row['summary']}"))
     if _is_foreign(row):
         console.print(f"from the package {row['package']}")
     console.print(f"\nlearning rate {_rate(row)}; {_says(row)}")
@@ -155,12 +153,20 @@ def _rate(row: dict[str, Any]) -> str:
     return f"{row['default_learning_rate']:.0e}".replace("e-0", "e-")
 
 
+def _with_title(title: str, text: str) -> Any:
+    """Return a paragraph that begins in bold; in one piece, so that the console wraps it as one."""
+    from rich.text import Text
+
+    return Text.assemble((title, "bold"), text)
+
+
 def _table(*titles: str, gap: int = 3) -> Any:
+    """Return a table with these columns; a title that begins with > is that of numbers, aligned at the right."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for title in titles:
-        table.add_column(title, no_wrap=True)
+        table.add_column(title.removeprefix(">"), no_wrap=True, justify="right" if title[0] == ">" else "left")
     return table
 
 

@@ -23,10 +23,10 @@ def use_attention(model: Any) -> None:
     if own_attention.computes_its_own(model):
         own_attention.use_the_one(model)
         return
-    if not getattr(model, "_supports_attention_backend", False) and not getattr(model, "_supports_sdpa", False):
+    if not getattr(model, "_supports_sdpa", False):  # sinks or capped scores, say, which torch's function does not know
         raise RecipeError(
-            "RECIPE-039", f"{model.config.model_type} computes its attention itself, so no prefix can be put into it.",
-            "A prefix needs a model whose attention goes through transformers' attention interface.",
+            "RECIPE-039", f"{model.config.model_type} computes attention in a way of its own, which takes no prefix.",
+            'A prefix needs a model that transformers can run with attn_implementation="sdpa".',
         )  # fmt: skip
     model.set_attn_implementation(NAME)
 

@@ -14,7 +14,7 @@ from transformers.activations import ACT2FN
 from lightune.models.linear_widths import in_and_out
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
 from lightune.tuners.mixed_batches import Named, named
-from lightune.tuners.peft_types import TargetedConfig, is_number, require, require_known
+from lightune.tuners.peft_types import TargetedConfig, require, require_known, require_number
 
 
 @dataclass
@@ -36,10 +36,11 @@ class BottleneckConfig(TargetedConfig):
     def __post_init__(self) -> None:
         """Raise ValueError for an invalid value."""
         super().__post_init__()
-        require(is_number(self.reduction_factor) and self.reduction_factor > 0, "reduction_factor",
-                self.reduction_factor, "a number above 0")  # fmt: skip
-        require(is_number(self.scaling) and self.scaling != 0, "scaling", self.scaling, "a number other than 0")
-        require(is_number(self.dropout) and 0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
+        require_number("reduction_factor", self.reduction_factor, 1e-3, 1e6)
+        require_number("scaling", self.scaling, -1e6, 1e6)
+        require(abs(self.scaling) >= 1e-6, "scaling", self.scaling, "at least 1e-06 away from 0")
+        require_number("dropout", self.dropout, 0, 1)
+        require(self.dropout < 1, "dropout", self.dropout, "below 1")
         require_known("non_linearity", self.non_linearity, ACT2FN)
         has_weights = any(True for _ in ACT2FN[self.non_linearity].parameters())
         require(not has_weights, "non_linearity", self.non_linearity, "a function without weights of its own")
@@ -190,10 +191,23 @@ class BottleneckModel(CheckedTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
+        self._check_target(current_key, unwrapped(target), parent)
         layer = target if isinstance(target, BottleneckLayer) else BottleneckLayer(target)
         layer.update_layer(adapter_name, peft_config, self.active_adapters, self._read_by(peft_config, current_key))
         if layer is not target:
             self._replace_module(parent, target_name, layer, target)
+
+    def _check_target(self, key: str, target: nn.Module, parent: nn.Module) -> None:
+        """Raise ValueError for a target that is not linear, or that the model never calls."""
+        if isinstance(parent, nn.MultiheadAttention):
+            raise ValueError(f'"{key}": nn.MultiheadAttention reads the weight of this layer, and never calls it.')
+        try:
+            in_and_out(target)
+        except ValueError as error:
+            linear = [name for name, module in self.model.named_modules() if isinstance(unwrapped(module), nn.Linear)]
+            inside = [name for name in linear if name.startswith(f"{key}.")] or linear
+            message = f'A target can be "{inside[0]}".' if inside else "The model has no linear layer."
+            raise ValueError(f'"{key}": {error}. {message}') from None
 
     def _read_by(self, peft_config: Any, key: str) -> nn.Module | None:
         """Return the layer whose input a target's adapter reads, or None. Raises ValueError for an unknown one."""

@@ -15,7 +15,7 @@ from lightune.execution.prefixes import ByRow, Prefix, Prefixes, Together, toget
 from lightune.tuners.asking import asks, where_to_ask
 from lightune.tuners.checked import CheckedLayer, CheckedTuner, unwrapped
 from lightune.tuners.mixed_batches import named
-from lightune.tuners.peft_types import TargetedConfig, require, require_known
+from lightune.tuners.peft_types import TargetedConfig, require_count, require_known
 from lightune.tuners.prefix_shapes import RANDOM_SPREAD, Heads, Projection
 
 ATTENDED = ("apart", "gated", "prepended")
@@ -40,10 +40,8 @@ class KVPrefixConfig(TargetedConfig):
         """Raise ValueError for an invalid value."""
         super().__post_init__()
         require_known("attended", self.attended, ATTENDED)
-        for name in ("num_virtual_tokens", "projection"):
-            given, may_be_none = getattr(self, name), name == "projection"
-            is_valid = (isinstance(given, int) and given is not True and given >= 1) or (given is None and may_be_none)
-            require(is_valid, name, given, f"{'None, or ' * may_be_none}a whole number, 1 or more")
+        require_count("num_virtual_tokens", self.num_virtual_tokens)
+        require_count("projection", self.projection, or_none=True)
 
 
 class KVPrefixLayer(CheckedLayer):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, ClassVar
 
 from peft.config import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.utils.peft_types import PeftType, register_peft_method
+
+MOST = 2**20  # tokens of a prefix, or width of a layer: far beyond what anybody trains
 
 
 @dataclass
@@ -37,12 +39,15 @@ class TargetedConfig(PeftConfig):
             given, may_be_str = getattr(self, name), name != "modules_to_save"
             is_valid = given is None or (isinstance(given, str) and may_be_str) or _are_names(given)
             require(is_valid, name, given, f"None, {'a str, ' * may_be_str}or a list of names")
+            if isinstance(given, str):
+                require_patterns(name, given)
         self._check_layers()
         for name in ("target_modules", "exclude_modules"):
             if isinstance(getattr(self, name), list | tuple):
                 setattr(self, name, set(getattr(self, name)))
-        if hasattr(self, "init_weights"):
-            require(isinstance(self.init_weights, bool), "init_weights", self.init_weights, "true or false")
+        for name in ("init_weights", "inference_mode"):
+            given = getattr(self, name, False)
+            require(isinstance(given, bool), name, given, "true or false")
 
     def _check_layers(self) -> None:
         layers, pattern = self.layers_to_transform, self.layers_pattern
@@ -52,6 +57,7 @@ class TargetedConfig(PeftConfig):
         require(layers is None or are_numbers, "layers_to_transform", layers, valid)
         is_pattern = pattern is None or isinstance(pattern, str) or _are_names(pattern)
         require(is_pattern, "layers_pattern", pattern, "None, a str, or a list of names")
+        require_patterns("layers_pattern", pattern)
 
 
 def _are_names(given: Any) -> bool:
@@ -64,9 +70,26 @@ def require(is_valid: bool, option: str, given: Any, valid: str) -> None:
         raise ValueError(f"{option}: {given!r} is not valid. It must be {valid}.")
 
 
-def is_number(given: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(given, int | float) and not isinstance(given, bool) and isfinite(given)
+def require_number(option: str, given: Any, least: float, most: float) -> None:
+    """Raise ValueError when an option is not a number in this range."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    require(is_number and least <= given <= most, option, given, f"a number from {least:g} to {most:g}")
+
+
+def require_count(option: str, given: Any, or_none: bool = False) -> None:
+    """Raise ValueError when an option is not a whole number of 1 or more, within what memory may hold, or None."""
+    is_count = isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST
+    valid = f"{'None, or ' * or_none}a whole number from 1 to {MOST:,}"
+    require(is_count or (given is None and or_none), option, given, valid)
+
+
+def require_patterns(option: str, given: Any) -> None:
+    """Raise ValueError where a str, or one of several, is no regular expression."""
+    for pattern in given if isinstance(given, list | tuple | set) else [given] if isinstance(given, str) else []:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{option}: {pattern!r} is no regular expression ({error}).") from None
 
 
 def require_known(option: str, given: Any, known: Iterable[str]) -> None:
