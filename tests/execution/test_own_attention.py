@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import get_peft_model
 
+from lightune.errors import RecipeError
 from lightune.execution import own_attention
 from lightune.execution.attention_switch import use_attention
 from lightune.execution.unpadding import padding_free, supported
@@ -222,5 +223,5 @@ def test_somebody_s_own_encoder_keeps_its_attention_and_the_padding(load_lively:
     assert not supported(model)
     batch = batch_of(loaded, texts())
     assert torch.equal(logits(model, batch, is_packed=True), logits(model, batch, is_packed=False))
-    with pytest.raises(Exception, match="computes its attention itself"):
+    with pytest.raises(RecipeError, match="RECIPE-039"):
         prefixed(model, MODELS[architecture])
