@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -11,6 +13,7 @@ from peft.tuners.boft.layer import Linear as BoftLinear
 from peft.tuners.lora.layer import Linear
 from torch import nn
 
+from lightune.execution import quick_deltas
 from lightune.execution.block_boft import BlockBoft
 from lightune.execution.fast_modules import lean
 from lightune.execution.fused_gelu import FUSED
@@ -177,6 +180,19 @@ def test_afterwards_the_stock_modules_are_back_even_after_an_error(load_lively: 
     with pytest.raises(IndexError), lean(model):
         model(torch.tensor([[10**6]]))
     assert classes(model) == before
+
+
+def test_rounded_matrices_are_given_back_when_training_ends(load_lively: Any) -> None:
+    loaded = load_lively("distilbert")
+    model = make_method("randlora", {"rank": 3, "alpha": 3}).attach(loaded.model, loaded.anatomy, 3).model.train()
+    known = quick_deltas._known_rounded
+    with lean(model, in_bf16=True):
+        model(**batch_of(loaded, texts())).logits.sum().backward()
+        copies = [weakref.ref(found) for *_, found in known.values()]
+        assert {one().dtype for one in copies} == {torch.bfloat16}
+    gc.collect()
+    assert not known
+    assert [one() for one in copies] == [None] * len(copies)
 
 
 class DenseBoft(BlockBoft):

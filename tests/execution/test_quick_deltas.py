@@ -68,6 +68,25 @@ def test_a_frozen_layer_in_bf16_gives_gradients_close_to_those_of_fp32(name):
         assert (own - wanted).norm() < 0.03 * wanted.norm()
 
 
+@pytest.mark.parametrize("change", ["assigned", "written"])
+def test_another_frozen_basis_is_rounded_again(change):
+    """Assigning `.data` leaves a tensor's version as it is, and writing into it leaves its place."""
+    made, quick = adapted("randlora")
+    layer = quick.base_model.model[0].base_layer
+    swap_classes(quick, {nn.Linear: HalfLinear})
+    layer.weight.data, layer.bias.data = layer.weight.data.to(torch.bfloat16), layer.bias.data.to(torch.bfloat16)
+    x = torch.randn(50, 24)
+    before = quick(x)
+    for model in (made, quick):
+        basis = model.base_model.model[0].randlora_B["default"]
+        if change == "assigned":
+            basis.data = -2 * basis
+        else:
+            basis.mul_(-2)
+    wanted = made(x)
+    assert (quick(x) - wanted).norm() < 0.03 * wanted.norm() < 0.3 * (before - wanted).norm()
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_disabled_and_merged_layers_are_left_to_peft(name):
     made, quick = adapted(name)

@@ -216,14 +216,23 @@ _known_rounded: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def _rounded(frozen: torch.Tensor, work: torch.dtype) -> torch.Tensor:
-    """Return a frozen matrix in another type; all layers share it, so it is rounded once."""
+    """Return a frozen matrix in another type; all layers share it, so it is rounded once, until it is changed.
+
+    What is written through `.data` has no version, and is seen from the next training on.
+    """
     if frozen.dtype == work:
         return frozen
-    version, found = _known_rounded.get(frozen, (None, None))
-    if found is None or version != frozen._version:
+    version, source, found = _known_rounded.get(frozen, (None, None, None))
+    # Assigning `.data` leaves the version. The old memory is kept, so nothing else can come to stand at its place.
+    if found is None or version != frozen._version or not source.is_set_to(frozen):
         found = frozen.to(work)
-        _known_rounded[frozen] = frozen._version, found
+        _known_rounded[frozen] = frozen._version, frozen.data, found
     return found
+
+
+def forget_rounded() -> None:
+    """Give back the memory of rounded matrices."""
+    _known_rounded.clear()
 
 
 QUICK: dict[type[nn.Module], type[nn.Module]] = {
