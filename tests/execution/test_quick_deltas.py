@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from peft import FourierFTConfig, LoHaConfig, LoKrConfig, RandLoraConfig, get_peft_model
+from peft.tuners.fourierft.layer import FourierFTLinear
 from torch import nn
 
 from lightune.execution.bf16 import HalfLinear
@@ -18,7 +19,7 @@ CONFIGS = {
     "lokr": lambda **options: LoKrConfig(r=2, alpha=3, **options),
     "lokr, both factors low": lambda **options: LoKrConfig(r=1, alpha=3, decompose_both=True, **options),
     "lokr, both factors whole": lambda **options: LoKrConfig(r=16, alpha=3, **options),
-    "fourierft": lambda **options: FourierFTConfig(n_frequency=40, scaling=20, **options),
+    "fourierft": lambda **options: FourierFTConfig(n_frequency=12, scaling=20, **options),
     "randlora": lambda **options: RandLoraConfig(r=5, randlora_alpha=20, **options),
 }
 SHAPES = {"equal": (24, 24), "wide": (24, 42), "narrow": (42, 24), "odd": (21, 35)}
@@ -54,6 +55,20 @@ def test_outputs_and_gradients_are_those_of_peft(name, shape):
     assert not torch.allclose(theirs[0], made.base_model.model[0].base_layer(x), atol=1e-2)
     for own, wanted in zip(gradients(quick, x), theirs, strict=True):
         assert (own - wanted).abs().max() < 2e-5 * max(1.0, wanted.abs().max())
+
+
+@pytest.mark.parametrize(("tokens", "by_peft"), [(84, False), (85, True)])
+@pytest.mark.parametrize("ways", [1, 2])
+def test_many_frequencies_and_tokens_are_left_to_peft(tokens, by_peft, ways, monkeypatch):
+    """12 frequencies for each of 84 tokens are as many numbers as the weight has: 24 * 42."""
+    made, quick = adapted("fourierft")
+    x = torch.randn(tokens, 24) if ways == 1 else torch.randn(1, tokens, 24)
+    theirs = gradients(made, x)
+    calls, own = [], FourierFTLinear.forward
+    monkeypatch.setattr(FourierFTLinear, "forward", lambda layer, given: calls.append(1) or own(layer, given))
+    for found, wanted in zip(gradients(quick, x), theirs, strict=True):
+        assert (found - wanted).abs().max() < 2e-5 * max(1.0, wanted.abs().max())
+    assert bool(calls) == by_peft
 
 
 @pytest.mark.parametrize("name", CONFIGS)
