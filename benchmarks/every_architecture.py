@@ -5,7 +5,8 @@ python -m benchmarks.every_architecture [--bases FOLDER] [--texts FILE] [--only 
 The figures are in docs/architectures.json, by kind of processor. What it has for this one is not measured again unless
 --again is given, so a run that was stopped goes on with what is missing. Each combination is measured in a process of
 its own. Base models that have only real weights are left out where these are not laid out. `--bases` is a folder with
-the folders mpnet, smollm2 and bert-tiny, or some of them.
+the folders mpnet, smollm2 and bert-tiny, or some of them. `--figures` keeps the figures in another file, which the page
+is not written from.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Key = tuple[str, str, int]
 
 
 def main() -> None:
-    """Measure what is missing, then write the page."""
+    """Measure what is missing, then write the page, which is that of the usual file."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--bases", type=Path, help="a folder with a folder for each base with real weights")
     found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
@@ -47,7 +48,8 @@ def main() -> None:
         if one is not None:
             kept[named(key)] = one
             given.figures.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
-    write_page()
+    if given.figures.resolve() == ARCHITECTURES.resolve():
+        write_page()
 
 
 def named(key: Key) -> str:

@@ -5,8 +5,9 @@ python -m benchmarks.methods MODEL [--texts FILE] [--method NAME ...] [--rounds 
 MODEL is a folder or a known name. Each method has its default options and a process of its own, and LoRA is measured
 again before every five of them, so that other work on the machine weighs on both. Time is that of the processor, best
 with OMP_NUM_THREADS=1. A method that has not done its steps after --limit seconds is stopped; what its steps took until
-then counts. --json keeps the figures, and rounds that are in that file are not measured again; --save writes them to
-src/lightune/methods/costs.json, which `lightune methods` and the note before a training read. Linux only.
+then counts. --json keeps the figures, and rounds that are in that file are not measured again, if they are of the same
+set-up; --save writes them to src/lightune/methods/costs.json, which `lightune methods` and the note before a training
+read. Linux only.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Asked:
     limit: float
     precision: str = "auto"
 
+    def set_up(self) -> dict[str, Any]:
+        """Return what the figures of all methods share, without the folders of this machine."""
+        texts = "embedded reviews" if self.texts is None else "/".join(self.texts.resolve().parts[-2:])
+        about = {"model": Path(self.model).name, "texts": texts, "steps": self.steps, "precision": self.precision}
+        return {**about, "processor": machine()["processor"]}
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -102,22 +109,34 @@ class Told(Silent):
 def main() -> None:
     """Measure the requested methods, print the table, and keep the figures."""
     given = command_line().parse_args()
-    found: dict[str, list[Pair]] = (
-        json.loads(given.json.read_text("utf-8")) if given.json and given.json.exists() else {}
-    )
+    about = Asked(given.model, BESIDE, given.texts, given.steps, given.limit, given.precision)
+    kept = opened(given.json, about)
+    found: dict[str, list[Pair]] = kept["methods"]
     names = given.method or [name for name in METHODS if name != BESIDE]
     missing = [name for turn in range(given.rounds) for name in names if len(found.get(name, [])) <= turn]
     for place, name in enumerate(missing):
-        asked = Asked(given.model, name, given.texts, given.steps, given.limit, given.precision)
         if place % TOGETHER == 0:
-            lora = measured(replace(asked, method=BESIDE))
-        found.setdefault(name, []).append({"lora": asdict(lora), "method": asdict(measured(asked))})
+            lora = measured(about)
+        pair = {"lora": asdict(lora), "method": asdict(measured(replace(about, method=name)))}
+        found.setdefault(name, []).append(pair)
         print(line(name, found[name]), flush=True)
         if given.json:
-            given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(table(found))
     if given.save:
         COSTS.write_text(json.dumps(saved(given.model, found), indent=1) + "\n", encoding="utf-8")
+
+
+def opened(path: Path | None, asked: Asked) -> dict[str, Any]:
+    """Return the saved figures, or none yet; SystemExit where they are of another set-up, or do not say of which."""
+    set_up = asked.set_up()
+    if path is None or not path.is_file():
+        return {"setup": set_up, "methods": {}}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    known = kept.get("setup", "which they do not state")
+    if known != set_up:
+        raise SystemExit(f"{path} has figures of another set-up, {known}. Name another file with --json.")
+    return kept
 
 
 def command_line() -> argparse.ArgumentParser:

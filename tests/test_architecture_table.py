@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from benchmarks import every_architecture
 from benchmarks.__main__ import page
 from benchmarks.architecture_table import architectures
 from benchmarks.architectures import every_third_group, joined
@@ -138,6 +140,23 @@ def test_what_is_saved_is_not_measured_again() -> None:
     assert list(missing({}, ["gpt2"])) == settings
     kept = {named(("gpt2", "short", 16)): {}, "gpt2, long, 8": {}}
     assert list(missing(kept, ["gpt2"])) == settings[1:3]
+
+
+def test_the_page_is_written_only_for_the_usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, other, written = tmp_path / "architectures.json", tmp_path / "other.json", list[str]()
+    monkeypatch.setattr(every_architecture, "ARCHITECTURES", usual)
+    monkeypatch.setattr(every_architecture, "write_page", lambda: written.append("page"))
+    monkeypatch.setattr(every_architecture, "measured", lambda key, given: {"key": list(key)})
+    for words, path, pages in (
+        ([], usual, 1),
+        (["--figures", str(other)], other, 1),
+        (["--figures", str(usual)], usual, 2),
+    ):
+        monkeypatch.setattr("sys.argv", ["every_architecture", "--only", "mpnet", *words])
+        every_architecture.main()
+        (kept,) = json.loads(path.read_text(encoding="utf-8")).values()
+        assert list(kept) == [named(("mpnet", length, batch)) for length, batch in every_architecture.STEPS]
+        assert len(written) == pages
 
 
 def test_every_third_group_of_similar_length_the_longest_first() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import methods as benchmark
-from benchmarks.methods import Asked, Measured, line, measured, saved, table, times
+from benchmarks.methods import Asked, Measured, line, measured, opened, saved, table, times
 
 from lightune.cli.main import main
 from lightune.fitting import prepare, require_usable
@@ -44,6 +44,65 @@ def test_figures_of_the_same_machine_are_added_and_others_replaced(monkeypatch, 
     assert list(saved("/elsewhere/mpnet", {"a": twice["x"]})["methods"]) == ["a", "lora", "x"]
     monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "two"})
     assert list(saved("/elsewhere/mpnet", {"a": twice["x"]})["methods"]) == ["a", "lora"]
+
+
+ASKED = Asked("/home/me/bases/mpnet", "lora", Path("/home/me/data/rt/train.csv"), 6, 120.0, "bf16")
+
+
+def test_figures_are_kept_with_their_set_up_and_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "one"})
+    path = tmp_path / "figures.json"
+    fresh = opened(path, ASKED)
+    assert fresh == {
+        "setup": {"model": "mpnet", "texts": "rt/train.csv", "steps": 6, "precision": "bf16", "processor": "one"},
+        "methods": {},
+    }
+    assert opened(None, replace(ASKED, texts=None))["setup"]["texts"] == "embedded reviews"
+    path.write_text(json.dumps(fresh | {"methods": {"x": [pair(LORA)]}}))
+    elsewhere = replace(ASKED, model="/elsewhere/mpnet", method="x", limit=9.0)
+    assert opened(path, elsewhere)["methods"] == {"x": [pair(LORA)]}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "/home/me/bases/llama"}, {"texts": Path("/home/me/data/rt/test.csv")}, {"texts": None}, {"steps": 7},
+     {"precision": "auto"}],
+    ids=str,
+)  # fmt: skip
+def test_figures_of_another_set_up_are_refused(tmp_path, other):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(opened(path, ASKED)))
+    with pytest.raises(SystemExit, match="another set-up"):
+        opened(path, replace(ASKED, **other))
+
+
+def test_figures_of_another_processor_or_of_no_set_up_are_refused(monkeypatch, tmp_path):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(opened(path, ASKED)))
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "another"})
+    with pytest.raises(SystemExit, match="another set-up"):
+        opened(path, ASKED)
+    path.write_text(json.dumps({"x": [pair(LORA)]}))  # as older versions kept them
+    with pytest.raises(SystemExit, match="do not state"):
+        opened(path, ASKED)
+
+
+def test_the_command_measures_what_a_file_lacks_and_nothing_for_another_model(monkeypatch, tmp_path):
+    path, asked = tmp_path / "figures.json", []
+    monkeypatch.setattr(benchmark, "measured", lambda one: asked.append(one.method) or LORA)
+
+    def run(model):
+        words = ["methods", model, "--json", str(path), "--method", "vera", "--method", "ia3", "--rounds", "1"]
+        monkeypatch.setattr("sys.argv", words)
+        benchmark.main()
+
+    run("/home/me/mpnet")
+    assert asked == ["lora", "vera", "ia3"]
+    run("/home/me/mpnet")
+    assert asked == ["lora", "vera", "ia3"]
+    with pytest.raises(SystemExit, match="another set-up"):
+        run("/home/me/llama")
+    assert set(json.loads(path.read_text())["methods"]) == {"vera", "ia3"}
 
 
 @pytest.mark.long

@@ -10,8 +10,7 @@ from peft import BOFTConfig, get_peft_model
 from peft.tuners.boft.layer import Linear
 from torch import nn
 
-from lightune.execution.block_boft import BlockBoft, rotated, share_permutations
-from lightune.models.class_swap import swap_classes
+from lightune.execution.block_boft import BlockBoft, rotate_in_blocks, rotated
 
 
 def adapted(width=24, block=4, layer=None, **options):
@@ -24,7 +23,7 @@ def adapted(width=24, block=4, layer=None, **options):
             if value.requires_grad:
                 value += torch.randn_like(value) / 3
     quick = copy.deepcopy(made)
-    swap_classes(quick, {Linear: BlockBoft})
+    rotate_in_blocks(quick)
     assert any(type(module) is BlockBoft for module in quick.modules())
     return made, quick
 
@@ -100,10 +99,67 @@ def test_dropout_turns_blocks_into_the_identity():
     assert not torch.allclose(quick.eval()(x), theirs, atol=1e-2)
 
 
-def test_layers_of_one_width_have_one_permutation():
+def three_layers(**options):
+    """Layers of 8, 8 and 12 inputs as PEFT computes them, and as BlockBoft does."""
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 12), nn.Linear(12, 4))
-    made = get_peft_model(model, BOFTConfig(target_modules=["0", "1", "2"], boft_block_size=4))
-    share_permutations(made)
-    places = [module.boft_P.data_ptr() for module in made.modules() if isinstance(module, Linear)]
-    assert places[0] == places[1] != places[2]
-    assert torch.equal(made.base_model.model[2].boft_P[0], torch.eye(12))
+    config = BOFTConfig(target_modules=["0", "1", "2"], boft_block_size=4, init_weights=False, **options)
+    made = get_peft_model(model, config)
+    quick = copy.deepcopy(made)
+    rotate_in_blocks(quick)
+    return made, quick
+
+
+def held(model):
+    """How many bytes the buffers of a model hold, each storage counted once."""
+    found = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in model.buffers()}
+    return sum(found.values())
+
+
+def another_adapter(model):
+    model.add_adapter("other", BOFTConfig(target_modules=["0", "1", "2"], boft_block_size=4))
+    return model
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda model: model, lambda model: model.to(torch.float64), lambda model: copy.deepcopy(model).double(),
+     another_adapter],
+    ids=["attached", "float64", "copied", "another adapter"],
+)  # fmt: skip
+def test_no_more_than_one_identity_for_each_width_is_held(change):
+    made, quick = map(change, three_layers())
+    size = next(made.parameters()).element_size()
+    assert held(made) >= size * (64 + 64 + 144)  # PEFT's own keeps one for each layer
+    assert held(quick) <= size * (64 + 144)
+    for module in quick.modules():
+        if isinstance(module, Linear):
+            assert torch.equal(module.boft_P[0], torch.eye(module.in_features))
+
+
+@pytest.mark.parametrize("change", [lambda model: model.double(), lambda model: another_adapter(model).double()])
+def test_after_a_change_of_type_outputs_and_merged_weights_are_those_of_peft(change):
+    made, quick = map(change, three_layers())
+    x = torch.randn(5, 8, dtype=torch.float64)
+    wanted = made(x)
+    assert torch.allclose(quick(x), wanted, atol=1e-6)
+    quick.merge_adapter()
+    assert torch.allclose(quick(x), wanted, atol=1e-6)
+    quick.unmerge_adapter()
+    assert torch.allclose(quick(x), wanted, atol=1e-6)
+
+
+def test_a_saved_adapter_is_read_by_peft_alone_and_the_other_way(tmp_path):
+    from peft import PeftModel
+
+    made, quick = three_layers()
+    x = torch.randn(5, 8)
+    for saved, name in ((quick, "ours"), (made, "theirs")):
+        assert saved.state_dict().keys() == made.state_dict().keys()
+        saved.save_pretrained(tmp_path / name)
+        base = copy.deepcopy(made).unload()
+        read = PeftModel.from_pretrained(base, tmp_path / name)
+        assert type(read.base_model.model[0]) is Linear
+        assert torch.allclose(read(x), made(x), atol=1e-6)
+        rotate_in_blocks(read)
+        assert torch.allclose(read(x), made(x), atol=1e-6)

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from peft import FourierFTConfig, LoHaConfig, LoKrConfig, RandLoraConfig, get_peft_model
+from peft.tuners.fourierft.layer import FourierFTLinear
 from torch import nn
 
 from lightune.execution.bf16 import HalfLinear
@@ -18,7 +19,7 @@ CONFIGS = {
     "lokr": lambda **options: LoKrConfig(r=2, alpha=3, **options),
     "lokr, both factors low": lambda **options: LoKrConfig(r=1, alpha=3, decompose_both=True, **options),
     "lokr, both factors whole": lambda **options: LoKrConfig(r=16, alpha=3, **options),
-    "fourierft": lambda **options: FourierFTConfig(n_frequency=40, scaling=20, **options),
+    "fourierft": lambda **options: FourierFTConfig(n_frequency=12, scaling=20, **options),
     "randlora": lambda **options: RandLoraConfig(r=5, randlora_alpha=20, **options),
 }
 SHAPES = {"equal": (24, 24), "wide": (24, 42), "narrow": (42, 24), "odd": (21, 35)}
@@ -56,6 +57,20 @@ def test_outputs_and_gradients_are_those_of_peft(name, shape):
         assert (own - wanted).abs().max() < 2e-5 * max(1.0, wanted.abs().max())
 
 
+@pytest.mark.parametrize(("tokens", "by_peft"), [(84, False), (85, True)])
+@pytest.mark.parametrize("ways", [1, 2])
+def test_many_frequencies_and_tokens_are_left_to_peft(tokens, by_peft, ways, monkeypatch):
+    """12 frequencies for each of 84 tokens are as many numbers as the weight has: 24 * 42."""
+    made, quick = adapted("fourierft")
+    x = torch.randn(tokens, 24) if ways == 1 else torch.randn(1, tokens, 24)
+    theirs = gradients(made, x)
+    calls, own = [], FourierFTLinear.forward
+    monkeypatch.setattr(FourierFTLinear, "forward", lambda layer, given: calls.append(1) or own(layer, given))
+    for found, wanted in zip(gradients(quick, x), theirs, strict=True):
+        assert (found - wanted).abs().max() < 2e-5 * max(1.0, wanted.abs().max())
+    assert bool(calls) == by_peft
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_frozen_layer_in_bf16_gives_gradients_close_to_those_of_fp32(name):
     made, quick = adapted(name)
@@ -66,6 +81,25 @@ def test_a_frozen_layer_in_bf16_gives_gradients_close_to_those_of_fp32(name):
     for own, wanted in zip(gradients(quick, x), gradients(made, x), strict=True):
         assert own.dtype == torch.float32
         assert (own - wanted).norm() < 0.03 * wanted.norm()
+
+
+@pytest.mark.parametrize("change", ["assigned", "written"])
+def test_another_frozen_basis_is_rounded_again(change):
+    """Assigning `.data` leaves a tensor's version as it is, and writing into it leaves its place."""
+    made, quick = adapted("randlora")
+    layer = quick.base_model.model[0].base_layer
+    swap_classes(quick, {nn.Linear: HalfLinear})
+    layer.weight.data, layer.bias.data = layer.weight.data.to(torch.bfloat16), layer.bias.data.to(torch.bfloat16)
+    x = torch.randn(50, 24)
+    before = quick(x)
+    for model in (made, quick):
+        basis = model.base_model.model[0].randlora_B["default"]
+        if change == "assigned":
+            basis.data = -2 * basis
+        else:
+            basis.mul_(-2)
+    wanted = made(x)
+    assert (quick(x) - wanted).norm() < 0.03 * wanted.norm() < 0.3 * (before - wanted).norm()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -20,12 +20,15 @@ def lean(model: nn.Module, in_bf16: bool = False) -> Iterator[None]:
     compute in bf16 (execution/bf16.py). A GPU's own dropout is cheap, so there it stays; other devices keep all
     modules. One context at a time: a model is trained by one loop.
     """
+    from lightune.execution.quick_deltas import forget_rounded
+
     undo = swap_classes(model, _leaner(next(model.parameters()).device.type))
     try:
         with _in_bf16(model) if in_bf16 else nullcontext():
             yield
     finally:
         undo()
+        forget_rounded()
 
 
 def _in_bf16(model: nn.Module) -> AbstractContextManager[None]:

@@ -12,7 +12,6 @@ from lightune.methods import registry
 from lightune.methods.base import Attachment
 from lightune.methods.peft_method import PeftMethod, Targets, dividing_block
 from lightune.models.anatomy import LINEAR_ROLES
-from lightune.models.class_swap import swap_classes
 from lightune.models.linear_widths import in_and_out
 
 if TYPE_CHECKING:
@@ -52,13 +51,10 @@ class Boft(PeftMethod):
 
     def attach(self, model: nn.Module, anatomy: Anatomy, seed: int) -> Attachment:
         """Wrap the model in a PeftModel whose layers rotate block by block, also where they only answer."""
-        from peft.tuners.boft.layer import Linear
-
-        from lightune.execution.block_boft import BlockBoft, share_permutations
+        from lightune.execution.block_boft import rotate_in_blocks
 
         attachment = super().attach(model, anatomy, seed)
-        share_permutations(attachment.model)
-        swap_classes(attachment.model, {Linear: BlockBoft})
+        rotate_in_blocks(attachment.model)
         return attachment
 
     def block(self, model: nn.Module, anatomy: Anatomy) -> int:
