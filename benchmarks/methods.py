@@ -108,7 +108,10 @@ class Told(Silent):
 
 def main() -> None:
     """Measure the requested methods, print the table, and keep the figures."""
-    given = command_line().parse_args()
+    parser = command_line()
+    given = parser.parse_args()
+    if min(given.rounds, given.steps) < 1:
+        parser.error("--rounds and --steps have to be 1 or more")
     about = Asked(given.model, BESIDE, given.texts, given.steps, given.limit, given.precision)
     kept = opened(given.json, about)
     found: dict[str, list[Pair]] = kept["methods"]
@@ -117,6 +120,8 @@ def main() -> None:
     for place, name in enumerate(missing):
         if place % TOGETHER == 0:
             lora = measured(about)
+            if lora.said:
+                raise SystemExit(f"{BESIDE}, beside which all are shown, cannot be measured: {lora.said}")
         pair = {"lora": asdict(lora), "method": asdict(measured(replace(about, method=name)))}
         found.setdefault(name, []).append(pair)
         print(line(name, found[name]), flush=True)
@@ -144,9 +149,9 @@ def command_line() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("model", help="a folder, or a known name")
     found.add_argument("--texts", type=Path, help="a csv with the columns text and label; else the embedded reviews")
-    found.add_argument("--method", action="append", choices=list(METHODS))
+    found.add_argument("--method", nargs="+", choices=list(METHODS), help="only these")
     found.add_argument("--steps", type=int, default=STEPS, help=f"steps of {BATCH} texts")
-    found.add_argument("--rounds", type=int, default=ROUNDS, help="how often each method is measured")
+    found.add_argument("--rounds", type=int, default=ROUNDS, help="how often each method is measured, at least once")
     found.add_argument("--limit", type=float, default=LIMIT, help="seconds of training after which a method is stopped")
     found.add_argument("--precision", default="auto", help="fp32 or bf16, instead of what is measured to be faster")
     found.add_argument("--json", type=figures_file, help="where the figures are kept")
@@ -174,6 +179,8 @@ def measured(asked: Asked) -> Measured:
         child.kill()
     except EOFError:  # it has finished
         child.join()
+    if "trained" not in told:
+        told.setdefault("said", f"its process ended before it could train, with status {child.exitcode}")
     counted = seconds[1:] or seconds  # the first step warms up
     usual = statistics.median(counted) if counted else asked.limit
     peak = told["held"] - told["began"]
@@ -182,8 +189,16 @@ def measured(asked: Asked) -> Measured:
 
 
 def _measure(sender: Connection, asked: Asked) -> None:
-    """Train, and send what happens: the trained numbers, each step, the loss on texts that were held out."""
+    """Send what happens in a training, or why there is none."""
     sender.send({"began": held("VmRSS")})
+    try:
+        _train(sender, asked)
+    except Exception as error:
+        sender.send({"said": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def _train(sender: Connection, asked: Asked) -> None:
+    """Train, and send the trained numbers, each step, the loss on texts that were held out."""
     count = asked.steps * BATCH
     _, found, labels = load_texts(asked.texts, count + HELD_OUT)
     loaded, method = load_for(asked.model), make_method(asked.method)
@@ -195,17 +210,14 @@ def _measure(sender: Connection, asked: Asked) -> None:
     settings = SettledTraining.model_validate(
         {"num_train_epochs": 1, "load_best_model_at_end": False, "precision": asked.precision}
     )
-    try:
-        sender.send({"parameters": loaded.model.num_parameters()})
-        attached = attach(loaded, method, examples[0], settings)
-        trained = sum(value.numel() for value in attached.model.parameters() if value.requires_grad)
-        sender.send({"trained": trained})
-        with tempfile.TemporaryDirectory() as folder:
-            surroundings = Surroundings(Path(folder), Told(sender), eval_batch_size=BATCH)
-            done = train(loaded, method, Texts(*examples), settings, surroundings, attached)
-        sender.send({"loss": done.fitted.epochs[-1].validation_loss, "held": held("VmHWM")})
-    except Exception as error:
-        sender.send({"said": str(error).splitlines()[0]})
+    sender.send({"parameters": loaded.model.num_parameters()})
+    attached = attach(loaded, method, examples[0], settings)
+    trained = sum(value.numel() for value in attached.model.parameters() if value.requires_grad)
+    sender.send({"trained": trained})
+    with tempfile.TemporaryDirectory() as folder:
+        surroundings = Surroundings(Path(folder), Told(sender), eval_batch_size=BATCH)
+        done = train(loaded, method, Texts(*examples), settings, surroundings, attached)
+    sender.send({"loss": done.fitted.epochs[-1].validation_loss, "held": held("VmHWM")})
 
 
 def times(pairs: list[Pair], what: str) -> float:

@@ -92,7 +92,7 @@ def test_the_command_measures_what_a_file_lacks_and_nothing_for_another_model(mo
     monkeypatch.setattr(benchmark, "measured", lambda one: asked.append(one.method) or LORA)
 
     def run(model):
-        words = ["methods", model, "--json", str(path), "--method", "vera", "--method", "ia3", "--rounds", "1"]
+        words = ["methods", model, "--json", str(path), "--method", "vera", "ia3", "--rounds", "1"]
         monkeypatch.setattr("sys.argv", words)
         benchmark.main()
 
@@ -178,3 +178,13 @@ def test_the_command_shows_the_figures(capsys):
     assert main(["methods"]) == 0
     (shown,) = [row.split() for row in capsys.readouterr().out.splitlines() if row.startswith("boft ")][:1]
     assert shown[2:4] == [f"{rows['boft']['time']:.1f}", f"{rows['boft']['memory']:.1f}"]
+
+
+def test_nothing_is_kept_where_lora_cannot_be_measured(tmp_path, monkeypatch):
+    """Texts that are not there: the process says so, instead of figures of a training that never began."""
+    target = tmp_path / "figures.json"
+    options = ["--texts", str(tmp_path / "none.csv"), "--method", "head", "--json", str(target)]
+    monkeypatch.setattr("sys.argv", ["methods", "minilm", *options])
+    with pytest.raises(SystemExit, match="lora, beside which all are shown, cannot be measured: FileNotFoundError"):
+        benchmark.main()
+    assert not target.exists()
