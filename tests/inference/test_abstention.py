@@ -53,9 +53,8 @@ def test_python_gives_none_where_the_confidence_is_lower(classifier: Any, answer
     assert found == [answer if answer.confidence >= bound else None for answer in answers]
     assert found.count(None) == 10
     assert classifier.predict(TEXTS, abstain_below=0.0) == answers
-    assert classifier.predict(TEXTS[:1], abstain_below=answers[0].confidence) == answers[:1], (
-        "a bound is reached by itself"
-    )
+    alone = classifier.predict(TEXTS[:1])  # beside other texts its confidence may differ in the last digit
+    assert classifier.predict(TEXTS[:1], abstain_below=alone[0].confidence) == alone, "a bound is reached by itself"
     assert classifier.predict([], abstain_below=0.5) == []
     with pytest.raises(RecipeError, match="not a probability"):
         classifier.predict(TEXTS, abstain_below=80)
