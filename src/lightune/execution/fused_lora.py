@@ -8,6 +8,7 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from lightune.execution.bf16 import HalfConv1D, HalfLinear
@@ -71,9 +72,12 @@ class _Lora(torch.autograd.Function):
         rows = _rows(x)
         ctx.scale, ctx.level, ctx.trained = scale * (mask.scale if mask else 1.0), mask and mask.level, a.dtype
         a, b = a.to(x.dtype), b.to(x.dtype)
-        found = (rows.to(weight.dtype) @ weight.t()).to(x.dtype)
         inner = (mask.cover(rows) if mask else rows) @ a.t()
-        found.addmm_(*_with_bias(inner * ctx.scale, b.t(), bias))
+        if weight.dtype == torch.float32:  # its product takes the bias along
+            found = linear(rows, weight, bias).addmm_(inner, b.t(), alpha=ctx.scale)
+        else:
+            found = (rows.to(weight.dtype) @ weight.t()).to(x.dtype)
+            found.addmm_(*_with_bias(inner * ctx.scale, b.t(), bias))
         ctx.save_for_backward(x, inner, a, b, weight, mask and mask.numbers)
         return found.view(*x.shape[:-1], -1)
 
