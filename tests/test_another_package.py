@@ -11,6 +11,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,25 @@ def python(site: Path | None, *arguments: object) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=ROOT)
 
 
+SEVERAL = """
+import contextlib, io, json, sys
+from lightune.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = main([*arguments, "--json"])
+    assert status == 0, arguments
+    print(json.dumps(json.loads(said.getvalue())))
+"""
+
+
+def answers(site: Path, *commands: Sequence[object]) -> list[Any]:
+    """Return the JSON that each command prints; one process for all, because each would import torch again."""
+    done = python(site, "-c", SEVERAL, json.dumps([list(map(str, command)) for command in commands]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def answer(site: Path, *arguments: object) -> Any:
     """Return the JSON that a command prints."""
     done = python(site, "-m", "lightune", *arguments, "--json")
@@ -102,8 +122,9 @@ def test_both_pass_the_contract_untouched(site: Path, tests: str, name: str, lea
 
 
 def test_both_are_listed_with_the_package_that_they_come_from(site: Path):
-    methods = {row["name"]: row for row in answer(site, "methods")["methods"]}
-    tasks = {row["name"]: row for row in answer(site, "tasks")["tasks"]}
+    of_methods, of_tasks = answers(site, ["methods"], ["tasks"])
+    methods = {row["name"]: row for row in of_methods["methods"]}
+    tasks = {row["name"]: row for row in of_tasks["tasks"]}
     assert methods["output_scale"]["package"] == tasks["ratings"]["package"] == "lightune-ratings"
     assert list(tasks) == ["classification", "multi_label", "regression", "ratings"]
     assert [metric["name"] for metric in tasks["ratings"]["metrics"]] == ["mae", "kappa", "loss"]
@@ -150,17 +171,23 @@ def test_the_metrics_are_those_of_the_answers_that_were_written(run: dict[str, A
 
 def test_every_command_takes_the_run(site: Path, run: dict[str, Any], ratings: dict[str, Path]):
     folder = run["run_folder"]
-    again = answer(site, "evaluate", folder)
+    again, other, one, rows, reported, checked = answers(
+        site,
+        ["evaluate", folder],
+        ["evaluate", folder, "--test", ratings["train"]],
+        ["predict", folder, "a superb film"],
+        ["predict", folder, "--file", ratings["test"]],
+        ["report", folder],
+        ["check", ratings["train"], "--task", "ratings", "--label-column", "stars"],
+    )
     assert again["mae"] == run["after"]["mae"]
-    other = answer(site, "evaluate", folder, "--test", ratings["train"])
     assert other["known_examples"] == 100
-    (said,) = answer(site, "predict", folder, "a superb film")["predictions"]
+    (said,) = one["predictions"]
     assert said["label"] in "12345"
     assert sum(said["probabilities"].values()) == pytest.approx(1)
-    rows = answer(site, "predict", folder, "--file", ratings["test"])
     assert rows["known"]["metrics"] == {"mae": pytest.approx(run["after"]["mae"])}
-    assert answer(site, "report", folder)["after"] == run["after"]
-    assert answer(site, "check", ratings["train"], "--task", "ratings", "--label-column", "stars")["usable"]
+    assert reported["after"] == run["after"]
+    assert checked["usable"]
 
 
 SAVED = """
