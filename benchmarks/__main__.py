@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.architecture_table import architectures
-from benchmarks.measuring import Row, conditions
+from benchmarks.measuring import Row, conditions, on_all_cores
 from benchmarks.overview import overview, plot
 
 ROWS = (
@@ -105,7 +105,8 @@ def measured(name: str, given: argparse.Namespace) -> Any:
         command += ["--texts", str(given.texts)]
     if given.rounds is not None:
         command += ["--rounds", str(given.rounds)]
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_PROC_BIND": "true"})
+    bound = {**os.environ, "OMP_PROC_BIND": "true"}
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=bound, preexec_fn=on_all_cores)
     return json.loads(found.stdout.splitlines()[-1])
 
 

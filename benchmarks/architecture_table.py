@@ -96,7 +96,7 @@ def summary(found: Sequence[_Combination], goal: float) -> str:
     worst = max(one.gradients.speed(OURS) for one in found)
     return (
         f"Of {len(found)} lines, {_reached(training, goal)} train at least {goal:g} times as fast as the expert's"
-        f" (lowest: {_lowest(training)}), {_reached(answering, 1)} answer at least as fast as its bf16 (lowest:"
+        f" (lowest: {_lowest(training)}), {_reached(answering, 1)} answer at least as fast as it (lowest:"
         f" {_lowest(answering)}), {_reached(memory, 1)} need at most either Trainer's memory (lowest:"
         f" {_lowest(memory)}). The largest difference of gradients is {worst:.0e}."
     )

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.__main__ import ARCHITECTURES, figures, write_page
 from benchmarks.architectures import STEPS
-from benchmarks.measuring import figures_file, kind_of, machine
+from benchmarks.measuring import figures_file, kind_of, machine, on_all_cores
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 Key = tuple[str, str, int]
@@ -74,7 +74,8 @@ def measured(key: Key, given: argparse.Namespace) -> dict[str, Any] | None:
     for option in ("bases", "texts"):
         if getattr(given, option) is not None:
             command += [f"--{option}", str(getattr(given, option))]
-    found = subprocess.run(command, check=False, stdout=subprocess.PIPE, env={**os.environ, "OMP_PROC_BIND": "true"})
+    bound = {**os.environ, "OMP_PROC_BIND": "true"}
+    found = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=bound, preexec_fn=on_all_cores)
     if found.returncode:
         print(f"{named(key)}: failed with exit status {found.returncode}; nothing was saved.", file=sys.stderr)
         return None

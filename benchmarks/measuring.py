@@ -153,15 +153,16 @@ def machine() -> dict[str, Any]:
 
 
 def kind_of(machine: Mapping[str, Any]) -> str:
-    """Return the processor and its best instructions for bf16, which are what a ratio depends on most."""
-    return f"{machine['processor']}, {_of_bf16(machine)}"
+    """Return the processor, its threads and its best instructions for bf16: what a ratio depends on most."""
+    threads = machine["threads"]
+    return f"{machine['processor']}, {threads} thread{'s'[: threads != 1]}, {_of_bf16(machine)}"
 
 
 def conditions(machine: Mapping[str, Any]) -> str:
     """Return a line on what the figures depend on."""
     gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
     return (
-        f"*{gpu}{machine['processor']}, {machine['threads']} threads, {_of_bf16(machine)}; "
+        f"*{gpu}{kind_of(machine)}; "
         f"Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}, "
         f"PEFT {machine['peft']}.*"
     )
@@ -170,6 +171,12 @@ def conditions(machine: Mapping[str, Any]) -> str:
 def _of_bf16(machine: Mapping[str, Any]) -> str:
     units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
     return f"with bf16{units}" if machine["bf16"] else "without bf16"
+
+
+def on_all_cores() -> None:
+    """Let this process use all cores: OMP_PROC_BIND binds the one that starts it to a core, which is inherited."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 @cache

@@ -83,7 +83,7 @@ def test_the_page_has_the_section_only_where_figures_are_saved() -> None:
 def test_each_kind_of_processor_has_a_table_of_its_own() -> None:
     """What a ratio depends on most: the processor and its instructions for bf16."""
     first, second = MACHINE | {"bf16_units": "AMX"}, MACHINE | {"bf16": False}
-    assert [kind_of(first), kind_of(second)] == ["one, with bf16 (AMX)", "one, without bf16"]
+    assert [kind_of(first), kind_of(second)] == ["one, 2 threads, with bf16 (AMX)", "one, 2 threads, without bf16"]
     figures = saved([4.0, 4.0], 100.0, 3e-7)
     kept = {kind_of(one): {"gpt2, long, 8": figures | {"machine": one}} for one in (first, second)}
     lines = architectures(kept)
