@@ -124,7 +124,7 @@ def test_a_prefix_counts_also_where_weights_are_asked_for(load_lively: Any, arch
     assert float((wanted - without).abs().max()) > 1e-3
     with torch.no_grad():
         found = model(**batch, output_attentions=True)
-    torch.testing.assert_close(found.logits, wanted, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.logits, wanted, rtol=1e-5, atol=1e-5)
     assert set(found.attentions) == {None}  # as of transformers' models whose attention computes none
     model.config.output_attentions = True
     model(**batch).logits.sum().backward()
@@ -142,9 +142,9 @@ def test_a_copy_that_loses_its_prefix_leaves_the_original_alone(load_lively: Any
     wanted = logits(model, batch, is_packed=False)
     copied: Any = copy.deepcopy(model).unload()
     assert not any(map(own_attention.calls_the_one, copied.modules()))
-    torch.testing.assert_close(logits(copied, batch, is_packed=False), plain, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(logits(copied, batch, is_packed=False), plain, rtol=1e-5, atol=1e-5)
     assert torch.equal(logits(model, batch, is_packed=False), wanted)
-    torch.testing.assert_close(logits(model.unload(), batch, is_packed=False), plain, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(logits(model.unload(), batch, is_packed=False), plain, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", [*MODELS, "bert"])
@@ -183,26 +183,27 @@ def test_mpnets_layers_take_what_stock_ones_take(load_lively: Any) -> None:
     """No bias, one of each pair of tokens, and weights; a thread that calls a model meanwhile has a stock encoder's."""
     model: Any = load_lively("mpnet").model.eval()
     layer, encoder = model.mpnet.encoder.layer[0], model.mpnet.encoder
-    hidden = torch.randn(2, 7, model.config.hidden_size)
+    hidden = torch.randn(2, 7, model.config.hidden_size, generator=torch.Generator().manual_seed(1))
     bias = encoder.compute_position_bias(hidden)
     calls = [{}, {"position_bias": bias}, {"position_bias": bias, "output_attentions": True}]
     wanted = [layer(hidden, **given) for given in calls]
     use_attention(model)
     for given, before in zip(calls, wanted, strict=True):
         for found, part in zip(layer(hidden, **given), before, strict=True):
-            torch.testing.assert_close(found, part, rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(found, part, rtol=1e-5, atol=1e-5)
     with_prefix = prefixed(model, MODELS["mpnet"])
     by_pair, by_distance = (
         layer(hidden, position_bias=one)[0] for one in (bias, encoder.compute_position_bias(hidden))
     )
-    torch.testing.assert_close(by_pair, by_distance, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(by_pair, by_distance, rtol=1e-5, atol=1e-5)
     assert with_prefix.base_model.model is model
 
 
 def test_debertas_encoder_takes_distances_of_the_callers(load_lively: Any) -> None:
     model: Any = load_lively("deberta-v2").model.eval()
     encoder = model.deberta.encoder
-    hidden, mask = torch.randn(2, 7, model.config.hidden_size), torch.ones(2, 7)
+    draw = torch.Generator().manual_seed(1)
+    hidden, mask = torch.randn(2, 7, model.config.hidden_size, generator=draw), torch.ones(2, 7)
     reversed_order = torch.arange(7)[None] - torch.arange(7)[:, None]
     calls = [{}, {"relative_pos": reversed_order[None]}, {"query_states": hidden.flip(1)}]
     wanted = [encoder(hidden, mask, **given).last_hidden_state for given in calls]
