@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from itertools import product
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.architecture_table import architectures
-from benchmarks.measuring import Row, conditions, on_all_cores
+from benchmarks.measuring import Row, conditions, in_own_process
 from benchmarks.overview import overview, plot
 
 ROWS = (
@@ -105,8 +103,8 @@ def measured(name: str, given: argparse.Namespace) -> Any:
         command += ["--texts", str(given.texts)]
     if given.rounds is not None:
         command += ["--rounds", str(given.rounds)]
-    bound = {**os.environ, "OMP_PROC_BIND": "true"}
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=bound, preexec_fn=on_all_cores)
+    found = in_own_process(command)
+    found.check_returncode()
     return json.loads(found.stdout.splitlines()[-1])
 
 

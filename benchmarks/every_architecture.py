@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import Any
 
 from benchmarks.__main__ import ARCHITECTURES, figures, write_page
 from benchmarks.architectures import STEPS
-from benchmarks.measuring import figures_file, kind_of, machine, on_all_cores
+from benchmarks.measuring import figures_file, in_own_process, kind_of, machine
 from benchmarks.usual_sizes import BASES, lacks_weights
 
 Key = tuple[str, str, int]
@@ -74,8 +72,7 @@ def measured(key: Key, given: argparse.Namespace) -> dict[str, Any] | None:
     for option in ("bases", "texts"):
         if getattr(given, option) is not None:
             command += [f"--{option}", str(getattr(given, option))]
-    bound = {**os.environ, "OMP_PROC_BIND": "true"}
-    found = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=bound, preexec_fn=on_all_cores)
+    found = in_own_process(command)
     if found.returncode:
         print(f"{named(key)}: failed with exit status {found.returncode}; nothing was saved.", file=sys.stderr)
         return None

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -173,7 +174,13 @@ def _of_bf16(machine: Mapping[str, Any]) -> str:
     return f"with bf16{units}" if machine["bf16"] else "without bf16"
 
 
-def on_all_cores() -> None:
+def in_own_process(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command, its threads bound to cores, and return its output and exit status."""
+    bound = {**os.environ, "OMP_PROC_BIND": "true"}
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, env=bound, preexec_fn=_on_all_cores)
+
+
+def _on_all_cores() -> None:
     """Let this process use all cores: OMP_PROC_BIND binds the one that starts it to a core, which is inherited."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))

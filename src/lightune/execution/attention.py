@@ -58,8 +58,12 @@ def prefixed(module: nn.Module, source: PrefixSource) -> Iterator[None]:
 
 def is_prefixed(module: nn.Module) -> bool:
     """Whether this thread is calling an attention module with a prefix."""
+    return _source_of(module) is not None
+
+
+def _source_of(module: nn.Module) -> PrefixSource | None:
     given = _PREFIXED.get()
-    return given is not None and given[0] is module
+    return given[1] if given is not None and given[0] is module else None
 
 
 class Borders(Protocol):
@@ -99,8 +103,7 @@ def attention(
     import torch
 
     options = options if ragged is None else _by_text(options)
-    given = _PREFIXED.get()
-    source = given[1] if given is not None and is_prefixed(module) else None
+    source = _source_of(module)
     is_quick = _is_quick(query, value, ragged, options)
     if value.dtype == torch.bfloat16 and value.device.type == "cpu" and (source is not None or not is_quick):
         mask, options = _widened(attention_mask), {name: _widened(option) for name, option in options.items()}
