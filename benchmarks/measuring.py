@@ -155,8 +155,8 @@ def machine() -> dict[str, Any]:
 
 def kind_of(machine: Mapping[str, Any]) -> str:
     """Return the processor, its threads and its best instructions for bf16: what a ratio depends on most."""
-    threads = machine["threads"]
-    return f"{machine['processor']}, {threads} thread{'s'[: threads != 1]}, {_of_bf16(machine)}"
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    return f"{machine['processor']}, {threads}, {_of_bf16(machine)}"
 
 
 def conditions(machine: Mapping[str, Any]) -> str:
@@ -175,15 +175,19 @@ def _of_bf16(machine: Mapping[str, Any]) -> str:
 
 
 def in_own_process(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run a command, its threads bound to cores, and return its output and exit status."""
+    """Run a command, its threads bound to cores, and return its output and exit status.
+
+    Where OMP_PROC_BIND is set for this process too, it is bound to one core, which the command would inherit; then the
+    command may use all cores.
+    """
     bound = {**os.environ, "OMP_PROC_BIND": "true"}
-    return subprocess.run(command, check=False, stdout=subprocess.PIPE, env=bound, preexec_fn=_on_all_cores)
+    is_bound = "OMP_PROC_BIND" in os.environ and hasattr(os, "sched_setaffinity")
+    first = _use_all_cores if is_bound else None
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, env=bound, preexec_fn=first)
 
 
-def _on_all_cores() -> None:
-    """Let this process use all cores: OMP_PROC_BIND binds the one that starts it to a core, which is inherited."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+def _use_all_cores() -> None:
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ import torch
 from benchmarks import accuracy, measuring
 from benchmarks.__main__ import ARCHITECTURES, FIGURES, PAGE, PLOT, ROWS, figures, page
 from benchmarks.bulk import differences, exported, padded, products, run_onnx, whole_machine
-from benchmarks.measuring import Row, in_turn, load_texts
+from benchmarks.measuring import Row, in_own_process, in_turn, load_texts
 from benchmarks.overview import lines_of, overview, plot
 
 MACHINE = {
@@ -173,3 +174,22 @@ def test_a_difference_of_seeds_has_students_interval() -> None:
     """Differences of 1, 2 and 3 points: mean 2, half width 4.303 / sqrt(3)."""
     assert accuracy.difference([0.51, 0.72, 0.63], [0.50, 0.70, 0.60]) == "+2.0 (95%: -0.5 to +4.5)"
     assert accuracy.difference([0.51], [0.50]) == "+1.0"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or os.cpu_count() == 1, reason="no cores to choose from")
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_what_is_started_undoes_the_binding_of_openmp_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, is_bound: bool
+) -> None:
+    """A process bound by OMP_PROC_BIND starts one that uses all cores; one that its user bound to a core does not."""
+    if is_bound:
+        monkeypatch.setenv("OMP_PROC_BIND", "true")
+    else:
+        monkeypatch.delenv("OMP_PROC_BIND", raising=False)
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usual)})
+    try:
+        found = in_own_process([sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"])
+    finally:
+        os.sched_setaffinity(0, usual)
+    assert (int(found.stdout) > 1) == is_bound
