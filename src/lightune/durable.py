@@ -28,7 +28,8 @@ MODE = 0o666  # less what the umask takes
 class Disk:
     """The calls themselves; a test puts another object in the place of `disk`.
 
-    A log stays open, since a run adds to it at every step, until another file beside it or its folder is changed.
+    A log stays open, since a run adds to it at every step, until it is closed or another file beside it or its folder is
+    changed.
     """
 
     def make(self, folder: Path) -> None:
@@ -99,7 +100,7 @@ _logs: dict[Path, int] = {}  # those that are open
 def _close_logs(changed: Path) -> None:
     for path in list(_logs):
         if path.parent == changed.parent or path.is_relative_to(changed):
-            os.close(_logs.pop(path))
+            close_log(path)
 
 
 def write_file(
@@ -135,6 +136,12 @@ def append_to(path: Path, content: bytes) -> None:
             require_no_link(one)
     with room(path):  # it is asked only where that fails
         disk.append(path, content)
+
+
+def close_log(path: Path) -> None:
+    """Close a log that nothing more is added to, if it is open."""
+    if path in _logs:
+        os.close(_logs.pop(path))
 
 
 def make_folder(folder: Path) -> None:

@@ -49,10 +49,17 @@ def generator(seed: int, *key: str | int) -> torch.Generator:
 
 
 def reseed(seed: int, *key: str | int) -> None:
-    """Set torch's global generators (dropout reads them) for one purpose."""
+    """Set torch's global generators (dropout reads them) for one purpose.
+
+    torch.manual_seed notes a stack trace for each GPU library that is not in use, which takes longer than small layers.
+    """
     import torch
 
-    torch.manual_seed(keyed_seed(seed, *key))
+    number = keyed_seed(seed, *key)
+    if torch.cuda.is_initialized() or torch.backends.mps.is_available():
+        torch.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 @contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from trials import Trial
 
+from lightune.errors import TrainingDivergedError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.methods import make_method
 from lightune.sections import Training
@@ -70,6 +73,16 @@ def test_what_it_gives_back_is_the_kept_model_and_how_it_came_to_be(fresh: Calla
     }
     with pytest.raises(FrozenInstanceError):
         found.model = None
+
+
+@pytest.mark.parametrize("rate", [5e-3, 1e30])
+def test_no_file_stays_open_also_where_it_fails(fresh: Callable[..., Trial], rate: float) -> None:
+    """A process that trains a thousand models, as a search does, would run out of files."""
+    trial = fresh(learning_rate=rate)
+    with nullcontext() if rate < 1 else pytest.raises(TrainingDivergedError):
+        trained_by(trial)
+    assert (trial.folder / "metrics.jsonl").stat().st_size > 0
+    assert [one.path for one in psutil.Process().open_files() if trial.folder in Path(one.path).parents] == []
 
 
 def test_without_a_rate_it_is_the_methods_own(fresh: Callable[..., Trial]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def probe_precision(model: nn.Module, tokens: int, is_training: bool) -> Precisi
     return Precision("bf16" if wide >= NOTICEABLE and wide >= WORTH * half else "fp32", why)
 
 
+@cache
 def emulates_bf16() -> bool:
     """Whether this processor multiplies far slower in bf16 than in fp32, because it has no bf16 instructions."""
     import torch

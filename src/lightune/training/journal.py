@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightune.durable import append_to, write_file
+from lightune.durable import append_to, close_log, write_file
 from lightune.measured import Metric
 from lightune.progress import Reporter
 from lightune.sections import Epoch
@@ -64,8 +64,10 @@ class Journal:
         every = 1 if self._epochs <= MOST_NOTED else -(-self._epochs // 10)
         return epoch % every == 0 or epoch in (1, self._epochs)
 
-    def finish_trackers(self) -> None:
-        """Let the trackers write what they still hold."""
+    def close(self) -> None:
+        """Close metrics.jsonl, and let the trackers write what they still hold."""
+        if self._path is not None:
+            close_log(self._path)
         for tracker in self._accelerator.trackers:
             tracker.finish()
 

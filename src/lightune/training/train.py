@@ -138,10 +138,12 @@ def train(
     start = surroundings.start
     precision = job.precision() if start is None else Precision(**start.state["precision"])
     loop = make_loop(job, precision)
-    fitted = loop.fit(start)
+    try:
+        fitted = loop.fit(start)
+    finally:
+        loop.journal.close()
     passes = loop.step.passes
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
-    loop.journal.finish_trackers()
     rates = job.learning_rate, method.default_learning_rate
     return Trained(attachment.model, attachment.changed, *rates, fitted, choices)
 
