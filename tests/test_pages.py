@@ -23,7 +23,6 @@ import pytest
 from lightune.cli.main import ALIASES, COMMANDS, cli, main
 from lightune.data import sources
 from lightune.errors import RecipeError
-from lightune.inference import speed
 from lightune.models import embedded
 from lightune.recipes.compose import FLAGS, compose, shipped
 from page_commands import (
@@ -263,8 +262,6 @@ def test_the_commands_and_the_python_of_the_guide_work(tmp_path, tiny_models, mo
     reviews = few_reviews(tmp_path / "embedded", rows=50)
     stand_in = SimpleNamespace(files=lambda name: reviews, as_file=contextlib.nullcontext)
     monkeypatch.setattr(sources, "resources", stand_in)
-    for name in ("WARM_UP", "SINGLE_TEXTS", "BULK_TEXTS"):
-        monkeypatch.setattr(speed, name, 1)  # measured on two texts instead of 300, three times a run
     with reloading_here():
         _run_all(monkeypatch, capsys)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lightune.inference.speed import SINGLE_TEXTS, WARM_UP, measure_speed
+from short_runs import whole_runs
 from tiny import sentences
 
 SECONDS = 0.004
@@ -32,7 +33,8 @@ class Slow(torch.nn.Module):
 def measured(load_lively):
     loaded = load_lively()
     slow = Slow(loaded.model)
-    return measure_speed(slow, loaded, TEXTS, batch_size=4, prefix="base_"), slow.batches
+    with whole_runs():
+        return measure_speed(slow, loaded, TEXTS, batch_size=4, prefix="base_"), slow.batches
 
 
 def test_the_names_carry_the_prefix(measured):

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "adding_a_method.md"
 
@@ -18,6 +20,7 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+@pytest.mark.long  # tests/test_another_package.py has the same file in a package of its own
 def test_the_method_of_the_page_passes_the_contract_untouched(tmp_path: Path) -> None:
     file, line = blocks()
     assert len(file.splitlines()) < 60

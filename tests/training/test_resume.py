@@ -104,7 +104,7 @@ def test_every_setting_at_every_kind_of_place(make_loop: Make, name: str) -> Non
     wanted = uninterrupted(make_loop, **asked)
     steps = wanted["counts"][0]
     per_epoch = steps // len(wanted["epochs"])
-    for step in sorted({1, per_epoch - 1, per_epoch, per_epoch + 1, steps - 1, steps} - {0}):
+    for step in sorted({1, per_epoch, per_epoch + 1, steps}):  # in an epoch, at its end, in the next one, at the end
         trial = stopped(make_loop, step, **asked)
         require_equal(went_on(make_loop, trial.folder, **asked), wanted)
 
@@ -122,7 +122,7 @@ def require_equal_at(stops: int, make_loop: Make, taken: list[Any], **asked: Any
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method(make_loop: Make, taken: list[Any], method: str) -> None:
-    require_equal_at(2, make_loop, taken, method=method, learning_rate=None)
+    require_equal_at(1, make_loop, taken, method=method, learning_rate=None)  # with `faults` twenty times
 
 
 def test_adalora_goes_on_after_its_ranks_are_settled(make_loop: Make) -> None:
