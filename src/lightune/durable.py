@@ -28,8 +28,8 @@ MODE = 0o666  # less what the umask takes
 class Disk:
     """The calls themselves; a test puts another object in the place of `disk`.
 
-    A log stays open, since a run adds to it at every step, until it is closed or another file beside it or its folder is
-    changed.
+    A log stays open, since a run adds to it at every step, until its training ends or another file beside it or its
+    folder is changed.
     """
 
     def make(self, folder: Path) -> None:
