@@ -88,7 +88,7 @@ def main() -> None:
     with path.open("a", encoding="utf-8") as figures:
         for cell in cells(given):
             for name, keys in settings.items():
-                wanted = vars(cell) | {"setting": name}
+                wanted = vars(cell) | {"model": Path(cell.model).name, "setting": name}
                 if key_of(wanted) not in done and not given.table:
                     known.append(wanted | measured(given.folder, cell, keys))
                     figures.write(json.dumps(known[-1]) + "\n")
@@ -128,8 +128,9 @@ def cells(given: argparse.Namespace) -> Iterator[Cell]:
 
 
 def key_of(figure: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what distinguishes a figure from others."""
-    return tuple(figure[name] for name in ("data", "size", "seed", "model", "closing", "setting"))
+    """Return what distinguishes a figure from others; of a model's folder only the name counts."""
+    named = figure | {"model": Path(figure["model"]).name}
+    return tuple(named[name] for name in ("data", "size", "seed", "model", "closing", "setting"))
 
 
 def measured(folder: Path, cell: Cell, keys: dict[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from lightune.inference import speed
 from lightune.inference.speed import SINGLE_TEXTS, WARM_UP, measure_speed
 from short_runs import whole_runs
 from tiny import sentences
@@ -53,3 +54,20 @@ def test_the_rate_is_that_of_full_batches_after_one_to_warm_up(measured):
     assert batches[WARM_UP + SINGLE_TEXTS :] == [4, 12]
     # Twelve short texts in one batch of at least SECONDS; one at a time they would be no faster than this / 12.
     assert 12 / SECONDS / 8 < found["base_samples_per_second"] <= 12 / SECONDS
+
+
+@pytest.mark.parametrize(("seconds", "bulk"), [(5, 12), (2 * SECONDS, 8), (0, 4)])
+def test_in_bulk_are_as_many_texts_as_are_answered_in_the_seconds_that_it_may_take(monkeypatch, seconds, bulk):
+    """The first batch, of four texts, says how fast they are: here four in each SECONDS."""
+    asked = []
+
+    def timed(model, loaded, texts, batch_size):
+        asked.append(len(texts))
+        return SECONDS * len(texts) / 4
+
+    with whole_runs():
+        monkeypatch.setattr(speed, "_time", timed)
+        monkeypatch.setattr(speed, "BULK_SECONDS", seconds)
+        found = measure_speed(None, None, TEXTS, batch_size=4)
+    assert asked[WARM_UP + SINGLE_TEXTS :] == [4, bulk]
+    assert found["samples_per_second"] == pytest.approx(4 / SECONDS)
