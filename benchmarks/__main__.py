@@ -40,15 +40,18 @@ PLOT = DOCS / "performance.svg"
 HEAD = """# Performance
 
 How many times faster lightune is than what people would use instead, on the same texts with the same batches: the
-median of pairs of rounds, with their quartiles in brackets. For memory it is how many times less. "Training" is over
-four methods (LoRA on query and value, LoRA on all roles, prefix, bottleneck). `auto` is the default precision, which
-computes frozen layers in bf16 where that is faster; fp32 is exact.
+median of pairs of rounds, in brackets their quartiles, or the lowest and highest of fewer than four pairs. For memory
+it is how many times less. "Training" is over four methods (LoRA on query and value, LoRA on all roles, prefix,
+bottleneck); padded to 512 on the GPU it is LoRA on query and value alone. `auto` computes frozen layers in bf16 where
+that is faster, and is the default of training; answers are in fp32, which is exact, unless `--precision auto` is given.
 """
 BELOW = """
-![The ratios of this table as dots with their quartiles, on a logarithmic axis](performance.svg)
+![The ratios of this table as dots with their spread, on a logarithmic axis](performance.svg)
 
-Above 1 lightune is faster. Few rounds on shared machines: a difference of a tenth means little. What was tried and did
-not help is in [LOG.md](LOG.md), and why it is faster in [how_it_works.md](how_it_works.md).
+Above 1 lightune is faster. Few rounds on shared machines: in single rows below, two equal arms differ by up to half, so
+a row alone says little; this table pools the methods. The code has changed since the days that stand below each
+table ([CHANGELOG](../CHANGELOG.md)). What was tried and did not help is in [LOG.md](LOG.md), and why it is faster in
+[how_it_works.md](how_it_works.md).
 
 Measure it on your machine with `make benchmark`. That is `python -m benchmarks`, which writes docs/performance.json and
 this page; `python -m benchmarks --device cuda` writes docs/performance.cuda.json, each row can be measured alone, e.g.
@@ -58,8 +61,8 @@ this page; `python -m benchmarks --device cuda` writes docs/performance.cuda.jso
 ROW_HEAD = """## Every row
 
 All arms of a row alternate in one process, A B A B. "Times" is how many times faster (or smaller) an arm is than the
-first one: the median of the pairs, with their quartiles in brackets. An arm that is listed twice shows how much two
-equal arms differ.
+first one: the median of the pairs, in brackets their quartiles, or the lowest and highest of fewer than four. An arm
+that is listed twice shows how much two equal arms differ.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
@@ -95,11 +96,18 @@ def summary(found: Sequence[_Combination], goal: float) -> str:
     memory = {one.name: min(one.ratios()[4][0], one.ratios()[5][0]) for one in found}
     worst = max(one.gradients.speed(OURS) for one in found)
     return (
-        f"Of {len(found)} lines, {_reached(training, goal)} train at least {goal:g} times as fast as the expert's"
-        f" (lowest: {_lowest(training)}), {_reached(answering, 1)} answer at least as fast as it (lowest:"
-        f" {_lowest(answering)}), {_reached(memory, 1)} need at most either Trainer's memory (lowest:"
-        f" {_lowest(memory)}). The largest difference of gradients is {worst:.0e}."
+        f"Measured so far: {_measured(found)}. Lines in which training is at least {goal:g} times as fast as the"
+        f" expert's: {_reached(training, goal)} of {len(found)} (lowest: {_lowest(training)}); in which answering is"
+        f" at least as fast as it: {_reached(answering, 1)} (lowest: {_lowest(answering)}); in which training needs"
+        f" no more memory than either Trainer: {_reached(memory, 1)} (lowest: {_lowest(memory)}). The largest"
+        f" difference of gradients is {worst:.0e}."
     )
+
+
+def _measured(found: Sequence[_Combination]) -> str:
+    """Return how many of the base models were measured in which settings: "5 of 19 base models (short, 16)"."""
+    counts = Counter((one.length, one.batch) for one in found)
+    return ", ".join(f"{count} of {len(BASES)} base models ({', '.join(name)})" for name, count in counts.items())
 
 
 def _reached(ratios: Mapping[str, float], goal: float) -> int:

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,20 @@ class Row:
         return self.work / middle if self.kind == "speed" else middle
 
     def ratio(self, arm: str, to: str) -> tuple[float, float, float]:
-        """Return how many times faster, or smaller, an arm is than another: median and quartiles of the pairs."""
-        pairs = [b / a for a, b in zip(self.seconds[arm], self.seconds[to], strict=True)]
-        low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else (pairs[0],) * 3
-        return statistics.median(pairs), low, high
+        """Return how many times faster, or smaller, an arm is than another: median and spread of the pairs."""
+        return spread([b / a for a, b in zip(self.seconds[arm], self.seconds[to], strict=True)])
 
 
 Arm = Callable[[], float | None]
+
+
+def spread(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median and the quartiles, which lie within the values; of fewer than four the lowest and highest."""
+    middle = statistics.median(ratios)
+    if len(ratios) < 4:
+        return middle, min(ratios), max(ratios)
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return middle, low, high
 
 
 def in_turn(arms: Mapping[str, Arm], rounds: int, warming: Mapping[str, Arm] | None = None) -> dict[str, list[float]]:
@@ -150,13 +158,14 @@ def machine() -> dict[str, Any]:
         "peft": peft.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
         "OMP_PROC_BIND": os.environ.get("OMP_PROC_BIND", ""),
+        "measured": date.today().isoformat(),
     }
 
 
 def kind_of(machine: Mapping[str, Any]) -> str:
     """Return the processor, its threads and its best instructions for bf16: what a ratio depends on most."""
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    return f"{machine['processor']}, {threads}, {_of_bf16(machine)}"
+    return f"{machine['processor']}, {threads}, {of_bf16(machine)}"
 
 
 def conditions(machine: Mapping[str, Any]) -> str:
@@ -165,11 +174,12 @@ def conditions(machine: Mapping[str, Any]) -> str:
     return (
         f"*{gpu}{kind_of(machine)}; "
         f"Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}, "
-        f"PEFT {machine['peft']}.*"
+        f"PEFT {machine['peft']}; measured {machine['measured']}.*"
     )
 
 
-def _of_bf16(machine: Mapping[str, Any]) -> str:
+def of_bf16(machine: Mapping[str, Any]) -> str:
+    """Return "with bf16", with the instructions for it where they are known, or "without bf16"."""
     units = f" ({machine['bf16_units']})" if machine.get("bf16_units") else ""
     return f"with bf16{units}" if machine["bf16"] else "without bf16"
 

@@ -35,7 +35,7 @@ from transformers import (  # noqa: F401
     MPNetForSequenceClassification,
 )
 
-from benchmarks.measuring import figures_file, load_for, load_texts, machine
+from benchmarks.measuring import figures_file, load_for, load_texts, machine, of_bf16
 from benchmarks.peak_memory import held
 from benchmarks.training import BATCH
 from lightune.data.encoding import encode
@@ -70,7 +70,7 @@ class Asked:
         """Return what the figures of all methods share, without the folders of this machine."""
         texts = "embedded reviews" if self.texts is None else "/".join(self.texts.resolve().parts[-2:])
         about = {"model": Path(self.model).name, "texts": texts, "steps": self.steps, "precision": self.precision}
-        return {**about, "processor": machine()["processor"]}
+        return {**about, "processor": processor()}
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,12 @@ def _train(sender: Connection, asked: Asked) -> None:
     sender.send({"loss": done.fitted.epochs[-1].validation_loss, "held": held("VmHWM")})
 
 
+def processor() -> str:
+    """Return the processor, and whether it has bf16: two of a name may differ in that."""
+    found = machine()
+    return f"{found['processor']} {of_bf16(found)}"
+
+
 def times(pairs: list[Pair], what: str) -> float:
     """Return how many times LoRA's a method's seconds or peak are, in the least disturbed of the rounds.
 
@@ -256,7 +262,7 @@ def saved(model: str, found: dict[str, list[Pair]]) -> dict[str, Any]:
         "model": Path(model).name,
         "parameters": max(pairs[0]["lora"]["parameters"] for pairs in found.values()),
         "texts_in_a_step": BATCH,
-        "processor": machine()["processor"],
+        "processor": processor(),
     }
     kept = json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.is_file() else {}
     known = kept["methods"] if {key: kept.get(key) for key in about} == about else {}

@@ -1,19 +1,18 @@
 """The first table and the plot of docs/performance.md: how many times faster, against each peer, on each processor.
 
 A line is a kind of work, a peer and a model. Its ratio is the median of the pairs of all rounds of all methods, with
-their quartiles; an arm that repeats the peer is left out. Nothing is measured here.
+their spread; an arm that repeats the peer is left out. Nothing is measured here.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, spread
 
 OURS, AGAIN = "lightune", ", again"
 PRECISIONS = {"lightune, precision auto": "`auto`", "lightune, exact fp32": "fp32"}
@@ -43,12 +42,9 @@ class Line:
     pairs: dict[Column, list[float]] = field(default_factory=dict)
 
     def ratio(self, column: Column) -> tuple[float, float, float] | None:
-        """Return the median of the pairs and their quartiles, None where nothing was measured."""
+        """Return the median of the pairs and their spread, None where nothing was measured."""
         pairs = self.pairs.get(column)
-        if not pairs:
-            return None
-        low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else (pairs[0],) * 3
-        return statistics.median(pairs), low, high
+        return spread(pairs) if pairs else None
 
 
 def lines_of(kept: Mapping[str, dict[str, Any]]) -> list[Line]:
@@ -118,7 +114,7 @@ def _shown(ratio: tuple[float, float, float] | None) -> str:
 
 
 def plot(kept: Mapping[str, dict[str, Any]]) -> str:
-    """Return the same ratios as an SVG: a dot for each median, a bar for its quartiles, on a logarithmic axis."""
+    """Return the same ratios as an SVG: a dot for each median, a bar for its spread, on a logarithmic axis."""
     lines, named = lines_of(kept), processors(kept)
     columns = columns_of(lines)
     height = TOP + STEP * len(lines) + EDGE
@@ -140,7 +136,7 @@ def plot(kept: Mapping[str, dict[str, Any]]) -> str:
 
 def _legend(columns: Sequence[Column], named: Mapping[str, tuple[str, str]], devices: Sequence[str]) -> list[str]:
     """Return a dot and a name for each column, in one line at the top."""
-    parts = [f'<text x="{LEFT - 12}" y="22" text-anchor="end">times faster than (or smaller), with quartiles</text>']
+    parts = [f'<text x="{LEFT - 12}" y="22" text-anchor="end">times faster than (or smaller), with their spread</text>']
     for number, (device, precision) in enumerate(columns):
         along, kind = LEFT + 6 + 122 * number, _kind((device, precision), devices)
         name = f"{named[device][0]}, {precision.strip('`')}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from scipy.stats import t
 
+from benchmarks.measuring import conditions
 from lightune.evaluation.significance import mcnemar
 
 # An arm's name in the table: its method, and who trains.
@@ -28,7 +29,8 @@ ABOUT = (
     " test on, with {model}, {epochs} epochs, batches of 16. Each seed draws other texts, another head and another"
     " order; all arms of a seed have the same texts. Of the {examples} labels lightune sets a fifth aside to choose the"
     " epoch and to calibrate; the Trainer (fp32, padded to the longest of a batch, a random head) trains on all of"
-    " them. Rates are each method's default in lightune, on both sides."
+    " them. Lightune's precision is `auto`, which is fp32 where a processor has no bf16. Rates are each"
+    " method's default in lightune, on both sides."
 )
 BELOW = """
 Accuracy and loss are of the test texts: the mean over the seeds, and the lowest and highest in brackets. Seconds,
@@ -60,11 +62,7 @@ def results(kept: Mapping[str, Any]) -> str:
     lacking = [name for name in ARMS if name not in arms]
     if lacking:
         lines += ["", f"Not measured: {'; '.join(lacking)}."]
-    one = kept["machine"]
-    machine = (
-        f"*{one['processor']}, {one['threads']} threads; torch {one['torch']}, transformers {one['transformers']}.*"
-    )
-    return "\n".join([*lines, "", HOW, "", machine, ""])
+    return "\n".join([*lines, "", HOW, "", conditions(kept["machine"]), ""])
 
 
 def table(arms: Mapping[str, Figures]) -> list[str]:

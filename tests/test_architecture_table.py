@@ -21,6 +21,7 @@ from lightune.models.architectures import ARCHITECTURES
 
 MACHINE = {
     "processor": "one", "threads": 2, "bf16": True, "python": "3", "torch": "2", "transformers": "5", "peft": "0",
+    "measured": "2026-01-02",
 }  # fmt: skip
 OURS = "lightune, precision auto"
 
@@ -47,11 +48,11 @@ def saved(expert: list[float], memory: float, gradient: float, **base: Any) -> d
 
 
 def test_a_line_has_the_ratios_to_both_peers_and_the_faster_of_the_expert_answers() -> None:
-    """Training 8/2 and, of the pairs 4/2 and 3/2, 1.75 with quartiles 1.375 and 2.125; answering 6/1, 1.5/1; 1/0.4."""
+    """Training 8/2 and, of the pairs 4/2 and 3/2, 1.75, lowest 1.5, highest 2; answering 6/1, 1.5/1; 1/0.4."""
     lines = architectures({"one": {"mpnet, short, 16": saved([4.0, 3.0], 100.0, 3e-7)}})
     (line,) = [line for line in lines if line.startswith("| mpnet")]
     assert line == (
-        "| mpnet, 12 x 768 | short, 28 tokens | 16 | 4.00 | 1.75 (1.38 to 2.12) | 6.00 | 1.50"
+        "| mpnet, 12 x 768 | short, 28 tokens | 16 | 4.00 | 1.75 (1.50 to 2.00) | 6.00 | 1.50"
         " | 3.00 | 2.00 | 61% / 40% | 2.5 | 3e-07 |"
     )
     header = next(line for line in lines if line.startswith("| base"))
@@ -64,9 +65,10 @@ def test_the_words_above_count_what_reaches_the_goal_and_name_the_lowest() -> No
         "gpt2, long, 8": saved([2.5, 2.5], 250.0, 2e-6, weights="random weights", thinned=True),
     }
     written = " ".join(" ".join(architectures({"one": kept})).split())
-    assert "Of 2 lines, 1 train at least 1.3 times as fast as the expert's (lowest: 1.25, gpt2, long, 8)" in written
-    assert "2 answer at least as fast" in written
-    assert "1 need at most either Trainer's memory (lowest: 0.80, gpt2, long, 8)" in written  # 200 MB / 250 MB
+    assert "Measured so far: 1 of 19 base models (short, 16), 1 of 19 base models (long, 8)." in written
+    assert "at least 1.3 times as fast as the expert's: 1 of 2 (lowest: 1.25, gpt2, long, 8)" in written
+    assert "at least as fast as it: 2 (lowest: 1.50" in written
+    assert "no more memory than either Trainer: 1 (lowest: 0.80, gpt2, long, 8)" in written  # 200 MB / 250 MB
     assert "The largest difference of gradients is 2e-06." in written
     assert "| gpt2, 12 x 768, random |" in written
     assert "Where layers were left out" in written

@@ -21,6 +21,7 @@ MACHINE = {
     "processor": "one",
     "threads": 2,
     "bf16": False,
+    "measured": "2026-01-02",
     "python": "3",
     "torch": "2",
     "transformers": "5",
@@ -60,14 +61,14 @@ def test_the_page_has_a_table_for_each_row_and_says_what_the_figures_depend_on()
     )
     assert written.index("## Bulk\n") < written.index("## Bulk (GPU)\n")
     assert "| peer | 2 | 1 |" in written
-    assert "| lightune | 5.33 | 3.00 (1.50 to 4.50) |" in written
+    assert "| lightune | 5.33 | 3.00 (2.00 to 4.00) |" in written
     assert "Share: 0.5." in written
     assert "*one, 2 threads, without bf16;" in written
     assert "*a card, one, 2 threads" in written
 
 
 def test_the_first_table_pools_the_pairs_of_all_methods_against_each_peer() -> None:
-    """Peer over ours: 4/2, 9/3 of one method and 8/2, 10/2 of the other: 2, 3, 4, 5, quartiles 2.25 and 4.75."""
+    """Peer over ours: 4/2, 9/3 of one method, 8/2, 10/2 of the other: 2, 3, 4, 5, quartiles 2.75 and 4.25."""
     name, ours = "training, minilm, {}, padded", "lightune, precision auto"
     rows = [
         {"peer": [4.0, 9.0], "peer, again": [1.0, 1.0], ours: [2.0, 3.0]},
@@ -81,10 +82,10 @@ def test_the_first_table_pools_the_pairs_of_all_methods_against_each_peer() -> N
     }
     (line,) = lines_of(kept)
     assert (line.work, line.peer, line.model) == ("training", "peer", "minilm")
-    assert line.ratio(("cpu", "`auto`")) == (3.5, 2.25, 4.75)
+    assert line.ratio(("cpu", "`auto`")) == (3.5, 2.75, 4.25)
     written = "\n".join(overview(kept))
     assert "CPU: one, 2 threads, without bf16; GPU: a card." in written
-    assert "| training | peer | minilm | **3.5** (2.2 to 4.8) | **2.5** (1.8 to 3.2) |" in written
+    assert "| training | peer | minilm | **3.5** (2.8 to 4.2) | **2.5** (2.0 to 3.0) |" in written
     assert page(kept).index("| training | peer |") < page(kept).index("## Training, minilm, 0")
     drawn = ElementTree.fromstring(plot(kept))
     assert len(drawn.findall(".//{*}circle")) == 4  # two in the legend, two medians

@@ -36,13 +36,13 @@ def test_figures_are_multiples_of_loras_in_the_least_disturbed_round():
 
 def test_figures_of_the_same_machine_are_added_and_others_replaced(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "COSTS", tmp_path / "costs.json")
-    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "one"})
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "one", "bf16": False})
     twice = {"x": [pair(Measured(1.0, 1000.0, 20, 6, 0.5))]}
     first = saved("/somewhere/mpnet", twice)
     assert (first["model"], first["parameters"], first["methods"]["x"]) == ("mpnet", 7, {"time": 2.0, "memory": 1.0})
     benchmark.COSTS.write_text(json.dumps(first))
     assert list(saved("/elsewhere/mpnet", {"a": twice["x"]})["methods"]) == ["a", "lora", "x"]
-    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "two"})
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "two", "bf16": False})
     assert list(saved("/elsewhere/mpnet", {"a": twice["x"]})["methods"]) == ["a", "lora"]
 
 
@@ -50,11 +50,17 @@ ASKED = Asked("/home/me/bases/mpnet", "lora", Path("/home/me/data/rt/train.csv")
 
 
 def test_figures_are_kept_with_their_set_up_and_no_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "one"})
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "one", "bf16": False})
     path = tmp_path / "figures.json"
     fresh = opened(path, ASKED)
     assert fresh == {
-        "setup": {"model": "mpnet", "texts": "rt/train.csv", "steps": 6, "precision": "bf16", "processor": "one"},
+        "setup": {
+            "model": "mpnet",
+            "texts": "rt/train.csv",
+            "steps": 6,
+            "precision": "bf16",
+            "processor": "one without bf16",
+        },
         "methods": {},
     }
     assert opened(None, replace(ASKED, texts=None))["setup"]["texts"] == "embedded reviews"
@@ -79,7 +85,7 @@ def test_figures_of_another_set_up_are_refused(tmp_path, other):
 def test_figures_of_another_processor_or_of_no_set_up_are_refused(monkeypatch, tmp_path):
     path = tmp_path / "figures.json"
     path.write_text(json.dumps(opened(path, ASKED)))
-    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "another"})
+    monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "another", "bf16": False})
     with pytest.raises(SystemExit, match="another set-up"):
         opened(path, ASKED)
     path.write_text(json.dumps({"x": [pair(LORA)]}))  # as older versions kept them

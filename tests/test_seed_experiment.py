@@ -12,7 +12,10 @@ from benchmarks.measuring import figures_file
 from benchmarks.seed_experiment import SetUp, alone, flags, missing, opened, require_usable
 from benchmarks.seed_page import ARMS, interval, of_ratios, results
 
-MACHINE = {"processor": "one", "threads": 2, "torch": "2", "transformers": "5"}
+MACHINE = {
+    "processor": "one", "threads": 2, "bf16": False, "python": "3", "torch": "2", "transformers": "5", "peft": "0",
+    "measured": "2026-01-02",
+}  # fmt: skip
 
 
 def figures(accuracy: float, speed: float, memory: float, right: str = "11110000") -> dict[str, Any]:

@@ -45,8 +45,8 @@ saving, strict loading, merging, switching off. A number refers to the reason wh
 fresh process reloads every method (`pytest -m long tests/methods -k fresh_process`).
 
 The table is about one label a text. With several labels, and with numbers far from zero, every method is trained,
-folded, saved, loaded strictly and read by PEFT alone on distilbert, gpt2 and llama, and lora on all 17 architectures
-(`tests/methods/test_tasks.py`).
+saved and loaded strictly on those of distilbert, gpt2 and llama that it works with, and read by PEFT alone where PEFT
+has the method; lora on all 17 architectures (`pytest -m "long or not long" tests/methods/test_tasks.py`).
 
 """
 

@@ -32,6 +32,7 @@ CAPTIONS = {
     "docs/architectures.json": "The figures of every architecture; made by `python -m benchmarks.every_architecture`.",
     "docs/results.md": "The first experiment: four methods beside the Trainer, three seeds.",
     "docs/seed_experiment.json": "The figures behind results.md; made by `python -m benchmarks.seed_experiment`.",
+    "docs/settings.jsonl": "Settings tried on larger models; made by `python -m benchmarks.defaults`.",
     "docs/performance.json": "The figures behind performance.md; made by `make benchmark`.",
     "docs/performance.svg": "The plot of performance.md; made by `python -m benchmarks`.",
     "docs/notebook.ipynb": "A first run from Python, in a notebook.",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 # Of the available memory, so much may be planned with: other programs need some meanwhile.
 SHARE = 0.9
-# The estimate is at most about twice what is taken: what may fit is tried.
-MOST_OVER = 2.0
-# Where the last reading is so many times the need, it is good for some seconds: reading takes a fifth of a millisecond.
+# The estimate is at most about 2.1 times what is taken: what may fit is tried.
+MOST_OVER = 2.2
+# Where the need is at most this share of the last reading, that is good for a tenth of a second: reading takes 0.2 ms.
 PLENTY, READ_AGAIN = 1 / 4, 0.1
 BYTES = 4  # of a number in fp32
 # What a layer keeps for the backward pass: for each token so many times the widths of its linear layers' inputs and
