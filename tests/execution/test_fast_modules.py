@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from peft.tuners.boft.layer import Linear as BoftLinear
 from peft.tuners.lora.layer import Linear
 from torch import nn
 
 from lightune.execution import quick_deltas
+from lightune.execution.bf16 import HalfLinear
 from lightune.execution.block_boft import BlockBoft
 from lightune.execution.fast_modules import lean
 from lightune.execution.fused_gelu import FUSED
+from lightune.execution.fused_lora import FusedLora
 from lightune.methods import make_method
 from lightune.models.class_swap import swap_classes
 from padded_and_ragged import answers, batch_of, largest_difference, texts, without_dropout
@@ -223,3 +226,17 @@ def test_other_methods_give_the_same_logits_and_gradients(load_lively: Any, arch
     undo()
     with lean(model):
         assert largest_difference(answers(model, batch, is_ragged=False), wanted) < 10 * LIMIT
+
+
+def test_lora_on_a_layer_that_kept_its_fp32_weight_takes_bf16() -> None:
+    """A projection behind the layers, as OPT-350m has, gets their bf16 output."""
+    torch.manual_seed(0)
+    made = get_peft_model(nn.Sequential(nn.Linear(12, 7)), LoraConfig(target_modules=["0"], init_lora_weights=False))
+    x = torch.randn(5, 12).bfloat16()
+    wanted = made(x.float())
+    layer = made.base_model.model[0]
+    layer.__class__, layer.base_layer.__class__ = FusedLora, HalfLinear
+    found = made(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, rtol=2e-2, atol=2e-2)
+    found.sum().backward()

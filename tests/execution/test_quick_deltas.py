@@ -57,6 +57,21 @@ def test_outputs_and_gradients_are_those_of_peft(name, shape):
         assert (own - wanted).abs().max() < 2e-5 * max(1.0, wanted.abs().max())
 
 
+def test_a_basis_that_was_rounded_in_inference_is_good_for_training():
+    """As after a checkpoint at the end of an epoch: its validation comes first."""
+    _, quick = adapted("randlora")
+    layer = quick.base_model.model[0].base_layer
+    swap_classes(quick, {nn.Linear: HalfLinear})
+    layer.weight.data, layer.bias.data = layer.weight.data.to(torch.bfloat16), layer.bias.data.to(torch.bfloat16)
+    x = torch.randn(3, 7, 24)
+    with torch.inference_mode():
+        answered = quick(x)
+    found = quick(x)
+    assert torch.equal(found, answered)
+    found.sum().backward()
+    assert any(value.grad is not None and value.grad.abs().max() > 0 for value in quick.parameters())
+
+
 @pytest.mark.parametrize(("tokens", "by_peft"), [(84, False), (85, True)])
 @pytest.mark.parametrize("ways", [1, 2])
 def test_many_frequencies_and_tokens_are_left_to_peft(tokens, by_peft, ways, monkeypatch):

@@ -11,7 +11,7 @@ from torch import nn
 from lightune.execution.attention import attention
 from lightune.execution.own_attention import put_back
 from lightune.execution.packed_layout import Layout
-from lightune.execution.score_bias import DisentangledBias, DistanceBias, by_distance
+from lightune.execution.score_bias import DisentangledBias, DistanceBias, by_distance, merged
 from lightune.execution.unpadding import padding_free, supported
 from tiny import tiny_config
 
@@ -119,3 +119,13 @@ def test_a_bias_that_a_model_passes_as_t5_does() -> None:
     bias = module.compute_bias(max(LENGTHS), max(LENGTHS))
     found, _ = attention(nn.Identity(), *heads, None, ragged=layout, position_bias=bias, scaling=1.0, is_causal=False)
     torch.testing.assert_close(layout.unpack(module.o(found.flatten(-2)))[mask], wanted[mask], rtol=1e-5, atol=1e-6)
+
+
+def test_a_mask_of_another_type_is_taken_in_the_type_of_the_bias() -> None:
+    """In bf16 a model's own mask may be fp32, whose lowest number is infinite there; attention wants one type."""
+    lowest = torch.finfo(torch.float32).min
+    mask = torch.tensor([0.0, lowest]).view(1, 1, 1, 2)
+    found = merged(mask, torch.tensor([[0.5, -3.0]], dtype=torch.bfloat16).view(1, 1, 1, 2))
+    assert found.dtype == torch.bfloat16
+    assert torch.isfinite(found).all()
+    assert found.flatten().tolist() == [0.5, torch.finfo(torch.bfloat16).min]

@@ -71,6 +71,17 @@ def test_without_padding_nothing_is_touched(load_lively: Any, words: tuple[int, 
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+@pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "mpnet"])
+def test_outputs_as_a_tuple_are_those_of_the_padded_model(load_lively: Any, architecture: str) -> None:
+    loaded = load_lively(architecture)
+    model, batch = loaded.model.eval(), batch_of(loaded, texts(WORDS))
+    with torch.no_grad():
+        (wanted,) = model(**batch, return_dict=False)
+        with padding_free(model):
+            (found,) = model(**batch, return_dict=False)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_a_text_of_one_batch_with_padding_of_its_own(load_lively: Any) -> None:
     loaded = load_lively("roberta")
     batch = {name: torch.nn.functional.pad(value, (0, 6)) for name, value in batch_of(loaded, texts((7,))).items()}

@@ -269,6 +269,14 @@ def test_auto_does_without_and_on_says_why(
     assert caught.value.code == "RECIPE-054"
 
 
+def test_a_model_that_gives_its_layers_a_cache_before_the_mask_may_be_asked_unpacked(make: MakeLoop) -> None:
+    """GPT-2, as a run asks before it measures anything, and where nothing is packed."""
+    loop = make("gpt2", num_train_epochs=2, cache_frozen="on")
+    batch = loop.loop.step.passes.row_loss.batch([0, 1], 1)[0]
+    cache_frozen.require_cacheable(loop.settings, loop.model, batch)
+    loop.model(**batch)
+
+
 def test_texts_that_change_from_epoch_to_epoch_are_no_use(make: MakeLoop) -> None:
     settings = SettledTraining(token_masking=0.1, cache_frozen="on")
     with pytest.raises(RecipeError, match="token_masking masks different tokens in each epoch"):

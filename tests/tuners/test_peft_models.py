@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, T5Config, T5Enc
 
 from case_table import case
 from lightune.tuners.bottleneck import BottleneckConfig
-from lightune.tuners.checked import CheckedLayer
+from lightune.tuners.checked import CheckedLayer, forget_failed_call
 from lightune.tuners.kv_prefix import KVPrefixConfig
 from tiny import tiny_config
 from tuner_cases import IDS, WORDS, answer, parallel, placed, prefix, stirred, stock, traces, two
@@ -107,6 +109,19 @@ def test_adapters_have_the_dtype_that_peft_promises(
             assert answer(loaded).dtype == dtype
 
 
+@pytest.mark.parametrize("low", [True, False])
+@pytest.mark.parametrize("options", [{"attended": "gated"}, {"projection": 4}], ids=str)
+@case("low_cpu_mem_usage, saved in fp32, a bf16 base", "a prefix stays fp32", "the base's dtype", LIKE_LORA)
+def test_a_prefix_saved_in_another_dtype_takes_that_of_the_base(options: Any, low: bool, tmp_path: Any) -> None:
+    model = get_peft_model(stock(), prefix("attention", **options))
+    model.save_pretrained(str(tmp_path))
+    base = stock().to(torch.bfloat16)
+    given: dict[str, Any] = {"autocast_adapter_dtype": False, "low_cpu_mem_usage": low}
+    loaded = PeftModel.from_pretrained(base, str(tmp_path), **given)
+    assert {value.dtype for value in loaded.parameters()} == {torch.bfloat16}
+    assert answer(loaded).dtype == torch.bfloat16
+
+
 def test_an_input_that_is_not_there_yet_is_no_silent_zero() -> None:
     """A target that is called before the layer whose input it is to read."""
     name = "transformer.layer.0.ffn.lin1"
@@ -116,6 +131,31 @@ def test_an_input_that_is_not_there_yet_is_no_silent_zero() -> None:
         answer(model)
     with model.disable_adapter():
         answer(model)
+
+
+def test_what_a_failed_call_left_is_dropped() -> None:
+    """The input of a layer, and all that it was computed from, until the layer that was to read it is reached."""
+    name = "transformer.layer.0.ffn."
+    model = get_peft_model(stock(), parallel(0))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    hook = model.get_submodule(f"base_model.model.{name}lin1").register_forward_hook(fail)
+    kept: list[Any] = []
+    seen = model.get_submodule(f"base_model.model.{name}lin1").register_forward_pre_hook(
+        lambda module, args: kept.append(weakref.ref(args[0]))
+    )
+    with pytest.raises(RuntimeError, match="out of memory"):
+        answer(model)
+    gc.collect()
+    assert kept[0]() is not None
+    forget_failed_call(model)
+    gc.collect()
+    assert kept[0]() is None
+    for one in (hook, seen):
+        one.remove()
+    answer(model)
 
 
 def test_inputs_of_all_layers_go_with_fewer_layers() -> None:

@@ -241,8 +241,8 @@ def test_a_third_one_that_fails_leaves_two(pair: str, monkeypatch: pytest.Monkey
     answer(model)
 
 
-@pytest.mark.parametrize("name", ["keys", "a.b", "", "values", "training"])
-def test_a_name_that_torch_cannot_keep_tensors_under_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["keys", "a.b", "", "values", "training", "hidden", "weight"])
+def test_a_name_that_torch_or_peft_cannot_keep_tensors_under_is_refused(name: str) -> None:
     for config in (prefix("attention"), parallel()):
         model = stock()
         before = Snapshot(model)

@@ -43,9 +43,9 @@ def halve(model: nn.Module, released: bool = False) -> Callable[[], None]:
     """Let the frozen layers of a classifier, adapted or not, compute in bf16, and return what undoes it.
 
     Linear layers round their frozen weights and their inputs to bf16 (8 bits of mantissa, products summed in fp32).
-    Where attention is lightune's, which computes in fp32 whatever it is given, the hidden states between the layers are
-    bf16 too. Embeddings, the head and all trainable parameters stay as they are. With `released`, the fp32 weights are
-    not read before the change is undone.
+    Where attention is lightune's, which takes either type, the hidden states between the layers are bf16 too.
+    Embeddings, the head and all trainable parameters stay as they are. With `released`, the fp32 weights are not read
+    before the change is undone.
     """
     layers, stack = layer_stack(model), layer_runner(model)
     is_cpu = next(model.parameters()).device.type == "cpu"

@@ -73,7 +73,7 @@ class _Lora(torch.autograd.Function):
         ctx.scale, ctx.level, ctx.trained = scale * (mask.scale if mask else 1.0), mask and mask.level, a.dtype
         a, b = a.to(x.dtype), b.to(x.dtype)
         inner = (mask.cover(rows) if mask else rows) @ a.t()
-        if weight.dtype == torch.float32:  # its product takes the bias along
+        if weight.dtype == rows.dtype == torch.float32:  # its product takes the bias along
             found = linear(rows, weight, bias).addmm_(inner, b.t(), alpha=ctx.scale)
         else:
             found = (rows.to(weight.dtype) @ weight.t()).to(x.dtype)

@@ -38,18 +38,22 @@ def layout_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return kwargs.get(ARGUMENT) or layout_on(kwargs[MASK] if MASK in kwargs else next(iter(args[1:2]), None))
 
 
-def layout_on(mask: torch.Tensor | None) -> Any:
-    """Return the layout that a mask holds, or None; RuntimeError for a packed mask that has lost it."""
+def layout_on(mask: Any) -> Any:
+    """Return the layout that a mask holds, or None; RuntimeError for a packed mask that has lost it.
+
+    In the mask's place GPT-2 gives its layers a cache, and other attention a mask that is no tensor.
+    """
     found = getattr(mask, ATTRIBUTE, None)
-    if found is None and mask is not None and _is_packed(mask):
+    if found is None and _is_packed(mask):
         raise RuntimeError("the layout of a packed batch was lost, as in reentrant checkpointing: use_reentrant=False")
     return found
 
 
-def _is_packed(mask: torch.Tensor) -> bool:
+def _is_packed(mask: Any) -> bool:
     import torch
 
-    return mask.dtype == torch.int16 and mask.ndim == 4 and mask.shape[:3] == (1, 1, 1)
+    is_short = isinstance(mask, torch.Tensor) and mask.dtype == torch.int16
+    return is_short and mask.ndim == 4 and mask.shape[:3] == (1, 1, 1)
 
 
 def with_layout(args: Sequence[Any], kwargs: Mapping[str, Any], layout: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

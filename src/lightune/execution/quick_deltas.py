@@ -234,7 +234,8 @@ def _rounded(frozen: torch.Tensor, work: torch.dtype) -> torch.Tensor:
     version, source, found = _known_rounded.get(frozen, (None, None, None))
     # Assigning `.data` leaves the version. The old memory is kept, so nothing else can come to stand at its place.
     if found is None or version != frozen._version or not source.is_set_to(frozen):
-        found = frozen.to(work)
+        with torch.inference_mode(False):  # a tensor of inference could not be used in training afterwards
+            found = frozen.detach().to(work)
         _known_rounded[frozen] = frozen._version, frozen.data, found
     return found
 

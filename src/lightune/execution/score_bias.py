@@ -107,7 +107,8 @@ def merged(mask: torch.Tensor | None, bias: torch.Tensor) -> torch.Tensor:
         return bias
     if mask.dtype == torch.bool:
         return torch.where(mask, bias, torch.finfo(bias.dtype).min)
-    return bias + mask
+    # fp32's lowest number is infinite in bf16, and kernels want a mask of the queries' type.
+    return bias + mask.clamp(min=torch.finfo(bias.dtype).min).to(bias.dtype)
 
 
 def _between(rows: torch.Tensor, lowest: int, highest: int) -> torch.Tensor:

@@ -65,9 +65,12 @@ class Journal:
         return epoch % every == 0 or epoch in (1, self._epochs)
 
     def close(self) -> None:
-        """Close metrics.jsonl, and let the trackers write what they still hold."""
+        """Close metrics.jsonl."""
         if self._path is not None:
             close_log(self._path)
+
+    def finish_trackers(self) -> None:
+        """Let the trackers write what they still hold, and mark the run as finished."""
         for tracker in self._accelerator.trackers:
             tracker.finish()
 

@@ -20,6 +20,7 @@ from lightune.training.micro_batches import MicroBatches
 from lightune.training.optimizer import Schedule, make_optimizer
 from lightune.training.step_memory import step_memory
 from lightune.training.weight_averaging import WeightAverage
+from lightune.tuners.checked import forget_failed_call
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +112,7 @@ class Step:
         for value in self.trained:
             value.grad = None
         self.passes.forget()
+        forget_failed_call(self.passes.model)
         memory.release(self.passes.accelerator.device)
 
     def _finite(self, value: float, what: str) -> float:

@@ -142,6 +142,7 @@ def train(
         fitted = loop.fit(start)
     finally:
         loop.journal.close()
+    loop.journal.finish_trackers()  # not where it failed: then trackers mark the run as ended by an error
     passes = loop.step.passes
     choices = Choices(precision, fitted.cached, passes.about if passes.records else None)
     rates = job.learning_rate, method.default_learning_rate

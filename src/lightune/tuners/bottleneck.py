@@ -70,6 +70,10 @@ class InputOf:
         """Return it, and keep it no longer; None when the layer was not called."""
         return self._given.pop(threading.get_ident(), None)
 
+    def forget(self) -> None:
+        """Keep no longer what this thread's last call left, if it failed before it was taken."""
+        self.take()
+
     def end(self) -> None:
         """Keep nothing any more."""
         self._hook.remove()
@@ -155,6 +159,11 @@ class BottleneckLayer(CheckedLayer):
         """Remove the hooks that keep the inputs of other layers."""
         for name in list(self.bottleneck_inputs):
             self._stop_reading(name)
+
+    def forget(self) -> None:
+        """Drop the inputs of other layers that this layer was to read in a call that failed."""
+        for given in self.bottleneck_inputs.values():
+            given.forget()
 
     def _stop_reading(self, name: str) -> None:
         if name in self.bottleneck_inputs:

@@ -13,6 +13,8 @@ from torch import nn
 from lightune.tuners.mixed_batches import naming
 from lightune.tuners.undo import ModulesBefore
 
+PARTS = ("weight", "bias", "embedding", "hidden", "out")  # of linear layers, and of a prefix's projection
+
 
 class CheckedLayer(nn.Module, BaseTunerLayer):
     """A tuner's layer that may change other modules (a hook, an attribute), and can undo that."""
@@ -21,6 +23,9 @@ class CheckedLayer(nn.Module, BaseTunerLayer):
 
     def let_go(self) -> None:
         """Undo the changes outside the layer; a second call does nothing."""
+
+    def forget(self) -> None:
+        """Drop what a call of the model left in the layer because it failed before the layer was reached."""
 
     def delete_adapter(self, adapter_name: str) -> None:
         """Delete an adapter; the last one also undoes changes outside the layer, which stays, as LoRA's does."""
@@ -98,12 +103,24 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
 
 
+def forget_failed_call(model: nn.Module) -> None:
+    """Drop what a call of the model that failed left in layers of ours: tensors that hold on to all it computed."""
+    for module in model.modules():
+        if isinstance(module, CheckedLayer):
+            module.forget()
+
+
 def _check_name(adapter_name: str) -> None:
-    """Raise ValueError for a name that torch cannot keep parameters under."""
+    """Raise ValueError for a name that torch cannot keep parameters under, or PEFT cannot save beside others."""
     if "." in adapter_name or not adapter_name or hasattr(nn.ParameterDict(), adapter_name):
         raise ValueError(
             f'"{adapter_name}" cannot be the name of an adapter: torch keeps its tensors under that name. '
             "Give one without a dot that is no attribute of torch.nn.ParameterDict."
+        )
+    if adapter_name in PARTS:
+        raise ValueError(
+            f'"{adapter_name}" cannot be the name of an adapter: a part of its layers has that name, and PEFT would '
+            "leave that part of the other adapters out when it saves them. Give another one."
         )
 
 

@@ -82,7 +82,7 @@ class KVPrefixLayer(CheckedLayer):
         if config.attended == "gated":
             start = torch.zeros(heads.query) if config.init_weights else torch.randn(heads.query)
             self.kv_prefix_gate[adapter_name] = nn.Parameter(start)
-        self._match_base(adapter_name)
+        self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(active, inference_mode=config.inference_mode)
 
     def enter(self, before: AttentionBefore) -> None:
@@ -96,15 +96,18 @@ class KVPrefixLayer(CheckedLayer):
             self.attention_before.release()
             self.attention_before = None
 
-    def _match_base(self, name: str) -> None:
-        """Move a prefix to the device and dtype of the base layer, unless it is still on the meta device."""
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """Move a prefix to the device and dtype of the base layer, unless it is still on the meta device.
+
+        PEFT, which calls this after it has loaded an adapter, looks for a weight of the layer itself.
+        """
         weights = list(self.base_layer.parameters())
         dtype = next((value.dtype for value in weights if value.is_floating_point()), None)  # quantised ones are not
         parts = (self.kv_prefix_states, self.kv_prefix_gate, self.kv_prefix_projection)
-        for part in (part[name] for part in parts if name in part):
+        for part in (part[adapter_name] for part in parts if adapter_name in part):
             for value in part.parameters() if isinstance(part, nn.Module) else [part]:
                 if not value.is_meta:
-                    value.data = value.data.to(weights[0].device, dtype)
+                    value.data = value.data.to(device or weights[0].device, dtype)
 
     def states(self, name: str) -> torch.Tensor:
         """Return the keys and values of an adapter, (2, key/value heads, tokens, head width)."""
