@@ -15,7 +15,8 @@ from transformers import AutoModelForSequenceClassification
 from case_table import case
 from lightune.execution.unpadding import padding_free
 from lightune.tuners.bottleneck import BottleneckConfig
-from lightune.tuners.checked import CheckedLayer
+from lightune.tuners.checked import PARTS, CheckedLayer
+from lightune.tuners.prefix_shapes import Heads, Projection
 from tiny import tiny_config
 from tuner_cases import IDS, WORDS, Snapshot, answer, attentions, parallel, placed, prefix, stock, traces, two
 
@@ -249,6 +250,11 @@ def test_a_name_that_torch_or_peft_cannot_keep_tensors_under_is_refused(name: st
         with pytest.raises(ValueError, match="cannot be the name of an adapter"):
             get_peft_model(model, copy.deepcopy(config), adapter_name=name)
         before.assert_same(model)
+
+
+def test_the_refused_names_are_those_of_all_parts() -> None:
+    parts = Projection(2, 3, Heads(1, 1, 4), zero_values=False)
+    assert {part for name, _ in parts.named_parameters() for part in name.split(".")} == set(PARTS)
 
 
 def with_heads() -> Any:

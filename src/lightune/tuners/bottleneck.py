@@ -71,13 +71,13 @@ class InputOf:
         return self._given.pop(threading.get_ident(), None)
 
     def forget(self) -> None:
-        """Keep no longer what this thread's last call left, if it failed before it was taken."""
-        self.take()
+        """Drop what calls that failed left, in any thread: on a GPU recomputation runs in a thread of autograd's."""
+        self._given.clear()
 
     def end(self) -> None:
         """Keep nothing any more."""
         self._hook.remove()
-        self._given.clear()
+        self.forget()
 
 
 class BottleneckLayer(CheckedLayer):
