@@ -18,6 +18,7 @@ from lightune.errors import TrainingDivergedError
 from lightune.evaluation.evaluate import predict_logits
 from lightune.methods import make_method
 from lightune.sections import Training
+from lightune.training.journal import Journal
 from lightune.training.train import Surroundings, Texts, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,18 @@ def test_no_file_stays_open_also_where_it_fails(fresh: Callable[..., Trial], rat
         trained_by(trial)
     assert (trial.folder / "metrics.jsonl").stat().st_size > 0
     assert [one.path for one in psutil.Process().open_files() if trial.folder in Path(one.path).parents] == []
+
+
+@pytest.mark.parametrize(("rate", "finished"), [(5e-3, 1), (1e30, 0)])
+def test_trackers_are_finished_only_where_the_training_is(
+    fresh: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, rate: float, finished: int
+) -> None:
+    """A tracker that is not told the end marks the run as ended by an error."""
+    calls: list[Journal] = []
+    monkeypatch.setattr(Journal, "finish_trackers", lambda journal: calls.append(journal))
+    with nullcontext() if rate < 1 else pytest.raises(TrainingDivergedError):
+        trained_by(fresh(learning_rate=rate))
+    assert len(calls) == finished
 
 
 def test_without_a_rate_it_is_the_methods_own(fresh: Callable[..., Trial]) -> None:
