@@ -1,7 +1,7 @@
 """The experiment that the project began with: four methods on a few hundred texts, beside the Trainer's LoRA and full.
 
 python -m benchmarks.seed_experiment MODEL --train FILE --test FILE [--seeds 0 1 2] [--examples 500] [--epochs 5]
-                                     [--json docs/seed_experiment.json] [--page]
+                                     [--arms LoRA 'LoRA, Trainer'] [--json docs/seed_experiment.json] [--page]
 
 Each arm has the same 500 labels with each seed: lightune sets a fifth of them aside to choose the epoch and to
 calibrate, the Trainer trains on all of them. Both train for as many epochs at the same rate, which is the method's
@@ -70,7 +70,7 @@ def main() -> None:
     setup = SetUp(given.model, given.train, given.test, given.examples, given.epochs)
     kept = opened(given.json, setup)
     require_usable(setup, given.seeds[0])
-    for arm, seed in [] if given.page else missing(kept["arms"], given.seeds):
+    for arm, seed in [] if given.page else missing(kept["arms"], given.seeds, given.arms):
         print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
         found = alone(setup, arm, seed)
         if found is not None:
@@ -97,6 +97,7 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--train", required=True, help="a file with the columns text and label")
     found.add_argument("--test", required=True, help="another one")
     found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    found.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="only these arms")
     found.add_argument("--examples", type=int, default=500, help="texts to train on, and as many to test on")
     found.add_argument("--epochs", type=int, default=5)
     found.add_argument(
@@ -117,10 +118,10 @@ def opened(path: Path, setup: SetUp) -> dict[str, Any]:
     return kept
 
 
-def missing(kept: dict[str, Any], seeds: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield the arms and seeds that are not among the saved figures, all arms of a seed together."""
+def missing(kept: dict[str, Any], seeds: list[int], arms: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield these arms' seeds that are not among the saved figures, all arms of a seed together."""
     for seed in seeds:
-        yield from ((arm, seed) for arm in ARMS if str(seed) not in kept.get(arm, {}))
+        yield from ((arm, seed) for arm in arms if str(seed) not in kept.get(arm, {}))
 
 
 def alone(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | None:

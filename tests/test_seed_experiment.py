@@ -66,8 +66,9 @@ def test_intervals_are_students_and_of_ratios_on_the_logarithm() -> None:
 
 def test_an_arm_that_is_saved_is_not_measured_again() -> None:
     found = {"LoRA": {"0": {}, "1": {}}, "prefix tuning": {"1": {}}}
-    assert list(missing(found, [1])) == [(arm, 1) for arm in list(ARMS)[2:]]
-    assert next(iter(missing(found, [0, 1]))) == ("prefix tuning", 0)
+    assert list(missing(found, [1], ARMS)) == [(arm, 1) for arm in list(ARMS)[2:]]
+    assert list(missing(found, [1], ["LoRA", "full fine-tuning"])) == [("full fine-tuning", 1)]
+    assert next(iter(missing(found, [0, 1], ARMS))) == ("prefix tuning", 0)
 
 
 def test_an_arm_that_cannot_be_trained_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,8 @@ class Layout:
     `real` is the index of each token in the flattened batch. `ends` (texts + 2), int32, is where each text ends among
     the tokens: the first entry is 0, the last is the end of all tokens. With `narrows`, the last layer computes only
     the first token of each text. The last `filling` tokens are copies of the first one and form a text of their own,
-    which no other text sees. Made for one batch and passed along with it, so that nothing is kept between calls.
+    which no other text sees. `head_reads` is "first" or "last" where the last layer's feed-forward part computes only
+    that token of each text. Made for one batch and passed along with it, so that nothing is kept between calls.
     """
 
     shape: tuple[int, int]
@@ -74,6 +75,7 @@ class Layout:
     groups: tuple[Group, ...]
     narrows: bool = False
     filling: int = 0
+    head_reads: str = ""
     places: dict[int, Places] = field(default_factory=dict)  # by the number of heads, when it is asked for
 
     @classmethod
@@ -108,6 +110,11 @@ class Layout:
     def firsts(self) -> torch.Tensor:
         """The index of each text's first token, (texts)."""
         return self.ends[:-2]
+
+    @property
+    def read(self) -> torch.Tensor:
+        """The index of each text's token that `head_reads` names, (texts)."""
+        return (self.ends[1:-1] - 1 if self.head_reads == "last" else self.firsts).long()
 
     @property
     def longest_grid(self) -> int:

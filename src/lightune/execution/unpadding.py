@@ -14,6 +14,7 @@ from lightune.execution import own_attention
 from lightune.execution.attention import NAME
 from lightune.execution.attention_switch import use_attention, uses_attention
 from lightune.execution.execution import Execution, execution_of, is_own_hook, keeps_rows, own_hook
+from lightune.execution.last_feed_forward import LastFeedForward
 from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
 from lightune.execution.stack_output import with_hidden_states
 from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, stock_classifier
@@ -93,6 +94,7 @@ class Unpadder:
         # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
         self._key_value = self._keys_and_values() if reads_first else []
+        self._feed_forward = LastFeedForward(stock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:
         """Return itself: the hooks in a copied model still belong to this unpadder, which does nothing there."""
@@ -108,6 +110,8 @@ class Unpadder:
             ]
             if len(self._key_value) == 2:
                 self._handles.append(self._last.register_forward_pre_hook(self.narrow, with_kwargs=True))
+            if self._feed_forward.is_known:
+                self._handles += self._feed_forward.register()
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
     def close(self) -> bool:
@@ -131,7 +135,7 @@ class Unpadder:
         if keeps_rows():
             return None
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
-        layout = self._layout(given, opened[-1] and self._narrows())
+        layout = self._layout(given, opened[-1] and self._is_unread())
         if layout is None:
             # A cache that nobody asked for takes memory, and holds values in the dtype of rotated keys.
             is_plain = "use_cache" in self._names and not any(given.get(name) for name in (*LEFT_ALONE, "use_cache"))
@@ -148,11 +152,10 @@ class Unpadder:
             given["use_cache"] = False
         return (), given
 
-    def _narrows(self) -> bool:
-        """Whether the last layer can compute only first tokens: keys and values are found, no hook reads its output."""
-        if len(self._key_value) != 2 or self._base._forward_hooks or self._layers[-1]._forward_hooks:
-            return False
-        return all(is_own_hook(hook) for hook in self._stack._forward_hooks.values())
+    def _is_unread(self) -> bool:
+        """Whether no hook reads the output of the last layer, so that it may compute only what the head reads."""
+        behind = (self._base, self._stack, self._layers[-1])
+        return all(is_own_hook(hook) for module in behind for hook in module._forward_hooks.values())
 
     def _keys_and_values(self) -> list[nn.Module]:
         """Return the key and value modules of the last layer, adapted or not, as far as they are found."""
@@ -198,7 +201,7 @@ class Unpadder:
         counted = (ids != pad).long()
         return counted.cumsum(1) * counted + pad
 
-    def _layout(self, given: dict[str, Any], narrows: bool) -> Layout | None:
+    def _layout(self, given: dict[str, Any], is_unread: bool) -> Layout | None:
         """Return how to drop the padding of a call; None where there is no padding or it must stay."""
         import torch
 
@@ -209,6 +212,7 @@ class Unpadder:
         is_left = any(given.get(name) or getattr(self._base.config, name, False) for name in LEFT_ALONE)
         if is_left or getattr(mask, "ndim", 0) != 2 or "ragged" in given:
             return None
+        narrows = is_unread and len(self._key_value) == 2
         known, multiple = self._execution.batch_of(mask), self._execution.row_multiple
         if known is not None and known.layout is not None:
             return replace(known.layout, narrows=narrows)
@@ -217,4 +221,8 @@ class Unpadder:
         on_host = mask.cpu() if known is None or known.host_mask is None else known.host_mask
         alone = Alone.of_one(on_host, narrows, mask.device) if multiple == 1 else None
         step = GRID_STEP if multiple > 1 and torch.is_grad_enabled() else 1
-        return alone or Layout.of(on_host, narrows, multiple, mask.device, step)
+        found = alone or Layout.of(on_host, narrows, multiple, mask.device, step)
+        if found is None or not is_unread:
+            return found
+        pad = self._base.config.get_text_config().pad_token_id
+        return replace(found, head_reads=self._feed_forward.reads_of(given.get("input_ids"), mask, pad))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 Paths = str | tuple[str, ...]
 
@@ -15,7 +15,9 @@ class Architecture:
     `layers` is the path of the layer stack from the model's root. Each role is a path inside one layer, or several (a
     gated feed-forward part has two inputs); a fused projection is listed under each of its roles. `counts_from_pad`
     says that position numbers begin after the pad id. `projects_input` says that a layer's key and value modules take
-    its input directly. The head, outside the base model, is derived from the model itself (derived_head.py).
+    its input directly. `head_reads` says which token of each text a stock classifier reads of layers that do not:
+    "first" if the configuration's `classifier_pooling` is "cls", "last"; empty if it is not known. The head, outside
+    the base model, is derived from the model itself (derived_head.py).
     """
 
     layers: str
@@ -28,6 +30,7 @@ class Architecture:
     attention: Paths
     counts_from_pad: bool = False
     projects_input: bool = False
+    head_reads: Literal["first", "last", ""] = ""
 
     def paths(self, role: str) -> tuple[str, ...]:
         """Return the paths, inside one layer, of the modules that play the role."""
@@ -61,6 +64,7 @@ _LLAMA_LIKE = Architecture(
     ffn_in=("mlp.gate_proj", "mlp.up_proj"),
     ffn_out="mlp.down_proj",
     attention="self_attn",
+    head_reads="last",
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -114,6 +118,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="mlp.Wi",
         ffn_out="mlp.Wo",
         attention="attn",
+        head_reads="first",
     ),
     "gpt2": Architecture(
         layers="transformer.h",
@@ -124,6 +129,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ffn_in="mlp.c_fc",
         ffn_out="mlp.c_proj",
         attention="attn",
+        head_reads="last",
     ),
     "opt": replace(
         _LLAMA_LIKE, layers="model.decoder.layers", attention_out="self_attn.out_proj", ffn_in="fc1", ffn_out="fc2"
