@@ -32,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 THINNED = (
     "Where layers were left out, the usual size takes too long here. That favours lightune with a decoder: in the last"
-    " layer it computes one position of each text, and that layer is a larger part of the whole."
+    " feed-forward part it computes one token of each text, and that part is then more of the whole."
 )
 
 

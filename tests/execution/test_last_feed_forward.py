@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from typing import Any
 
 import pytest
 import torch
 
+from lightune.execution.execution import own_hook
 from lightune.execution.unpadding import padding_free
 from lightune.methods import make_method
 from lightune.models.architectures import ARCHITECTURES
@@ -29,7 +32,7 @@ def lively(load_lively: Any, architecture: str) -> Any:
 def tokens_at(module: torch.nn.Module) -> list[int]:
     """Return a list that will hold how many tokens the linear layer saw in each call."""
     seen: list[int] = []
-    module.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, -2).shape[0]))
+    module.register_forward_pre_hook(own_hook(lambda _, args: seen.append(args[0].flatten(0, -2).shape[0])))
     return seen
 
 
@@ -52,9 +55,13 @@ def test_only_tokens_that_are_read_are_computed_and_gradients_are_the_same(load_
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", ["gpt2", "modernbert"])
 def test_every_kind_of_adapter_is_trained_alike(load_lively: Any, architecture: str, method: str) -> None:
-    model, batch = adapted(make_method(method), lively(load_lively, architecture))
+    loaded = lively(load_lively, architecture)
+    model, batch = adapted(make_method(method), loaded)
     wanted = answers(model, batch, is_ragged=False)
+    last = tokens_at(feed_forward(loaded, -1))
     assert largest_difference(answers(model, batch, True, logits_only=True), wanted) < LIMIT
+    if method != "prompt_tuning":  # whose hooks on the head need every position
+        assert last == [len(batch["attention_mask"])]
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
@@ -81,31 +88,90 @@ def test_a_mean_over_all_tokens_needs_all_of_them(load_lively: Any) -> None:
     assert last == [int(batch["attention_mask"].sum())]
 
 
-@pytest.mark.parametrize("place", ["transformer", "transformer.h.1"])
-def test_whoever_listens_behind_the_layers_gets_every_token(load_lively: Any, place: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["transformer", "transformer.h.1", "transformer.ln_f", "score", "transformer.h.1.mlp"]
+)
+@pytest.mark.parametrize("before", [True, False], ids=["before it", "after it"])
+def test_whoever_listens_there_gets_every_token(load_lively: Any, place: str, before: bool) -> None:
     loaded = lively(load_lively, "gpt2")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()
-    model.get_submodule(place).register_forward_hook(lambda *_: None)
+    if before and place in ("transformer", "transformer.h.1"):
+        pytest.skip("before the last feed-forward part every token is there")
+    module = model.get_submodule(place)
+    heard: list[torch.Tensor] = []
+    if before:
+        module.register_forward_pre_hook(lambda _, args: heard.append(args[0]))
+    else:
+        module.register_forward_hook(lambda _, args, output: heard.append(args[0] if args else output[0]))
     last = tokens_at(feed_forward(loaded, -1))
-    with torch.no_grad(), padding_free(model, logits_only=True):
-        model(**batch)
+    logits = answered(model, batch)
     assert last == [int(batch["attention_mask"].sum())]
+    assert (logits - answered(model, batch, logits_only=False)).abs().max() < LIMIT
+    assert torch.equal(heard[0], heard[1])
 
 
-def test_outside_of_the_context_and_after_an_error_every_token_is_computed(load_lively: Any) -> None:
+def answered(model: Any, batch: dict[str, torch.Tensor], logits_only: bool = True) -> torch.Tensor:
+    with torch.no_grad(), padding_free(model, logits_only):
+        logits: torch.Tensor = model(**batch).logits
+    return logits
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_outside_of_the_context_and_after_an_error_every_token_is_computed(
+    load_lively: Any, error: type[BaseException]
+) -> None:
+    loaded = lively(load_lively, "gpt2")
+    batch, model = batch_of(loaded, texts()), loaded.model.eval()
+    alone = batch_of(loaded, texts((40,)))  # a batch without padding, longer than the others
+    wanted = model(**batch).logits, model(**alone).logits
+
+    @own_hook
+    def fail(*_: Any) -> None:
+        raise error
+
+    with torch.no_grad(), padding_free(model, logits_only=True):
+        breaking = feed_forward(loaded, -1).register_forward_pre_hook(fail)
+        with pytest.raises(error):
+            model(**batch)
+        breaking.remove()
+        last = tokens_at(feed_forward(loaded, -1))
+        assert (model(**alone).logits - wanted[1]).abs().max() < LIMIT
+    assert last == [alone["input_ids"].numel()]
+    assert (model(**batch).logits - wanted[0]).abs().max() < LIMIT
+    assert last[1:] == [batch["input_ids"].numel()]
+    answered(model, batch, logits_only=False)  # whoever wants more than logits gets every token
+    assert last[2:] == [int(batch["attention_mask"].sum())]
+
+
+def test_a_copy_made_meanwhile_and_a_context_within_answer_alike(load_lively: Any) -> None:
     loaded = lively(load_lively, "gpt2")
     batch, model = batch_of(loaded, texts()), loaded.model.eval()
     wanted = model(**batch).logits
-    breaking = feed_forward(loaded, -1).register_forward_pre_hook(lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError), padding_free(model, logits_only=True):
-        model(**batch)
-    breaking.remove()
-    last = tokens_at(feed_forward(loaded, -1))
-    assert (model(**batch).logits - wanted).abs().max() < LIMIT
-    assert last == [batch["input_ids"].numel()]
-    with torch.no_grad(), padding_free(model):  # whoever wants more than logits gets every token
-        model(**batch)
-    assert last[1:] == [int(batch["attention_mask"].sum())]
+    with padding_free(model, logits_only=True):
+        copied = copy.deepcopy(model)
+        with padding_free(model, logits_only=False):
+            inner = model(**batch).logits
+        outer = model(**batch).logits
+        found = copied(**batch).logits
+    for logits in (inner, outer, found, copied(**batch).logits, answered(copied, batch)):
+        assert (logits - wanted).abs().max() < LIMIT
+
+
+def test_two_threads_want_different_things(load_lively: Any) -> None:
+    loaded = lively(load_lively, "gpt2")
+    batch, model = batch_of(loaded, texts()), loaded.model.eval()
+    wanted, found = answered(model, batch, logits_only=False), []
+
+    def answer(logits_only: bool) -> None:
+        found.extend(answered(model, batch, logits_only) for _ in range(5))
+
+    threads = [threading.Thread(target=answer, args=(at % 2 == 0,)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20
+    assert max(float((logits - wanted).abs().max()) for logits in found) < LIMIT
 
 
 @pytest.mark.parametrize("leaves_early", [False, True], ids=["backward inside", "backward outside"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lightune.execution.execution import execution_of
+from lightune.execution.execution import execution_of, own_hook
 from lightune.execution.unpadding import supported
 from lightune.methods import METHODS, make_method
 from lightune.models.architectures import ARCHITECTURES as TABLE
@@ -61,6 +61,7 @@ def rows_seen(loaded: Any) -> list[int]:
     """Return a list that will hold how many tokens each linear layer of each layer saw."""
     seen: list[int] = []
 
+    @own_hook
     def see(module: Any, args: Any) -> None:
         if args[0].ndim == 3:  # DeBERTa-v2 also projects distances, (distances, width)
             seen.append(args[0].flatten(0, -2).shape[0])

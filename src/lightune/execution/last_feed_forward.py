@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lightune.execution.execution import own_hook
+from lightune.execution.execution import is_own_hook, own_hook
 from lightune.execution.layout_argument import layout_in
 from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack
 from lightune.models.architectures import ARCHITECTURES
@@ -24,11 +24,14 @@ class LastFeedForward:
     Attention needs its keys and values of all tokens, and a layer that normalises its input before attention adds all
     of them up again; so only this part is narrowed. That is for layers whose `projects_input` is not set; the others
     are given the first tokens alone (unpadding.py). The tokens are those of the layout that the layer is called with.
+    Somebody else's hook in the layer, or anywhere outside of the layers, needs every token.
     """
 
     def __init__(self, stock: Any) -> None:
         row, self.reads = ARCHITECTURES[stock.config.model_type], _read_by_head(stock)
         self._layer = layer_stack(stock)[-1]
+        inside = {part for layer in layer_stack(stock) for part in layer.modules()}
+        self._watched = [*self._layer.modules(), *(part for part in stock.modules() if part not in inside)]
         self._checkpointed = (self._layer, layer_runner(stock), stock.base_model)
         named = {name.replace(".base_layer", ""): part for name, part in reversed([*self._layer.named_modules()])}
         self._into = [named[path] for path in row.paths("ffn_in") if path in named]
@@ -60,9 +63,9 @@ class LastFeedForward:
         """
         if not self.is_known or mask.device.type != "cpu" or self._is_checkpointed():
             return ""
-        if self.reads == "last" and (ids is None or pad is None or not torch.equal(_last(ids != pad), _last(mask))):
+        if self.reads == "last" and (ids is None or pad is None or not _same_last(ids != pad, mask.bool())):
             return ""
-        return self.reads
+        return "" if any(_has_foreign_hook(part) for part in self._watched) else self.reads
 
     def _is_checkpointed(self) -> bool:
         """Whether gradient checkpointing is on: it repeats a layer's inside without the hooks around the layer."""
@@ -71,8 +74,11 @@ class LastFeedForward:
     @own_hook
     def begin(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note which tokens the head reads of this call's batch."""
+        if layer is not self._layer:
+            return
         layout: Layout | None = layout_in(args, kwargs)
-        if layer is self._layer and layout is not None and layout.head_reads:
+        self._chosen.pop(threading.get_ident(), None)  # a KeyboardInterrupt in the layer ends it without `end`
+        if layout is not None and layout.head_reads:
             self._chosen[threading.get_ident()] = layout.read, len(layout.real)
 
     @own_hook
@@ -108,6 +114,12 @@ def _read_by_head(stock: Any) -> Literal["first", "last", ""]:
     return "" if reads == "first" and stock.config.classifier_pooling != "cls" else reads
 
 
-def _last(marked: torch.Tensor) -> torch.Tensor:
-    """Return the last marked position of each row."""
-    return (marked * torch.arange(marked.shape[1])).argmax(1)
+def _same_last(some: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether the last marked position is the same in each row of two masks."""
+    positions = torch.arange(some.shape[1])
+    return torch.equal((some * positions).argmax(1), (others * positions).argmax(1))
+
+
+def _has_foreign_hook(part: nn.Module) -> bool:
+    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
+    return not all(map(is_own_hook, hooks))

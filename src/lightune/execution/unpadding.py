@@ -41,10 +41,10 @@ def padding_free(model: nn.Module, logits_only: bool = False) -> Iterator[None]:
     """Let the calls that this thread makes of a classifier, adapted or not, run without padding where that is possible.
 
     Callers, hooks on the base model and heads see padded batches as before, with zeros at padding. With `logits_only`,
-    only the logits are wanted: if a stock head reads only the first token, the last layer computes only that token and
-    leaves zeros elsewhere, unless there is a hook after it. Nothing changes for a model whose attention cannot be
-    replaced. The attention function stays in place afterwards; without padding to drop it does the same as
-    transformers' own.
+    only the logits are wanted: if a stock head reads only one token, the last layer, or its feed-forward part, computes
+    only that token, and what it leaves of the others means nothing, unless there is a hook after it. Nothing changes
+    for a model whose attention cannot be replaced. The attention function stays in place afterwards; without padding to
+    drop it does the same as transformers' own.
     """
     stock = stock_classifier(model)
     if stock is None or not supported(stock):
@@ -88,9 +88,9 @@ class Unpadder:
         self._execution, self._base = execution, stock.base_model
         self._names = _arguments(type(stock.base_model).forward)
         self._row = ARCHITECTURES[stock.config.model_type]
-        self._layers, self._stack = layer_stack(stock), layer_runner(stock)
+        self._stack = layer_runner(stock)
         self._own = own_attention.attention_modules(stock)
-        self._last = self._layers[-1]  # a stand-in may take its place for a call
+        self._last = layer_stack(stock)[-1]  # a stand-in may take its place for a call
         # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
         self._key_value = self._keys_and_values() if reads_first else []
@@ -154,7 +154,7 @@ class Unpadder:
 
     def _is_unread(self) -> bool:
         """Whether no hook reads the output of the last layer, so that it may compute only what the head reads."""
-        behind = (self._base, self._stack, self._layers[-1])
+        behind = (self._base, self._stack, self._last)
         return all(is_own_hook(hook) for module in behind for hook in module._forward_hooks.values())
 
     def _keys_and_values(self) -> list[nn.Module]:
