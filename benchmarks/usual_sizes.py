@@ -1,8 +1,8 @@
 """The usual base size of every architecture: where its real weights are, else a configuration for random ones.
 
-A random model has the vocabulary of minilm's tokenizer, which splits its texts: an embedding is looked up and never
-multiplied, so its length changes memory and not time. Where the usual size is too large for a laptop the width stays,
-there are fewer layers, and the size says so.
+A random model has the vocabulary of minilm's tokenizer, which splits its texts (Qwen2's has one of its own kind, made
+of the embedded reviews): an embedding is looked up and never multiplied, so its length changes memory and not time.
+Where the usual size is too large for a laptop the width stays, there are fewer layers, and the size says so.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, Qwen2Tokenizer
 
-from benchmarks.measuring import SEED
+from benchmarks.measuring import SEED, load_texts
 
 Options = dict[str, Any]
 
@@ -118,14 +118,23 @@ def laid_out(name: str, bases: Path | None, place: Path) -> tuple[str, str]:
 
 
 def random_weights(base: Base, place: Path) -> str:
-    """Save a random model and minilm's tokenizer; return the folder."""
-    from lightune.models.load import find_model
-    from lightune.models.tokenizer_files import load_tokenizer
-
-    source = find_model("minilm")
-    tokenizer = load_tokenizer(source.name, source.folder)
+    """Save a random model and its tokenizer; return the folder."""
+    tokenizer = _tokenizer_for(base.architecture)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         AutoModel.from_config(base.config(len(tokenizer))).save_pretrained(place)
     tokenizer.save_pretrained(place)
     return str(place)
+
+
+def _tokenizer_for(architecture: str) -> Any:
+    """Return minilm's tokenizer; for Qwen2, whose folders transformers reads with its own class, one of that class."""
+    from lightune.models.load import find_model
+    from lightune.models.tokenizer_files import load_tokenizer
+
+    source = find_model("minilm")
+    known = load_tokenizer(source.name, source.folder)
+    if architecture != "qwen2":
+        return known
+    _, reviews, _ = load_texts(None, 2000)
+    return Qwen2Tokenizer().train_new_from_iterator(reviews, len(known))
