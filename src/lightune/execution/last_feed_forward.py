@@ -9,7 +9,7 @@ import torch
 
 from lightune.execution.execution import is_own_hook, own_hook
 from lightune.execution.layout_argument import layout_in
-from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack
+from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, modules_within
 from lightune.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -27,15 +27,12 @@ class LastFeedForward:
     Somebody else's hook in the layer, or anywhere outside of the layers, needs every token.
     """
 
-    def __init__(self, stock: Any) -> None:
-        row, self.reads = ARCHITECTURES[stock.config.model_type], _read_by_head(stock)
+    def __init__(self, stock: Any, reads: Literal["first", "last"], into: list[nn.Module], out: nn.Module) -> None:
+        self.reads, self._into, self._out = reads, into, out
         self._layer = layer_stack(stock)[-1]
         inside = {part for layer in layer_stack(stock) for part in layer.modules()}
         self._watched = [*self._layer.modules(), *(part for part in stock.modules() if part not in inside)]
         self._checkpointed = (self._layer, layer_runner(stock), stock.base_model)
-        named = {name.replace(".base_layer", ""): part for name, part in reversed([*self._layer.named_modules()])}
-        self._into = [named[path] for path in row.paths("ffn_in") if path in named]
-        self._out = [named[path] for path in row.paths("ffn_out") if path in named]
         # By thread, for as long as it is in the layer: the tokens to compute, and how many there are in all.
         self._chosen: dict[int, tuple[torch.Tensor, int]] = {}
 
@@ -43,25 +40,29 @@ class LastFeedForward:
         """Return itself: the hooks in a copied model still belong to this one, and do nothing there."""
         return self
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the head reads one token of each text, and the modules of this part are found."""
-        return bool(self.reads and self._into) and len(self._out) == 1
+    @classmethod
+    def of(cls, stock: Any) -> LastFeedForward | None:
+        """Return it for a model; None where the head reads more, or the modules of this part are not found."""
+        reads, row, layer = _read_by_head(stock), ARCHITECTURES[stock.config.model_type], layer_stack(stock)[-1]
+        if not reads:
+            return None
+        into, out = (modules_within(layer, row.paths(role)) for role in ("ffn_in", "ffn_out"))
+        return cls(stock, reads, into, out[0]) if into and len(out) == 1 else None
 
     def register(self) -> list[Any]:
         """Return the handles of the hooks that do it."""
         # First and last of all, so that an adapter's own hooks there see the same tokens.
         into = [part.register_forward_pre_hook(self.choose, prepend=True) for part in self._into]
-        out = [part.register_forward_hook(self.spread) for part in self._out]
+        out = self._out.register_forward_hook(self.spread)
         begin = self._layer.register_forward_pre_hook(self.begin, with_kwargs=True)
-        return [*into, *out, begin, self._layer.register_forward_hook(self.end, always_call=True)]
+        return [*into, out, begin, self._layer.register_forward_hook(self.end, always_call=True)]
 
     def reads_of(self, ids: torch.Tensor | None, mask: torch.Tensor, pad: int | None) -> Literal["first", "last", ""]:
         """Return which token the head reads of each text of a batch (texts, positions) on a CPU; "" where unknown.
 
         transformers' causal classifiers read the last token that is not the pad token, which may be within the text.
         """
-        if not self.is_known or mask.device.type != "cpu" or self._is_checkpointed():
+        if mask.device.type != "cpu" or self._is_checkpointed():
             return ""
         if self.reads == "last" and (ids is None or pad is None or not _same_last(ids != pad, mask.bool())):
             return ""
@@ -99,7 +100,7 @@ class LastFeedForward:
     def spread(self, part: nn.Module, _: Any, output: torch.Tensor) -> torch.Tensor | None:
         """(..., texts, width) -> (..., tokens, width), zero for the others"""
         chosen = self._chosen.get(threading.get_ident())
-        if chosen is None or part not in self._out:
+        if chosen is None or part is not self._out:
             return None
         tokens, count = chosen
         whole = output.new_zeros(*output.shape[:-2], count, output.shape[-1])

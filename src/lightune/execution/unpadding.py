@@ -17,7 +17,13 @@ from lightune.execution.execution import Execution, execution_of, is_own_hook, k
 from lightune.execution.last_feed_forward import LastFeedForward
 from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
 from lightune.execution.stack_output import with_hidden_states
-from lightune.models.anatomy import is_stock_sequence_classifier, layer_runner, layer_stack, stock_classifier
+from lightune.models.anatomy import (
+    is_stock_sequence_classifier,
+    layer_runner,
+    layer_stack,
+    modules_within,
+    stock_classifier,
+)
 from lightune.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -94,7 +100,7 @@ class Unpadder:
         # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
         self._key_value = self._keys_and_values() if reads_first else []
-        self._feed_forward = LastFeedForward(stock)
+        self._feed_forward = LastFeedForward.of(stock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:
         """Return itself: the hooks in a copied model still belong to this unpadder, which does nothing there."""
@@ -110,7 +116,7 @@ class Unpadder:
             ]
             if len(self._key_value) == 2:
                 self._handles.append(self._last.register_forward_pre_hook(self.narrow, with_kwargs=True))
-            if self._feed_forward.is_known:
+            if self._feed_forward is not None:
                 self._handles += self._feed_forward.register()
         self._threads.setdefault(threading.get_ident(), []).append(logits_only)
 
@@ -159,9 +165,7 @@ class Unpadder:
 
     def _keys_and_values(self) -> list[nn.Module]:
         """Return the key and value modules of the last layer, adapted or not, as far as they are found."""
-        named = {name.replace(".base_layer", ""): module for name, module in reversed([*self._last.named_modules()])}
-        paths = [path for role in ("key", "value") for path in self._row.paths(role)]
-        return [named[path] for path in paths if path in named]
+        return modules_within(self._last, [path for role in ("key", "value") for path in self._row.paths(role)])
 
     @own_hook
     def narrow(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
@@ -222,7 +226,7 @@ class Unpadder:
         alone = Alone.of_one(on_host, narrows, mask.device) if multiple == 1 else None
         step = GRID_STEP if multiple > 1 and torch.is_grad_enabled() else 1
         found = alone or Layout.of(on_host, narrows, multiple, mask.device, step)
-        if found is None or not is_unread:
+        if found is None or self._feed_forward is None or not is_unread:
             return found
         pad = self._base.config.get_text_config().pad_token_id
         return replace(found, head_reads=self._feed_forward.reads_of(given.get("input_ids"), mask, pad))

@@ -81,6 +81,12 @@ def layer_runner(model: nn.Module) -> nn.Module:
     return found
 
 
+def modules_within(layer: nn.Module, paths: Iterable[str]) -> list[nn.Module]:
+    """Return the modules at these paths inside a layer, adapted or not, as far as they are found."""
+    named = {name.replace(".base_layer", ""): module for name, module in reversed([*layer.named_modules()])}
+    return [named[path] for path in paths if path in named]
+
+
 def is_stock_sequence_classifier(model: nn.Module) -> bool:
     """Say whether transformers itself defines the model's class, with a head that classifies whole texts."""
     kind = type(model)
