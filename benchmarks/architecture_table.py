@@ -24,7 +24,8 @@ training in matrix products, lightune's and the expert's; those inside fused att
 what the ratio to the expert's would be if all but its products took no time: both sides need nearly the same ones.
 "Gradient" is the relative difference from the padded model's in fp32; OPT's ReLUs turn rounding near zero into more,
 and in fp64 it is 6e-15. Random weights have minilm's vocabulary, or Qwen2's a small one of its kind. Answering,
-lightune takes batches of its own size, and Trainer those of the row.
+lightune takes batches of its own size, and Trainer those of the row. A round of long texts is one batch, which both
+Trainers pad alike in training.
 """
 BASE_NAMES = list(BASES)
 COLUMNS = (

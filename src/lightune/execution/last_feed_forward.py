@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -44,7 +45,7 @@ class LastFeedForward:
     def of(cls, stock: Any) -> LastFeedForward | None:
         """Return it for a model; None where the head reads more, or the modules of this part are not found."""
         reads, row, layer = _read_by_head(stock), ARCHITECTURES[stock.config.model_type], layer_stack(stock)[-1]
-        if not reads:
+        if not reads or reads_elsewhere(layer):
             return None
         into, out = (modules_within(layer, row.paths(role)) for role in ("ffn_in", "ffn_out"))
         return cls(stock, reads, into, out[0]) if into and len(out) == 1 else None
@@ -113,6 +114,16 @@ def _read_by_head(stock: Any) -> Literal["first", "last", ""]:
         return ""
     reads = ARCHITECTURES[stock.config.model_type].head_reads
     return "" if reads == "first" and stock.config.classifier_pooling != "cls" else reads
+
+
+def reads_elsewhere(layer: nn.Module, apart: Iterable[nn.Module] = ()) -> bool:
+    """Whether an adapter in a layer reads the input of a module outside of it, or one in modules `apart` reads any.
+
+    The former has all tokens where this layer has some, and the latter are computed before the rest of the layer.
+    """
+    inside, first = set(layer.modules()), {part for module in apart for part in module.modules()}
+    reading = [(part, source.layer) for part in inside for source in getattr(part, "bottleneck_inputs", {}).values()]
+    return any(part in first or source not in inside for part, source in reading)
 
 
 def _same_last(some: torch.Tensor, others: torch.Tensor) -> bool:

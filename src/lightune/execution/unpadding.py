@@ -14,7 +14,7 @@ from lightune.execution import own_attention
 from lightune.execution.attention import NAME
 from lightune.execution.attention_switch import use_attention, uses_attention
 from lightune.execution.execution import Execution, execution_of, is_own_hook, keeps_rows, own_hook
-from lightune.execution.last_feed_forward import LastFeedForward
+from lightune.execution.last_feed_forward import LastFeedForward, reads_elsewhere
 from lightune.execution.layout_argument import layout_in, on_mask, with_layout, without_values
 from lightune.execution.stack_output import with_hidden_states
 from lightune.models.anatomy import (
@@ -99,7 +99,8 @@ class Unpadder:
         self._last = layer_stack(stock)[-1]  # a stand-in may take its place for a call
         # The stock heads of sequence classification read only the first token; others may read more.
         reads_first = self._row.projects_input and is_stock_sequence_classifier(stock)
-        self._key_value = self._keys_and_values() if reads_first else []
+        found = self._keys_and_values() if reads_first else []
+        self._key_value = [] if reads_elsewhere(self._last, found) else found
         self._feed_forward = LastFeedForward.of(stock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unpadder:

@@ -60,6 +60,7 @@ class InputOf:
 
     def __init__(self, layer: nn.Module) -> None:
         """Keep it from now on."""
+        self.layer = layer
         self._given: dict[int, torch.Tensor] = {}
         self._hook = layer.register_forward_pre_hook(self._note)
 
