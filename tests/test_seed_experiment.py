@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import seed_experiment
 from benchmarks.measuring import figures_file
-from benchmarks.seed_experiment import SetUp, alone, flags, missing, opened, require_usable
+from benchmarks.seed_experiment import SetUp, alone, flags, measured, missing, opened, require_usable
 from benchmarks.seed_page import ARMS, interval, of_ratios, results
 
 MACHINE = {
@@ -75,6 +76,20 @@ def test_an_arm_that_cannot_be_trained_says_why(tmp_path: Path, capsys: pytest.C
     nothing = str(tmp_path / "none.csv")
     assert alone(SetUp("minilm", nothing, nothing, 60, 1), "LoRA", 0) is None
     assert "LoRA, seed 0: not measured. DATA-001" in capsys.readouterr().err
+
+
+def test_the_trainer_trains_on_the_validation_texts_too_but_in_one_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def trained(recipe: Any, with_validation: bool) -> dict[str, Any]:
+        asked.append((recipe.method.name, with_validation))
+        return {"peak": 0.0}
+
+    monkeypatch.setattr(seed_experiment, "trainers", trained)
+    setup = SetUp("minilm", "train.csv", "test.csv", 60, 1)
+    for arm in ("LoRA, Trainer", "full fine-tuning, Trainer", seed_experiment.FEWER):
+        measured(setup, arm, 0)
+    assert asked == [("lora", True), ("full", True), ("lora", False)]
 
 
 def test_what_cannot_be_used_is_said_before_anything_is_measured(tmp_path: Path) -> None:
