@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -151,3 +153,31 @@ def test_short_flags_and_train_are_the_long_ones_and_run(monkeypatch):
 def test_a_batch_of_no_text_is_refused_by_its_key(capsys):
     assert main(["run", "--batch-size", "0"]) == 2
     assert "training.per_device_train_batch_size" in capsys.readouterr().err
+
+
+WITHOUT_TORCH = """
+import sys
+from lightune.cli.main import main
+print(main(sys.argv[1:]), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["run", "--train", "none.csv"], 3, "DATA-001"),
+        (["run", "--train", "{train}", "--test", "none.csv"], 3, "DATA-001"),
+        (["run", "--data", "none.csv"], 3, "DATA-001"),
+        (["run", "--train", "{train}", "--model", "./none"], 2, "RECIPE-040"),
+        (["run", "--train", "{train}", "--output", "{folder}"], 2, "RECIPE-0"),
+        (["resume", "none"], 2, "RECIPE-066"),
+    ],
+)
+def test_a_name_that_is_wrong_is_said_before_torch_is_imported(arguments, status, said, files):
+    places = {"train": str(files["train"]), "folder": str(files["train"].parent)}
+    given = [one.format(**places) for one in arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *given], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.stdout.split() == [str(status), "False"], done.stderr
+    assert said in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from lightune.cli.options import as_json, example, shown
@@ -20,7 +22,11 @@ def command(run: str, as_json: bool) -> int:
     RUN is the run folder, with or without .partial. Data, recipe, base model and versions have to be those of the run,
     or the differences are shown. On a CPU the result is that of an uninterrupted run, to the bit.
     """
-    from lightune import resuming
+    from lightune.run_folder import RunFolder
+
+    RunFolder.of_unfinished(Path(run), bool)
+
+    from lightune import resuming  # imports torch, which takes seconds: so a wrong name is said before
     from lightune.progress import default_reporter
 
     record = resuming.resume(run, default_reporter())

@@ -59,12 +59,19 @@ def command(recipe: str | None, output: str | None, settings: tuple[str, ...], a
     RECIPE is a shipped recipe (see `lightune recipes`) or a YAML file. Without one it is the quickstart, or, for
     another model or other data, the defaults. `lightune train` does the same.
     """
+    from lightune.data.sources import require_files
+    from lightune.models.load import local_folder
     from lightune.progress import default_reporter
     from lightune.recipes.compose import compose
+    from lightune.run_folder import RunFolder
 
     composed = compose(recipe, flags, settings)
+    require_files(composed.recipe.data)
+    local_folder(composed.recipe.model)
+    if output is not None:
+        RunFolder(composed.recipe.name, output)
 
-    from lightune import experiment
+    from lightune import experiment  # imports torch, which takes seconds: so wrong names are said before
 
     record = experiment.run(composed.recipe, output, default_reporter(), composed.notes)
     return shown(record, as_json)

@@ -14,7 +14,7 @@ from lightune.data.hub_data import hub_tables
 from lightune.data.label_folders import label_folders, labelled_splits, read_label_folders, unread_folders
 from lightune.data.patterns import matching
 from lightune.data.split_names import SPLITS, split_named
-from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report
+from lightune.data.tables import AS_IT_IS, READERS, Table, join, read_table, report, unfit
 from lightune.data.text_file import TextFormat, kind_of
 from lightune.errors import shortlist
 from lightune.faults import Fault, data_error
@@ -75,8 +75,7 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     path = user_path(source)
     if path.is_dir():
         return _from_folder(source, path, faults, stated)
-    local = kind_of(path) in READERS or source.startswith((".", "/", "~"))
-    if path.exists() or local or glob.has_magic(source):
+    if path.exists() or _is_local(source) or glob.has_magic(source):
         notes: list[str] = []
         return Tables(source, None, read_source(source, faults, notes, None, stated), None, None, notes=notes)
     tables, commit = hub_tables(source, block.revision, block.name)
@@ -84,6 +83,20 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
     if train is None:
         raise data_error("DATA-011", source, "there is no split called train.", f"Splits: {', '.join(tables)}.")
     return Tables(source, commit, train, validation, test)
+
+
+def require_files(block: DataBlock) -> None:
+    """Raise DataError for files that a recipe names and that are not there; nothing is read, and no folder opened."""
+    source = block.source
+    names = [source.train, source.validation, source.test] if isinstance(source, Files) else [source]
+    paths = [user_path(name) for name in names if name and not glob.has_magic(name)]
+    local = isinstance(source, Files) or _is_local(source)
+    report([fault for path in paths if local and not path.exists() for fault in [unfit(path)] if fault], None)
+
+
+def _is_local(source: str) -> bool:
+    """Whether a name that may be one of the Hub's is that of a file or folder of this machine."""
+    return kind_of(user_path(source)) in READERS or source.startswith((".", "/", "~"))
 
 
 def read_source(

@@ -160,7 +160,7 @@ def _of_other_answers(tables: Sequence[Table]) -> list[Fault]:
 
 
 def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
-    kind, empty, fault = kind_of(path), Table(str(path), {}, []), _unfit(path)
+    kind, empty, fault = kind_of(path), Table(str(path), {}, []), unfit(path)
     if fault is not None:
         faults.append(fault)
         return empty
@@ -187,7 +187,7 @@ def _read(path: Path, faults: list[Fault], stated: TextFormat) -> Table:
     return _read_text(file, kind, size, faults)
 
 
-def _unfit(path: Path) -> Fault | None:
+def unfit(path: Path) -> Fault | None:
     """Return the fault of a path that is no file, or is of a kind that is not read."""
     if path.is_dir():
         return Fault("DATA-001", str(path), "this is a folder, and here one file is read.", "Name a file in it.")
