@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_learning_rate_of_a_recipe_gives_way_to_another_methods_default_and_
     assert "head uses its own default" in " ".join(capsys.readouterr().out.split())
 
 
-def test_short_flags_and_train_are_the_long_ones_and_run(monkeypatch):
+def test_short_flags_and_train_are_the_long_ones_and_run(monkeypatch, tmp_path):
     asked = []
 
     def note(recipe, output, reporter, notes):
@@ -139,6 +140,9 @@ def test_short_flags_and_train_are_the_long_ones_and_run(monkeypatch):
         return SimpleNamespace(status="completed", model_dump=lambda mode: {})
 
     monkeypatch.setattr(experiment, "run", note)
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("a.csv").touch()
     short = "-m ./mine --train a.csv --text-column premise,hypothesis --batch-size 4 --lr 1e-3 -o runs/x --json"
     long = (
         "--model ./mine --train a.csv --set data.text_column=premise,hypothesis --learning-rate 0.001 "
@@ -171,6 +175,10 @@ print(main(sys.argv[1:]), "torch" in sys.modules)
         (["run", "--train", "{train}", "--model", "./none"], 2, "RECIPE-040"),
         (["run", "--train", "{train}", "--output", "{folder}"], 2, "RECIPE-0"),
         (["resume", "none"], 2, "RECIPE-066"),
+        (["predict", "./none", "a text"], 4, "ARTIFACT-009"),
+        (["predict", "{folder}", "--file", "none.csv"], 3, "DATA-001"),
+        (["evaluate", "./none", "--test", "{train}"], 4, "ARTIFACT-009"),
+        (["evaluate", "{folder}", "--test", "none.csv"], 3, "DATA-001"),
     ],
 )
 def test_a_name_that_is_wrong_is_said_before_torch_is_imported(arguments, status, said, files):

@@ -48,7 +48,13 @@ def command(run: str, test: str | None, as_json: bool, **how: Any) -> int:
     """
     labels = _labels(test, **how)
 
-    from lightune.inference.classifier import load
+    from lightune.data.sources import require_paths
+    from lightune.models.pretrained_classifier import require_folder
+
+    require_folder(run)
+    require_paths(test)
+
+    from lightune.inference.classifier import load  # imports torch, which takes seconds: so wrong names are said before
     from lightune.inference.labelled_evaluation import Asked, evaluate_file, evaluate_own_test
     from lightune.progress import default_reporter
 

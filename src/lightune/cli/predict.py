@@ -129,12 +129,18 @@ def command(
 
         require_writable(output)
     if source is not None:
-        return _file(_classifier(run, how), source, _wishes(text_column, **how), output, as_json, how["raw"])
+        return _file(_classifier(run, how, source), source, _wishes(text_column, **how), output, as_json, how["raw"])
     return _texts(run, lines, how, as_json, by_line=not texts)
 
 
-def _classifier(run: str, how: dict[str, Any]) -> Classifier:
-    from lightune.inference.classifier import load
+def _classifier(run: str, how: dict[str, Any], source: Path | None = None) -> Classifier:
+    from lightune.data.sources import require_paths
+    from lightune.models.pretrained_classifier import require_folder
+
+    require_folder(run)
+    require_paths(None if source is None else str(source))
+
+    from lightune.inference.classifier import load  # imports torch, which takes seconds: so wrong names are said before
 
     classifier = load(run, how["base_model"], how["device"], how["precision"])
     classifier.batch_size = how["batch_size"]

@@ -88,10 +88,17 @@ def _find(block: DataBlock, faults: list[Fault]) -> Tables:
 def require_files(block: DataBlock) -> None:
     """Raise DataError for files that a recipe names and that are not there; nothing is read, and no folder opened."""
     source = block.source
-    names = [source.train, source.validation, source.test] if isinstance(source, Files) else [source]
+    if isinstance(source, Files):
+        require_paths(source.train, source.validation, source.test)
+    elif _is_local(source):
+        require_paths(source)
+
+
+def require_paths(*names: str | None) -> None:
+    """Raise DataError where there is no file or folder of one of these names, as far as they are given."""
     paths = [user_path(name) for name in names if name and not glob.has_magic(name)]
-    local = isinstance(source, Files) or _is_local(source)
-    report([fault for path in paths if local and not path.exists() for fault in [unfit(path)] if fault], None)
+    faults = [unfit(path) for path in paths if not path.exists()]
+    report([fault for fault in faults if fault is not None], None)
 
 
 def _is_local(source: str) -> bool:

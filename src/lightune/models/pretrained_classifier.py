@@ -55,17 +55,25 @@ def find_trained(name: str) -> ModelSource:
             message = f"{name}: neither a run folder (no adapter/ in it) nor a model folder (no {CONFIG_FILE})."
             raise ArtifactError("ARTIFACT-012", message, "Give a run folder, e.g. runs/x-1, or a model.")
         return find_model(name)
-    given = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
-    hint = f"{similar_path(place, Path('runs'))} {given}".strip()
-    absent = ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
-    if _is_path(name):
-        raise absent
+    require_folder(name)
     try:
         return find_model(name, patterns=(*MODEL_FILES, *ADAPTER_FILES))
     except HubError as error:
         if "/" not in name and error.code in NOT_FOUND:  # Hub names nearly always have a "/": a folder was meant
-            raise absent from error
+            raise _absent(name) from error
         raise HubError(error.code, error.message, f'There is no folder "{name}" here either. {error.hint}') from error
+
+
+def require_folder(name: str) -> None:
+    """Raise ArtifactError for a name that can only be a folder's, where there is none; the Hub is not asked."""
+    if not Path(name).is_dir() and _is_path(name):
+        raise _absent(name)
+
+
+def _absent(name: str) -> ArtifactError:
+    given = "Give a run folder, e.g. runs/x-1, a model folder, or a model's name on the Hugging Face Hub."
+    hint = f"{similar_path(Path(name), Path('runs'))} {given}".strip()
+    return ArtifactError("ARTIFACT-009", f"{name}: there is no such folder.", hint)
 
 
 def _is_path(name: str) -> bool:
