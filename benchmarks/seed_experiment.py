@@ -79,8 +79,13 @@ def main() -> None:
         if found is not None:
             kept["arms"].setdefault(arm, {})[str(seed)] = found
             given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    if kept["arms"]:
-        given.json.with_name(PAGE).write_text(results(kept), encoding="utf-8", newline="\n")
+    write_page(kept, given.json.with_name(PAGE))
+
+
+def write_page(kept: dict[str, Any], path: Path) -> None:
+    """Write the page, if there are figures of an arm that it shows."""
+    if any(arm in ARMS for arm in kept["arms"]):
+        path.write_text(results(kept), encoding="utf-8", newline="\n")
 
 
 def require_usable(setup: SetUp, seed: int) -> None:

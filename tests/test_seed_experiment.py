@@ -92,6 +92,14 @@ def test_the_trainer_trains_on_the_validation_texts_too_but_in_one_arm(monkeypat
     assert asked == [("lora", True), ("full", True), ("lora", False)]
 
 
+def test_an_arm_that_the_page_leaves_out_makes_no_page(tmp_path: Path) -> None:
+    saved = kept([figures(0.7, 30.0, 500.0)], [figures(0.7, 10.0, 1000.0)])
+    seed_experiment.write_page(saved | {"arms": {seed_experiment.FEWER: saved["arms"]["LoRA"]}}, tmp_path / "page.md")
+    assert not (tmp_path / "page.md").exists()
+    seed_experiment.write_page(saved, tmp_path / "page.md")
+    assert (tmp_path / "page.md").exists()
+
+
 def test_what_cannot_be_used_is_said_before_anything_is_measured(tmp_path: Path) -> None:
     nothing = str(tmp_path / "none.csv")
     for setup, said in (
