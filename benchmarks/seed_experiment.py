@@ -145,7 +145,7 @@ def alone(setup: SetUp, arm: str, seed: int) -> dict[str, Any] | None:
 def measured(setup: SetUp, arm: str, seed: int) -> dict[str, Any]:
     """Return the figures of one arm; its memory is the peak of training above that of the imports."""
     began = held("VmRSS") * 2**20
-    method, who = ARMS.get(arm, ARMS["LoRA, Trainer"])
+    method, who = ARMS["LoRA, Trainer" if arm == FEWER else arm]
     recipe = recipe_of(setup, method, seed)
     found = ours(recipe) if who == "lightune" else trainers(recipe, arm != FEWER)
     found["memory_mb"] = (found.pop("peak") - began) / 2**20

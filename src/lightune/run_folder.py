@@ -51,7 +51,7 @@ class RunFolder:
             _require_new(self.final, self.working)
 
     @classmethod
-    def of_unfinished(cls, name: Path, keeps: Callable[[Path], bool]) -> RunFolder:
+    def of_unfinished(cls, name: Path, keeps: Callable[[Path], bool] = lambda folder: False) -> RunFolder:
         """Return the folder of a run that was interrupted, by its name, with or without .partial.
 
         Raises RecipeError where there is none.

@@ -154,7 +154,7 @@ def test_check_names_the_planted_fault(
 def test_run_refuses_the_planted_fault_before_it_reads_a_model(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """The model's folder is empty: the data is looked at first."""
+    """There is no such model: the data is looked at first."""
     monkeypatch.chdir(tmp_path)
     plant.is_refused_by_run(tmp_path, capsys)
 

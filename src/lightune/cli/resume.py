@@ -24,7 +24,7 @@ def command(run: str, as_json: bool) -> int:
     """
     from lightune.run_folder import RunFolder
 
-    RunFolder.of_unfinished(Path(run), bool)
+    RunFolder.of_unfinished(Path(run))
 
     from lightune import resuming  # imports torch, which takes seconds: so a wrong name is said before
     from lightune.progress import default_reporter

@@ -60,14 +60,12 @@ def command(recipe: str | None, output: str | None, settings: tuple[str, ...], a
     another model or other data, the defaults. `lightune train` does the same.
     """
     from lightune.data.sources import require_files
-    from lightune.models.load import local_folder
     from lightune.progress import default_reporter
     from lightune.recipes.compose import compose
     from lightune.run_folder import RunFolder
 
     composed = compose(recipe, flags, settings)
     require_files(composed.recipe.data)
-    local_folder(composed.recipe.model)
     if output is not None:
         RunFolder(composed.recipe.name, output)
 

@@ -81,19 +81,12 @@ def find_model(name: str, revision: str | None = None, patterns: Sequence[str] =
             return ModelSource(name, place, f"sha256:{embedded.WEIGHTS_SHA256}")
         folder, commit = hub.snapshot(embedded.HUB_NAME, revision, patterns=patterns)
         return ModelSource(name, folder, commit)
-    if (place := local_folder(name)) is not None:
-        return ModelSource(name, place, None)
-    folder, commit = hub.snapshot(name, revision, patterns=patterns)
-    return ModelSource(name, folder, commit)
-
-
-def local_folder(name: str) -> Path | None:
-    """Return the folder that a model's name names, or None for one of the Hub; RecipeError where there is none."""
     if (place := user_path(name)).is_dir():
-        return place
+        return ModelSource(name, place, None)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise RecipeError("RECIPE-040", f'model: there is no folder "{name}".', "Give a model folder or a Hub name.")
-    return None
+    folder, commit = hub.snapshot(name, revision, patterns=patterns)
+    return ModelSource(name, folder, commit)
 
 
 def fingerprint(source: ModelSource) -> str:
