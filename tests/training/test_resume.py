@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from lightune.errors import InterruptedRunError
 from lightune.methods import METHODS
 from lightune.training.checkpoint import newest
 from lightune.training.step import Step
-from lightune.training.training_state import trained_parameters
+from lightune.training.training_state import frozen_sha256, trained_parameters
 
 Make = Callable[..., Any]
 # Between the last step of an epoch and the first of the next there are two places: before and after the validation.
@@ -153,3 +156,23 @@ def test_a_training_may_be_interrupted_again_and_again(make_loop: Make) -> None:
         with pytest.raises(InterruptedRunError):
             again.loop.fit(newest(trial.folder))
     require_equal(went_on(make_loop, trial.folder), wanted)
+
+
+def test_the_hash_of_the_frozen_weights_covers_every_byte_and_copies_none():
+    model = torch.nn.Sequential(torch.nn.Linear(1000, 2000, dtype=torch.bfloat16), torch.nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    digest = hashlib.sha256()
+    for name in ("0.bias", "0.weight"):
+        value = model.get_parameter(name)
+        digest.update(json.dumps([name, "torch.bfloat16", list(value.shape)]).encode())
+        digest.update(value.detach().view(torch.uint8).numpy().tobytes())
+    wanted = digest.hexdigest()
+    tracemalloc.start()
+    try:
+        assert frozen_sha256(model) == wanted
+        assert tracemalloc.get_traced_memory()[1] < 100_000  # of 4 MB
+    finally:
+        tracemalloc.stop()
+    with torch.no_grad():
+        model[0].weight[-1, -1] += 1
+    assert frozen_sha256(model) != wanted
