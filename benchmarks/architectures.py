@@ -23,23 +23,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 from benchmarks.answering import answering_arms
 from benchmarks.gradients import difference
 from benchmarks.measuring import SEED, Row, computes_bf16, in_turn, load_for, load_texts, machine, parser, show
-from benchmarks.peak_memory import peak_of
-from benchmarks.training import DEFAULT, Ready, attached_to, encoded, ours, peer
+from benchmarks.training import DEFAULT, attached_to, encoded, ours, peer
+from benchmarks.training_apart import Work, apart
 from benchmarks.usual_sizes import BASES, laid_out
-from lightune.models.shared_base import copy_on_same_tensors
 
 STEPS = {("short", 16): 4, ("short", 8): 4, ("long", 16): 1, ("long", 8): 1}  # of a round
 SHORTEST, LONGEST = 200, 384  # tokens of a long text
 OF_GRADIENT = 8  # texts of different lengths, for the comparison of gradients
 PADDED, EXPERT, OURS = "Trainer, padded, fp32", "Trainer, grouped", "lightune, precision auto"
-# The profiler's names of matrix products; attention's own, inside a fused kernel, are not among them.
-PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_addmm_activation", "mkldnn_linear", "_linear_pointwise")
+MEMORY = "peak memory of training"
 
 
 @dataclass(frozen=True)
@@ -79,19 +74,15 @@ def measured(given: argparse.Namespace, place: Path) -> tuple[list[Row], dict[st
     loaded = load_for(model)
     source, texts, labels = texts_for(given.texts, setting, loaded)
     named = f"{given.base}, {setting.length}, {setting.batch}"
-    training, kept = trained(loaded, setting, (texts, labels), given.rounds)
-    lengths = kept.examples.encoded.lengths
-    work, arms = len(texts), answering_arms(loaded, kept.examples, setting.batch, place)
-    rows = [
-        Row(f"training, {named}", "samples", source, training.seconds, work, training.notes),
-        Row(f"answering, {named}", "texts", source, in_turn(arms, given.rounds), work),
-    ]
+    examples = encoded(loaded, texts, labels)
+    lengths = examples.encoded.lengths
+    rows = trained(Work(model, texts, labels, setting.batch), setting, given.rounds)
+    arms = answering_arms(loaded, examples, setting.batch, place)
+    rows.insert(1, Row("answering", "texts", source, in_turn(arms, given.rounds), len(texts)))
     some = slice(None, OF_GRADIENT * setting.steps, setting.steps)
-    gradient = difference(_copied(loaded, texts[some], labels[some]))
-    del loaded, kept, arms  # the processes below have the machine's memory for themselves
-    peaks = {name: [peak_of(arm, model, DEFAULT, texts, labels)] for name, arm in arms_of(setting).items()}
-    rows.append(Row(f"peak memory of training, {named}", "MB", source, peaks, kind="memory"))
-    rows.append(Row(f"gradients, {named}", "", source, {OURS: [gradient]}, kind="difference"))
+    gradient = difference(attached_to(loaded, DEFAULT, texts[some], labels[some]))
+    rows.append(Row("gradients", "", source, {OURS: [gradient]}, kind="difference"))
+    rows = [replace(row, name=f"{row.name}, {named}", texts=source) for row in rows]
     base = BASES[given.base]
     about = {"size": base.size, "weights": weights, "architecture": base.architecture, "thinned": base.thinned}
     return rows, about | {"tokens": round(statistics.mean(lengths)), "longest": max(lengths)}
@@ -146,33 +137,18 @@ def arms_of(setting: Setting) -> dict[str, Callable[..., Callable[[], float]]]:
     }
 
 
-def trained(loaded: Any, setting: Setting, texts: tuple[list[str], list[int]], rounds: int) -> tuple[Row, Ready]:
-    """Return the seconds of training by arm with notes on products, and lightune's model, ready."""
-    models = {name: _copied(loaded, *texts) for name in arms_of(setting)}
-    making = arms_of(setting)
-    arms = {name: making[name](one) for name, one in models.items()}
-    one_batch = encoded(loaded, texts[0][: setting.batch], texts[1][: setting.batch])
-    warming = {name: making[name](replace(one, examples=one_batch)) for name, one in models.items()}
-    row = Row("", "", "", in_turn(arms, rounds, warming))
-    for name in (EXPERT, OURS):
-        row.notes |= {f"{about}, {name}": value for about, value in in_products(arms[name], setting.steps).items()}
-    row.notes["precision auto chose"] = "bf16" if models[OURS].dtype == torch.bfloat16 else "fp32"
-    row.notes["steps of a round"] = setting.steps
-    return row, models[OURS]
-
-
-def in_products(arm: Callable[[], float], steps: int) -> dict[str, float]:
-    """Return the share of an arm's time that its matrix products take, and their number in a step, by the profiler."""
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
-        seconds = arm()
-    products = [event for event in seen.key_averages() if event.key.split("::")[-1] in PRODUCTS]
-    spent = sum(event.self_cpu_time_total for event in products) / 1e6
-    return {"share in products": spent / seconds, "products in a step": sum(one.count for one in products) / steps}
-
-
-def _copied(loaded: Any, texts: list[str], labels: list[int]) -> Ready:
-    """Return a model with an adapter of its own, ready to be trained: the arms share the frozen weights."""
-    return attached_to(replace(loaded, model=copy_on_same_tensors(loaded.model)), DEFAULT, texts, labels)
+def trained(work: Work, setting: Setting, rounds: int) -> list[Row]:
+    """Return the seconds of training by arm with notes on products, and the peak of memory by arm."""
+    with apart(arms_of(setting), work) as arms:
+        warming = {name: partial(arm.ask, "first batch") for name, arm in arms.items()}
+        turns = in_turn({name: partial(arm.ask, "round") for name, arm in arms.items()}, rounds, warming)
+        training = Row("training", "samples", "", turns, len(work.texts))
+        memory = Row(MEMORY, "MB", "", {name: [arm.ask("peak")] for name, arm in arms.items()}, kind="memory")
+        for name in (EXPERT, OURS):
+            training.notes |= {f"{about}, {name}": value for about, value in arms[name].ask("products").items()}
+        training.notes["precision auto chose"] = "bf16" if arms[OURS].ask("bf16") else "fp32"
+    training.notes["steps of a round"] = setting.steps
+    return [training, memory]
 
 
 if __name__ == "__main__":

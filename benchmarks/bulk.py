@@ -8,10 +8,8 @@ The arm `again` is equal to another one, and shows the noise.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from transformers import pipeline
 
-from benchmarks.measuring import Row, in_turn, load_for, load_texts, parser, show
+from benchmarks.measuring import Row, in_turn, load_for, load_texts, parser, show, whole_machine
 from lightune.data.encoding import collate, encode
 from lightune.evaluation.evaluate import predict_logits
 from lightune.inference.bf16_answers import AnsweringPrecision
@@ -140,20 +138,6 @@ def products(model: Any, loaded: Any, texts: list[str]) -> Callable[[], None]:
         synchronise(loaded.model.device)
 
     return run
-
-
-@contextmanager
-def whole_machine() -> Iterator[None]:
-    """Let this thread, and those started here, run on every core: under OMP_PROC_BIND it is bound to one."""
-    if not hasattr(os, "sched_setaffinity"):  # Windows, macOS
-        yield
-        return
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, own)
 
 
 def exported(loaded: Any, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import random
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
@@ -198,6 +199,20 @@ def in_own_process(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]
 
 def _use_all_cores() -> None:
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+@contextmanager
+def whole_machine() -> Iterator[None]:
+    """Let this thread, and those started here, run on every core: under OMP_PROC_BIND it is bound to one."""
+    if not hasattr(os, "sched_setaffinity"):  # Windows, macOS
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 @cache

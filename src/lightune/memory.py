@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightune import heap
+
 if TYPE_CHECKING:
     import torch
 
@@ -39,10 +41,11 @@ def local_ranks() -> int:
 
 
 def release(device: torch.device) -> None:
-    """Give back the memory that nothing refers to any more, also what a GPU's allocator keeps for later."""
+    """Give back the memory that nothing refers to any more, also what a GPU's allocator or the heap keeps for later."""
     import torch
 
     gc.collect()
+    heap.give_back()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightune import heap
 from lightune.data.encoding import Encoded
 from lightune.evaluation.cost import Meter, Spent
 from lightune.execution.fast_modules import lean
@@ -127,7 +128,11 @@ def while_training(
     # `lean`, depends on the model's attention function, which `padding_free` replaces. The cache comes last: it calls
     # the model once to see the outputs of its layers, packed and in bf16 as they are in training; and its stand-ins
     # have to put the layers back before the other contexts undo their changes to them.
+    # The heap is given back last, when all of that is freed. Who recomputes activations has little memory, and kept
+    # blocks leave holes.
+    keeps = passes.accelerator.device.type == "cpu" and not settings.gradient_checkpointing
     with (
+        heap.kept() if keeps else nullcontext(),
         torch.random.fork_rng(),
         recomputing(passes.plain_model, settings.gradient_checkpointing),
         padding_free(passes.model, logits_only=True),

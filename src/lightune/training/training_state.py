@@ -149,7 +149,7 @@ def frozen_sha256(model: nn.Module) -> str:
         if not value.requires_grad:
             digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
             raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(raw.numpy())  # no copy: an embedding has hundreds of megabytes
+            digest.update(raw.numpy().data)  # no copy: an embedding has hundreds of megabytes
     return digest.hexdigest()
 
 
