@@ -25,7 +25,10 @@ what the ratio to the expert's would be if all but its products took no time: bo
 "Gradient" is the relative difference from the padded model's in fp32; OPT's ReLUs turn rounding near zero into more,
 and in fp64 it is 6e-15. Random weights have minilm's vocabulary, or Qwen2's a small one of its kind. Answering,
 lightune takes batches of its own size, and Trainer those of the row. A round of long texts is one batch, which both
-Trainers pad alike in training.
+Trainers pad alike in training. Each arm trains in a process of its own, and lightune keeps its heap from round to round
+there, as it does from step to step ([ADR 25](adr/0025-the-heap-of-a-training.md)); most lines of short texts were
+measured before that, in one process. The expert's products of long texts include the system's time for the memory that
+they are written to, so a ratio may lie above the bound.
 """
 BASE_NAMES = list(BASES)
 COLUMNS = (
