@@ -34,7 +34,6 @@ STEPS = {("short", 16): 4, ("short", 8): 4, ("long", 16): 1, ("long", 8): 1}  # 
 SHORTEST, LONGEST = 200, 384  # tokens of a long text
 OF_GRADIENT = 8  # texts of different lengths, for the comparison of gradients
 PADDED, EXPERT, OURS = "Trainer, padded, fp32", "Trainer, grouped", "lightune, precision auto"
-MEMORY = "peak memory of training"
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,14 @@ def measured(given: argparse.Namespace, place: Path) -> tuple[list[Row], dict[st
     named = f"{given.base}, {setting.length}, {setting.batch}"
     examples = encoded(loaded, texts, labels)
     lengths = examples.encoded.lengths
-    rows = trained(Work(model, texts, labels, setting.batch), setting, given.rounds)
+    training, memory = trained(Work(model, texts, labels, setting.batch), setting, given.rounds)
     arms = answering_arms(loaded, examples, setting.batch, place)
-    rows.insert(1, Row("answering", "texts", source, in_turn(arms, given.rounds), len(texts)))
+    answering = Row("answering", "texts", "", in_turn(arms, given.rounds), len(texts))
     some = slice(None, OF_GRADIENT * setting.steps, setting.steps)
     gradient = difference(attached_to(loaded, DEFAULT, texts[some], labels[some]))
-    rows.append(Row("gradients", "", source, {OURS: [gradient]}, kind="difference"))
-    rows = [replace(row, name=f"{row.name}, {named}", texts=source) for row in rows]
+    gradients = Row("gradients", "", "", {OURS: [gradient]}, kind="difference")
+    found = training, answering, memory, gradients
+    rows = [replace(row, name=f"{row.name}, {named}", texts=source) for row in found]
     base = BASES[given.base]
     about = {"size": base.size, "weights": weights, "architecture": base.architecture, "thinned": base.thinned}
     return rows, about | {"tokens": round(statistics.mean(lengths)), "longest": max(lengths)}
@@ -137,18 +137,20 @@ def arms_of(setting: Setting) -> dict[str, Callable[..., Callable[[], float]]]:
     }
 
 
-def trained(work: Work, setting: Setting, rounds: int) -> list[Row]:
+def trained(work: Work, setting: Setting, rounds: int) -> tuple[Row, Row]:
     """Return the seconds of training by arm with notes on products, and the peak of memory by arm."""
     with apart(arms_of(setting), work) as arms:
         warming = {name: partial(arm.ask, "first batch") for name, arm in arms.items()}
         turns = in_turn({name: partial(arm.ask, "round") for name, arm in arms.items()}, rounds, warming)
         training = Row("training", "samples", "", turns, len(work.texts))
-        memory = Row(MEMORY, "MB", "", {name: [arm.ask("peak")] for name, arm in arms.items()}, kind="memory")
+        memory = Row(
+            "peak memory of training", "MB", "", {name: [arm.ask("peak")] for name, arm in arms.items()}, kind="memory"
+        )
         for name in (EXPERT, OURS):
             training.notes |= {f"{about}, {name}": value for about, value in arms[name].ask("products").items()}
         training.notes["precision auto chose"] = "bf16" if arms[OURS].ask("bf16") else "fp32"
     training.notes["steps of a round"] = setting.steps
-    return [training, memory]
+    return training, memory
 
 
 if __name__ == "__main__":
